@@ -1,0 +1,118 @@
+//! Bytes in a folder of a local disk: one file a key, written by appending at its final place.
+//! Never here: object_store, whose local store stages under another name and renames (I3) and cannot append to a file
+//! that an earlier process began. The folder belongs to one process.
+//! Start reading at `Folder`; `append` is the way in, `read` the way out, `turns` keeps two writers apart.
+
+mod append;
+mod frames;
+mod read;
+mod turns;
+mod writer;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::StorageKey;
+
+use super::task::blocking;
+use super::{BlobBody, Error, key};
+use turns::Turns;
+
+pub(super) use append::FileAppender;
+pub(super) use read::FileStream;
+
+/// A folder that is open for blobs.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    turns: Turns,
+}
+
+impl Folder {
+    /// Makes what is absent of the tree and syncs it, so that a file's own folder entry is all that is left to sync.
+    pub(super) async fn open(path: PathBuf) -> Result<Self, Error> {
+        let tree = path.clone();
+        blocking("open", path.display(), move || {
+            make_tree(&tree).map_err(|source| Error::io("open", tree.display(), source))
+        })
+        .await?;
+        Ok(Self { path, turns: Turns::default() })
+    }
+
+    pub(super) async fn check(&self) -> Result<(), Error> {
+        let probe = key::probe_file(&self.path);
+        blocking("check", self.path.display(), move || {
+            probe_writable(&probe).map_err(|source| Error::io("check", probe.display(), source))
+        })
+        .await
+    }
+
+    pub(super) async fn size(&self, key: &StorageKey) -> Result<Option<u64>, Error> {
+        let file = key::file(&self.path, key);
+        blocking("look at", file.clone().display(), move || {
+            let size = fs::metadata(&file).map(|metadata| metadata.len());
+            present(size).map_err(|source| Error::io("look at", file.display(), source))
+        })
+        .await
+    }
+
+    pub(super) async fn read(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<BlobBody>, Error> {
+        read::read(key::file(&self.path, key), range).await
+    }
+
+    /// Removes the file and syncs the removal: the row that owned the key goes next, and nothing would look again.
+    pub(super) async fn delete(&self, key: &StorageKey) -> Result<(), Error> {
+        let (file, folder) = (key::file(&self.path, key), key::fanout_folder(&self.path, key));
+        // Whoever still appends here is overtaken, or would make the file again.
+        let ticket = self.turns.take(key);
+        blocking("delete", file.clone().display(), move || {
+            let _turn = ticket.hold();
+            match fs::remove_file(&file) {
+                Ok(()) => sync_folder(&folder),
+                Err(absent) if absent.kind() == ErrorKind::NotFound => Ok(()),
+                Err(source) => Err(source),
+            }
+            .map_err(|source| Error::io("delete", file.display(), source))
+        })
+        .await
+    }
+}
+
+/// Turns the absence of a file into `None`.
+fn present<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(absent) if absent.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(source),
+    }
+}
+
+fn make_tree(path: &Path) -> io::Result<()> {
+    let blobs = key::blobs_folder(path);
+    fs::create_dir_all(&blobs)?;
+    for name in key::fanout() {
+        match fs::create_dir(blobs.join(name)) {
+            Err(present) if present.kind() == ErrorKind::AlreadyExists => {}
+            outcome => outcome?,
+        }
+    }
+    sync_folder(&blobs)?;
+    sync_folder(path)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// Makes the entries of a folder durable.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn probe_writable(probe: &Path) -> io::Result<()> {
+    OpenOptions::new().create(true).write(true).truncate(false).open(probe)?;
+    // Another check may have removed it first.
+    present(fs::remove_file(probe)).map(|_| ())
+}

@@ -1,0 +1,43 @@
+//! The digest of what is stored already.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use hallmark_oci::{Algorithm, Digest, Hasher};
+
+use super::task::blocking;
+use super::{BlobBody, Error};
+
+/// The bytes that are hashed in one job on a blocking thread.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// Hashes a body on threads that may block, holding no more than a batch of it.
+pub(super) async fn digest(body: BlobBody, algorithm: Algorithm) -> Result<Digest, Error> {
+    let mut hasher = Hasher::new(algorithm);
+    let mut stream = match body {
+        BlobBody::Whole(bytes) => return Ok(update(hasher, vec![bytes]).await?.finish()),
+        BlobBody::Stream(stream) => stream,
+    };
+    let (mut batch, mut gathered) = (Vec::new(), 0);
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        gathered += piece.len();
+        batch.push(piece);
+        if gathered >= BATCH_BYTES {
+            hasher = update(hasher, std::mem::take(&mut batch)).await?;
+            gathered = 0;
+        }
+    }
+    Ok(update(hasher, batch).await?.finish())
+}
+
+/// Hashes pieces on a thread that may block.
+pub(super) async fn update(mut hasher: Hasher, pieces: Vec<Bytes>) -> Result<Hasher, Error> {
+    if pieces.is_empty() {
+        return Ok(hasher);
+    }
+    blocking("hash", "bytes", move || {
+        pieces.iter().for_each(|piece| hasher.update(piece));
+        Ok(hasher)
+    })
+    .await
+}

@@ -1,0 +1,140 @@
+//! Bytes: blobs and the uploads that become blobs, under storage keys, in a folder, a bucket or memory.
+//! Never here: digests as names, repositories, rights, SQL; a key is all that a byte has for a name.
+//! Start reading at `Blobs`, then `Appender`; `key` draws the tree, `folder` and `objects` are the two ways to keep it.
+//!
+//! A key is written once, at its final place, and never copied or renamed (I3). Bytes are durable before anything is
+//! told about them (I2, I4).
+
+mod appender;
+mod body;
+mod config;
+mod error;
+mod folder;
+mod hash;
+mod key;
+mod objects;
+mod state;
+mod task;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hallmark_oci::{Algorithm, Digest};
+
+use crate::StorageKey;
+use folder::Folder;
+use objects::Objects;
+
+pub use appender::Appender;
+pub use body::{BlobBody, BlobStream};
+pub use config::{S3Config, StorageConfig};
+pub use error::Error;
+pub use objects::{DEFAULT_PART_MEMORY, DEFAULT_PART_SIZE, part_size};
+pub use state::{Part, Sealed, UploadState};
+
+/// The longest range that is read into memory at once, in bytes; anything longer is streamed.
+const WHOLE_BYTES: u64 = 256 * 1024;
+
+/// The byte store. Cloning is cheap; all clones are one store.
+#[derive(Debug, Clone)]
+pub struct Blobs(Arc<Store>);
+
+#[derive(Debug)]
+enum Store {
+    Folder(Folder),
+    Objects(Objects),
+}
+
+impl Blobs {
+    /// Opens the store. A folder is made if it is absent; a bucket is not asked for anything yet, see [`Blobs::check`].
+    ///
+    /// # Errors
+    /// The folder cannot be made or synced, the CA file cannot be read, or the settings contradict each other.
+    pub async fn open(config: &StorageConfig) -> Result<Self, Error> {
+        let store = match config {
+            StorageConfig::Folder { path } => Store::Folder(Folder::open(path.clone()).await?),
+            StorageConfig::S3(bucket) => Store::Objects(Objects::open(bucket).await?),
+            StorageConfig::Memory => Store::Objects(Objects::in_memory(DEFAULT_PART_SIZE, DEFAULT_PART_MEMORY)),
+        };
+        Ok(Self(Arc::new(store)))
+    }
+
+    /// A store in memory with its own bounds, so that a test need not move megabytes to fill a part.
+    pub fn in_memory(part_size: u64, part_memory: u64) -> Self {
+        Self(Arc::new(Store::Objects(Objects::in_memory(part_size, part_memory))))
+    }
+
+    /// Learns whether the store answers and, for a folder, whether it can be written.
+    ///
+    /// # Errors
+    /// It does not answer, refuses our credentials, has no such bucket, or is read-only.
+    pub async fn check(&self) -> Result<(), Error> {
+        match &*self.0 {
+            Store::Folder(folder) => folder.check().await,
+            Store::Objects(objects) => objects.check().await,
+        }
+    }
+
+    /// The size in bytes of what is stored under a key; `None` when nothing is.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn size(&self, key: &StorageKey) -> Result<Option<u64>, Error> {
+        match &*self.0 {
+            Store::Folder(folder) => folder.size(key).await,
+            Store::Objects(objects) => objects.size(key).await,
+        }
+    }
+
+    /// Reads a range of bytes (half-open); `None` when nothing is stored under the key.
+    ///
+    /// At most 256 KiB come in one piece. More comes as a stream that reads ahead a little and holds no thread while its
+    /// reader is slow; a stream that cannot give all of its bytes ends with an error, never early and clean.
+    ///
+    /// # Errors
+    /// The store fails, or holds fewer bytes than the range asks for ([`Error::is_damaged`]).
+    pub async fn read(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<BlobBody>, Error> {
+        match &*self.0 {
+            Store::Folder(folder) => folder.read(key, range).await,
+            Store::Objects(objects) => objects.read(key, range).await,
+        }
+    }
+
+    /// Reads everything under a key again and gives its digest under `algorithm` and its size; `None` when nothing is
+    /// there. For an upload that is finished under another algorithm than it was begun with, and for scrubbing.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn hash(&self, key: &StorageKey, algorithm: Algorithm) -> Result<Option<(Digest, u64)>, Error> {
+        let Some(size) = self.size(key).await? else { return Ok(None) };
+        let Some(body) = self.read(key, 0..size).await? else { return Ok(None) };
+        Ok(Some((hash::digest(body, algorithm).await?, size)))
+    }
+
+    /// Deletes what is stored under a key and, given its id, the multipart upload begun there. Absent is fine.
+    ///
+    /// # Errors
+    /// The store fails; the same call may be made again.
+    pub async fn delete(&self, key: &StorageKey, multipart_id: Option<&str>) -> Result<(), Error> {
+        match &*self.0 {
+            Store::Folder(folder) => folder.delete(key).await,
+            Store::Objects(objects) => objects.delete(key, multipart_id).await,
+        }
+    }
+
+    /// Goes on with an upload at its durable offset. Whatever lies beyond it is dropped, and any other appender of this
+    /// upload in this process is overtaken; between processes the caller's fence decides.
+    ///
+    /// # Errors
+    /// The state is not one that this store made ([`Error::is_damaged`]).
+    pub async fn append(&self, state: UploadState) -> Result<Appender, Error> {
+        Appender::begin(&self.0, state)
+    }
+
+    /// Whether [`Appender::checkpoint`], [`Appender::abandon`] and [`Appender::seal`] may store an object under the spare
+    /// key they are given. A caller that must own every key before bytes are written under it needs to record spare keys
+    /// only where this is true; a folder never uses them.
+    pub fn uses_spare_keys(&self) -> bool {
+        matches!(&*self.0, Store::Objects(_))
+    }
+}

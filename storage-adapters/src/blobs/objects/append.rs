@@ -1,0 +1,403 @@
+//! Appending to an upload in a bucket: full parts go out while the next is gathered; what is left at the end of a request
+//! becomes an object of its own, which the next request reads back.
+//!
+//! ```text
+//! received ─┬─ part 1 ─┬─ part 2 ─┬─ part 3 ─┬─ tail ─┐
+//!           │ durable  │ durable  │ going    │ here   │
+//! ```
+//! Three rules keep two writers of one upload from ever making a blob of mixed bytes. Every object is put under a key
+//! that was never used. A multipart upload is completed only after its id was committed under the caller's fence, so there
+//! is at most one that can write the upload's key. And a completion names each part by its entity tag: a part that
+//! another writer replaced makes it fail.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use hallmark_oci::{Digest, Hasher};
+use object_store::multipart::PartId;
+use object_store::{Error as StoreError, MultipartId};
+use tokio::sync::oneshot;
+
+use super::super::appender::CHECKPOINT_BYTES;
+use super::super::error::chain;
+use super::super::task::Task;
+use super::super::{BlobBody, Error, Part, Sealed, UploadState, hash};
+use super::buffer::{Gathered, PartBuffer};
+use super::schedule::{MAX_PARTS, part_size};
+use super::{Objects, bounded};
+use crate::StorageKey;
+
+/// The parts of one upload that are under way at once.
+const PARTS_UNDER_WAY: usize = 3;
+
+/// One request's hold on an upload in a bucket.
+#[derive(Debug)]
+pub(in super::super) struct PartAppender {
+    objects: Objects,
+    /// The last state known to be durable.
+    durable: UploadState,
+    /// What of the durable state the caller has been told.
+    told: Told,
+    received: u64,
+    buffer: PartBuffer,
+    /// The first bytes of the buffer that the hash holds already: the tail of an earlier request.
+    hashed: u64,
+    tail: Tail,
+    hash: Hash,
+    going: VecDeque<Task<Result<Sent, Error>>>,
+    /// The multipart upload is gone: completed by an earlier attempt to seal, or deleted.
+    gone: bool,
+    /// What a part failed with, until a caller can be told.
+    failure: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Told {
+    received: u64,
+    multipart: bool,
+    committed: bool,
+}
+
+/// Whether the tail of the request before is in the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Stored(u64),
+    Loaded,
+}
+
+/// The running hash: here, or with the part that hashes at the moment.
+#[derive(Debug)]
+enum Hash {
+    Here(Hasher),
+    Coming(oneshot::Receiver<Hasher>),
+}
+
+/// A part that has arrived, or found its upload gone.
+#[derive(Debug)]
+struct Sent {
+    size: u64,
+    etag: Option<String>,
+    /// The state of the hash after the part.
+    hasher_state: Vec<u8>,
+}
+
+impl PartAppender {
+    pub(in super::super) fn begin(objects: &Objects, state: UploadState) -> Result<Self, Error> {
+        let damaged = |what: String| Error::damaged("append to", objects.path(&state.key), what);
+        let hasher = Hasher::restore(&state.hasher_state).map_err(|invalid| damaged(invalid.to_string()))?;
+        let in_parts = state.in_parts();
+        let tail = state.received.checked_sub(in_parts);
+        let tail = tail.filter(|tail| *tail > 0 || state.tail_key.is_none());
+        let Some(tail) = tail.filter(|tail| *tail == 0 || state.tail_key.is_some()) else {
+            return Err(damaged(format!("{} bytes were acknowledged, the parts hold {in_parts}", state.received)));
+        };
+        let committed = state.multipart_id.is_some();
+        Ok(Self {
+            objects: objects.clone(),
+            received: state.received,
+            told: Told { received: state.received, multipart: committed, committed },
+            durable: state,
+            buffer: PartBuffer::default(),
+            hashed: 0,
+            tail: Tail::Stored(tail),
+            hash: Hash::Here(hasher),
+            going: VecDeque::new(),
+            gone: false,
+            failure: None,
+        })
+    }
+
+    pub(in super::super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(in super::super) async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.load_tail().await?;
+        while !chunk.is_empty() {
+            let part = self.next_part_size()?;
+            let room = part.saturating_sub(self.buffer.len());
+            let piece = chunk.split_to(usize::try_from(room).map_or(chunk.len(), |room| room.min(chunk.len())));
+            self.buffer.reserve(&self.objects.0.memory, piece.len() as u64, part).await?;
+            self.buffer.push(&piece);
+            self.received += piece.len() as u64;
+            if self.buffer.len() >= part {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(in super::super) fn take_checkpoint(&mut self) -> Option<UploadState> {
+        while self.failure.is_none() && let Some(outcome) = self.going.front_mut().and_then(Task::finished) {
+            self.going.pop_front();
+            match flatten(outcome) {
+                Ok(sent) => self.settle(sent),
+                Err(failure) => self.failure = Some(failure),
+            }
+        }
+        let id = self.durable.multipart_id.is_some() && !self.told.multipart;
+        if !id && self.durable.received - self.told.received < CHECKPOINT_BYTES {
+            return None;
+        }
+        self.told.multipart = self.durable.multipart_id.is_some();
+        self.told.received = self.durable.received;
+        Some(self.durable.clone())
+    }
+
+    pub(in super::super) fn committed(&mut self, state: &UploadState) {
+        self.told.committed |= state.multipart_id.is_some() && state.multipart_id == self.durable.multipart_id;
+    }
+
+    pub(in super::super) async fn checkpoint(mut self, spare: &StorageKey) -> Result<UploadState, Error> {
+        self.keep(spare).await?;
+        Ok(self.durable)
+    }
+
+    pub(in super::super) async fn abandon(mut self, spare: &StorageKey) -> UploadState {
+        if let Err(error) = self.keep(spare).await {
+            tracing::debug!(%error, upload.key = %self.durable.key, "bytes of a broken request are not kept");
+        }
+        self.durable
+    }
+
+    pub(in super::super) async fn seal(mut self, spare: &StorageKey) -> Result<Sealed, Error> {
+        if self.durable.multipart_id.is_none() {
+            return self.seal_object(spare).await;
+        }
+        if !self.told.committed {
+            let what = "its multipart upload was never committed by the caller";
+            return Err(Error::task("seal", self.objects.path(&self.durable.key), what));
+        }
+        self.load_tail().await?;
+        if self.buffer.len() > 0 {
+            self.send().await?;
+        }
+        self.settle_until(0).await?;
+        let digest = self.hasher().await?.finish();
+        if !self.gone {
+            self.gone = !self.complete().await?;
+        }
+        if self.gone {
+            self.recognize(&digest).await?;
+        }
+        Ok(Sealed { key: self.durable.key, size: self.received, digest })
+    }
+
+    /// Seals a blob smaller than a part: the tail object as it stands, or one new object.
+    async fn seal_object(mut self, spare: &StorageKey) -> Result<Sealed, Error> {
+        if let (Some(tail), true) = (&self.durable.tail_key, self.received == self.durable.received) {
+            let (tail, stored) = (tail.clone(), self.objects.size(tail).await?);
+            if stored != Some(self.received) {
+                return Err(self.lost_tail(&tail, stored));
+            }
+            return Ok(Sealed { key: tail, size: self.received, digest: self.hasher().await?.finish() });
+        }
+        let gathered = self.buffer.take();
+        let hasher = hash::update(self.hasher().await?, gathered.after(self.hashed)).await?;
+        self.objects.put(spare, gathered.payload()).await?;
+        Ok(Sealed { key: spare.clone(), size: self.received, digest: hasher.finish() })
+    }
+
+    /// Makes everything taken so far durable.
+    async fn keep(&mut self, spare: &StorageKey) -> Result<(), Error> {
+        self.settle_until(0).await?;
+        if self.gone {
+            return Err(self.broken("append to", "its multipart upload is gone"));
+        }
+        if self.received == self.durable.received {
+            return Ok(());
+        }
+        let gathered = self.buffer.take();
+        let hasher = hash::update(self.hasher().await?, gathered.after(self.hashed)).await?;
+        self.objects.put(spare, gathered.payload()).await?;
+        self.durable.received = self.received;
+        self.durable.hasher_state = hasher.save();
+        self.durable.tail_key = Some(spare.clone());
+        Ok(())
+    }
+
+    /// Sends what the buffer holds as the next part, on a task of its own that hashes it too.
+    async fn send(&mut self) -> Result<(), Error> {
+        let id = self.multipart_id().await?;
+        self.settle_until(PARTS_UNDER_WAY - 1).await?;
+        let number = self.next_number();
+        let gathered = self.buffer.take();
+        let unhashed = gathered.after(std::mem::take(&mut self.hashed));
+        let (objects, key) = (self.objects.clone(), self.durable.key.clone());
+        let (pass_on, coming) = oneshot::channel();
+        let hash = std::mem::replace(&mut self.hash, Hash::Coming(coming));
+        self.going.push_back(Task::spawn(async move {
+            let hashed = async {
+                let hasher = hash::update(hash.here().await?, unhashed).await?;
+                let state = hasher.save();
+                // Nobody waits for it when the request has ended.
+                let _ = pass_on.send(hasher);
+                Ok(state)
+            };
+            let size = gathered.len;
+            let sent = put_part(&objects, &key, &id, number, gathered);
+            let (hasher_state, etag) = tokio::try_join!(hashed, sent)?;
+            Ok(Sent { size, etag, hasher_state })
+        }));
+        Ok(())
+    }
+
+    /// The multipart upload, begun when the first part is full. The caller is told before any part counts.
+    async fn multipart_id(&mut self) -> Result<MultipartId, Error> {
+        if let Some(id) = &self.durable.multipart_id {
+            return Ok(id.clone());
+        }
+        let path = self.objects.path(&self.durable.key);
+        let begun = bounded("begin", &path, 0, self.objects.0.multipart.create_multipart(&path)).await?;
+        let id = begun.map_err(|source| Error::store("begin", path, source))?;
+        self.durable.multipart_id = Some(id.clone());
+        Ok(id)
+    }
+
+    /// Waits until at most `left` parts are under way.
+    async fn settle_until(&mut self, left: usize) -> Result<(), Error> {
+        while self.failure.is_none() && self.going.len() > left {
+            let Some(part) = self.going.front_mut() else { break };
+            let outcome = flatten(part.await);
+            self.going.pop_front();
+            match outcome {
+                Ok(sent) => self.settle(sent),
+                Err(failure) => self.failure = Some(failure),
+            }
+        }
+        let Some(failure) = self.failure.take() else { return Ok(()) };
+        // A later part would now be counted in the place of the one that is missing: nothing more is counted.
+        self.going.clear();
+        self.failure = Some(Error::task("append to", &self.durable.key, "this request has failed before"));
+        Err(failure)
+    }
+
+    /// Counts a part that has arrived.
+    fn settle(&mut self, sent: Sent) {
+        let (Some(etag), false) = (sent.etag, self.gone) else {
+            self.gone = true;
+            return;
+        };
+        let number = self.durable.parts.len() as u32 + 1;
+        self.durable.parts.push(Part { number, size: sent.size, etag });
+        self.durable.received = self.durable.in_parts();
+        self.durable.hasher_state = sent.hasher_state;
+        self.durable.tail_key = None;
+    }
+
+    /// Completes the multipart upload; `false` when it is gone.
+    async fn complete(&self) -> Result<bool, Error> {
+        let Some(id) = &self.durable.multipart_id else { return Ok(false) };
+        let path = self.objects.path(&self.durable.key);
+        let parts = self.durable.parts.iter().map(|part| PartId { content_id: part.etag.clone() }).collect();
+        let completed = bounded("complete", &path, 0, self.objects.0.multipart.complete_multipart(&path, id, parts)).await?;
+        match completed {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(source) if is_refusal(&source) => Err(Error::broken("complete", path, source)),
+            Err(source) => Err(Error::store("complete", path, source)),
+        }
+    }
+
+    /// Recognizes the blob that an earlier attempt has completed and could not report. Its size is not enough: the
+    /// attempt may have been another writer's, with other bytes.
+    async fn recognize(&self, digest: &Digest) -> Result<(), Error> {
+        let key = &self.durable.key;
+        let found = match self.objects.size(key).await? {
+            Some(size) if size == self.received => self.objects.read(key, 0..size).await?,
+            _ => None,
+        };
+        let Some(body) = found else { return Err(self.broken("complete", "its multipart upload is gone")) };
+        if hash::digest(body, digest.algorithm()).await? == *digest {
+            return Ok(());
+        }
+        Err(self.broken("complete", "another writer has completed it with other bytes"))
+    }
+
+    /// Brings the tail of the request before into the buffer; its bytes are hashed already.
+    async fn load_tail(&mut self) -> Result<(), Error> {
+        let Tail::Stored(length) = self.tail else { return Ok(()) };
+        let Some(key) = self.durable.tail_key.clone() else {
+            self.tail = Tail::Loaded;
+            return Ok(());
+        };
+        let part = self.next_part_size()?;
+        self.buffer.reserve(&self.objects.0.memory, length, part).await?;
+        match self.objects.read(&key, 0..length).await? {
+            Some(BlobBody::Whole(bytes)) => self.buffer.push(&bytes),
+            Some(BlobBody::Stream(mut pieces)) => {
+                while let Some(piece) = pieces.next().await {
+                    self.buffer.push(&piece?);
+                }
+            }
+            None => return Err(self.lost_tail(&key, None)),
+        }
+        self.hashed = length;
+        self.tail = Tail::Loaded;
+        Ok(())
+    }
+
+    async fn hasher(&mut self) -> Result<Hasher, Error> {
+        let taken = std::mem::replace(&mut self.hash, Hash::Coming(oneshot::channel().1));
+        taken.here().await
+    }
+
+    fn next_number(&self) -> u32 {
+        (self.durable.parts.len() + self.going.len()) as u32 + 1
+    }
+
+    fn next_part_size(&self) -> Result<u64, Error> {
+        let number = self.next_number();
+        if number > MAX_PARTS {
+            let what = "it has as many parts as a bucket allows; more memory for parts allows larger ones".to_owned();
+            return Err(Error::too_large(self.objects.path(&self.durable.key), what));
+        }
+        Ok(part_size(number, self.objects.0.part_size, self.objects.0.part_memory))
+    }
+
+    fn broken(&self, action: &'static str, what: &str) -> Error {
+        Error::broken(action, self.objects.path(&self.durable.key), what)
+    }
+
+    fn lost_tail(&self, key: &StorageKey, stored: Option<u64>) -> Error {
+        let what = format!("a tail was acknowledged, {} bytes are there", stored.unwrap_or(0));
+        Error::damaged("append to", self.objects.path(key), what)
+    }
+}
+
+impl Hash {
+    async fn here(self) -> Result<Hasher, Error> {
+        match self {
+            Self::Here(hasher) => Ok(hasher),
+            Self::Coming(hasher) => hasher.await.map_err(|lost| Error::task("hash", "a part", lost)),
+        }
+    }
+}
+
+/// Sends one part; `None` when the multipart upload is gone. The part's memory is given back at the end.
+async fn put_part(
+    objects: &Objects,
+    key: &StorageKey,
+    id: &MultipartId,
+    number: u32,
+    part: Gathered,
+) -> Result<Option<String>, Error> {
+    let path = objects.path(key);
+    let sent = objects.0.multipart.put_part(&path, id, number as usize - 1, part.payload());
+    let sent = bounded("write", &path, part.len, sent).await?;
+    super::present("write", &path, sent).map(|part| part.map(|part| part.content_id))
+}
+
+/// Whether a bucket refuses to complete because its parts are not those that were named.
+fn is_refusal(error: &StoreError) -> bool {
+    let text = chain(error);
+    ["InvalidPart", "InvalidPartOrder", "EntityTooSmall"].iter().any(|word| text.contains(word))
+}
+
+fn flatten<T>(outcome: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
+    outcome.unwrap_or_else(|lost| Err(Error::task("write", "a part", lost)))
+}

@@ -1,0 +1,201 @@
+use hallmark_oci::{Digest, UploadId};
+
+use super::candidates::Item;
+use super::database::Metadata;
+use super::doomed::Passes;
+use super::error::{Error, ErrorKind};
+use super::generations::Slot;
+use super::repositories::Repository;
+use super::rows::{BlobId, RepositoryId};
+use super::statement::statements;
+use super::tx::{TURNS, Tx};
+use super::value::values;
+use crate::StorageKey;
+
+/// How long the bytes under a key that a reader may still hold are kept: longer than any answer is cached, any stream is
+/// retried and any backup of the database is restored.
+const KEY_GRACE: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// Manifests named in a refusal.
+const NAMED: i64 = 16;
+
+statements! {
+    LINKED = [
+        "SELECT b.id, b.size, b.storage_key FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
+          WHERE l.repository_id = $1 AND b.digest = $2 AND b.quarantined_at IS NULL"
+    ];
+    TICKET = [
+        "DELETE FROM uploads WHERE id = $1 AND repository_id = $2 AND fence = $3
+         RETURNING storage_key, tail_key, multipart_id"
+    ];
+    INSERT = [
+        "INSERT INTO blobs (id, digest, size, storage_key, scrubbed_at, created_at) VALUES ($1, $2, $3, $4, $5, $5)
+         ON CONFLICT (digest) DO NOTHING"
+    ];
+    HOLD = ["SELECT id, quarantined_at FROM blobs WHERE digest = $1" {share}];
+    HOLD_ROTTEN = [
+        "SELECT id, storage_key FROM blobs WHERE digest = $1 AND quarantined_at IS NOT NULL" {update}
+    ];
+    HEAL = ["UPDATE blobs SET storage_key = $2, quarantined_at = NULL, scrubbed_at = $3 WHERE id = $1"];
+    HOLD_LINK = [
+        "SELECT l.blob_id FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
+          WHERE l.repository_id = $1 AND b.digest = $2" {update of l}
+    ];
+    NAMED_BY = [
+        "SELECT m.digest FROM manifest_blobs e
+           JOIN manifests m ON m.repository_id = e.repository_id AND m.id = e.manifest_id
+          WHERE e.repository_id = $1 AND e.blob_id = $2 ORDER BY m.id LIMIT $3"
+    ];
+    UNLINK = ["DELETE FROM repository_blobs WHERE repository_id = $1 AND blob_id = $2"];
+}
+
+/// A blob that a repository holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// The blob.
+    pub id: BlobId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where its bytes are. This may change (healing, or collection and a later push): keep it for one answer only.
+    pub key: StorageKey,
+}
+
+/// An upload whose bytes are whole and durable, to become a blob.
+#[derive(Clone, Copy, Debug)]
+pub struct Finish<'a> {
+    /// The repository, held by [`Tx::repository`].
+    pub repository: &'a Repository,
+    /// The upload.
+    pub upload: &'a UploadId,
+    /// The fence of the lease under which the bytes were written.
+    pub fence: i64,
+    /// The digest of the bytes, verified.
+    pub digest: &'a Digest,
+    /// Their number.
+    pub size: u64,
+    /// Where they are: the upload's storage key, or its tail's for an upload that never grew past one part.
+    pub key: &'a StorageKey,
+    /// Milliseconds since the epoch.
+    pub now: i64,
+}
+
+/// A finished upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The blob.
+    pub blob: BlobId,
+    /// Whether the store had these bytes already, so that those just written are deleted again. The answer to a client
+    /// must not tell (I6).
+    pub known: bool,
+}
+
+/// What became of a blob that was to be deleted from a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobDeletion {
+    /// The repository no longer holds it.
+    Deleted,
+    /// The repository does not hold it.
+    Unknown,
+    /// These manifests of the repository name it (I1); at most 16 of them.
+    StillNamedBy(Vec<Digest>),
+}
+
+impl Metadata {
+    /// The blob of this digest in this repository. Bytes that are quarantined count as absent, so that a client uploads
+    /// them again.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn blob(&self, repository: RepositoryId, digest: &Digest) -> Result<Option<Blob>, Error> {
+        let ask = async {
+            let Some(row) = self.row(&LINKED, values![repository, digest]).await? else { return Ok(None) };
+            Ok(Some(Blob { id: BlobId(row.integer(0)?), size: row.unsigned(1)?, key: row.parsed(2)? }))
+        };
+        self.cached(|cache| &cache.blobs, Slot::blob(digest), || (repository, digest.clone()), ask).await
+    }
+}
+
+impl Tx {
+    /// Makes a blob of an upload and links it into the repository; `None` when the upload is gone, or was taken over.
+    ///
+    /// Two that finish the same digest at once both succeed: the second finds the first one's row and gives its own key,
+    /// which nobody has seen, to the collector. The work is nearly the same whether the digest was known or not (I6).
+    ///
+    /// # Errors
+    /// The database failed, or the key is not the upload's.
+    pub async fn finish_upload(&mut self, finish: &Finish<'_>) -> Result<Option<Finished>, Error> {
+        let ticket = values![finish.upload, finish.repository.id, finish.fence];
+        let Some(row) = self.row(&TICKET, ticket).await? else { return Ok(None) };
+        let (storage, tail): (StorageKey, Option<StorageKey>) = (row.parsed(0)?, row.maybe_parsed(1)?);
+        if *finish.key == storage {
+            if let Some(tail) = tail {
+                self.doom(&tail, None, finish.now, Passes::Once).await?;
+            }
+        } else if tail.as_ref() == Some(finish.key) {
+            self.doom(&storage, row.maybe_text(2)?.as_deref(), finish.now, Passes::Twice).await?;
+        } else {
+            return Err(Error::new(ErrorKind::Failed, format!("upload {} does not own the key it ends at", finish.upload)));
+        }
+        let finished = self.own(finish).await?;
+        self.link(finish.repository, finished.blob, finish.now).await?;
+        Ok(Some(finished))
+    }
+
+    /// The blob row of these bytes: a new one with the upload's key, or the known one, held.
+    async fn own(&mut self, finish: &Finish<'_>) -> Result<Finished, Error> {
+        let Finish { digest, key, now, .. } = *finish;
+        let id = BlobId(self.id()?);
+        let size = i64::try_from(finish.size).map_err(|error| Error::caused(ErrorKind::Failed, "a blob's size", error))?;
+        for _ in 0..TURNS {
+            if self.execute(&INSERT, values![id, digest, size, key, now]).await? == 1 {
+                return Ok(Finished { blob: id, known: false });
+            }
+            let Some(row) = self.row(&HOLD, values![digest]).await? else { continue };
+            if row.maybe_integer(1)?.is_some() {
+                if let Some(blob) = self.heal(finish).await? {
+                    return Ok(Finished { blob, known: false });
+                }
+                continue;
+            }
+            self.doom(key, None, now, Passes::Once).await?;
+            return Ok(Finished { blob: BlobId(row.integer(0)?), known: true });
+        }
+        Err(self.give_way("blobs"))
+    }
+
+    /// Puts the bytes just received in the place of quarantined ones; `None` when somebody else did meanwhile.
+    async fn heal(&mut self, finish: &Finish<'_>) -> Result<Option<BlobId>, Error> {
+        let Some(row) = self.row(&HOLD_ROTTEN, values![finish.digest]).await? else { return Ok(None) };
+        let (blob, rotten) = (BlobId(row.integer(0)?), row.parsed(1)?);
+        self.execute(&HEAL, values![blob, finish.key, finish.now]).await?;
+        self.touch(Slot::blob(finish.digest));
+        self.doom(&rotten, None, finish.now + KEY_GRACE, Passes::Once).await?;
+        Ok(Some(blob))
+    }
+
+    /// Takes a blob out of a repository that [`Tx::repository`] holds. Other repositories keep it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn delete_blob(
+        &mut self,
+        repository: &Repository,
+        digest: &Digest,
+        now: i64,
+    ) -> Result<BlobDeletion, Error> {
+        let Some(row) = self.row(&HOLD_LINK, values![repository.id, digest]).await? else {
+            return Ok(BlobDeletion::Unknown);
+        };
+        let blob = row.integer(0)?;
+        let manifests = self.rows(&NAMED_BY, values![repository.id, blob, NAMED]).await?;
+        if !manifests.is_empty() {
+            let named: Result<_, Error> = manifests.iter().map(|row| row.parsed(0)).collect();
+            return Ok(BlobDeletion::StillNamedBy(named?));
+        }
+        if self.execute(&UNLINK, values![repository.id, blob]).await? == 0 {
+            return Ok(BlobDeletion::Unknown);
+        }
+        self.touch(Slot::blob(digest));
+        self.candidates(Item::Account, repository.account_id.0, [blob], now).await?;
+        Ok(BlobDeletion::Deleted)
+    }
+}

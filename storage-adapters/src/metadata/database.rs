@@ -1,0 +1,127 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cache::Cache;
+use super::error::Error;
+use super::migrate;
+use super::runner::Runner;
+use super::sql::{Reader, Row};
+use super::statement::{Engine, Statement};
+use super::statistics::{Counters, Statistics};
+use super::value::Value;
+use super::writer::Writer;
+
+/// The facts of one Hallmark. Cheap to clone: all clones are the same database.
+#[derive(Clone)]
+pub struct Metadata {
+    inner: Arc<Inner>,
+    cache: Option<Arc<Cache>>,
+}
+
+pub(super) struct Inner {
+    pub(super) reader: Reader,
+    pub(super) writes: Writes,
+    pub(super) counters: Arc<Counters>,
+    pub(super) schema: i64,
+}
+
+/// How changes are made: by one task, or by many transactions.
+pub(super) enum Writes {
+    Writer(Writer),
+    Runner(Runner),
+}
+
+impl Metadata {
+    pub(super) fn new(inner: Inner, cache: Option<Cache>) -> Self {
+        Self { inner: Arc::new(inner), cache: cache.map(Arc::new) }
+    }
+
+    /// The same database, every read asked of it anew. For tests and for tools that look at what is really there.
+    #[must_use]
+    pub fn without_cache(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), cache: None }
+    }
+
+    /// Asks the database for one row.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.row(&migrate::VERSION, &[]).await.map(drop)
+    }
+
+    /// The schema of the database: the number of its last migration.
+    #[must_use]
+    pub fn schema_version(&self) -> i64 {
+        self.inner.schema
+    }
+
+    /// The database that answers.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.inner.reader.engine()
+    }
+
+    /// What the database has been doing since it was opened.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.inner.counters.read()
+    }
+
+    /// Takes no further change, waits for those that began or wait, and closes every connection. Then another process may
+    /// open the data folder.
+    pub async fn close(&self) {
+        match &self.inner.writes {
+            Writes::Writer(writer) => {
+                self.inner.reader.close().await;
+                writer.close().await;
+            }
+            Writes::Runner(runner) => {
+                runner.close().await;
+                self.inner.reader.close().await;
+            }
+        }
+    }
+
+    pub(super) fn writes(&self) -> &Writes {
+        &self.inner.writes
+    }
+
+    pub(super) async fn rows(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        self.inner.reader.rows(statement, values).await
+    }
+
+    pub(super) async fn row(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<Row>, Error> {
+        self.inner.reader.row(statement, values).await
+    }
+
+    /// The answer that `kind` holds under `key` if its stamp still stands, else the one that `ask` gives, which is kept.
+    /// Absence is never kept: there is no end to what does not exist.
+    pub(super) async fn cached<K, V>(
+        &self,
+        kind: impl FnOnce(&Cache) -> &super::cache::Kept<K, V>,
+        slot: super::generations::Slot,
+        key: impl FnOnce() -> K,
+        ask: impl Future<Output = Result<Option<V>, Error>>,
+    ) -> Result<Option<V>, Error>
+    where
+        K: std::hash::Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let Some(cache) = &self.cache else { return ask.await };
+        let generation = cache.generations.of(slot);
+        let (kind, key) = (kind(cache), key());
+        if let Some((stamp, value)) = kind.get(&key)
+            && stamp == generation
+        {
+            self.inner.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Some(value));
+        }
+        self.inner.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
+        let answer = ask.await?;
+        if let Some(value) = &answer {
+            kind.insert(key, (generation, value.clone()));
+        }
+        Ok(answer)
+    }
+}

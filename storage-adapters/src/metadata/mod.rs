@@ -1,0 +1,105 @@
+//! The facts: who owns, holds and named what, in SQLite or PostgreSQL through one dialect.
+//! What never lives here: bytes of blobs, HTTP, rights, signatures, the clock; and no driver outside `sql`.
+//! Start with [`Metadata`]: its reads stand in one file a family, its one door for changes is [`Metadata::write`] with [`Tx`].
+//!
+//! Reads are single statements. On PostgreSQL each asks the database; on SQLite, where this process alone holds the data
+//! folder, the few that every pull makes are kept in memory with a stamp (`generations` tells why that is safe).
+//!
+//! Changes follow the rules that keep I1 to I6 without timing: lock, then look, in two statements; decide by the row
+//! counts of the statement that changed; `ON CONFLICT DO NOTHING` and a loop instead of a constraint error; locks in the
+//! order repository, manifests, tags, links, account_blobs, blobs, candidates. Foreign keys are the judge.
+
+mod accounts;
+mod blobs;
+mod cache;
+mod candidates;
+mod catalog;
+mod config;
+mod credentials;
+mod database;
+mod delete;
+mod doomed;
+mod error;
+mod events;
+mod generations;
+mod ids;
+mod keys;
+mod links;
+mod lock;
+mod manifests;
+mod migrate;
+mod mount;
+mod open;
+mod put;
+mod reclaim;
+mod referrers;
+mod repositories;
+mod rows;
+mod runner;
+mod settings;
+mod sql;
+mod statement;
+mod statistics;
+mod tags;
+mod tx;
+mod uploads;
+mod users;
+mod value;
+mod write;
+mod writer;
+
+pub use accounts::{Account, AccountKind};
+pub use blobs::{Blob, BlobDeletion, Finish, Finished};
+pub use catalog::Viewer;
+pub use config::DatabaseConfig;
+pub use credentials::{Credential, NewCredential};
+pub use database::Metadata;
+pub use delete::ManifestDeletion;
+pub use error::{Error, ErrorKind, OpenError};
+pub use events::Event;
+pub use keys::TokenKey;
+pub use manifests::StoredManifest;
+pub use mount::Mount;
+pub use put::{Put, PutManifest, PutRefused};
+pub use reclaim::DoomedKey;
+pub use referrers::Referrer;
+pub use repositories::Repository;
+pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
+pub use statement::{Engine, StatementUsage};
+pub use statistics::Statistics;
+pub use tx::Tx;
+pub use uploads::{Checkpoint, Lease, NewUpload, Upload, UploadPart};
+pub use users::{NewUser, Principal, PrincipalKind, User, UserRemoval};
+
+use statement::Statement;
+
+/// Every statement of every family, for the test that runs them all on both engines.
+static STATEMENTS: &[&[&Statement]] = &[
+    accounts::ALL,
+    blobs::ALL,
+    candidates::ALL,
+    catalog::ALL,
+    credentials::ALL,
+    delete::ALL,
+    doomed::ALL,
+    events::ALL,
+    ids::ALL,
+    keys::ALL,
+    links::ALL,
+    manifests::ALL,
+    migrate::ALL,
+    mount::ALL,
+    put::ALL,
+    reclaim::ALL,
+    referrers::ALL,
+    repositories::ALL,
+    settings::ALL,
+    tags::ALL,
+    uploads::ALL,
+    users::ALL,
+];
+
+/// Every statement there is, and how often this process has run it on each engine.
+pub fn statement_usage() -> impl Iterator<Item = StatementUsage> {
+    STATEMENTS.iter().copied().flatten().map(|statement| statement.usage())
+}

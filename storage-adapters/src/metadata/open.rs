@@ -1,0 +1,93 @@
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::cache::Cache;
+use super::config::DatabaseConfig;
+use super::database::{Inner, Metadata, Writes};
+use super::error::OpenError;
+use super::generations::Generations;
+use super::ids::Ids;
+use super::lock::FolderLock;
+use super::migrate::migrate;
+use super::runner::Runner;
+use super::sql::{self, Connection};
+use super::statistics::Counters;
+use super::tx::Tx;
+use super::writer::Writer;
+
+/// Settings of a PostgreSQL server that a promise rests on, and the values that keep it: rule 10 of the data model.
+/// Collation is not among them, since every text column carries its own.
+const SETTINGS: &[(&str, &[&str], &str)] = &[
+    ("default_transaction_isolation", &["read committed"], "read committed"),
+    ("synchronous_commit", &["on", "remote_apply"], "on or remote_apply"),
+    ("server_encoding", &["UTF8"], "UTF8"),
+];
+/// The oldest PostgreSQL that the suite runs on.
+const POSTGRES_VERSION: u32 = 150_000;
+
+impl Metadata {
+    /// Opens the database and brings its schema to this release, at `now`. Runs inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and what to do: another server holds the folder, the schema is newer, a setting
+    /// would break a promise, a migration failed, a file cannot be used, the server does not answer.
+    pub async fn open(config: &DatabaseConfig, now: i64) -> Result<Self, OpenError> {
+        match config {
+            DatabaseConfig::Sqlite { path } => open_sqlite(path, now).await,
+            DatabaseConfig::Postgres { url, max_connections } => open_postgres(url, *max_connections, now).await,
+        }
+    }
+}
+
+async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let lock = FolderLock::acquire(folder)?;
+    create(path, folder)?;
+    let mut connection = sql::sqlite_writer(path).await?;
+    let schema = migrate(&mut connection, now).await?;
+    let counters = Arc::new(Counters::default());
+    let generations = Arc::new(Generations::new());
+    let tx = Tx::new(connection, Arc::new(Ids::default()));
+    let writer = Writer::start(tx, Arc::clone(&generations), Arc::clone(&counters), lock);
+    let reader = sql::sqlite_readers(path);
+    let inner = Inner { reader, writes: Writes::Writer(writer), counters, schema };
+    Ok(Metadata::new(inner, Some(Cache::new(generations))))
+}
+
+/// Makes the database file, for its owner alone, and syncs its folder: a power loss after the first answer must not take
+/// the file's name away (I4). SQLite does the same for the write-ahead log and gives it the same rights.
+fn create(path: &Path, folder: &Path) -> Result<(), OpenError> {
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let failed = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+    made.map_err(|source| failed(path, source))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))
+}
+
+async fn open_postgres(url: &str, max_connections: u32, now: i64) -> Result<Metadata, OpenError> {
+    let reader = sql::postgres_pool(url, max_connections).map_err(|reason| OpenError::Url { reason })?;
+    let mut connection = reader.connection().await?;
+    check(&mut connection).await?;
+    let schema = migrate(&mut connection, now).await?;
+    drop(connection);
+    let counters = Arc::new(Counters::default());
+    // Reads always find a connection that no change holds.
+    let writing = (max_connections.max(2) * 3 / 4).max(1);
+    let runner = Runner::new(reader.clone(), Arc::new(Ids::default()), Arc::clone(&counters), writing);
+    Ok(Metadata::new(Inner { reader, writes: Writes::Runner(runner), counters, schema }, None))
+}
+
+async fn check(connection: &mut Connection) -> Result<(), OpenError> {
+    let version = connection.setting("server_version_num").await?.unwrap_or_default();
+    if version.parse::<u32>().unwrap_or_default() < POSTGRES_VERSION {
+        return Err(OpenError::Setting { setting: "server_version_num", found: version, needed: "150000 or above" });
+    }
+    for (setting, accepted, needed) in SETTINGS {
+        let found = connection.setting(setting).await?.unwrap_or_default();
+        if !accepted.contains(&found.as_str()) {
+            return Err(OpenError::Setting { setting, found, needed });
+        }
+    }
+    Ok(())
+}

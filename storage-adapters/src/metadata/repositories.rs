@@ -1,0 +1,124 @@
+use hallmark_oci::RepositoryName;
+
+use super::database::Metadata;
+use super::error::Error;
+use super::generations::Slot;
+use super::rows::{AccountId, PrincipalId, RepositoryId};
+use super::sql::Row;
+use super::statement::statements;
+use super::tx::Tx;
+use super::value::values;
+
+statements! {
+    FIND = [
+        "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
+           FROM repositories r JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
+          WHERE r.name = $1"
+    ];
+    HOLD = [
+        "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
+           FROM repositories r JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
+          WHERE r.name = $1" {share of r}
+    ];
+    INSERT = [
+        "INSERT INTO repositories (id, account_id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+    ];
+    SET_PUBLIC = ["UPDATE repositories SET public = $2 WHERE id = $1 AND name IS NOT NULL"];
+    BURY = [
+        "UPDATE repositories SET name = NULL, former_name = name, public = 0, deleted_at = $2
+          WHERE id = $1 AND name IS NOT NULL"
+    ];
+}
+
+/// A repository that lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repository {
+    /// The repository.
+    pub id: RepositoryId,
+    /// Its name.
+    pub name: RepositoryName,
+    /// The account that owns it.
+    pub account_id: AccountId,
+    /// The account's name; `None` for the system's.
+    pub account_name: Option<String>,
+    /// The user whose account owns it, if it is a user's.
+    pub owner: Option<PrincipalId>,
+    /// Whether anybody may pull from it. Repositories are private by default (I13).
+    pub public: bool,
+}
+
+impl Metadata {
+    /// The repository of this name.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn repository(&self, name: &RepositoryName) -> Result<Option<Repository>, Error> {
+        let ask = async { self.row(&FIND, values![name]).await?.map(|row| repository(&row)).transpose() };
+        self.cached(|cache| &cache.repositories, Slot::name(name), || name.clone(), ask).await
+    }
+}
+
+impl Tx {
+    /// The repository of this name, which cannot be deleted until the change ends: the first statement of every change
+    /// below. Without it a push that waits would write into a repository that is deleted meanwhile.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn repository(&mut self, name: &RepositoryName) -> Result<Option<Repository>, Error> {
+        self.row(&HOLD, values![name]).await?.map(|row| repository(&row)).transpose()
+    }
+
+    /// The repository of this name; made private and empty in this account if there is none.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn create_repository(
+        &mut self,
+        name: &RepositoryName,
+        account: AccountId,
+        now: i64,
+    ) -> Result<Repository, Error> {
+        loop {
+            let id = self.id()?;
+            self.execute(&INSERT, values![id, account, name, now]).await?;
+            // Whoever made it, it is read back under a lock; gone again: made again.
+            if let Some(repository) = self.repository(name).await? {
+                return Ok(repository);
+            }
+        }
+    }
+
+    /// Opens a repository to anybody's pull, or closes it; whether it lives.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_public(&mut self, repository: &Repository, public: bool) -> Result<bool, Error> {
+        self.touch(Slot::name(&repository.name));
+        Ok(self.execute(&SET_PUBLIC, values![repository.id, public]).await? == 1)
+    }
+
+    /// Deletes a repository: from the commit on its name is free and nobody reaches what it held, which the collector
+    /// then takes away in batches. Whether it lived.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn delete_repository(&mut self, repository: &Repository, now: i64) -> Result<bool, Error> {
+        self.touch(Slot::name(&repository.name));
+        self.touch(Slot::repository(repository.id));
+        Ok(self.execute(&BURY, values![repository.id, now]).await? == 1)
+    }
+}
+
+/// A repository from the columns id, name, account, public, account's name, owner.
+pub(super) fn repository(row: &Row) -> Result<Repository, Error> {
+    let account_id = AccountId(row.integer(2)?);
+    let account_name = if account_id == AccountId::SYSTEM { None } else { Some(row.text(4)?) };
+    Ok(Repository {
+        id: RepositoryId(row.integer(0)?),
+        name: row.parsed(1)?,
+        account_id,
+        account_name,
+        owner: row.maybe_integer(5)?.map(PrincipalId),
+        public: row.truth(3)?,
+    })
+}

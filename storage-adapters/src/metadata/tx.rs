@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use super::error::{Error, ErrorKind};
+use super::generations::Slot;
+use super::ids::Ids;
+use super::sql::{Connection, Row};
+use super::statement::Statement;
+use super::value::Value;
+
+/// How often a change inserts, and looks for the row that stood in its way, before it lets others go first. A row that
+/// is neither insertable nor there is being deleted just now; on SQLite, with its one writer, the first turn succeeds.
+pub(super) const TURNS: usize = 5;
+
+pub(super) fn ids_used_up() -> Error {
+    Error::new(ErrorKind::Contended, "the ids laid ready are used up")
+}
+
+/// A change that is under way: what the body of [`Metadata::write`](super::Metadata::write) works with.
+///
+/// The body awaits nothing but its methods. A statement that failed ends the change, also when the body looks away:
+/// PostgreSQL would silently answer COMMIT with a rollback.
+pub struct Tx {
+    connection: Connection,
+    ids: Arc<Ids>,
+    touched: Vec<Slot>,
+    statements: u64,
+    failure: Option<Error>,
+    dry: bool,
+}
+
+impl Tx {
+    pub(super) fn new(connection: Connection, ids: Arc<Ids>) -> Self {
+        Self { connection, ids, touched: Vec::new(), statements: 0, failure: None, dry: false }
+    }
+
+    /// How many statements this change has run. Each costs a microsecond's fraction of a COMMIT, but they add up: tests
+    /// hold the common changes to stated numbers.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.statements
+    }
+
+    /// An id that no row has had and none will have again.
+    ///
+    /// # Errors
+    /// When the ids laid ready are used up; the change is then run again with fresh ones.
+    pub(super) fn id(&mut self) -> Result<i64, Error> {
+        self.ids.take().ok_or_else(|| {
+            self.dry = true;
+            ids_used_up()
+        })
+    }
+
+    pub(super) async fn rows(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        self.statements += 1;
+        let answer = self.connection.rows(statement, values).await;
+        self.watch(answer)
+    }
+
+    pub(super) async fn row(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<Row>, Error> {
+        self.statements += 1;
+        let answer = self.connection.row(statement, values).await;
+        self.watch(answer)
+    }
+
+    /// Runs a statement; the number of rows it inserted, updated or deleted.
+    pub(super) async fn execute(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<u64, Error> {
+        self.statements += 1;
+        let answer = self.connection.execute(statement, values).await;
+        self.watch(answer)
+    }
+
+    /// Ends the change because others keep deleting the row it needs; it is then run again.
+    pub(super) fn give_way(&mut self, place: &'static str) -> Error {
+        let error = Error::new(ErrorKind::Contended, place);
+        self.failure = Some(error.clone());
+        error
+    }
+
+    /// Says that cached answers of this slot are wrong once the change is committed.
+    pub(super) fn touch(&mut self, slot: Slot) {
+        self.touched.push(slot);
+    }
+
+    /// Makes ready for the next body on the same connection; what the last one touched.
+    pub(super) fn turn(&mut self) -> Vec<Slot> {
+        self.statements = 0;
+        self.failure = None;
+        self.dry = false;
+        std::mem::take(&mut self.touched)
+    }
+
+    /// The first statement that failed.
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
+    /// Whether the body ran out of ids.
+    pub(super) fn is_dry(&self) -> bool {
+        self.dry
+    }
+
+    /// Lays ids ready; only between transactions.
+    pub(super) async fn fill_ids(&mut self) -> Result<(), Error> {
+        self.ids.fill(&mut self.connection).await
+    }
+
+    /// The frame of a transaction: BEGIN, COMMIT and what stands between members.
+    pub(super) async fn frame(&mut self, text: &'static str) -> Result<(), Error> {
+        self.connection.frame(text).await
+    }
+
+    pub(super) async fn close(self) {
+        self.connection.close().await;
+    }
+
+    fn watch<T>(&mut self, answer: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &answer
+            && self.failure.is_none()
+        {
+            self.failure = Some(error.clone());
+        }
+        answer
+    }
+}

@@ -1,0 +1,255 @@
+use super::candidates::Item;
+use super::database::Metadata;
+use super::error::{Error, ErrorKind};
+use super::generations::Slot;
+use super::rows::{AccountId, PrincipalId};
+use super::sql::Row;
+use super::statement::statements;
+use super::tx::Tx;
+use super::value::values;
+
+statements! {
+    PRINCIPAL = [
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at
+           FROM principals p JOIN users u ON u.principal_id = p.id WHERE p.id = $1"
+    ];
+    BY_NAME = [
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1"
+    ];
+    HOLD = [
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1" {update of p}
+    ];
+    PAGE = [
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name > $1 ORDER BY u.name LIMIT $2"
+    ];
+    TAKE_NAME = [
+        "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, 'user', $3) ON CONFLICT DO NOTHING"
+    ];
+    INSERT_PRINCIPAL = ["INSERT INTO principals (id, kind) VALUES ($1, 'user')"];
+    INSERT = [
+        "INSERT INTO users (principal_id, name, account_id, password, system_role) VALUES ($1, $2, $3, $4, $5)"
+    ];
+    SET_PASSWORD = ["UPDATE users SET password = $2 WHERE principal_id = $1"];
+    ADMINISTRATORS = [
+        "SELECT p.id FROM principals p JOIN users u ON u.principal_id = p.id
+          WHERE u.system_role = 'administrator' AND p.disabled_at IS NULL ORDER BY p.id LIMIT 2" {update of p}
+    ];
+    RAISE_EPOCH = ["UPDATE principals SET credential_epoch = credential_epoch + 1 WHERE id = $1"];
+    SET_DISABLED = [
+        "UPDATE principals SET disabled_at = $2, credential_epoch = credential_epoch + 1 WHERE id = $1"
+    ];
+    HOLD_ACCOUNT = ["SELECT id FROM accounts WHERE id = $1" {update}];
+    REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 LIMIT 1"];
+    UPLOADS_OF = ["DELETE FROM uploads WHERE principal_id = $1 RETURNING storage_key, tail_key, multipart_id"];
+    BLOBS_OF = ["DELETE FROM account_blobs WHERE account_id = $1 RETURNING blob_id"];
+    DELETE = ["DELETE FROM users WHERE principal_id = $1"];
+    DELETE_PRINCIPAL = ["DELETE FROM principals WHERE id = $1"];
+    DELETE_ACCOUNT = ["DELETE FROM accounts WHERE id = $1"];
+}
+
+/// Who acts, as rights are decided on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The principal.
+    pub id: PrincipalId,
+    /// The name that they log in with.
+    pub name: String,
+    /// What it is.
+    pub kind: PrincipalKind,
+    /// The account that is theirs.
+    pub account_id: AccountId,
+    /// Whether they administer the whole system.
+    pub system_admin: bool,
+    /// Tokens of an earlier epoch are void.
+    pub credential_epoch: i64,
+    /// Whether they may do nothing at present.
+    pub disabled: bool,
+}
+
+/// What a principal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PrincipalKind {
+    /// A person with a password.
+    User,
+}
+
+/// A user and what their password hashes to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Who they are.
+    pub principal: Principal,
+    /// The hash of their password in the PHC string format; `None` when they cannot log in by password.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("principal", &self.principal).finish_non_exhaustive()
+    }
+}
+
+/// A user to be made.
+pub struct NewUser {
+    /// The name of the user and of their account: a valid path component, which the caller has checked.
+    pub name: String,
+    /// The hash of the password in the PHC string format.
+    pub password: Option<String>,
+    /// Whether they administer the whole system.
+    pub system_admin: bool,
+}
+
+/// What became of a user who was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserRemoval {
+    /// The user, their account, uploads and credentials are gone.
+    Removed,
+    /// There is no such user.
+    Unknown,
+    /// Their account has repositories; these are moved or deleted, and collected, first.
+    AccountHasRepositories,
+}
+
+impl Metadata {
+    /// The principal of this id.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn principal(&self, id: PrincipalId) -> Result<Option<Principal>, Error> {
+        let ask = async { self.row(&PRINCIPAL, values![id]).await?.map(|row| principal(&row)).transpose() };
+        self.cached(|cache| &cache.principals, Slot::principal(id), || id, ask).await
+    }
+
+    /// The user of this name.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn user(&self, name: &str) -> Result<Option<User>, Error> {
+        let ask = async { self.row(&BY_NAME, values![name]).await?.map(|row| user(&row)).transpose() };
+        self.cached(|cache| &cache.users, Slot::user(name), || name.to_owned(), ask).await
+    }
+
+    /// Users in the byte order of their names, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn users(&self, after: Option<&str>, limit: u32) -> Result<Vec<User>, Error> {
+        let rows = self.rows(&PAGE, values![after.unwrap_or_default(), i64::from(limit)]).await?;
+        rows.iter().map(user).collect()
+    }
+}
+
+impl Tx {
+    /// The user of this name, held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn user(&mut self, name: &str) -> Result<Option<User>, Error> {
+        self.row(&HOLD, values![name]).await?.map(|row| user(&row)).transpose()
+    }
+
+    /// Whether more than one administrator is left who can sign in; both are held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_other_administrators(&mut self) -> Result<bool, Error> {
+        Ok(self.rows(&ADMINISTRATORS, &[]).await?.len() > 1)
+    }
+
+    /// Makes a user and their account; `None` when the name is taken by any account.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn create_user(&mut self, new: &NewUser, now: i64) -> Result<Option<Principal>, Error> {
+        let (account, id) = (AccountId(self.id()?), PrincipalId(self.id()?));
+        if self.execute(&TAKE_NAME, values![account, &new.name, now]).await? == 0 {
+            return Ok(None);
+        }
+        let role = if new.system_admin { "administrator" } else { "" };
+        self.execute(&INSERT_PRINCIPAL, values![id]).await?;
+        self.execute(&INSERT, values![id, &new.name, account, new.password.as_deref(), role]).await?;
+        Ok(Some(Principal {
+            id,
+            name: new.name.clone(),
+            kind: PrincipalKind::User,
+            account_id: account,
+            system_admin: new.system_admin,
+            credential_epoch: 0,
+            disabled: false,
+        }))
+    }
+
+    /// Gives a user another password and voids every token they have; whether the user exists.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_password(&mut self, user: &Principal, password: Option<&str>) -> Result<bool, Error> {
+        self.touch_user(user);
+        self.execute(&RAISE_EPOCH, values![user.id]).await?;
+        Ok(self.execute(&SET_PASSWORD, values![user.id, password]).await? == 1)
+    }
+
+    /// Disables a principal since `at`, or enables them again with `None`, and voids every token they have; whether they
+    /// exist.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_disabled(&mut self, user: &Principal, at: Option<i64>) -> Result<bool, Error> {
+        self.touch_user(user);
+        Ok(self.execute(&SET_DISABLED, values![user.id, at]).await? == 1)
+    }
+
+    /// Removes a user with their account, uploads and credentials. What they pushed to others' repositories stays.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn remove_user(&mut self, name: &str, now: i64) -> Result<UserRemoval, Error> {
+        let Some(User { principal: user, .. }) = self.user(name).await? else { return Ok(UserRemoval::Unknown) };
+        // From here on nobody can put a repository into the account, whose row its foreign key share-locks.
+        self.row(&HOLD_ACCOUNT, values![user.account_id]).await?;
+        if self.row(&REPOSITORY_OF, values![user.account_id]).await?.is_some() {
+            return Ok(UserRemoval::AccountHasRepositories);
+        }
+        self.touch_user(&user);
+        for upload in self.rows(&UPLOADS_OF, values![user.id]).await? {
+            self.doom_upload(&upload, now).await?;
+        }
+        let mut blobs = Vec::new();
+        for row in self.rows(&BLOBS_OF, values![user.account_id]).await? {
+            blobs.push(row.integer(0)?);
+        }
+        self.execute(&DELETE, values![user.id]).await?;
+        self.execute(&DELETE_PRINCIPAL, values![user.id]).await?;
+        self.execute(&DELETE_ACCOUNT, values![user.account_id]).await?;
+        self.candidates(Item::Blob, 0, blobs, now).await?;
+        Ok(UserRemoval::Removed)
+    }
+
+    fn touch_user(&mut self, user: &Principal) {
+        self.touch(Slot::principal(user.id));
+        self.touch(Slot::user(&user.name));
+    }
+}
+
+fn principal(row: &Row) -> Result<Principal, Error> {
+    let kind = match row.text(2)?.as_str() {
+        "user" => PrincipalKind::User,
+        other => return Err(Error::new(ErrorKind::Corrupt, format!("principals.kind {other:?}"))),
+    };
+    Ok(Principal {
+        id: PrincipalId(row.integer(0)?),
+        name: row.text(1)?,
+        kind,
+        account_id: AccountId(row.integer(3)?),
+        system_admin: row.text(4)? == "administrator",
+        credential_epoch: row.integer(5)?,
+        disabled: row.maybe_integer(6)?.is_some(),
+    })
+}
+
+fn user(row: &Row) -> Result<User, Error> {
+    Ok(User { principal: principal(row)?, password: row.maybe_text(7)? })
+}

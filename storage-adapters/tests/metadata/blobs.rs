@@ -1,0 +1,203 @@
+//! Blobs: uploads that end, links, and deletions.
+
+use hallmark_oci::{Algorithm, Digest, UploadId};
+use hallmark_storage::StorageKey;
+use hallmark_storage::metadata::{BlobDeletion, Error, Event, Finish, NewUpload, Repository};
+
+use crate::harness::images::image;
+use crate::harness::{NOW, World, suite};
+
+suite! {
+    opening_an_upload_takes_two_statements,
+    finishing_a_new_blob_takes_seven_statements,
+    a_finished_blob_is_read_in_its_repository_alone,
+    the_loser_of_two_equal_uploads_gives_its_own_key_away,
+    an_upload_finishes_once,
+    an_upload_finishes_under_its_fence_only,
+    an_upload_cannot_end_at_a_strange_key,
+    a_blob_that_fits_its_tail_keeps_it,
+    a_quarantined_blob_heals_on_docker_push,
+    a_deleted_blob_is_gone_at_once,
+    a_blob_that_a_manifest_names_is_not_deleted,
+    a_deleted_blob_is_pushed_again_under_another_key,
+}
+
+async fn opening_an_upload_takes_two_statements(world: World) {
+    let repository = world.repository("alice/app").await;
+    let statements: Result<u64, Error> = world
+        .metadata
+        .write((repository, world.alice.id), |tx, (repository, principal)| {
+            Box::pin(async move {
+                let held = tx.repository(&repository.name).await?.unwrap();
+                let new = NewUpload {
+                    id: &UploadId::from_bytes([1; 16]),
+                    repository: held.id,
+                    principal: *principal,
+                    key: &StorageKey::random(),
+                    hash_state: b"",
+                    leased_until: 0,
+                    expires_at: NOW,
+                };
+                tx.begin_upload(&new).await?;
+                Ok(tx.statements())
+            })
+        })
+        .await;
+    assert_eq!(statements.unwrap(), 2);
+}
+
+async fn finish_recorded(world: &World, repository: &Repository, content: &'static [u8]) -> u64 {
+    let (upload, key) = world.upload(repository, 77).await;
+    let statements: Result<u64, Error> = world
+        .metadata
+        .write((repository.clone(), upload, key, world.alice.id), move |tx, (repository, upload, key, actor)| {
+            Box::pin(async move {
+                let repository = &tx.repository(&repository.name).await?.unwrap();
+                let (digest, size) = (&Digest::of(Algorithm::Sha256, content), content.len() as u64);
+                let finish = Finish { repository, upload, fence: 1, digest, size, key, now: NOW };
+                tx.finish_upload(&finish).await?.unwrap();
+                let event = Event {
+                    actor: *actor,
+                    kind: "blob_pushed",
+                    account: Some(repository.account_id),
+                    repository: Some(repository.id),
+                    subject: digest.as_str(),
+                    payload: "{}",
+                    request_id: "r",
+                    at: NOW,
+                };
+                tx.record(&event).await?;
+                Ok(tx.statements())
+            })
+        })
+        .await;
+    statements.unwrap()
+}
+
+async fn finishing_a_new_blob_takes_seven_statements(world: World) {
+    let repository = world.repository("alice/app").await;
+    assert_eq!(finish_recorded(&world, &repository, b"new").await, 7);
+    assert_eq!(world.look("SELECT kind, subject, seq FROM events").await.len(), 1);
+}
+
+async fn a_finished_blob_is_read_in_its_repository_alone(world: World) {
+    let (app, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let upload = world.upload(&app, 1).await;
+    let key = upload.1.clone();
+    let finished = world.finish(&app, upload, b"content").await.unwrap().unwrap();
+    assert!(!finished.known);
+    let digest = Digest::of(Algorithm::Sha256, b"content");
+    let blob = world.metadata.blob(app.id, &digest).await.unwrap().unwrap();
+    assert_eq!((blob.id, blob.size, blob.key), (finished.blob, 7, key));
+    assert_eq!(world.metadata.blob(other.id, &digest).await.unwrap(), None, "I6");
+    assert_eq!(world.look("SELECT kind FROM candidates").await, ["link"]);
+}
+
+async fn the_loser_of_two_equal_uploads_gives_its_own_key_away(world: World) {
+    let repository = world.repository("alice/app").await;
+    let (first, second) = (world.upload(&repository, 1).await, world.upload(&repository, 2).await);
+    let (kept, doomed) = (first.1.clone(), second.1.clone());
+    let first = world.finish(&repository, first, b"same").await.unwrap().unwrap();
+    let second = world.finish(&repository, second, b"same").await.unwrap().unwrap();
+    assert_eq!((second.blob, second.known), (first.blob, true));
+    assert_eq!(world.look("SELECT storage_key FROM blobs").await, [kept.as_str()]);
+    assert_eq!(world.look("SELECT storage_key FROM key_deletions").await, [doomed.as_str()]);
+}
+
+async fn an_upload_finishes_once(world: World) {
+    let repository = world.repository("alice/app").await;
+    let upload = world.upload(&repository, 1).await;
+    assert!(world.finish(&repository, upload.clone(), b"x").await.unwrap().is_some());
+    assert_eq!(world.finish(&repository, upload, b"x").await.unwrap(), None);
+}
+
+async fn an_upload_finishes_under_its_fence_only(world: World) {
+    let repository = world.repository("alice/app").await;
+    let (id, key) = world.upload(&repository, 1).await;
+    let input = (id.clone(), repository.id, world.alice.id);
+    let leased: Result<_, Error> = world
+        .metadata
+        .write(input, |tx, (id, repository, alice)| {
+            Box::pin(tx.lease_upload((id, *repository, *alice), None, NOW + 1_000, NOW + 2_000))
+        })
+        .await;
+    leased.unwrap();
+    assert_eq!(world.finish(&repository, (id, key), b"x").await.unwrap(), None);
+}
+
+async fn an_upload_cannot_end_at_a_strange_key(world: World) {
+    let repository = world.repository("alice/app").await;
+    let (id, _) = world.upload(&repository, 1).await;
+    let strange = StorageKey::from_bytes([7; 16]);
+    assert!(world.finish(&repository, (id, strange), b"x").await.is_err());
+    assert_eq!(world.count("SELECT COUNT(*) FROM uploads").await, 1, "and it is still there");
+}
+
+async fn a_blob_that_fits_its_tail_keeps_it(world: World) {
+    let repository = world.repository("alice/app").await;
+    for (number, ends_at_tail) in [(1, true), (2, false)] {
+        let (id, key) = world.upload(&repository, number).await;
+        let tail = StorageKey::from_bytes([number as u8; 16]);
+        world.meddle(&format!("UPDATE uploads SET tail_key = '{tail}' WHERE id = '{id}'")).await;
+        let (kept, doomed) = if ends_at_tail { (tail, key) } else { (key, tail) };
+        let content = [number as u8];
+        world.finish(&repository, (id, kept.clone()), &content).await.unwrap().unwrap();
+        let digest = Digest::of(Algorithm::Sha256, &content);
+        assert_eq!(world.metadata.blob(repository.id, &digest).await.unwrap().unwrap().key, kept);
+        let going = format!("SELECT COUNT(*) FROM key_deletions WHERE storage_key = '{doomed}'");
+        assert_eq!(world.count(&going).await, 1);
+    }
+    world.is_sound().await;
+}
+
+async fn a_quarantined_blob_heals_on_docker_push(world: World) {
+    let repository = world.repository("alice/app").await;
+    let digest = world.blob(&repository, b"rots").await;
+    let rotten = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    let uncached = world.metadata.without_cache();
+    assert_eq!(uncached.blob(repository.id, &digest).await.unwrap(), None, "or Docker would not push it again");
+    let put = world.try_put(&repository, Algorithm::Sha256, &image(&digest, &[], ""), &[]).await;
+    assert!(put.is_err(), "rotten bytes count as absent");
+    let upload = world.upload(&repository, 2).await;
+    let healthy = upload.1.clone();
+    let finished = world.finish(&repository, upload, b"rots").await.unwrap().unwrap();
+    assert_eq!((finished.blob, finished.known), (rotten.id, false));
+    let blob = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
+    assert_eq!((blob.id, blob.key), (rotten.id, healthy));
+    assert_eq!(world.look("SELECT storage_key FROM key_deletions").await, [rotten.key.as_str()]);
+}
+
+async fn a_deleted_blob_is_gone_at_once(world: World) {
+    let (app, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let digest = world.blob(&app, b"x").await;
+    world.blob(&other, b"x").await;
+    assert!(world.metadata.blob(app.id, &digest).await.unwrap().is_some());
+    assert_eq!(world.delete_blob(&app, &digest).await, BlobDeletion::Deleted);
+    assert_eq!(world.metadata.blob(app.id, &digest).await.unwrap(), None);
+    assert_eq!(world.delete_blob(&app, &digest).await, BlobDeletion::Unknown);
+    assert!(world.metadata.blob(other.id, &digest).await.unwrap().is_some(), "others keep it");
+    assert_eq!(world.count("SELECT COUNT(*) FROM candidates WHERE kind = 'account'").await, 1);
+}
+
+async fn a_blob_that_a_manifest_names_is_not_deleted(world: World) {
+    let repository = world.repository("alice/app").await;
+    let digest = world.blob(&repository, b"x").await;
+    let manifest = world.put(&repository, &image(&digest, &[], ""), &[]).await;
+    let refused = world.delete_blob(&repository, &digest).await;
+    assert_eq!(refused, BlobDeletion::StillNamedBy(vec![manifest.clone()]));
+    world.delete_manifest(&repository, &manifest).await;
+    assert_eq!(world.delete_blob(&repository, &digest).await, BlobDeletion::Deleted);
+}
+
+async fn a_deleted_blob_is_pushed_again_under_another_key(world: World) {
+    let repository = world.repository("alice/app").await;
+    let digest = world.blob(&repository, b"x").await;
+    let before = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
+    world.delete_blob(&repository, &digest).await;
+    world.meddle("DELETE FROM account_blobs").await;
+    world.meddle("DELETE FROM blobs").await;
+    world.blob(&repository, b"x").await;
+    let after = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
+    assert!(after.id != before.id && after.key != before.key, "I3");
+}

@@ -1,0 +1,21 @@
+//! The clauses of the facts, each proven on SQLite and on PostgreSQL.
+//! Nothing here reaches behind the public door of the crate, except to look at the tables afterwards.
+//! Start with `harness`; then one file a family of clauses.
+
+mod accounts;
+mod blobs;
+mod cache;
+mod changes;
+mod coverage;
+mod folder;
+mod harness;
+mod manifests;
+mod mounts;
+mod opening;
+mod races;
+mod referrers;
+mod repositories;
+mod schema;
+mod small;
+mod tags;
+mod uploads;

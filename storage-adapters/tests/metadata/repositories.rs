@@ -1,0 +1,106 @@
+//! Repositories and the catalog.
+
+use hallmark_oci::RepositoryName;
+use hallmark_storage::metadata::{AccountId, Error, Repository, UserRemoval, Viewer};
+
+use crate::harness::{NOW, World, suite};
+
+suite! {
+    a_repository_is_private_until_it_is_opened,
+    making_a_repository_twice_gives_the_same_one,
+    a_repository_of_one_component_belongs_to_the_system,
+    a_push_into_a_deleted_repository_is_refused,
+    a_name_taken_again_is_another_repository,
+    the_catalog_shows_what_the_viewer_may_see,
+    the_catalog_pages_in_byte_order,
+}
+
+async fn open(world: &World, repository: &Repository, public: bool) {
+    let set: Result<bool, Error> = world
+        .metadata
+        .write((repository.clone(), public), |tx, (repository, public)| Box::pin(tx.set_public(repository, *public)))
+        .await;
+    assert!(set.unwrap());
+}
+
+async fn delete(world: &World, repository: &Repository) -> bool {
+    let deleted: Result<bool, Error> = world
+        .metadata
+        .write(repository.clone(), |tx, repository| Box::pin(tx.delete_repository(repository, NOW)))
+        .await;
+    deleted.unwrap()
+}
+
+async fn a_repository_is_private_until_it_is_opened(world: World) {
+    let repository = world.repository("alice/app").await;
+    assert!(!repository.public);
+    open(&world, &repository, true).await;
+    assert!(world.metadata.repository(&repository.name).await.unwrap().unwrap().public);
+    open(&world, &repository, false).await;
+    assert!(!world.metadata.repository(&repository.name).await.unwrap().unwrap().public);
+}
+
+async fn making_a_repository_twice_gives_the_same_one(world: World) {
+    let first = world.repository("alice/app").await;
+    assert_eq!(world.repository("alice/app").await, first);
+    assert_eq!((first.account_name.as_deref(), first.owner), (Some("alice"), Some(world.alice.id)));
+}
+
+async fn a_repository_of_one_component_belongs_to_the_system(world: World) {
+    let repository = world.repository("library").await;
+    assert_eq!((repository.account_id, repository.account_name, repository.owner), (AccountId::SYSTEM, None, None));
+}
+
+async fn a_push_into_a_deleted_repository_is_refused(world: World) {
+    let repository = world.repository("alice/app").await;
+    let upload = world.upload(&repository, 1).await;
+    assert!(delete(&world, &repository).await);
+    assert!(!delete(&world, &repository).await, "it no longer lives");
+    assert_eq!(world.metadata.repository(&repository.name).await.unwrap(), None);
+    assert_eq!(world.finish(&repository, upload, b"x").await.unwrap(), None);
+    assert_eq!(world.count("SELECT COUNT(*) FROM repository_blobs").await, 0);
+    let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("alice", NOW))).await;
+    assert_eq!(removed.unwrap(), UserRemoval::AccountHasRepositories, "until the collector has emptied it");
+}
+
+async fn a_name_taken_again_is_another_repository(world: World) {
+    let first = world.repository("alice/app").await;
+    let digest = world.blob(&first, b"x").await;
+    delete(&world, &first).await;
+    let second = world.repository("alice/app").await;
+    assert_ne!(second.id, first.id);
+    assert_eq!(world.metadata.blob(second.id, &digest).await.unwrap(), None, "a name that is taken again inherits nothing");
+}
+
+async fn the_catalog_shows_what_the_viewer_may_see(world: World) {
+    let bob = world.user("bob").await;
+    world.repository("alice/private").await;
+    let public = world.repository("alice/public").await;
+    open(&world, &public, true).await;
+    world.repository_in("bob/app".parse().unwrap(), bob.account_id).await;
+    let see = async |viewer| world.metadata.catalog(viewer, None, 10).await.unwrap();
+    assert_eq!(see(Viewer::All).await, ["alice/private", "alice/public", "bob/app"]);
+    assert_eq!(see(Viewer::Public).await, ["alice/public"]);
+    assert_eq!(see(Viewer::Owner(bob.account_id)).await, ["alice/public", "bob/app"]);
+    assert_eq!(see(Viewer::Owner(world.alice.account_id)).await, ["alice/private", "alice/public"]);
+}
+
+async fn the_catalog_pages_in_byte_order(world: World) {
+    let names = ["a/ab", "a/a.b", "a/a-b", "a/a_b", "a/a", "a/a/b", "b"];
+    for name in names {
+        let name: RepositoryName = name.parse().unwrap();
+        world.repository_in(name, world.alice.account_id).await;
+    }
+    let mut sorted = names;
+    sorted.sort_unstable();
+    for viewer in [Viewer::All, Viewer::Owner(world.alice.account_id)] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = world.metadata.catalog(viewer, after.as_deref(), 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            seen.extend(page);
+        }
+        assert_eq!(seen, sorted, "{viewer:?}");
+    }
+}
