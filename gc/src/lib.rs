@@ -1,0 +1,53 @@
+//! Lives here: what may be deleted, and its deletion: uploads that were given up, keys that nothing names.
+//! Never here: HTTP, rights, and any decision that a foreign key could not undo.
+//! Start reading at [`clean`].
+
+mod sweep;
+mod uploads;
+
+use hallmark_storage::blobs::{self, Blobs};
+use hallmark_storage::metadata::{self, Metadata};
+
+/// What one run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Uploads without progress for longer than they may rest, now gone.
+    pub uploads: u64,
+    /// Storage keys whose bytes were deleted.
+    pub keys: u64,
+}
+
+impl Report {
+    /// Whether there was nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why a run stopped; what it had done stays done, and the next run goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Metadata(#[from] metadata::Error),
+    /// The store did not delete.
+    #[error("the blob store did not delete {key}")]
+    Blobs {
+        /// The key whose bytes are still there.
+        key: String,
+        /// What the store said.
+        source: blobs::Error,
+    },
+    /// A key that was to be deleted is in use. Nothing was deleted; this is a defect to be reported.
+    #[error("the key {0} is to be deleted but something names it; its bytes were left alone")]
+    Named(String),
+}
+
+/// Gives up abandoned uploads, then deletes the bytes of keys that are due. Costs what there is to delete.
+///
+/// # Errors
+/// [`Error`] names what stopped it.
+pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64) -> Result<Report, Error> {
+    Ok(Report { uploads: uploads::expire(metadata, now).await?, keys: sweep::sweep(metadata, blobs, now).await? })
+}
