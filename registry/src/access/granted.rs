@@ -1,0 +1,115 @@
+//! The proof that somebody was asked: an operation that may be done.
+
+use hallmark_oci::{
+    AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
+    ListTags, Operation, PullBlob, PullManifest, PutManifest, RepositoryName, UploadStatus,
+};
+use hallmark_storage::metadata::{PrincipalId, Repository, Viewer};
+
+use crate::auth::Identity;
+
+/// An operation that [`super::authorize`] allowed. It has one maker, so a rule about images that asks for it cannot be
+/// called by anyone who was not asked.
+#[derive(Debug)]
+pub struct Granted<O> {
+    operation: O,
+    grant: Grant,
+}
+
+/// Who may do it, and where.
+#[derive(Debug)]
+pub struct Grant {
+    identity: Identity,
+    target: Option<Target>,
+    viewer: Viewer,
+}
+
+/// The repository that an operation is about.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name, as it was authorized.
+    pub name: RepositoryName,
+    /// Its row, when it exists.
+    pub repository: Option<Repository>,
+}
+
+impl<O> Granted<O> {
+    pub(super) fn make(operation: O, grant: Grant) -> Self {
+        Self { operation, grant }
+    }
+
+    /// What may be done.
+    pub fn operation(&self) -> &O {
+        &self.operation
+    }
+
+    /// Who asked.
+    pub fn identity(&self) -> &Identity {
+        &self.grant.identity
+    }
+
+    /// The principal that acts, when it is somebody.
+    pub fn actor(&self) -> Option<PrincipalId> {
+        self.grant.identity.principal().map(|principal| principal.id)
+    }
+
+    /// The repository's row as it stood when the operation was granted; `None` when there is no such repository.
+    pub fn repository(&self) -> Option<&Repository> {
+        self.grant.target.as_ref().and_then(|target| target.repository.as_ref())
+    }
+
+    /// What part of the catalog may be shown.
+    pub fn viewer(&self) -> Viewer {
+        self.grant.viewer
+    }
+}
+
+impl Grant {
+    pub(super) fn of(identity: &Identity, target: Option<Target>, viewer: Viewer) -> Self {
+        Self { identity: identity.clone(), target, viewer }
+    }
+}
+
+/// A granted operation, sorted by what it is: each kind keeps its proof.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each variant is the operation of its name")]
+pub enum Work {
+    Ping,
+    PullManifest(Granted<PullManifest>),
+    PullBlob(Granted<PullBlob>),
+    PutManifest(Granted<PutManifest>),
+    DeleteManifest(Granted<DeleteManifest>),
+    DeleteBlob(Granted<DeleteBlob>),
+    BeginUpload(Granted<BeginUpload>),
+    UploadStatus(Granted<UploadStatus>),
+    AppendUpload(Granted<AppendUpload>),
+    FinishUpload(Granted<FinishUpload>),
+    CancelUpload(Granted<CancelUpload>),
+    ListTags(Granted<ListTags>),
+    ListRepositories(Granted<ListRepositories>),
+    ListReferrers(Granted<ListReferrers>),
+}
+
+impl Granted<Operation> {
+    /// Sorts the operation by its kind.
+    #[must_use]
+    pub fn sort(self) -> Work {
+        let Self { operation, grant } = self;
+        match operation {
+            Operation::Ping => Work::Ping,
+            Operation::PullManifest(operation) => Work::PullManifest(Granted { operation, grant }),
+            Operation::PullBlob(operation) => Work::PullBlob(Granted { operation, grant }),
+            Operation::PutManifest(operation) => Work::PutManifest(Granted { operation, grant }),
+            Operation::DeleteManifest(operation) => Work::DeleteManifest(Granted { operation, grant }),
+            Operation::DeleteBlob(operation) => Work::DeleteBlob(Granted { operation, grant }),
+            Operation::BeginUpload(operation) => Work::BeginUpload(Granted { operation, grant }),
+            Operation::UploadStatus(operation) => Work::UploadStatus(Granted { operation, grant }),
+            Operation::AppendUpload(operation) => Work::AppendUpload(Granted { operation, grant }),
+            Operation::FinishUpload(operation) => Work::FinishUpload(Granted { operation, grant }),
+            Operation::CancelUpload(operation) => Work::CancelUpload(Granted { operation, grant }),
+            Operation::ListTags(operation) => Work::ListTags(Granted { operation, grant }),
+            Operation::ListRepositories(operation) => Work::ListRepositories(Granted { operation, grant }),
+            Operation::ListReferrers(operation) => Work::ListReferrers(Granted { operation, grant }),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Lives here: may they. Rights are worked out from current facts and end in a [`Granted`] operation.
+//! Never here: how somebody proved who they are, what an operation then does, and HTTP but for the door.
+//! Start reading at [`authorize`].
+
+mod granted;
+pub(crate) mod http;
+mod rights;
+#[cfg(test)]
+mod tests;
+
+use hallmark_oci::{Action, Operation, RepositoryName, Scopes};
+use hallmark_storage::metadata::{self, Repository, Viewer};
+
+pub use granted::{Grant, Granted, Target, Work};
+pub use rights::Rights;
+
+use crate::app::App;
+use crate::auth::Identity;
+
+/// Why an operation is not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The caller lacks a right, or has not said who they are; whether the repository exists is not told.
+    #[error("this needs the right to {}", .needed.to_string())]
+    Lacking {
+        /// What a token for this very request must cover.
+        needed: Scopes,
+    },
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Metadata(#[from] metadata::Error),
+}
+
+/// Decides whether `identity` may do `operation`, by facts that hold now and by the ceiling of what was shown.
+///
+/// The one maker of [`Granted`]. Absent and forbidden repositories take the same path and get the same refusal.
+///
+/// # Errors
+/// [`Refused::Lacking`] names the scopes that a credential would need; [`Refused::Metadata`] when facts cannot be read.
+pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> Result<Granted<Operation>, Refused> {
+    match &operation {
+        Operation::Ping => match identity {
+            Identity::Anonymous => Err(Refused::Lacking { needed: Scopes::default() }),
+            Identity::Stranger(_) | Identity::Known(_) => Ok(Granted::make(operation, Grant::of(identity, None, Viewer::Public))),
+        },
+        Operation::ListRepositories(_) => {
+            let may = identity.ceiling().covers("registry", "catalog", Action::All) && !matches!(identity, Identity::Anonymous);
+            if !may {
+                return Err(Refused::Lacking { needed: needed_by(&operation) });
+            }
+            Ok(Granted::make(operation, Grant::of(identity, None, viewer(identity))))
+        }
+        _ => on_repository(app, identity, operation).await,
+    }
+}
+
+async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> Result<Granted<Operation>, Refused> {
+    let Some(name) = operation.repository().cloned() else {
+        return Err(Refused::Lacking { needed: Scopes::default() });
+    };
+    let repository = app.metadata.repository(&name).await?;
+    let rights = Rights::of(identity.principal(), &name, repository.as_ref());
+    let ceiling = identity.ceiling();
+    let mut needed = operation.actions().iter();
+    if !needed.all(|action| rights.allow(*action) && ceiling.covers("repository", name.as_str(), *action)) {
+        return Err(Refused::Lacking { needed: needed_by(&operation) });
+    }
+    Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }), viewer(identity))))
+}
+
+/// What a token for `operation` would have to cover.
+#[must_use]
+pub fn needed_by(operation: &Operation) -> Scopes {
+    operation.scope().into_iter().collect()
+}
+
+/// The repository `name`, when `identity` may pull from it now: what a mount asks of its source.
+///
+/// # Errors
+/// The database's.
+pub async fn may_pull(app: &App, identity: &Identity, name: &RepositoryName) -> Result<Option<Repository>, metadata::Error> {
+    Ok(app.metadata.repository(name).await?.filter(|repository| covers_pull(identity, repository)))
+}
+
+/// Whether both the right of `identity` and the ceiling of its credential reach a pull from `repository`.
+#[must_use]
+pub fn covers_pull(identity: &Identity, repository: &Repository) -> bool {
+    identity.ceiling().covers("repository", repository.name.as_str(), Action::Pull)
+        && Rights::of(identity.principal(), &repository.name, Some(repository)).allow(Action::Pull)
+}
+
+/// Cuts `asked` down to what `identity` may do now; what is not allowed is left out without a word.
+///
+/// # Errors
+/// The database's.
+pub async fn cut_down(app: &App, identity: &Identity, asked: &Scopes) -> Result<Scopes, metadata::Error> {
+    let mut kept = Vec::new();
+    for scope in asked.iter() {
+        let mut scope = scope.clone();
+        let rights = match (scope.resource_type.as_str(), scope.name.parse::<RepositoryName>()) {
+            ("repository", Ok(name)) => {
+                let repository = app.metadata.repository(&name).await?;
+                Rights::of(identity.principal(), &name, repository.as_ref())
+            }
+            ("registry", _) if scope.name == "catalog" && identity.principal().is_some() => Rights::all(),
+            _ => Rights::none(),
+        };
+        scope.actions = rights.cut_down(&scope.actions);
+        if !scope.actions.is_empty() {
+            kept.push(scope);
+        }
+    }
+    Ok(kept.into_iter().collect())
+}
+
+/// What part of the catalog `identity` may see.
+fn viewer(identity: &Identity) -> Viewer {
+    match identity.principal() {
+        None => Viewer::Public,
+        Some(principal) if principal.system_admin => Viewer::All,
+        Some(principal) => Viewer::Owner(principal.account_id),
+    }
+}

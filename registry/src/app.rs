@@ -1,0 +1,241 @@
+//! Lives here: everything a request may reach, built once at the start; there are no globals.
+//! Never here: what a request does with it.
+//! Start reading at [`App::open`].
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
+use hallmark_storage::blobs::{self, Blobs};
+use hallmark_storage::metadata::{self, Metadata, OpenError};
+use tokio_util::task::TaskTracker;
+
+use crate::auth::keys::{KeyError, TokenKeys};
+use crate::auth::password::Passwords;
+use crate::auth::token::TokenMemory;
+use crate::auth::users::{self, UserError};
+use crate::clock::{Clock, Random};
+use crate::config::{self, Config};
+use crate::http::request::RequestIds;
+use crate::telemetry::Metrics;
+
+/// The setting that makes every replica refuse writes.
+const READONLY: &str = "readonly";
+/// The name of the user that the first start makes.
+pub const ADMINISTRATOR: &str = "admin";
+
+/// One registry.
+pub struct App {
+    /// The settings, checked.
+    pub config: Config,
+    /// What time it is.
+    pub clock: Clock,
+    /// Unpredictable bytes.
+    pub random: Random,
+    /// The facts.
+    pub metadata: Metadata,
+    /// The bytes.
+    pub blobs: Blobs,
+    /// The counters.
+    pub metrics: Metrics,
+    /// Names for requests.
+    pub request_ids: RequestIds,
+    /// Where passwords are hashed and checked.
+    pub passwords: Passwords,
+    /// The keys behind bearer tokens.
+    pub token_keys: TokenKeys,
+    /// Bearer tokens whose signature was checked already.
+    pub token_memory: TokenMemory,
+    /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
+    pub changes: TaskTracker,
+    master: MasterKey,
+    readonly: AtomicBool,
+}
+
+/// Why a registry cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The database fails.
+    #[error("the database failed at the start")]
+    Metadata(#[from] metadata::Error),
+    /// The blob store cannot be opened.
+    #[error("the blob store cannot be opened")]
+    Blobs(#[from] blobs::Error),
+    /// A file of the data folder cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The master key has the wrong shape.
+    #[error("{place}: {source}")]
+    MasterKey {
+        /// Where it came from.
+        place: String,
+        /// What is wrong with it.
+        source: MasterKeyInvalid,
+    },
+    /// The token keys cannot be used.
+    #[error(transparent)]
+    TokenKeys(#[from] KeyError),
+    /// The first user cannot be made.
+    #[error("the user {ADMINISTRATOR} cannot be made")]
+    Administrator(#[source] Box<UserError>),
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("App").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Opens the stores, the keys and, at the first start, makes the administrator.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to put right.
+    pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let random = Random::system();
+        let now = clock.now();
+        create_data_folder(&config.data)?;
+        let metadata = Metadata::open(&config.database, now).await?;
+        let blobs = Blobs::open(&config.storage).await?;
+        let master = master_key(&config, &random)?;
+        let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;
+        let readonly = metadata.setting(READONLY).await?.as_deref() == Some("on");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let app = Arc::new(Self {
+            passwords: Passwords::new(&random, cores),
+            request_ids: RequestIds::new(random.bytes()),
+            metrics: Metrics::default(),
+            token_memory: TokenMemory::default(),
+            changes: TaskTracker::new(),
+            readonly: AtomicBool::new(readonly),
+            config,
+            clock,
+            random,
+            metadata,
+            blobs,
+            token_keys,
+            master,
+        });
+        app.make_administrator(now).await?;
+        Ok(app)
+    }
+
+    /// Whether writes are refused for now.
+    #[must_use]
+    pub fn is_readonly(&self) -> bool {
+        self.readonly.load(Ordering::Relaxed)
+    }
+
+    /// Refuses writes on every replica, or takes them again.
+    ///
+    /// # Errors
+    /// The database's; nothing has changed then.
+    pub async fn set_readonly(&self, readonly: bool) -> Result<(), metadata::Error> {
+        let value = if readonly { "on" } else { "off" };
+        self.metadata.write(value, |tx, value| Box::pin(async move { tx.set_setting(READONLY, Some(value)).await })).await?;
+        self.readonly.store(readonly, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes over what other replicas have decided: the read-only switch and the token keys.
+    ///
+    /// # Errors
+    /// What could not be read; the old state stays.
+    pub async fn refresh(&self) -> Result<(), StartError> {
+        let readonly = self.metadata.setting(READONLY).await?.as_deref() == Some("on");
+        self.readonly.store(readonly, Ordering::Relaxed);
+        self.reload_token_keys(self.clock.now()).await?;
+        Ok(())
+    }
+
+    /// Makes a new token key; tokens of the keys before it are accepted until they have expired.
+    ///
+    /// # Errors
+    /// [`KeyError`]; the keys stay as they are.
+    pub async fn rotate_token_keys(&self) -> Result<String, KeyError> {
+        let overlap = i64::try_from(self.config.tokens.lifetime.as_millis()).unwrap_or(i64::MAX / 4) + 2 * 60_000;
+        self.token_keys.rotate(&self.metadata, &self.master, &self.random, overlap, self.clock.now()).await
+    }
+
+    /// Reads the token keys again.
+    ///
+    /// # Errors
+    /// [`KeyError`]; the keys in use stay.
+    pub async fn reload_token_keys(&self, now: i64) -> Result<(), KeyError> {
+        if self.token_keys.reload(&self.metadata, &self.master, &self.random, now).await? {
+            self.token_memory.forget();
+        }
+        Ok(())
+    }
+
+    /// Makes the user `admin` when the registry has no user at all.
+    async fn make_administrator(&self, now: i64) -> Result<(), StartError> {
+        if !self.metadata.users(None, 1).await?.is_empty() {
+            return Ok(());
+        }
+        let given = self.config.admin_password.as_ref().map(|password| password.expose().to_owned());
+        let generated = given.is_none();
+        let password = given.unwrap_or_else(|| users::generate_password(&self.random));
+        if generated {
+            // The file first: a crash between the two must not leave a user whose password nobody knows.
+            let path = self.config.data.join("admin-password");
+            write_secret(&path, format!("{password}\n").as_bytes())?;
+            announce(&password, &path);
+        }
+        users::add(self, ADMINISTRATOR, password, true, now)
+            .await
+            .map_err(|error| StartError::Administrator(Box::new(error)))
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the generated password is printed once, for the person who starts the registry")]
+fn announce(password: &str, path: &Path) {
+    println!("The user {ADMINISTRATOR} was made with the password {password}");
+    println!("It is also in {} (readable by you only); change it with: hallmark user password {ADMINISTRATOR}", path.display());
+}
+
+fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError> {
+    let (text, place) = match &config.master_key {
+        config::MasterKey::Given(secret) => (secret.expose().to_owned(), "HALLMARK_MASTER_KEY".to_owned()),
+        config::MasterKey::File(path) => {
+            let place = path.display().to_string();
+            if !path.exists() {
+                write_secret(path, MasterKey::generate_text(&random.bytes()).as_bytes())?;
+            }
+            let text = std::fs::read_to_string(path).map_err(|source| StartError::File { path: place.clone(), source })?;
+            (text, place)
+        }
+    };
+    text.parse().map_err(|source| StartError::MasterKey { place, source })
+}
+
+fn create_data_folder(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::File { path: path.display().to_string(), source })
+}
+
+/// Writes a file that only its owner may read, whole and synced or not at all.
+fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let attempt = || {
+        let draft = path.with_extension("new");
+        let _ = std::fs::remove_file(&draft);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&draft, path)?;
+        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
+}

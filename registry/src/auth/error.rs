@@ -1,0 +1,24 @@
+//! Why nobody was identified.
+
+/// A refusal to say who is asking.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The credentials do not have the shape of any that the registry knows.
+    #[error("the Authorization header holds neither a bearer token nor a name and password")]
+    Malformed,
+    /// The name or the password is wrong; which of them is not told.
+    #[error("the name or the password is wrong")]
+    WrongPassword,
+    /// The bearer token is forged, expired, revoked or made for another service.
+    #[error("the token is not valid here: {0}")]
+    Token(String),
+    /// The refresh token is unknown, expired, revoked or made for another service.
+    #[error("the refresh token is not valid here")]
+    RefreshToken,
+    /// More passwords wait to be checked than the registry keeps in line.
+    #[error("too many sign-ins at once; try again shortly")]
+    Busy,
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Metadata(#[from] hallmark_storage::metadata::Error),
+}

@@ -1,0 +1,164 @@
+//! The door of `auth`: the token endpoint (GET and POST) and the key set.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use hallmark_oci::{ErrorCode, Scopes};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::token::{self, Issued, SERVICE};
+use super::{Authenticated, Identity, Refused, basic, password, refresh};
+use crate::app::App;
+use crate::clock::rfc3339;
+use crate::http::error::Error;
+
+/// The longest form that the token endpoint reads, in bytes.
+const FORM_BYTES: usize = 64 * 1024;
+
+/// `GET /token`: the form of the token endpoint that Docker and its kin use.
+pub(crate) async fn get_token(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    let now = app.clock.now();
+    let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    form.check_service()?;
+    let identity = identify(&app, request.headers()).await.map_err(refusal)?;
+    let refresh = match identity.principal() {
+        Some(principal) if form.flag("offline_token") => {
+            Some(refresh::issue(&app, principal, now).await.map_err(refusal)?)
+        }
+        _ => None,
+    };
+    let issued = token::issue(&app, &identity, &form.scopes(), now).await.map_err(refusal)?;
+    Ok(answer(&issued, refresh.as_deref(), now))
+}
+
+/// `POST /token`: the OAuth 2 form, with the grants `password` and `refresh_token`.
+pub(crate) async fn post_token(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    let now = app.clock.now();
+    let body = to_bytes(request.into_body(), FORM_BYTES)
+        .await
+        .map_err(|_| invalid_request("the form is cut off or longer than 64 KiB"))?;
+    let form = Form::parse(&body);
+    form.check_service()?;
+    let (known, refresh) = match form.one("grant_type") {
+        Some("password") => by_password(&app, &form, now).await?,
+        Some("refresh_token") => by_refresh_token(&app, &form, now).await?,
+        _ => return Err(invalid_request("grant_type must be password or refresh_token")),
+    };
+    let issued = token::issue(&app, &Identity::Known(known), &form.scopes(), now).await.map_err(refusal)?;
+    Ok(answer(&issued, refresh.as_deref(), now))
+}
+
+/// The public keys that check this registry's tokens (RFC 7517).
+pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Response {
+    let mut response = Json(app.token_keys.ring().jwks(app.clock.now())).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
+    response
+}
+
+async fn by_password(app: &App, form: &Form<'_>, now: i64) -> Result<(Authenticated, Option<String>), Error> {
+    let (Some(name), Some(secret)) = (form.one("username"), form.one("password")) else {
+        return Err(invalid_request("the password grant needs username and password"));
+    };
+    let known = password::identify(app, name, secret).await.map_err(refusal)?;
+    let refresh = match form.one("access_type") {
+        Some("offline") => Some(refresh::issue(app, &known.principal, now).await.map_err(refusal)?),
+        _ => None,
+    };
+    Ok((known, refresh))
+}
+
+/// The refresh grant gives the same refresh token back.
+async fn by_refresh_token(app: &App, form: &Form<'_>, now: i64) -> Result<(Authenticated, Option<String>), Error> {
+    let text = form.one("refresh_token").ok_or_else(|| invalid_request("the refresh_token grant needs refresh_token"))?;
+    let known = refresh::identify(app, text, now).await.map_err(refusal)?;
+    Ok((known, Some(text.to_owned())))
+}
+
+/// Who asks for a token by GET: a name with a password, or nobody.
+async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Refused> {
+    let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Identity::Anonymous) };
+    let (scheme, value) = header.to_str().ok().and_then(|header| header.split_once(' ')).ok_or(Refused::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(Refused::Malformed);
+    }
+    let (name, secret) = basic(value)?;
+    password::identify(app, &name, &secret).await.map(Identity::Known)
+}
+
+fn answer(issued: &Issued, refresh: Option<&str>, now: i64) -> Response {
+    let mut body = json!({
+        "token": issued.token,
+        "access_token": issued.token,
+        "expires_in": issued.expires_in,
+        "issued_at": rfc3339(now),
+        "scope": issued.scopes.to_string(),
+    });
+    if let Some(refresh) = refresh {
+        body["refresh_token"] = Value::from(refresh);
+    }
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The parameters of a request for a token.
+struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Form<'a> {
+    fn parse(text: &'a [u8]) -> Self {
+        Self(form_urlencoded::parse(text).collect())
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+
+    fn one(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.one(name) == Some("true")
+    }
+
+    /// `scope` may be repeated, and each may hold several, separated by spaces.
+    fn scopes(&self) -> Scopes {
+        Scopes::parse(self.all("scope"))
+    }
+
+    /// A token for another service would be refused at once; saying so here saves the search.
+    fn check_service(&self) -> Result<(), Error> {
+        match self.one("service") {
+            None | Some(SERVICE | "") => Ok(()),
+            Some(_) => Err(invalid_request("this endpoint makes tokens for the service \"hallmark\" only")),
+        }
+    }
+}
+
+fn invalid_request(message: &'static str) -> Error {
+    Error::new(ErrorCode::Unsupported, message).status(http::StatusCode::BAD_REQUEST)
+}
+
+/// A refusal of the token endpoint: it asks for a name and password, where the image endpoints ask for a token.
+fn refusal(refused: Refused) -> Error {
+    match refused {
+        Refused::Malformed | Refused::WrongPassword | Refused::Token(_) | Refused::RefreshToken => {
+            Error::new(ErrorCode::Unauthorized, refused.to_string())
+                .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\""))
+        }
+        Refused::Busy => busy(),
+        Refused::Metadata(error) => Error::from_metadata(error),
+    }
+}
+
+/// Too many sign-ins at once.
+pub(crate) fn busy() -> Error {
+    Error::new(ErrorCode::TooManyRequests, Refused::Busy.to_string()).retry_after(1)
+}

@@ -1,0 +1,57 @@
+//! Lives here: who is asking. Passwords, tokens, refresh tokens and their keys end in an [`Identity`].
+//! Never here: what an identity may do (that is `access`), images, and SQL.
+//! Start reading at [`identify`].
+
+mod error;
+pub(crate) mod http;
+mod identity;
+pub(crate) mod keys;
+pub(crate) mod password;
+pub(crate) mod refresh;
+#[cfg(test)]
+mod tests;
+pub(crate) mod token;
+pub(crate) mod users;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+pub use error::Refused;
+pub use identity::{Authenticated, Ceiling, Identity};
+
+use crate::app::App;
+
+/// The longest `Authorization` header that is looked at, in bytes.
+const AUTHORIZATION_BYTES: usize = 16 * 1024;
+
+/// Tells who sent `authorization`, the value of the header of that name.
+///
+/// A bearer token names a principal and is a ceiling for its rights; a password has no ceiling. Whether the principal
+/// still exists, is enabled and has not revoked its credentials is looked up on every call.
+///
+/// # Errors
+/// [`Refused`] when the credentials are malformed, wrong, expired or revoked, when too many passwords wait to be checked,
+/// or when the database does not answer.
+pub async fn identify(app: &App, authorization: Option<&str>, now: i64) -> Result<Identity, Refused> {
+    let Some(authorization) = authorization else { return Ok(Identity::Anonymous) };
+    if authorization.len() > AUTHORIZATION_BYTES {
+        return Err(Refused::Malformed);
+    }
+    let (scheme, value) = authorization.split_once(' ').ok_or(Refused::Malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        token::identify(app, value.trim(), now).await
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let (name, password) = basic(value)?;
+        password::identify(app, &name, &password).await.map(Identity::Known)
+    } else {
+        Err(Refused::Malformed)
+    }
+}
+
+/// Takes `name:password` out of the value of a Basic `Authorization` header (RFC 7617).
+pub(crate) fn basic(value: &str) -> Result<(String, String), Refused> {
+    let decoded = STANDARD.decode(value.trim()).map_err(|_| Refused::Malformed)?;
+    let text = String::from_utf8(decoded).map_err(|_| Refused::Malformed)?;
+    let (name, password) = text.split_once(':').ok_or(Refused::Malformed)?;
+    Ok((name.to_owned(), password.to_owned()))
+}

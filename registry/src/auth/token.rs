@@ -1,0 +1,130 @@
+//! Bearer tokens: ES256 JSON Web Tokens that say who asks and set a ceiling, and never grant by themselves.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallmark_oci::limits::TOKEN_BYTES;
+use hallmark_oci::{Claims, CompactToken, Scopes};
+use hallmark_storage::metadata::{Principal, PrincipalId};
+use moka::sync::Cache;
+use ring::digest::{SHA256, digest};
+use serde_json::json;
+
+use super::{Authenticated, Ceiling, Identity, Refused};
+use crate::access;
+use crate::app::App;
+
+/// Who every token of this registry is issued by and for; the same on every host name that reaches it.
+pub(crate) const SERVICE: &str = "hallmark";
+
+/// How many verified signatures are remembered.
+const REMEMBERED: u64 = 20_000;
+
+/// Tokens whose signature was checked already, by the SHA-256 of their text.
+///
+/// Only the signature is remembered. Expiry, the principal and its credentials' epoch are looked at on every use, and
+/// the whole memory is dropped when the keys change.
+#[derive(Debug)]
+pub struct TokenMemory(Cache<[u8; 32], Arc<Remembered>>);
+
+#[derive(Debug)]
+struct Remembered {
+    subject: Option<(PrincipalId, i64)>,
+    scopes: Arc<Scopes>,
+    claims: Claims,
+}
+
+/// A token as the token endpoint hands it out.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    /// The token in compact form.
+    pub token: String,
+    /// What it covers: the asked scopes cut down to what the asker may do.
+    pub scopes: Scopes,
+    /// Seconds until it expires.
+    pub expires_in: i64,
+}
+
+impl Default for TokenMemory {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(REMEMBERED).build())
+    }
+}
+
+impl TokenMemory {
+    /// Forgets every token; each is checked again when it is next shown.
+    pub fn forget(&self) {
+        self.0.invalidate_all();
+    }
+}
+
+/// Makes a token for `identity` that covers as much of `asked` as it may do now.
+///
+/// # Errors
+/// [`Refused::Metadata`] when rights cannot be looked up.
+pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i64) -> Result<Issued, Refused> {
+    let scopes = access::cut_down(app, identity, asked).await?;
+    let lifetime = i64::try_from(app.config.tokens.lifetime.as_secs()).unwrap_or(i64::MAX / 2);
+    let seconds = now.div_euclid(1000);
+    let principal = identity.principal();
+    let claims = Claims {
+        iss: SERVICE.to_owned(),
+        sub: principal.map(|principal| principal.name.clone()).unwrap_or_default(),
+        aud: vec![SERVICE.to_owned()],
+        exp: seconds + lifetime,
+        nbf: seconds - 5,
+        iat: seconds,
+        jti: URL_SAFE_NO_PAD.encode(app.random.bytes::<16>()),
+        access: scopes.clone(),
+        principal_id: principal.map(|principal| principal.id.0),
+        credential_epoch: principal.map(|principal| principal.credential_epoch),
+    };
+    let ring = app.token_keys.ring();
+    let header = json!({"alg": "ES256", "kid": ring.signing_kid(), "typ": "JWT"}).to_string();
+    let claims = serde_json::to_vec(&claims).expect("claims are plain strings, numbers and lists");
+    let mut token = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = ring.sign(&app.random, token.as_bytes());
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    Ok(Issued { token, scopes, expires_in: lifetime })
+}
+
+/// Tells who shows `token`.
+pub(crate) async fn identify(app: &App, token: &str, now: i64) -> Result<Identity, Refused> {
+    let remembered = check(app, token, now).await?;
+    remembered.claims.check(SERVICE, SERVICE, now).map_err(|refused| Refused::Token(refused.to_string()))?;
+    let ceiling = Ceiling::Scopes(Arc::clone(&remembered.scopes));
+    let Some((id, epoch)) = remembered.subject else { return Ok(Identity::Stranger(ceiling)) };
+    let principal = live(app.metadata.principal(id).await?, epoch).ok_or(Refused::Token("its user was changed or removed".into()))?;
+    Ok(Identity::Known(Authenticated { principal, ceiling }))
+}
+
+/// The principal, when it is still there, enabled, and has not revoked what was made at `epoch`.
+pub(crate) fn live(principal: Option<Principal>, epoch: i64) -> Option<Principal> {
+    principal.filter(|principal| !principal.disabled && principal.credential_epoch == epoch)
+}
+
+/// Checks the signature and what never changes about a token, or finds that this was done before.
+async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refused> {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    if let Some(known) = app.token_memory.0.get(&hash) {
+        return Ok(known);
+    }
+    let parsed = CompactToken::parse(token, TOKEN_BYTES).map_err(|_| Refused::Token("it is malformed".into()))?;
+    let kid = parsed.header.kid.as_str();
+    let mut ring = app.token_keys.ring();
+    if !ring.knows(kid) && app.token_keys.may_look_again(now) {
+        app.reload_token_keys(now).await.map_err(|_| Refused::Token("its key is not known".into()))?;
+        ring = app.token_keys.ring();
+    }
+    if !ring.verifies(kid, parsed.signed.as_bytes(), &parsed.signature, now) {
+        return Err(Refused::Token("its signature is not of a current key".into()));
+    }
+    let claims = Claims::parse(&parsed.claims_json).map_err(|_| Refused::Token("its claims are malformed".into()))?;
+    let subject = claims.principal_id.zip(claims.credential_epoch).map(|(id, epoch)| (PrincipalId(id), epoch));
+    let remembered = Arc::new(Remembered { subject, scopes: Arc::new(claims.access.clone()), claims });
+    app.token_memory.0.insert(hash, Arc::clone(&remembered));
+    Ok(remembered)
+}

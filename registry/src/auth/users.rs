@@ -1,0 +1,150 @@
+//! The users of the registry: made, listed and removed by its operator.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallmark_oci::RepositoryName;
+use hallmark_storage::metadata::{self, Event, NewUser, Principal, PrincipalId, UserRemoval};
+
+use super::Refused;
+use super::password::PASSWORD_BYTES;
+use crate::app::App;
+use crate::clock::Random;
+
+/// The shortest password that is taken, in characters.
+const PASSWORD_CHARACTERS: usize = 8;
+
+/// Names that would read as something else in a path or a log.
+const RESERVED: &[&str] = &["api", "hallmark", "library", "root", "system", "token", "v1", "v2"];
+
+/// Why the users stay as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// The name cannot be the first component of a repository name.
+    #[error("{0:?} cannot be a user's name: use lower-case letters and digits, joined by single '.', '_' or '-'")]
+    NameInvalid(String),
+    /// The name is kept for the registry itself.
+    #[error("the name {0:?} is reserved")]
+    NameReserved(String),
+    /// A user or an organization has this name.
+    #[error("the name {0:?} is taken")]
+    NameTaken(String),
+    /// There is no such user.
+    #[error("there is no user {0:?}")]
+    Unknown(String),
+    /// The user's account still holds repositories.
+    #[error("{0:?} still has repositories; delete or move them first")]
+    HasRepositories(String),
+    /// The last administrator cannot go.
+    #[error("{0:?} is the last administrator")]
+    LastAdministrator(String),
+    /// The password is too short or too long.
+    #[error("a password has at least {PASSWORD_CHARACTERS} characters and at most {PASSWORD_BYTES} bytes")]
+    PasswordLength,
+    /// The password could not be hashed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Metadata(#[from] metadata::Error),
+}
+
+/// Adds a user who owns the namespace of their name.
+///
+/// # Errors
+/// [`UserError`]; nothing has changed then.
+pub(crate) async fn add(app: &App, name: &str, password: String, administrator: bool, now: i64) -> Result<(), UserError> {
+    check_name(name)?;
+    let password = hash(app, password).await?;
+    let user = NewUser { name: name.to_owned(), password: Some(password), system_admin: administrator };
+    let added = app
+        .metadata
+        .write((user, now), |tx, (user, now)| {
+            Box::pin(async move {
+                let Some(added) = tx.create_user(user, *now).await? else { return Ok::<_, metadata::Error>(None) };
+                tx.record(&event("user_added", &added, *now)).await?;
+                Ok(Some(added))
+            })
+        })
+        .await?;
+    added.map(drop).ok_or_else(|| UserError::NameTaken(name.to_owned()))
+}
+
+/// Gives a user another password; every token and refresh token made before stops working.
+///
+/// # Errors
+/// [`UserError`]; nothing has changed then.
+pub(crate) async fn set_password(app: &App, name: &str, password: String, now: i64) -> Result<(), UserError> {
+    let password = hash(app, password).await?;
+    let changed = app
+        .metadata
+        .write((name.to_owned(), password, now), |tx, (name, password, now)| {
+            Box::pin(async move {
+                let Some(user) = tx.user(name).await? else { return Ok::<_, metadata::Error>(false) };
+                tx.record(&event("password_changed", &user.principal, *now)).await?;
+                tx.set_password(&user.principal, Some(password)).await
+            })
+        })
+        .await?;
+    changed.then_some(()).ok_or_else(|| UserError::Unknown(name.to_owned()))
+}
+
+/// Removes a user who owns nothing any more.
+///
+/// # Errors
+/// [`UserError`]; nothing has changed then.
+pub(crate) async fn remove(app: &App, name: &str, now: i64) -> Result<(), UserError> {
+    app.metadata
+        .write((name.to_owned(), now), |tx, (name, now)| {
+            Box::pin(async move {
+                let Some(user) = tx.user(name).await? else { return Err(UserError::Unknown(name.clone())) };
+                if user.principal.system_admin && !tx.has_other_administrators().await? {
+                    return Err(UserError::LastAdministrator(name.clone()));
+                }
+                tx.record(&event("user_removed", &user.principal, *now)).await?;
+                match tx.remove_user(name, *now).await? {
+                    UserRemoval::Removed => Ok(()),
+                    UserRemoval::Unknown => Err(UserError::Unknown(name.clone())),
+                    UserRemoval::AccountHasRepositories => Err(UserError::HasRepositories(name.clone())),
+                }
+            })
+        })
+        .await
+}
+
+/// A password of 144 random bits for a user who has none yet.
+#[must_use]
+pub(crate) fn generate_password(random: &Random) -> String {
+    URL_SAFE_NO_PAD.encode(random.bytes::<18>())
+}
+
+/// The operator is nobody in the registry's own list: such changes are recorded as made by the system (principal 0).
+fn event<'a>(kind: &'a str, principal: &'a Principal, now: i64) -> Event<'a> {
+    Event {
+        actor: PrincipalId(0),
+        kind,
+        account: Some(principal.account_id),
+        repository: None,
+        subject: &principal.name,
+        payload: "{}",
+        request_id: "",
+        at: now,
+    }
+}
+
+/// A user's name is the first component of the names of their repositories.
+fn check_name(name: &str) -> Result<(), UserError> {
+    if name.contains('/') || name.parse::<RepositoryName>().is_err() {
+        return Err(UserError::NameInvalid(name.to_owned()));
+    }
+    if RESERVED.contains(&name) {
+        return Err(UserError::NameReserved(name.to_owned()));
+    }
+    Ok(())
+}
+
+async fn hash(app: &App, password: String) -> Result<String, UserError> {
+    if password.chars().count() < PASSWORD_CHARACTERS || password.len() > PASSWORD_BYTES {
+        return Err(UserError::PasswordLength);
+    }
+    Ok(app.passwords.hash(password).await?)
+}

@@ -1,0 +1,25 @@
+//! `hallmark serve`.
+
+use clap::Args;
+
+use super::output::Failure;
+use super::settings::Settings;
+use crate::{serve, telemetry};
+
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.settings.load()?.config;
+        telemetry::start_logging(&config.log);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::Failed(format!("the runtime cannot be started: {error}")))?;
+        runtime.block_on(serve::run(config)).map_err(|error| Failure::Failed(telemetry::chain(&error)))
+    }
+}

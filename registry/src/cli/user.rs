@@ -1,0 +1,125 @@
+//! `hallmark user`.
+
+use clap::{Args, Subcommand};
+
+use super::ask::{Asked, not_understood};
+use super::output::{self, Failure, Format};
+use super::password::{Chosen, Otherwise, PasswordSource};
+use crate::control::{Answer, Command, UserLine};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserVerb {
+    /// Add a user, who owns the repositories under their name; without a flag a password is generated and printed once.
+    Add(Add),
+    /// Remove a user whose repositories were moved or deleted.
+    Remove(Remove),
+    /// Set a user's password, asked for on the terminal unless a flag says otherwise; every token of theirs ends.
+    Password(Password),
+    /// List the users.
+    List(List),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Add {
+    name: String,
+    /// The user may do everything in every repository
+    #[arg(long)]
+    admin: bool,
+    #[command(flatten)]
+    password: PasswordSource,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Remove {
+    name: String,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Password {
+    name: String,
+    #[command(flatten)]
+    password: PasswordSource,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct List {
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+impl UserVerb {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => {
+                let chosen = add.password.choose(Otherwise::Generate)?;
+                let password = chosen.password.clone();
+                let command = Command::UserAdd { name: add.name, password, admin: add.admin };
+                with_password(&add.asked, command, &chosen)
+            }
+            Self::Remove(remove) => {
+                super::block_on(output_done(&remove.asked, Command::UserRemove { name: remove.name }))?
+            }
+            Self::Password(change) => {
+                let chosen = change.password.choose(Otherwise::Prompt)?;
+                let command = Command::UserPassword { name: change.name, password: chosen.password.clone() };
+                with_password(&change.asked, command, &chosen)
+            }
+            Self::List(list) => list.run(),
+        }
+    }
+}
+
+/// Does the command and, when it is done and not before, tells a password that nobody knows yet.
+fn with_password(asked: &Asked, command: Command, chosen: &Chosen) -> Result<(), Failure> {
+    super::block_on(output_done(asked, command))??;
+    if chosen.generated {
+        output::say(format_args!("password: {}", chosen.password.expose()))?;
+    }
+    Ok(())
+}
+
+/// Does a command whose answer is a sentence, and prints it.
+pub(super) async fn output_done(asked: &Asked, command: Command) -> Result<(), Failure> {
+    match asked.ask(command).await? {
+        Answer::Done { message } => output::say(message),
+        _ => Err(not_understood()),
+    }
+}
+
+impl List {
+    fn run(self) -> Result<(), Failure> {
+        let mut first = true;
+        let pages = self.asked.converse(|answer| {
+            let Some(answer) = answer else { return Ok(Some(Command::UserList { after: None })) };
+            let Answer::Users { users, next } = answer else { return Err(not_understood()) };
+            for user in &users {
+                if std::mem::take(&mut first) && self.output == Format::Text {
+                    output::say(format_args!("{:<32} {:<8} {}", "NAME", "ADMIN", "STATE"))?;
+                }
+                show(user, self.output)?;
+            }
+            Ok(next.map(|after| Command::UserList { after: Some(after) }))
+        });
+        super::block_on(pages)?
+    }
+}
+
+/// One line a user; with JSON one object a line, so that a list of any length can be read as it comes.
+fn show(user: &UserLine, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => output::say_json(user),
+        Format::Text => {
+            let admin = if user.admin { "yes" } else { "no" };
+            let state = if user.disabled { "disabled" } else { "active" };
+            output::say(format_args!("{:<32} {admin:<8} {state}", user.name))
+        }
+    }
+}

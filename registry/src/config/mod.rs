@@ -1,0 +1,225 @@
+//! Lives here: every setting of Hallmark, where it may come from, and the one validated type that the rest reads.
+//! Never here: what a setting means for a request; nothing outside this room reads a file of settings or the environment.
+//! Start reading at [`Config`], then [`load`], then the table in `keys.rs`.
+
+mod draft;
+mod file;
+mod keys;
+mod network;
+mod print;
+mod secret;
+mod source;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::http::uri::Authority;
+use hallmark_storage::blobs::StorageConfig;
+use hallmark_storage::metadata::DatabaseConfig;
+use url::Url;
+
+pub use self::network::{Network, NetworkInvalid};
+pub use self::secret::Secret;
+pub use self::source::{Flag, Place, Sources};
+
+/// The name of the file of settings that is looked for in the data folder when none is named.
+pub const FILE_NAME: &str = "hallmark.toml";
+
+/// Everything that can be set, checked once; nothing else in the program asks where a value came from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data folder (`DIR` in the documentation).
+    pub data: PathBuf,
+    /// The address and port that the registry listens on.
+    pub listen: SocketAddr,
+    /// The certificate and key to serve HTTPS with; none means plain HTTP.
+    pub tls: Option<Tls>,
+    /// Plain HTTP on an address that others can reach was asked for in so many words.
+    pub insecure_http: bool,
+    /// How clients reach this registry: scheme, host and port, nothing else. None means: as the request says.
+    pub public_url: Option<Url>,
+    /// Other names (`host` or `host:port`, lower case) under which clients reach this registry.
+    pub aliases: Vec<Authority>,
+    /// The proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Where facts are kept.
+    pub database: DatabaseConfig,
+    /// Where bytes are kept.
+    pub storage: StorageConfig,
+    /// How and how much is logged.
+    pub log: Log,
+    /// Limits of the HTTP server.
+    pub http: Http,
+    /// How long the tokens we issue are valid.
+    pub tokens: Tokens,
+    /// How long an upload may rest before it is given up.
+    pub uploads: Uploads,
+    /// Sizes beyond which a request is refused.
+    pub limits: Limits,
+    /// The key that seals the private keys kept in the database (I10).
+    pub master_key: MasterKey,
+    /// The password that the user `admin` is created with at the first start.
+    pub admin_password: Option<Secret>,
+}
+
+impl Config {
+    /// Whether what the peer at `address` says about the client in front of it is believed.
+    #[must_use]
+    pub fn trusts_proxy(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
+    }
+}
+
+/// A certificate chain and its private key, both PEM files; they are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The file of the certificate, followed by those that lead to the root.
+    pub certificate: PathBuf,
+    /// The file of the private key (PKCS#8, PKCS#1 or SEC1).
+    pub key: PathBuf,
+}
+
+/// How the log is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// The least important level that is written: a level, or `target=level` pairs with commas between them.
+    pub level: String,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Limits of the HTTP server; each bounds what a slow or hostile client can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// How long a TLS handshake or the head of a request may take, from its first byte to its last.
+    pub header_timeout: Duration,
+    /// How long a connection without a running request is kept.
+    pub idle_timeout: Duration,
+    /// How long a client may neither send the body it announced nor take the answer it asked for.
+    pub body_timeout: Duration,
+    /// How many connections are served at once; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// How long running requests may go on once the server was told to stop.
+    pub drain_timeout: Duration,
+}
+
+/// Lifetimes of the tokens we issue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Of an access token; never less than 60 s, which is what clients assume.
+    pub lifetime: Duration,
+    /// Of a refresh token.
+    pub refresh_lifetime: Duration,
+}
+
+/// Rules for uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uploads {
+    /// How long an upload without progress can be resumed.
+    pub expiry: Duration,
+}
+
+/// Sizes beyond which a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of a manifest, in bytes.
+    pub manifest_bytes: usize,
+}
+
+/// Where the master key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MasterKey {
+    /// Given in `HALLMARK_MASTER_KEY`: 32 bytes in base64, checked.
+    Given(Secret),
+    /// Kept in this file (mode 0600), made at the first start.
+    File(PathBuf),
+}
+
+/// The settings and where each came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The validated settings.
+    pub config: Config,
+    /// The file of settings that was read, if any.
+    pub file: Option<PathBuf>,
+    effective: Vec<print::Effective>,
+}
+
+impl Loaded {
+    /// The effective settings as TOML that can be loaded again, each with its place; secrets are hidden.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        print::to_toml(&self.effective)
+    }
+}
+
+/// One setting that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the setting was found.
+    pub place: Place,
+    /// What is wrong with it and what would be accepted.
+    pub message: String,
+}
+
+/// The settings were refused; all that is wrong with them, so that one correction suffices.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration is refused:{}", lines(problems))]
+pub struct ConfigInvalid {
+    /// In the order of the sources, then of the table.
+    pub problems: Vec<Problem>,
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {}: {}", problem.place, problem.message)).collect()
+}
+
+/// What the settings are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To listen: plain HTTP where others can reach it is refused unless it was asked for.
+    Serve,
+    /// To work on the stores without listening.
+    Offline,
+}
+
+/// Gathers all settings (flags before `HALLMARK_*` variables before the file before defaults) and checks them once.
+///
+/// # Errors
+/// [`ConfigInvalid`] names every unknown key, every value that is not accepted and every contradiction, each with its place.
+pub fn load(sources: &Sources, purpose: Purpose) -> Result<Loaded, ConfigInvalid> {
+    let mut gathered = source::gather(sources);
+    let draft = draft::fill(&mut gathered);
+    let config = draft::finish(draft, purpose, &mut gathered);
+    match config {
+        Some(config) if gathered.problems.is_empty() => {
+            let effective = print::effective(&gathered);
+            Ok(Loaded { config, file: gathered.file, effective })
+        }
+        _ => Err(ConfigInvalid { problems: gathered.problems }),
+    }
+}
+
+/// The data folder alone: all that a command needs that speaks to a running server.
+///
+/// # Errors
+/// [`ConfigInvalid`] names every unknown key and every value that is not accepted; contradictions are the server's business.
+pub fn data_folder(sources: &Sources) -> Result<PathBuf, ConfigInvalid> {
+    let mut gathered = source::gather(sources);
+    let draft = draft::fill(&mut gathered);
+    if gathered.problems.is_empty() { Ok(draft.data) } else { Err(ConfigInvalid { problems: gathered.problems }) }
+}

@@ -1,0 +1,121 @@
+//! The commands and their answers: one JSON object a line, commands one way, answers the other, in order.
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::config::Secret;
+
+/// The longest command line, in bytes; a name and a password are far shorter.
+pub(super) const COMMAND_BYTES: usize = 16 << 10;
+/// The longest answer line, in bytes: a page of users or repositories with the longest names there are.
+pub(super) const ANSWER_BYTES: usize = 4 << 20;
+
+/// What the command line asks of the server.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Command {
+    /// Create a user. Answered by `Done` or `Refused`.
+    UserAdd {
+        name: String,
+        #[serde(serialize_with = "exposed")]
+        password: Secret,
+        admin: bool,
+    },
+    /// Remove a user that owns nothing. Answered by `Done` or `Refused`.
+    UserRemove { name: String },
+    /// Set a user's password. Answered by `Done` or `Refused`.
+    UserPassword {
+        name: String,
+        #[serde(serialize_with = "exposed")]
+        password: Secret,
+    },
+    /// One page of users, by name, behind `after`. Answered by `Users`.
+    UserList { after: Option<String> },
+    /// Allow or forbid anonymous pulls. Answered by `Done` or `Refused`.
+    RepositoryVisibility { name: String, visibility: Visibility },
+    /// One page of repositories, by name, behind `after`. Answered by `Repositories`.
+    RepositoryList { after: Option<String> },
+    /// Refuse or take writes, or say which. Answered by `ReadOnly`.
+    ReadOnly { change: SwitchChange },
+    /// Sign tokens with a new key; the old one verifies until its tokens have expired. Answered by `TokenKey`.
+    TokenKeyRotate,
+    /// How the server is. Answered by `Status`.
+    Status,
+}
+
+/// What the server says to a command.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// It is done; the sentence says what changed.
+    Done { message: String },
+    /// It is not done; the sentence says why and what to do.
+    Refused { message: String },
+    /// A page of users; `next` is the `after` of the next page, if there is one.
+    Users { users: Vec<UserLine>, next: Option<String> },
+    /// A page of repositories; `next` is the `after` of the next page, if there is one.
+    Repositories { repositories: Vec<RepositoryLine>, next: Option<String> },
+    /// Whether writes are refused now.
+    ReadOnly { on: bool },
+    /// The id of the key that signs tokens from now on.
+    TokenKey { kid: String },
+    /// How the server is.
+    Status(StatusReport),
+}
+
+/// Whether a repository may be pulled from without a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Visibility {
+    Public,
+    Private,
+}
+
+/// What to do with a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SwitchChange {
+    On,
+    Off,
+    /// Leave it and say how it is.
+    Keep,
+}
+
+/// A user in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserLine {
+    pub(crate) name: String,
+    pub(crate) admin: bool,
+    pub(crate) disabled: bool,
+}
+
+/// A repository in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RepositoryLine {
+    pub(crate) name: String,
+    pub(crate) visibility: Visibility,
+}
+
+/// How a running server is; what `hallmark doctor` asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StatusReport {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    /// The address that is listened on, which tells the port where the configuration says 0.
+    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) read_only: bool,
+    pub(crate) database: Health,
+    pub(crate) storage: Health,
+}
+
+/// Whether a part answers, and in how many milliseconds, or what it said instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "health", rename_all = "snake_case")]
+pub(crate) enum Health {
+    Ok { duration_ms: u64 },
+    Failed { message: String },
+}
+
+/// The socket is readable by its owner only; here, and nowhere else, a password travels as it is.
+fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}

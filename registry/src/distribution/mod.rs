@@ -1,0 +1,18 @@
+//! Lives here: the images. Pull, push, upload, delete, list, each behind a grant.
+//! Never here: who somebody is, whether they may, SQL, storage paths.
+//! Start reading at `push.rs`, then `upload.rs`.
+
+mod delete;
+pub(crate) mod http;
+mod list;
+mod mount;
+mod occasion;
+mod pull;
+mod push;
+mod receive;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+pub use occasion::Occasion;

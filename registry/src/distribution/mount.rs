@@ -1,0 +1,72 @@
+//! A blob taken over from another repository without its bytes being sent again.
+
+use hallmark_oci::{BeginUpload, Digest, RepositoryName};
+use hallmark_storage::metadata::{self, Mount, PrincipalId, RepositoryId, Tx};
+use serde_json::json;
+
+use super::Occasion;
+use super::upload::UploadError;
+use crate::access::{self, Granted};
+use crate::app::App;
+
+/// In how many repositories a mount without a source looks.
+const SOURCES: u32 = 64;
+
+/// Everything the transaction needs; it may run more than once.
+struct Change {
+    repository: RepositoryName,
+    source: RepositoryId,
+    digest: Digest,
+    actor: PrincipalId,
+    occasion: Occasion,
+}
+
+/// Mounts what was asked for and gives its digest; `None` when that cannot be done, for whatever reason: the caller then
+/// opens an upload, and nobody learns whether the blob or its repository exists.
+pub(super) async fn mount(
+    app: &App,
+    granted: &Granted<BeginUpload>,
+    actor: PrincipalId,
+    occasion: &Occasion,
+) -> Result<Option<Digest>, UploadError> {
+    let Some(asked) = &granted.operation().mount else { return Ok(None) };
+    for source in sources(app, granted).await? {
+        let change = Change {
+            repository: granted.operation().repository.clone(),
+            source,
+            digest: asked.digest.clone(),
+            actor,
+            occasion: occasion.clone(),
+        };
+        if app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await? {
+            return Ok(Some(asked.digest.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// The repositories to take it from: those that the caller and the credential may pull from, and no others.
+async fn sources(app: &App, granted: &Granted<BeginUpload>) -> Result<Vec<RepositoryId>, metadata::Error> {
+    let Some(asked) = &granted.operation().mount else { return Ok(Vec::new()) };
+    let identity = granted.identity();
+    if let Some(from) = &asked.from {
+        let source = access::may_pull(app, identity, from).await?;
+        return Ok(source.map(|source| source.id).into_iter().collect());
+    }
+    let Some(principal) = identity.principal() else { return Ok(Vec::new()) };
+    let held = app.metadata.mount_sources(&asked.digest, principal.account_id, granted.viewer(), SOURCES).await?;
+    Ok(held.iter().filter(|source| access::covers_pull(identity, source)).map(|source| source.id).collect())
+}
+
+async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, UploadError> {
+    let Change { repository: name, source, digest, actor, occasion } = change;
+    let repository = occasion.repository(tx, name, *actor).await?;
+    let repository = repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+    let mount = Mount { repository: &repository, source: *source, digest, now: occasion.now };
+    if tx.mount(&mount).await?.is_none() {
+        return Ok(false);
+    }
+    let payload = json!({"source": source.0}).to_string();
+    tx.record(&occasion.event("blob_mounted", *actor, &repository, digest.as_str(), &payload)).await?;
+    Ok(true)
+}

@@ -1,0 +1,64 @@
+//! When a change happened and through which request: what every event remembers.
+
+use hallmark_oci::RepositoryName;
+use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, Repository, Tx};
+
+/// The time of a request and its name.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// Milliseconds since 1970.
+    pub now: i64,
+    /// The request's id, as the log and the answer give it.
+    pub request_id: String,
+}
+
+impl Occasion {
+    /// An event of this occasion: `actor` did `kind` to `subject` (a digest, a tag, a name) in `repository`.
+    #[must_use]
+    pub(super) fn event<'a>(
+        &'a self,
+        kind: &'a str,
+        actor: PrincipalId,
+        repository: &Repository,
+        subject: &'a str,
+        payload: &'a str,
+    ) -> Event<'a> {
+        Event {
+            actor,
+            kind,
+            account: Some(repository.account_id),
+            repository: Some(repository.id),
+            subject,
+            payload: if payload.is_empty() { "{}" } else { payload },
+            request_id: &self.request_id,
+            at: self.now,
+        }
+    }
+
+    /// The repository that a push goes to, made on the first push; `None` when nobody has an account of that name.
+    pub(super) async fn repository(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+        actor: PrincipalId,
+    ) -> Result<Option<Repository>, metadata::Error> {
+        if let Some(repository) = tx.repository(name).await? {
+            return Ok(Some(repository));
+        }
+        let account = match name.account() {
+            None => AccountId::SYSTEM,
+            Some(account) => match tx.account(account).await? {
+                Some(account) => account.id,
+                None => return Ok(None),
+            },
+        };
+        let repository = tx.create_repository(name, account, self.now).await?;
+        tx.record(&self.event("repository_created", actor, &repository, name.as_str(), "")).await?;
+        Ok(Some(repository))
+    }
+}
+
+/// `/v2/<repository>/<kind>/<rest>`: always relative, so that no proxy in front can make it wrong.
+pub(super) fn location(repository: &RepositoryName, kind: &str, rest: &str) -> String {
+    format!("/v2/{repository}/{kind}/{rest}")
+}

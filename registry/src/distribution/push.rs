@@ -1,0 +1,129 @@
+//! A manifest on its way in.
+
+use bytes::Bytes;
+use hallmark_oci::{Algorithm, Digest, Manifest, ManifestInvalid, PutManifest, Reference, Tag};
+use hallmark_storage::metadata::{self, PrincipalId, PutRefused, Tx};
+use serde_json::json;
+
+use super::Occasion;
+use crate::access::Granted;
+use crate::app::App;
+
+/// A manifest longer than this is parsed on a thread of its own, in bytes.
+const LARGE: usize = 128 * 1024;
+
+/// Why a manifest is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PushError {
+    /// No account owns the first component of the name.
+    #[error("there is no account {0:?} to hold this repository; the first part of its name must be an account's name")]
+    AccountUnknown(String),
+    /// The body is not a manifest that the registry takes.
+    #[error("{0}")]
+    Invalid(#[from] ManifestInvalid),
+    /// The body is not what the digest in the path says.
+    #[error("the body has the digest {actual}, not the one in the path")]
+    DigestDiffers {
+        /// What was received.
+        actual: Digest,
+    },
+    /// Blobs or manifests that it names are not in the repository.
+    #[error("the manifest names content that is not in this repository; push it first")]
+    NamesUnknown(Vec<Digest>),
+    /// A descriptor states another size than the content has.
+    #[error("the manifest states a size for {0} that differs from the content's own")]
+    SizeDiffers(Digest),
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Metadata(#[from] metadata::Error),
+}
+
+/// What was put.
+#[derive(Debug)]
+pub(super) struct Put {
+    pub(super) digest: Digest,
+    pub(super) subject: Option<Digest>,
+    pub(super) tags: Vec<Tag>,
+}
+
+/// Everything the transaction needs; it may run more than once.
+struct Change {
+    granted: Granted<PutManifest>,
+    actor: PrincipalId,
+    manifest: Manifest,
+    digest: Digest,
+    body: Bytes,
+    tags: Vec<Tag>,
+    occasion: Occasion,
+}
+
+/// Takes a manifest: whole or not at all, with its tags and its place among the referrers, in one transaction (I1, I5).
+pub(super) async fn put_manifest(
+    app: &App,
+    granted: Granted<PutManifest>,
+    actor: PrincipalId,
+    content_type: Option<&str>,
+    body: Bytes,
+    occasion: Occasion,
+) -> Result<Put, PushError> {
+    let asked = granted.operation();
+    let algorithm = match &asked.reference {
+        Reference::Digest(digest) => digest.algorithm(),
+        Reference::Tag(_) => Algorithm::Sha256,
+    };
+    let (manifest, digest) = examine(body.clone(), content_type.map(str::to_owned), algorithm).await?;
+    let tags = match &asked.reference {
+        Reference::Digest(named) if *named != digest => return Err(PushError::DigestDiffers { actual: digest }),
+        Reference::Digest(_) => asked.tags.clone(),
+        Reference::Tag(tag) => vec![tag.clone()],
+    };
+    let subject = manifest.subject().map(|subject| subject.digest.clone());
+    let put = Put { digest: digest.clone(), subject, tags: tags.clone() };
+    let change = Change { granted, actor, manifest, digest, body, tags, occasion };
+    app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await?;
+    Ok(put)
+}
+
+/// Parses and hashes a body; a large one on a thread where it holds up nobody else.
+async fn examine(body: Bytes, content_type: Option<String>, algorithm: Algorithm) -> Result<(Manifest, Digest), PushError> {
+    let large = body.len() > LARGE;
+    let work = move || {
+        let manifest = Manifest::parse(&body, content_type.as_deref())?;
+        Ok((manifest, Digest::of(algorithm, &body)))
+    };
+    if !large {
+        return work();
+    }
+    // The work does not panic, and is never cancelled: nobody but this function holds its handle.
+    tokio::task::spawn_blocking(work).await.expect("parsing a manifest neither panics nor is cancelled")
+}
+
+async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
+    let Change { actor, occasion, .. } = change;
+    let name = &change.granted.operation().repository;
+    let repository = occasion.repository(tx, name, *actor).await?;
+    let repository = repository.ok_or_else(|| PushError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+    tx.put_manifest(&metadata::PutManifest {
+        repository: &repository,
+        digest: &change.digest,
+        manifest: &change.manifest,
+        body: &change.body,
+        tags: &change.tags,
+        pushed_by: *actor,
+        now: occasion.now,
+    })
+    .await?;
+    let payload = json!({"media_type": change.manifest.media_type().as_str(), "tags": change.tags}).to_string();
+    tx.record(&occasion.event("manifest_pushed", *actor, &repository, change.digest.as_str(), &payload)).await?;
+    Ok(())
+}
+
+impl From<PutRefused> for PushError {
+    fn from(refused: PutRefused) -> Self {
+        match refused {
+            PutRefused::UnknownBlobs(digests) | PutRefused::UnknownChildren(digests) => Self::NamesUnknown(digests),
+            PutRefused::SizeDiffers(digest) => Self::SizeDiffers(digest),
+            PutRefused::Failed(error) => Self::Metadata(error),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The bytes of one request on their way into an upload, under a lease.
+//!
+//! The lease is a row with a fence: a writer that stays silent for [`SILENCE`] loses the upload to the next request that
+//! comes at the durable offset, and whatever it commits later is refused, since its fence is not the row's any more.
+
+use std::time::{Duration, Instant};
+
+use hallmark_oci::{ChunkRange, UploadId};
+use hallmark_storage::StorageKey;
+use hallmark_storage::blobs::{Appender, Part, Sealed, UploadState};
+use hallmark_storage::metadata::{self, Checkpoint, Lease, PrincipalId, RepositoryId, Tx, Upload, UploadPart};
+
+use super::upload::UploadError;
+use crate::app::App;
+use crate::http::body::Incoming;
+
+/// How long a writer may be silent before another request may take the upload from it, in milliseconds.
+pub(super) const SILENCE: i64 = 10_000;
+/// How often a writer that makes progress says so.
+const RENEWAL: Duration = Duration::from_secs(4);
+/// How long a tail key may be without an upload that names it before its bytes are deleted, in milliseconds.
+const TAIL_GRACE: i64 = 24 * 60 * 60 * 1000;
+
+/// What a request says about the bytes it brings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chunk {
+    /// `Content-Range`, when given.
+    pub(super) range: Option<ChunkRange>,
+    /// The length of the body, when announced.
+    pub(super) length: Option<u64>,
+}
+
+/// An upload, in its repository, of its principal.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) upload: UploadId,
+    pub(super) repository: RepositoryId,
+    pub(super) principal: PrincipalId,
+}
+
+/// A whole upload, ready to become a blob under the fence it was written with.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) sealed: Sealed,
+    pub(super) fence: i64,
+    /// The last state that was committed: it tells which keys the upload's row owns.
+    pub(super) committed: UploadState,
+}
+
+/// One request's hold on an upload.
+pub(super) struct Receiver<'a> {
+    app: &'a App,
+    session: Session,
+    fence: i64,
+    appender: Appender,
+    committed: UploadState,
+    spare: StorageKey,
+    renewed: Instant,
+}
+
+impl Chunk {
+    /// Refuses a chunk whose announced length contradicts its range.
+    fn check(&self) -> Result<(), UploadError> {
+        match (self.range, self.length) {
+            (Some(range), Some(length)) if range.len() != length => Err(UploadError::LengthDiffers),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many bytes may come, when that is known.
+    fn limit(&self) -> Option<u64> {
+        self.range.map(|range| range.len()).or(self.length)
+    }
+}
+
+impl<'a> Receiver<'a> {
+    /// Takes the lease of an upload and goes on where it stands, or where `chunk` says it should.
+    ///
+    /// # Errors
+    /// [`UploadError::OutOfOrder`] and [`UploadError::Busy`] with the offset, [`UploadError::Unknown`], and the stores'.
+    pub(super) async fn take(app: &'a App, session: Session, chunk: &Chunk) -> Result<Self, UploadError> {
+        chunk.check()?;
+        let now = app.clock.now();
+        let wish = (session.clone(), chunk.range.map(|range| range.start), now);
+        let lease = app
+            .metadata
+            .write(wish, |tx, (session, start, now)| {
+                Box::pin(async move {
+                    let upload = (&session.upload, session.repository, session.principal);
+                    tx.lease_upload(upload, *start, *now, now + SILENCE).await
+                })
+            })
+            .await?;
+        let upload = match lease {
+            Lease::Leased(upload) => upload,
+            Lease::NotAtOffset { received, leased_until } if leased_until > now => return Err(UploadError::Busy { received }),
+            Lease::NotAtOffset { received, .. } => return Err(UploadError::OutOfOrder { received }),
+            Lease::Unknown => return Err(UploadError::Unknown),
+        };
+        Self::begin(app, session, upload.fence, state(upload)).await
+    }
+
+    /// Holds an upload whose lease was taken when it was opened.
+    pub(super) async fn begin(app: &'a App, session: Session, fence: i64, state: UploadState) -> Result<Self, UploadError> {
+        let appender = app.blobs.append(state.clone()).await?;
+        let spare = StorageKey::from_bytes(app.random.bytes());
+        Ok(Self { app, session, fence, appender, committed: state, spare, renewed: Instant::now() })
+    }
+
+    /// Takes the body into the upload and leaves it open; how many bytes are durable now.
+    ///
+    /// # Errors
+    /// [`UploadError`]; whatever was durable by then is committed, and the lease is given back.
+    pub(super) async fn append(mut self, chunk: &Chunk, body: &mut Incoming) -> Result<u64, UploadError> {
+        if let Err(error) = self.pour(chunk, body).await {
+            return Err(self.give_up(error).await);
+        }
+        self.reserve().await?;
+        let (app, session, fence) = (self.app, self.session, self.fence);
+        let state = match self.appender.checkpoint(&self.spare).await {
+            Ok(state) => state,
+            Err(error) => {
+                release(app, &session, fence).await;
+                return Err(error.into());
+            }
+        };
+        let received = state.received;
+        commit(app, &session, fence, state, 0).await?;
+        Ok(received)
+    }
+
+    /// Takes the rest of the upload and makes it whole.
+    ///
+    /// # Errors
+    /// [`UploadError`]; whatever was durable by then is committed, and the lease is given back.
+    pub(super) async fn finish(mut self, chunk: &Chunk, body: &mut Incoming) -> Result<Received, UploadError> {
+        if let Err(error) = self.pour(chunk, body).await {
+            return Err(self.give_up(error).await);
+        }
+        self.reserve().await?;
+        let (app, session, fence, committed) = (self.app, self.session, self.fence, self.committed);
+        match self.appender.seal(&self.spare).await {
+            Ok(sealed) => Ok(Received { sealed, fence, committed }),
+            Err(error) => {
+                release(app, &session, fence).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Moves the body into the appender, and commits what becomes durable on the way.
+    async fn pour(&mut self, chunk: &Chunk, body: &mut Incoming) -> Result<(), UploadError> {
+        let start = self.appender.received();
+        while let Some(bytes) = body.next().await? {
+            let poured = self.appender.received() - start + bytes.len() as u64;
+            if chunk.limit().is_some_and(|limit| poured > limit) {
+                return Err(UploadError::LengthDiffers);
+            }
+            self.appender.write(bytes).await?;
+            match self.appender.take_checkpoint() {
+                Some(state) => self.commit(state).await?,
+                None if self.renewed.elapsed() >= RENEWAL => self.commit(self.committed.clone()).await?,
+                None => {}
+            }
+        }
+        match chunk.limit() {
+            Some(limit) if self.appender.received() - start != limit => Err(UploadError::LengthDiffers),
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits a durable state and says that this writer is alive.
+    async fn commit(&mut self, state: UploadState) -> Result<(), UploadError> {
+        let until = self.app.clock.now() + SILENCE;
+        commit(self.app, &self.session, self.fence, state.clone(), until).await?;
+        self.appender.committed(&state);
+        self.committed = state;
+        self.renewed = Instant::now();
+        Ok(())
+    }
+
+    /// Gives the tail's key an owner before the first byte is written under it. A folder has no tails.
+    async fn reserve(&mut self) -> Result<(), UploadError> {
+        if !self.app.blobs.uses_spare_keys() {
+            return Ok(());
+        }
+        let wish = (self.session.upload.clone(), self.fence, self.spare.clone(), self.app.clock.now() + TAIL_GRACE);
+        let held: bool = self
+            .app
+            .metadata
+            .write(wish, |tx, (upload, fence, spare, due)| {
+                Box::pin(async move { tx.reserve_tail((upload, *fence), spare, *due).await })
+            })
+            .await
+            .map_err(UploadError::Metadata)?;
+        if held { Ok(()) } else { Err(UploadError::Overtaken) }
+    }
+
+    /// Ends a request that failed in the middle: what is durable is committed, so that the client goes on from there.
+    async fn give_up(mut self, error: UploadError) -> UploadError {
+        if matches!(error, UploadError::Overtaken) || self.reserve().await.is_err() {
+            return error;
+        }
+        let state = self.appender.abandon(&self.spare).await;
+        // The client hears of the first failure; the upload stands at its last commit if this one fails too.
+        let _ = commit(self.app, &self.session, self.fence, state, 0).await;
+        error
+    }
+}
+
+/// Records how far an upload is durable, and until when its writer holds it (0: not any more).
+async fn commit(app: &App, session: &Session, fence: i64, state: UploadState, until: i64) -> Result<(), UploadError> {
+    let now = app.clock.now();
+    let expires_at = now + expiry(app);
+    let change = (session.upload.clone(), fence, state, until, expires_at, now);
+    let held = app
+        .metadata
+        .write(change, |tx, (upload, fence, state, until, expires_at, now)| {
+            Box::pin(checkpoint(tx, (upload, *fence), state, *until, *expires_at, *now))
+        })
+        .await
+        .map_err(UploadError::Metadata)?;
+    if held { Ok(()) } else { Err(UploadError::Overtaken) }
+}
+
+/// Records a durable state in the upload's row; whether the lease still stands.
+pub(super) async fn checkpoint(
+    tx: &mut Tx,
+    (id, fence): (&UploadId, i64),
+    state: &UploadState,
+    leased_until: i64,
+    expires_at: i64,
+    now: i64,
+) -> Result<bool, metadata::Error> {
+    let parts: Vec<_> = state.parts.iter().map(row).collect();
+    tx.checkpoint_upload(&Checkpoint {
+        id,
+        fence,
+        received: state.received,
+        hash_state: &state.hasher_state,
+        multipart_id: state.multipart_id.as_deref(),
+        parts: &parts,
+        tail_key: state.tail_key.as_ref(),
+        leased_until,
+        expires_at,
+        now,
+    })
+    .await
+}
+
+/// Gives the lease back after a failure of the store. Should that fail too, it ends by itself after [`SILENCE`].
+async fn release(app: &App, session: &Session, fence: i64) {
+    let given = app
+        .metadata
+        .write((session.upload.clone(), fence), |tx, (upload, fence)| Box::pin(async move { tx.release_upload(upload, *fence).await }))
+        .await;
+    if let Err(error) = given {
+        tracing::warn!(%error, upload = session.upload.as_str(), "the lease of an upload ends by itself");
+    }
+}
+
+/// How long an upload may rest, in milliseconds.
+pub(super) fn expiry(app: &App) -> i64 {
+    i64::try_from(app.config.uploads.expiry.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+/// An upload's row as the store wants it.
+pub(super) fn state(upload: Upload) -> UploadState {
+    let parts = upload.parts.into_iter().map(part).collect();
+    UploadState {
+        key: upload.storage_key,
+        received: upload.received,
+        hasher_state: upload.hash_state,
+        multipart_id: upload.multipart_id,
+        parts,
+        tail_key: upload.tail_key,
+    }
+}
+
+fn part(row: UploadPart) -> Part {
+    Part { number: u32::try_from(row.number).unwrap_or(u32::MAX), size: row.size, etag: row.etag.unwrap_or_default() }
+}
+
+fn row(part: &Part) -> UploadPart {
+    UploadPart { number: u64::from(part.number), size: part.size, etag: Some(part.etag.clone()) }
+}

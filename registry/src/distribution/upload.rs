@@ -1,0 +1,284 @@
+//! An upload from its opening to a blob in the repository.
+
+use hallmark_oci::{
+    Algorithm, AppendUpload, BeginUpload, CancelUpload, Digest, FinishUpload, RepositoryName, UploadId, UploadStatus,
+};
+use hallmark_storage::StorageKey;
+use hallmark_storage::blobs::{self, Sealed, UploadState};
+use hallmark_storage::metadata::{self, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
+
+use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry};
+use super::{Occasion, mount};
+use crate::access::Granted;
+use crate::app::App;
+use crate::http::body::{BodyError, Incoming};
+
+/// The fence of an upload whose opener keeps the lease.
+const FIRST_FENCE: i64 = 1;
+
+/// Why an upload does not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadError {
+    /// No account owns the first component of the name.
+    #[error("there is no account {0:?} to hold this repository; the first part of its name must be an account's name")]
+    AccountUnknown(String),
+    /// The upload is not one of this user in this repository, or it ended.
+    #[error("there is no such upload; begin a new one")]
+    Unknown,
+    /// The bytes do not continue where the upload stands, at `received` bytes.
+    #[error("the upload stands at {received} bytes; go on from there")]
+    OutOfOrder {
+        /// The bytes that are durable.
+        received: u64,
+    },
+    /// Another request is writing to the upload, which stands at `received` bytes.
+    #[error("another request is sending to this upload, which stands at {received} bytes")]
+    Busy {
+        /// The bytes that are durable.
+        received: u64,
+    },
+    /// The body is longer or shorter than `Content-Range` says.
+    #[error("the body has another length than its Content-Range")]
+    LengthDiffers,
+    /// The content is not what the digest says; the upload is gone.
+    #[error("the content has the digest {actual}, not the one that was asked for; the upload was given up")]
+    DigestDiffers {
+        /// What was received.
+        actual: Digest,
+    },
+    /// Another request took the upload over after a silence.
+    #[error("another request took this upload over; ask for its status")]
+    Overtaken,
+    /// The body could not be read.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Metadata(#[from] metadata::Error),
+    /// The store did not take the bytes.
+    #[error("the blob store did not answer")]
+    Blobs(#[from] blobs::Error),
+}
+
+/// What opening an upload came to.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// The blob is in the repository already: mounted, or sent whole with the request.
+    Stored(Digest),
+    /// An upload is open.
+    Open(UploadId),
+}
+
+/// Mounts a blob, takes one whole, or opens an upload.
+pub(super) async fn begin(
+    app: &App,
+    granted: &Granted<BeginUpload>,
+    actor: PrincipalId,
+    body: &mut Incoming,
+    occasion: Occasion,
+) -> Result<Begun, UploadError> {
+    if let Some(digest) = mount::mount(app, granted, actor, &occasion).await? {
+        return Ok(Begun::Stored(digest));
+    }
+    let BeginUpload { repository: name, digest, algorithm, .. } = granted.operation();
+    let algorithm = digest.as_ref().map(Digest::algorithm).or(*algorithm).unwrap_or(Algorithm::Sha256);
+    let id = UploadId::from_bytes(app.random.bytes());
+    let state = UploadState::new(StorageKey::from_bytes(app.random.bytes()), algorithm);
+    let opening = Opening {
+        name: name.clone(),
+        actor,
+        id: id.clone(),
+        key: state.key.clone(),
+        hash_state: state.hasher_state.clone(),
+        leased_until: if digest.is_some() { occasion.now + SILENCE } else { 0 },
+        expires_at: occasion.now + expiry(app),
+        occasion: occasion.clone(),
+    };
+    let repository = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await?;
+    let Some(digest) = digest else { return Ok(Begun::Open(id)) };
+    let session = Session { upload: id.clone(), repository, principal: actor };
+    let chunk = Chunk { range: None, length: body.announced() };
+    let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;
+    let received = match receiver.finish(&chunk, body).await {
+        Ok(received) => received,
+        Err(error) => {
+            // Nobody was told of this upload, so nobody can go on with it.
+            give_up(app, &session, &occasion).await;
+            return Err(error);
+        }
+    };
+    settle(app, name, session, received, digest, occasion).await.map(Begun::Stored)
+}
+
+/// How many bytes of an upload are durable.
+pub(super) async fn status(app: &App, granted: &Granted<UploadStatus>, actor: PrincipalId) -> Result<u64, UploadError> {
+    let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
+    let upload = app.metadata.upload(&granted.operation().upload, repository, actor).await?;
+    Ok(upload.ok_or(UploadError::Unknown)?.received)
+}
+
+/// Adds a chunk to an upload; how many bytes are durable then.
+pub(super) async fn append(
+    app: &App,
+    granted: &Granted<AppendUpload>,
+    actor: PrincipalId,
+    chunk: Chunk,
+    body: &mut Incoming,
+) -> Result<u64, UploadError> {
+    let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
+    let session = Session { upload: granted.operation().upload.clone(), repository, principal: actor };
+    let _open = app.metrics.receiving();
+    Receiver::take(app, session, &chunk).await?.append(&chunk, body).await
+}
+
+/// Adds the last chunk, if any, and makes the upload a blob of the repository.
+pub(super) async fn finish(
+    app: &App,
+    granted: &Granted<FinishUpload>,
+    actor: PrincipalId,
+    mut chunk: Chunk,
+    body: &mut Incoming,
+    occasion: Occasion,
+) -> Result<Digest, UploadError> {
+    let FinishUpload { repository: name, upload, digest } = granted.operation();
+    let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
+    let session = Session { upload: upload.clone(), repository, principal: actor };
+    if chunk.length == Some(0) {
+        // Some clients send the range of the whole with an empty last request.
+        chunk = Chunk { range: None, length: Some(0) };
+    }
+    let _open = app.metrics.receiving();
+    let received = Receiver::take(app, session.clone(), &chunk).await?.finish(&chunk, body).await?;
+    settle(app, name, session, received, digest, occasion).await
+}
+
+/// Gives an upload up; its bytes are deleted later.
+pub(super) async fn cancel(
+    app: &App,
+    granted: &Granted<CancelUpload>,
+    actor: PrincipalId,
+    occasion: &Occasion,
+) -> Result<(), UploadError> {
+    let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
+    let session = Session { upload: granted.operation().upload.clone(), repository, principal: actor };
+    if discard(app, &session, occasion.now).await? { Ok(()) } else { Err(UploadError::Unknown) }
+}
+
+/// Everything the opening transaction needs; it may run more than once.
+struct Opening {
+    name: RepositoryName,
+    actor: PrincipalId,
+    id: UploadId,
+    key: StorageKey,
+    hash_state: Vec<u8>,
+    leased_until: i64,
+    expires_at: i64,
+    occasion: Occasion,
+}
+
+/// The row is committed before the first byte is written, so that no byte is ever without an owner.
+async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, UploadError> {
+    let Opening { name, actor, occasion, .. } = opening;
+    let repository = occasion.repository(tx, name, *actor).await?;
+    let repository = repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+    tx.begin_upload(&NewUpload {
+        id: &opening.id,
+        repository: repository.id,
+        principal: *actor,
+        key: &opening.key,
+        hash_state: &opening.hash_state,
+        leased_until: opening.leased_until,
+        expires_at: opening.expires_at,
+    })
+    .await?;
+    Ok(repository.id)
+}
+
+/// Everything the finishing transaction needs; it may run more than once.
+struct Settling {
+    name: RepositoryName,
+    session: Session,
+    received: Received,
+    digest: Digest,
+    expires_at: i64,
+    occasion: Occasion,
+}
+
+/// Compares the digest and makes the bytes a blob of the repository, in one transaction (I1, I2, I5).
+async fn settle(
+    app: &App,
+    name: &RepositoryName,
+    session: Session,
+    received: Received,
+    digest: &Digest,
+    occasion: Occasion,
+) -> Result<Digest, UploadError> {
+    let actual = actual_digest(app, &received.sealed, digest.algorithm()).await?;
+    if actual != *digest {
+        give_up(app, &session, &occasion).await;
+        return Err(UploadError::DigestDiffers { actual });
+    }
+    let settling = Settling {
+        name: name.clone(),
+        session,
+        received,
+        digest: actual.clone(),
+        expires_at: occasion.now + expiry(app),
+        occasion,
+    };
+    app.metadata.write(settling, |tx, settling| Box::pin(link(tx, settling))).await?;
+    Ok(actual)
+}
+
+async fn link(tx: &mut Tx, settling: &Settling) -> Result<(), UploadError> {
+    let Settling { name, session, received: Received { sealed, fence, committed }, digest, occasion, .. } = settling;
+    let repository = tx.repository(name).await?.filter(|repository| repository.id == session.repository);
+    let repository = repository.ok_or(UploadError::Unknown)?;
+    let owned = sealed.key == committed.key || Some(&sealed.key) == committed.tail_key.as_ref();
+    if !owned {
+        // The blob lies under the spare key: it becomes the upload's before the upload becomes a blob.
+        let state = UploadState { tail_key: Some(sealed.key.clone()), ..committed.clone() };
+        let upload = (&session.upload, *fence);
+        if !receive::checkpoint(tx, upload, &state, 0, settling.expires_at, occasion.now).await? {
+            return Err(UploadError::Overtaken);
+        }
+    }
+    let finish = Finish {
+        repository: &repository,
+        upload: &session.upload,
+        fence: *fence,
+        digest,
+        size: sealed.size,
+        key: &sealed.key,
+        now: occasion.now,
+    };
+    tx.finish_upload(&finish).await?.ok_or(UploadError::Overtaken)?;
+    tx.record(&occasion.event("blob_pushed", session.principal, &repository, digest.as_str(), "")).await?;
+    Ok(())
+}
+
+/// The digest under the algorithm that was asked for; when the upload was hashed with another one, its bytes are read again.
+async fn actual_digest(app: &App, sealed: &Sealed, algorithm: Algorithm) -> Result<Digest, UploadError> {
+    if sealed.digest.algorithm() == algorithm {
+        return Ok(sealed.digest.clone());
+    }
+    let hashed = app.blobs.hash(&sealed.key, algorithm).await?;
+    hashed.map(|(digest, _)| digest).ok_or(UploadError::Overtaken)
+}
+
+async fn discard(app: &App, session: &Session, now: i64) -> Result<bool, metadata::Error> {
+    app.metadata
+        .write((session.clone(), now), |tx, (session, now)| {
+            Box::pin(async move {
+                tx.cancel_upload((&session.upload, session.repository, session.principal), *now).await
+            })
+        })
+        .await
+}
+
+/// Gives an upload up after a failure that the client hears of; if that fails too, the upload expires by itself.
+async fn give_up(app: &App, session: &Session, occasion: &Occasion) {
+    if let Err(error) = discard(app, &session, occasion.now).await {
+        tracing::warn!(%error, upload = session.upload.as_str(), "an upload that failed waits for its expiry");
+    }
+}

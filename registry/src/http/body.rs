@@ -1,0 +1,126 @@
+//! The body of a request, read under limits: bytes counted, slow senders let go.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+/// How much of a refused request's body is read and thrown away, so that the client gets to read the answer, in bytes.
+const DISCARDED: u64 = 1024 * 1024;
+/// How long that may take.
+const DISCARD_TIME: Duration = Duration::from_millis(500);
+
+/// Why a body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// Nothing came for as long as the configuration allows.
+    #[error("nothing was sent for too long")]
+    Slow,
+    /// The connection ended before the body did.
+    #[error("the body ended before its announced length")]
+    Cut(#[source] axum::Error),
+    /// The body is longer than the limit, in bytes.
+    #[error("the body is longer than {0} bytes")]
+    TooLong(usize),
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    body: Body,
+    patience: Duration,
+    expects_continue: bool,
+    received: u64,
+    ended: bool,
+}
+
+impl Incoming {
+    /// Reads `body`, giving up when nothing comes for `patience`. `expects_continue`: the client waits to be told to send.
+    pub(crate) fn new(body: Body, patience: Duration, expects_continue: bool) -> Self {
+        let ended = body.is_end_stream();
+        Self { body, patience, expects_continue, received: 0, ended }
+    }
+
+    /// How long the body will be, in bytes, when the client said so.
+    #[must_use]
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.body.size_hint().exact().map(|rest| rest + self.received)
+    }
+
+    /// How many bytes were read so far.
+    #[must_use]
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// [`BodyError::Slow`] and [`BodyError::Cut`].
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        while !self.ended {
+            let frame = timeout(self.patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;
+            let Some(frame) = frame else {
+                self.ended = true;
+                break;
+            };
+            let frame = frame.map_err(|error| {
+                self.ended = true;
+                BodyError::Cut(error)
+            })?;
+            if let Ok(data) = frame.into_data()
+                && !data.is_empty()
+            {
+                self.received += data.len() as u64;
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The whole body, which must not be longer than `limit` bytes.
+    ///
+    /// # Errors
+    /// [`BodyError`]; a body that says beforehand that it is too long is not read at all.
+    pub(crate) async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyError> {
+        if self.announced().is_some_and(|length| length > limit as u64) {
+            return Err(BodyError::TooLong(limit));
+        }
+        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.next().await? else { return within(first, limit) };
+        let mut whole = BytesMut::from(first);
+        whole.extend_from_slice(&second);
+        while let Some(more) = self.next().await? {
+            if whole.len() + more.len() > limit {
+                return Err(BodyError::TooLong(limit));
+            }
+            whole.extend_from_slice(&more);
+        }
+        within(whole.freeze(), limit)
+    }
+
+    /// Reads on a little after a refusal: closing a connection with unread bytes would reset it before the client has
+    /// seen the answer. A client that waits for `100 Continue` has sent nothing and is left alone.
+    pub(crate) async fn discard(&mut self) {
+        if self.expects_continue && self.received == 0 {
+            return;
+        }
+        let limit = self.received + DISCARDED;
+        let reading = async {
+            while self.received < limit {
+                if !matches!(self.next().await, Ok(Some(_))) {
+                    break;
+                }
+            }
+        };
+        // Whatever is left after that time is the connection's to throw away.
+        let _ = timeout(DISCARD_TIME, reading).await;
+    }
+}
+
+fn within(bytes: Bytes, limit: usize) -> Result<Bytes, BodyError> {
+    if bytes.len() > limit { Err(BodyError::TooLong(limit)) } else { Ok(bytes) }
+}

@@ -1,0 +1,142 @@
+//! Lives here: the wire. Connections, the router, the one shape of a failure, limits, the line in the log.
+//! Never here: a rule about images, users or rights.
+//! Start reading at [`router`], then [`serve`].
+
+pub(crate) mod body;
+pub mod error;
+pub(crate) mod request;
+pub mod server;
+pub mod tls;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hallmark_oci::{ErrorCode, Operation, OperationInvalid};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method};
+
+use self::body::Incoming;
+use self::error::Error;
+use self::server::PeerAddress;
+use crate::access;
+use crate::app::App;
+use crate::auth;
+use crate::distribution::{self, Occasion};
+use crate::telemetry::{self, Line};
+
+static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+static NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a client waits before it writes again while the registry is read-only, in seconds.
+const READONLY_RETRY: u32 = 60;
+
+/// Every path that the registry answers.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/token", get(auth::http::get_token).post(auth::http::post_token))
+        .route("/.well-known/jwks.json", get(auth::http::jwks))
+        .route("/livez", get(telemetry::http::livez))
+        .route("/readyz", get(telemetry::http::readyz))
+        .route("/metrics", get(telemetry::http::metrics))
+        // Not a wildcard route: axum would decode the path, and it must be decoded once only, by `Operation::parse`.
+        .fallback(serve)
+        .with_state(app)
+}
+
+/// Serves one request of the OCI distribution API.
+///
+/// What may change something runs in a task of its own: a client that goes away drops the connection's future, and a
+/// change that has begun must end, release its upload and be logged all the same.
+async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return respond(app, parts, body).await;
+    }
+    let tracker = app.changes.clone();
+    let task = tracker.spawn(respond(app, parts, body));
+    task.await.unwrap_or_else(|panic| Error::internal(panic).into_response())
+}
+
+async fn respond(app: Arc<App>, parts: Parts, body: Body) -> Response {
+    let started = Instant::now();
+    let peer = parts.extensions.get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN);
+    let mut body = Incoming::new(body, app.config.http.body_timeout, parts.headers.contains_key(EXPECT));
+    let mut line = Line::new(&app, &parts, peer);
+    let mut response = match answer(&app, &parts, peer, &mut body, &mut line).await {
+        Ok(response) => response,
+        Err(error) => {
+            body.discard().await;
+            error.into_response()
+        }
+    };
+    finish(&parts, &line, &mut response);
+    line.write(&app, &mut response, body.received(), started);
+    response
+}
+
+async fn answer(
+    app: &Arc<App>,
+    parts: &Parts,
+    peer: PeerAddress,
+    body: &mut Incoming,
+    line: &mut Line,
+) -> Result<Response, Error> {
+    let operation = Operation::parse(parts.method.as_str(), parts.uri.path(), parts.uri.query()).map_err(refuse_grammar)?;
+    line.about(&operation);
+    let now = app.clock.now();
+    let realm = || request::realm(&app.config, peer, &parts.uri, &parts.headers);
+    let authorization = match parts.headers.get(AUTHORIZATION).map(HeaderValue::to_str) {
+        None => None,
+        Some(Ok(text)) => Some(text),
+        Some(Err(_)) => {
+            return Err(access::http::unidentified(auth::Refused::Malformed, &access::needed_by(&operation), &realm()));
+        }
+    };
+    let identity = auth::identify(app, authorization, now)
+        .await
+        .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
+    line.by(&identity);
+    let writes = !matches!(parts.method, Method::GET | Method::HEAD);
+    let granted = access::authorize(app, &identity, operation)
+        .await
+        .map_err(|refused| access::http::refusal(refused, &identity, &realm()))?;
+    if writes && app.is_readonly() {
+        return Err(Error::new(ErrorCode::Unavailable, "the registry is read-only for now; pulls go on")
+            .retry_after(READONLY_RETRY));
+    }
+    let occasion = Occasion { now, request_id: line.id().to_owned() };
+    distribution::http::serve(app, granted.sort(), parts, body, occasion).await
+}
+
+fn refuse_grammar(invalid: OperationInvalid) -> Error {
+    let error = Error::new(invalid.code(), invalid.to_string());
+    match invalid {
+        OperationInvalid::Method { allowed } => error.header(ALLOW, allowed),
+        _ => error,
+    }
+}
+
+/// The headers that every answer of the API carries.
+fn finish(parts: &Parts, line: &Line, response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    if let Ok(id) = HeaderValue::from_str(line.id()) {
+        headers.insert(REQUEST_ID.clone(), id);
+    }
+    if let Some(namespace) = Operation::namespace(parts.uri.query())
+        && let Ok(namespace) = HeaderValue::from_str(&namespace)
+    {
+        headers.insert(NAMESPACE.clone(), namespace);
+    }
+}

@@ -1,0 +1,85 @@
+//! What a request says about itself beside its operation: its id, who is at the other end, under which name it came.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::header::{HOST, HeaderName};
+use http::{HeaderMap, Uri};
+
+use super::server::PeerAddress;
+use crate::config::Config;
+
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Gives each request of this process a name of its own.
+#[derive(Debug)]
+pub struct RequestIds {
+    process: u32,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Names that begin with `process`, which tells replicas apart.
+    #[must_use]
+    pub fn new(process: [u8; 4]) -> Self {
+        Self { process: u32::from_le_bytes(process), next: AtomicU64::new(1) }
+    }
+
+    /// The next name: 8 and up to 16 hexadecimal digits.
+    pub fn next(&self) -> String {
+        format!("{:08x}-{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The address of the client: the peer, or what trusted proxies say of the peer before them.
+#[must_use]
+pub(crate) fn client_address(config: &Config, peer: PeerAddress, headers: &HeaderMap) -> IpAddr {
+    let mut address = peer.0.ip();
+    let named = headers.get_all(&FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = named.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for hop in hops.into_iter().rev() {
+        if !config.trusts_proxy(address) {
+            break;
+        }
+        let Ok(before) = hop.parse() else { break };
+        address = before;
+    }
+    address
+}
+
+/// The URL of the token endpoint as the client can reach it.
+///
+/// `public_url` decides when it is set. Otherwise the scheme and host of the request do, or what a trusted proxy says of
+/// them. A host that is no host name cannot get into the challenge.
+#[must_use]
+pub(crate) fn realm(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap) -> String {
+    let host = host(config, peer, uri, headers);
+    if let Some(public) = &config.public_url
+        && !host.as_deref().is_some_and(|host| config.aliases.iter().any(|alias| alias == host))
+    {
+        return format!("{}/token", public.as_str().trim_end_matches('/'));
+    }
+    let secure = if config.trusts_proxy(peer.0.ip()) {
+        text(headers, &FORWARDED_PROTO).map_or(config.tls.is_some(), |proto| proto.eq_ignore_ascii_case("https"))
+    } else {
+        config.tls.is_some()
+    };
+    let scheme = if secure || config.public_url.as_ref().is_some_and(|url| url.scheme() == "https") { "https" } else { "http" };
+    let host = host.unwrap_or_else(|| config.listen.to_string());
+    format!("{scheme}://{host}/token")
+}
+
+fn host(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let forwarded = if config.trusts_proxy(peer.0.ip()) { text(headers, &FORWARDED_HOST) } else { None };
+    let host = forwarded.or_else(|| uri.authority().map(|authority| authority.as_str())).or_else(|| text(headers, &HOST))?;
+    let plain = !host.is_empty()
+        && host.len() <= 255
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'));
+    plain.then(|| host.to_ascii_lowercase())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,208 @@
+//! Lives here: connections. Accepting them, TLS and HTTP/1.1 or HTTP/2 on them, their limits, and their orderly end.
+//! Never here: what a request means; a connection hands requests to the router and answers back.
+//! Start reading at [`serve`], then `connection.rs`.
+
+mod activity;
+mod connection;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::rt::Executor;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+
+use self::connection::Connection;
+use super::tls::Certificates;
+use crate::config;
+
+/// How long a failing `accept` rests. Without it a shortage of file descriptors would keep a core busy and end nothing.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often at most a failing `accept` is told in the log.
+const ACCEPT_WARNING: Duration = Duration::from_secs(10);
+
+/// The address of the other end of the connection, an extension of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+impl PeerAddress {
+    /// For a request that did not come over a connection, such as one that a test hands to the router.
+    pub const UNKNOWN: Self = Self(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+}
+
+/// How the server ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still open when the shutdown began.
+    pub open: usize,
+    /// Of these, the ones that had to be cut at the end of the drain timeout.
+    pub cut: usize,
+}
+
+/// How far the end of the server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// Running requests end, nothing begins.
+    Draining,
+    /// What still runs is dropped.
+    Cut,
+}
+
+/// Holds what all connections share.
+struct Shared {
+    router: Router,
+    certificates: Option<Arc<Certificates>>,
+    limits: config::Http,
+    open: AtomicUsize,
+}
+
+/// Serves `router` on `listener` until `shutdown` resolves, over TLS if there are certificates; then stops accepting, lets
+/// running requests end, and drops what is left after [`config::Http::drain_timeout`]. When it returns, every task that it
+/// started has ended.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    certificates: Option<Arc<Certificates>>,
+    limits: config::Http,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let shared = Arc::new(Shared { router, certificates, limits, open: AtomicUsize::new(0) });
+    let (phase, _) = watch::channel(Phase::Serving);
+    accept_until(shutdown, listener, &shared, &phase).await;
+    drain(&shared, &phase).await
+}
+
+async fn accept_until(
+    shutdown: impl Future<Output = ()>,
+    listener: TcpListener,
+    shared: &Arc<Shared>,
+    phase: &watch::Sender<Phase>,
+) {
+    let permits = Arc::new(Semaphore::new(shared.limits.max_connections));
+    let mut shutdown = pin!(shutdown);
+    let mut warned: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => return,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, permit)) => spawn(stream, peer, permit, shared, phase),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if warned.is_none_or(|warned| warned.elapsed() >= ACCEPT_WARNING) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(%error, "connections cannot be accepted; trying again (is the limit of open files reached?)");
+                }
+                tokio::select! {
+                    () = &mut shutdown => return,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// The next connection. At the limit it waits in the kernel's queue until another one ends.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    // Without this an answer that takes two writes waits 40 ms for an acknowledgement that the client delays.
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, permit))
+}
+
+/// The client went away between the kernel's accepting it and ours.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected)
+}
+
+fn spawn(
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    shared: &Arc<Shared>,
+    phase: &watch::Sender<Phase>,
+) {
+    let open = OpenConnection::count(shared);
+    let tasks = Tasks { phase: phase.subscribe() };
+    let connection = Connection::new(peer, Arc::clone(shared), tasks.clone());
+    tasks.execute(async move {
+        connection.run(stream).await;
+        drop((permit, open));
+    });
+}
+
+async fn drain(shared: &Shared, phase: &watch::Sender<Phase>) -> Drained {
+    let open = shared.open.load(Ordering::Relaxed);
+    phase.send_replace(Phase::Draining);
+    if tokio::time::timeout(shared.limits.drain_timeout, phase.closed()).await.is_ok() {
+        return Drained { open, cut: 0 };
+    }
+    let cut = shared.open.load(Ordering::Relaxed);
+    phase.send_replace(Phase::Cut);
+    phase.closed().await;
+    Drained { open, cut }
+}
+
+/// Starts the tasks of connections and of HTTP/2 streams. Each holds a receiver of the phase while it lives, so the server
+/// can wait for all of them and, in the end, drop them.
+#[derive(Clone)]
+struct Tasks {
+    phase: watch::Receiver<Phase>,
+}
+
+impl Tasks {
+    /// Resolves when the server has come to `phase`.
+    fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
+        let mut receiver = self.phase.clone();
+        async move {
+            // The sender outlives every task, so this ends only with the phase.
+            let _ = receiver.wait_for(|now| *now >= phase).await;
+        }
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let cut = self.reached(Phase::Cut);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = cut => {}
+                _ = task => {}
+            }
+        });
+    }
+}
+
+/// Counts a connection while it lives, however it ends.
+struct OpenConnection(Arc<Shared>);
+
+impl OpenConnection {
+    fn count(shared: &Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

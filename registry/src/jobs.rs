@@ -1,0 +1,50 @@
+//! Lives here: what the registry does on its own, by the clock.
+//! Never here: the work itself; each job is a call into the room or crate that owns it.
+//! Start reading at [`run`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::App;
+use crate::telemetry::chain;
+
+/// How soon a decision of another replica holds here.
+const REFRESH: Duration = Duration::from_secs(1);
+/// How often abandoned uploads are given up and doomed keys deleted.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Runs the jobs until `shutdown` resolves; a job that has begun ends first.
+pub(crate) async fn run(app: Arc<App>, shutdown: impl Future<Output = ()>) {
+    let (mut refresh, mut sweep) = (interval(REFRESH), interval(SWEEP));
+    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => return,
+            _ = refresh.tick() => {
+                if let Err(error) = app.refresh().await {
+                    tracing::warn!(error = chain(&error), "the decisions of other replicas could not be read");
+                }
+            }
+            _ = sweep.tick() => clean(&app).await,
+        }
+    }
+}
+
+async fn clean(app: &App) {
+    let now = app.clock.now();
+    match hallmark_gc::clean(&app.metadata, &app.blobs, now).await {
+        Ok(report) if report.is_empty() => {}
+        Ok(report) => tracing::info!(
+            uploads = report.uploads,
+            keys = report.keys,
+            "gave up {} abandoned uploads, deleted {} keys that nothing names",
+            report.uploads,
+            report.keys
+        ),
+        Err(error) => tracing::warn!(error = chain(&error), "cleaning stopped; it goes on in a minute"),
+    }
+}

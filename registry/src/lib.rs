@@ -1,0 +1,17 @@
+//! Hallmark: a trusted image registry. This crate is the server and its command line.
+//! Never here: grammar (`oci`), SQL and storage paths (`storage-adapters`), private trust keys (`signer`), deletion (`gc`).
+//! Start reading at [`http::router`] for a request, at [`app::App`] for what it may reach, at `serve.rs` for the process.
+
+pub mod access;
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod control;
+pub mod distribution;
+pub mod http;
+mod jobs;
+mod operate;
+pub mod serve;
+pub mod telemetry;

@@ -1,0 +1,5 @@
+//! The `hallmark` program.
+
+fn main() -> std::process::ExitCode {
+    hallmark::cli::main()
+}

@@ -1,0 +1,139 @@
+//! Lives here: what the operator's commands do, whether they come over the control socket or with `--offline`.
+//! Never here: how a command travels, and how its answer is shown.
+//! Start reading at [`perform`].
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use hallmark_oci::RepositoryName;
+use hallmark_storage::metadata::Viewer;
+
+use crate::app::App;
+use crate::auth::users;
+use crate::telemetry::chain;
+use crate::control::{Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, UserLine, Visibility};
+
+/// How many users or repositories one answer holds.
+const PAGE: u32 = 1000;
+
+/// Does what the operator asks; `listen` is the address that is served.
+pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> Answer {
+    let done = match command {
+        Command::UserAdd { name, password, admin } => {
+            let added = users::add(app, &name, password.expose().to_owned(), admin, app.clock.now()).await;
+            added.map(|()| format!("user {name} added")).map_err(|error| chain(&error))
+        }
+        Command::UserRemove { name } => {
+            users::remove(app, &name, app.clock.now()).await.map(|()| format!("user {name} removed")).map_err(|error| chain(&error))
+        }
+        Command::UserPassword { name, password } => {
+            let changed = users::set_password(app, &name, password.expose().to_owned(), app.clock.now()).await;
+            changed
+                .map(|()| format!("the password of {name} was changed; every token made before stops working"))
+                .map_err(|error| chain(&error))
+        }
+        Command::UserList { after } => return list_users(app, after.as_deref()).await,
+        Command::RepositoryVisibility { name, visibility } => set_visibility(app, &name, visibility).await,
+        Command::RepositoryList { after } => return list_repositories(app, after.as_deref()).await,
+        Command::ReadOnly { change } => return switch_readonly(app, change).await,
+        Command::TokenKeyRotate => {
+            return match app.rotate_token_keys().await {
+                Ok(kid) => Answer::TokenKey { kid },
+                Err(error) => Answer::Refused { message: chain(&error) },
+            };
+        }
+        Command::Status => return Answer::Status(status(app, listen).await),
+    };
+    match done {
+        Ok(message) => Answer::Done { message },
+        Err(message) => Answer::Refused { message },
+    }
+}
+
+async fn list_users(app: &App, after: Option<&str>) -> Answer {
+    match app.metadata.users(after, PAGE).await {
+        Ok(page) => {
+            let next = (page.len() == PAGE as usize).then(|| page.last().map(|user| user.principal.name.clone())).flatten();
+            let users = page
+                .into_iter()
+                .map(|user| UserLine {
+                    name: user.principal.name,
+                    admin: user.principal.system_admin,
+                    disabled: user.principal.disabled,
+                })
+                .collect();
+            Answer::Users { users, next }
+        }
+        Err(error) => Answer::Refused { message: chain(&error) },
+    }
+}
+
+async fn list_repositories(app: &App, after: Option<&str>) -> Answer {
+    let read = async {
+        let names = app.metadata.catalog(Viewer::All, after, PAGE).await?;
+        let next = (names.len() == PAGE as usize).then(|| names.last().cloned()).flatten();
+        let mut repositories = Vec::with_capacity(names.len());
+        for name in names {
+            let Ok(parsed) = name.parse::<RepositoryName>() else { continue };
+            let public = app.metadata.repository(&parsed).await?.is_some_and(|repository| repository.public);
+            repositories.push(RepositoryLine { name, visibility: if public { Visibility::Public } else { Visibility::Private } });
+        }
+        Ok::<_, hallmark_storage::metadata::Error>(Answer::Repositories { repositories, next })
+    };
+    read.await.unwrap_or_else(|error| Answer::Refused { message: chain(&error) })
+}
+
+async fn set_visibility(app: &App, name: &str, visibility: Visibility) -> Result<String, String> {
+    let parsed: RepositoryName = name.parse().map_err(|error| chain(&error))?;
+    let (public, word) = match visibility {
+        Visibility::Public => (true, "public: anyone may pull from it"),
+        Visibility::Private => (false, "private"),
+    };
+    let changed = app
+        .metadata
+        .write((parsed, public), |tx, (name, public)| {
+            Box::pin(async move {
+                match tx.repository(name).await? {
+                    Some(repository) => tx.set_public(&repository, *public).await,
+                    None => Ok(false),
+                }
+            })
+        })
+        .await
+        .map_err(|error: hallmark_storage::metadata::Error| chain(&error))?;
+    if changed { Ok(format!("{name} is {word}")) } else { Err(format!("there is no repository {name:?}")) }
+}
+
+async fn switch_readonly(app: &App, change: SwitchChange) -> Answer {
+    let switched = match change {
+        SwitchChange::On => app.set_readonly(true).await,
+        SwitchChange::Off => app.set_readonly(false).await,
+        SwitchChange::Keep => Ok(()),
+    };
+    match switched {
+        Ok(()) => Answer::ReadOnly { on: app.is_readonly() },
+        Err(error) => Answer::Refused { message: chain(&error) },
+    }
+}
+
+async fn status(app: &App, listen: SocketAddr) -> StatusReport {
+    let started = Instant::now();
+    let database = health(app.metadata.ping().await, started);
+    let started = Instant::now();
+    let storage = health(app.blobs.check().await, started);
+    StatusReport {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        listen,
+        read_only: app.is_readonly(),
+        database,
+        storage,
+    }
+}
+
+fn health<E: std::error::Error + 'static>(answer: Result<(), E>, started: Instant) -> Health {
+    match answer {
+        Ok(()) => Health::Ok { duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) },
+        Err(error) => Health::Failed { message: chain(&error) },
+    }
+}

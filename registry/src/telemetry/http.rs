@@ -1,0 +1,43 @@
+//! The door of `telemetry`: the probes and the metrics.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+
+use crate::app::App;
+use crate::http::error::Error;
+
+/// `GET /livez`: the process runs.
+pub(crate) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the database and the store answer; 503 and which one does not, otherwise.
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let (database, store) = tokio::join!(app.metadata.ping(), app.blobs.check());
+    let checks = json!({"database": state(database.is_ok()), "store": state(store.is_ok())});
+    for (what, error) in [("database", database.err().map(|error| error.to_string())), ("store", store.err().map(|error| error.to_string()))] {
+        if let Some(error) = error {
+            tracing::warn!(error, "{what} is not ready");
+        }
+    }
+    if checks.as_object().is_some_and(|checks| checks.values().all(|state| state == "ok")) {
+        return axum::Json(json!({"status": "ok", "checks": checks})).into_response();
+    }
+    Error::unavailable("the registry is not ready", None).detail(checks).into_response()
+}
+
+/// `GET /metrics`: everything counted, in Prometheus' text format.
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let counted = app.metadata.statistics();
+    app.metrics.set_database(counted.writes, counted.waited.as_secs_f64());
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], app.metrics.render()).into_response()
+}
+
+fn state(ok: bool) -> &'static str {
+    if ok { "ok" } else { "failed" }
+}

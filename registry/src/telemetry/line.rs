@@ -1,0 +1,148 @@
+//! One line in the log for each request, written when the last byte of its answer is gone.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use hallmark_oci::{Operation, Reference};
+use http::request::Parts;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::{OperationLabel, chain};
+use crate::app::App;
+use crate::auth::Identity;
+use crate::http::error::Cause;
+use crate::http::request::client_address;
+use crate::http::server::PeerAddress;
+
+/// What is known of a request while it is served.
+#[derive(Debug)]
+pub struct Line {
+    id: String,
+    client: IpAddr,
+    operation: &'static str,
+    repository: Option<String>,
+    reference: Option<String>,
+    user: Option<String>,
+}
+
+impl Line {
+    /// Begins the line of a request.
+    pub fn new(app: &App, parts: &Parts, peer: PeerAddress) -> Self {
+        Self {
+            id: app.request_ids.next(),
+            client: client_address(&app.config, peer, &parts.headers),
+            operation: "unknown",
+            repository: None,
+            reference: None,
+            user: None,
+        }
+    }
+
+    /// The request's id, which the answer carries too.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Notes what the request is about.
+    pub fn about(&mut self, operation: &Operation) {
+        self.operation = operation.name();
+        self.repository = operation.repository().map(ToString::to_string);
+        self.reference = match operation {
+            Operation::PullManifest(pull) => Some(&pull.reference),
+            Operation::PutManifest(put) => Some(&put.reference),
+            Operation::DeleteManifest(delete) => Some(&delete.reference),
+            _ => None,
+        }
+        .map(Reference::to_string)
+        .or_else(|| match operation {
+            Operation::PullBlob(pull) => Some(pull.digest.to_string()),
+            Operation::DeleteBlob(delete) => Some(delete.digest.to_string()),
+            Operation::FinishUpload(finish) => Some(finish.digest.to_string()),
+            _ => None,
+        });
+    }
+
+    /// Notes who asks.
+    pub fn by(&mut self, identity: &Identity) {
+        self.user = identity.principal().map(|principal| principal.name.clone());
+    }
+
+    /// Writes the line once `response` has been sent, or its connection is gone.
+    pub fn write(self, app: &Arc<App>, response: &mut Response, received: u64, started: Instant) {
+        let cause = response.extensions_mut().remove::<Cause>();
+        let status = response.status().as_u16();
+        let body = std::mem::take(response.body_mut());
+        let unfinished = Unfinished { line: self, app: Arc::clone(app), status, cause, received, sent: 0, started };
+        *response.body_mut() = Body::new(Counted { body, unfinished });
+    }
+}
+
+/// An answer on its way; the line is written when this is dropped.
+struct Unfinished {
+    line: Line,
+    app: Arc<App>,
+    status: u16,
+    cause: Option<Cause>,
+    received: u64,
+    sent: u64,
+    started: Instant,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let Self { line, status, received, sent, .. } = self;
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.app.metrics.count(OperationLabel(line.operation), *status, seconds, *received, *sent);
+        let duration_ms = seconds * 1000.0;
+        let (repository, reference) = (line.repository.as_deref(), line.reference.as_deref());
+        let user = line.user.as_deref();
+        match &self.cause {
+            Some(Cause(cause)) => tracing::error!(
+                request.id = line.id, client = %line.client, user, operation = line.operation, repository, reference,
+                status, duration_ms, received_bytes = received, sent_bytes = sent, cause = chain(cause.as_ref()),
+                "{} failed with {status}", line.operation
+            ),
+            None => tracing::info!(
+                request.id = line.id, client = %line.client, user, operation = line.operation, repository, reference,
+                status, duration_ms, received_bytes = received, sent_bytes = sent,
+                "{} answered {status}", line.operation
+            ),
+        }
+    }
+}
+
+/// A body that counts what it hands to the connection.
+struct Counted {
+    body: Body,
+    unfinished: Unfinished,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.unfinished.sent += data.len() as u64;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

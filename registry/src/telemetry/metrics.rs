@@ -1,0 +1,137 @@
+//! The counters of one registry; no globals, so two registries in one process keep their own.
+
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of the duration buckets, in seconds: from a cached manifest to a layer of many gigabytes.
+const BUCKETS: [f64; 12] = [0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.5, 2.0, 5.0, 20.0, 60.0, 300.0];
+
+/// The metrics of the registry in Prometheus' text format.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<OperationLabels, Histogram>,
+    received: Counter<u64, AtomicU64>,
+    sent: Counter<u64, AtomicU64>,
+    uploads_open: Gauge,
+    /// Times the blob store failed.
+    pub store_errors: Counter,
+    /// Times the database failed.
+    pub database_errors: Counter,
+    database_writes: Gauge,
+    database_wait: Gauge<f64, AtomicU64>,
+}
+
+/// The name of an operation, which is one of a closed list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationLabel(pub &'static str);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: OperationLabel,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: OperationLabel,
+}
+
+/// An upload whose body is being received.
+#[derive(Debug)]
+pub struct Receiving(Gauge);
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl EncodeLabelValue for OperationLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(self.0)
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Metrics")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("hallmark");
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            received: Counter::default(),
+            sent: Counter::default(),
+            uploads_open: Gauge::default(),
+            store_errors: Counter::default(),
+            database_errors: Counter::default(),
+            database_writes: Gauge::default(),
+            database_wait: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("requests", "Requests answered, by operation and status", metrics.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "From the first byte of a request to the last byte of its answer",
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
+        registry.register_with_unit("received", "Bytes of request bodies", Unit::Bytes, metrics.received.clone());
+        registry.register_with_unit("sent", "Bytes of answers", Unit::Bytes, metrics.sent.clone());
+        registry.register("uploads_open", "Uploads that are being received", metrics.uploads_open.clone());
+        registry.register("store_errors", "Failures of the blob store", metrics.store_errors.clone());
+        registry.register("database_errors", "Failures of the database", metrics.database_errors.clone());
+        registry.register("database_writes", "Changes written to the database since the start", metrics.database_writes.clone());
+        registry.register_with_unit(
+            "database_wait",
+            "Time that changes waited for their turn since the start",
+            Unit::Seconds,
+            metrics.database_wait.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Counts one answered request.
+    pub fn count(&self, operation: OperationLabel, status: u16, seconds: f64, received: u64, sent: u64) {
+        self.requests.get_or_create(&RequestLabels { operation, status }).inc();
+        self.durations.get_or_create(&OperationLabels { operation }).observe(seconds);
+        self.received.inc_by(received);
+        self.sent.inc_by(sent);
+    }
+
+    /// Counts an upload as open until the answer is dropped.
+    #[must_use]
+    pub fn receiving(&self) -> Receiving {
+        self.uploads_open.inc();
+        Receiving(self.uploads_open.clone())
+    }
+
+    /// Takes over what the database counted itself: changes written, and how long they waited for their turn.
+    pub fn set_database(&self, writes: u64, wait_seconds: f64) {
+        self.database_writes.set(i64::try_from(writes).unwrap_or(i64::MAX));
+        self.database_wait.set(wait_seconds);
+    }
+
+    /// Everything, as text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String does not fail");
+        text
+    }
+}
