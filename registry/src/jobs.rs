@@ -29,7 +29,8 @@ pub(crate) async fn run(app: Arc<App>, shutdown: impl Future<Output = ()>) {
                     tracing::warn!(error = chain(&error), "the decisions of other replicas could not be read");
                 }
             }
-            _ = sweep.tick() => clean(&app).await,
+            // Read-only means that nothing changes, so that a copy taken meanwhile is whole.
+            _ = sweep.tick(), if !app.is_readonly() => clean(&app).await,
         }
     }
 }

@@ -74,19 +74,17 @@ pub fn needed_by(operation: &Operation) -> Scopes {
     operation.scope().into_iter().collect()
 }
 
-/// The repository `name`, when `identity` may pull from it now: what a mount asks of its source.
+/// The repository `name`, when both the right of `identity` and the ceiling of its credential reach a pull from it now:
+/// what a mount asks of its source.
 ///
 /// # Errors
 /// The database's.
 pub async fn may_pull(app: &App, identity: &Identity, name: &RepositoryName) -> Result<Option<Repository>, metadata::Error> {
-    Ok(app.metadata.repository(name).await?.filter(|repository| covers_pull(identity, repository)))
-}
-
-/// Whether both the right of `identity` and the ceiling of its credential reach a pull from `repository`.
-#[must_use]
-pub fn covers_pull(identity: &Identity, repository: &Repository) -> bool {
-    identity.ceiling().covers("repository", repository.name.as_str(), Action::Pull)
-        && Rights::of(identity.principal(), &repository.name, Some(repository)).allow(Action::Pull)
+    if !identity.ceiling().covers("repository", name.as_str(), Action::Pull) {
+        return Ok(None);
+    }
+    let repository = app.metadata.repository(name).await?;
+    Ok(repository.filter(|repository| Rights::of(identity.principal(), name, Some(repository)).allow(Action::Pull)))
 }
 
 /// Cuts `asked` down to what `identity` may do now; what is not allowed is left out without a word.

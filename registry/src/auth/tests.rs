@@ -1,0 +1,187 @@
+//! Passwords and users below the door: how much work a sign-in is, and which users there can be.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use tempfile::TempDir;
+
+use super::users::{self, UserError};
+use super::{Refused, password};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{self, Flag, Purpose, Secret, Sources};
+
+const NOW: i64 = 1_800_000_000_000;
+const PASSWORD: &str = "correct horse battery";
+
+/// A registry with the administrator `admin` and the user `ann`.
+async fn app() -> (Arc<App>, TempDir) {
+    let data = TempDir::new().unwrap();
+    let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+    let sources = Sources { flags: vec![flag], ..Sources::default() };
+    let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
+    config.admin_password = Some(Secret::new(PASSWORD.to_owned()));
+    let app = App::open(config, Clock::Fixed(Arc::new(AtomicI64::new(NOW)))).await.unwrap();
+    add(&app, "ann").await.unwrap();
+    (app, data)
+}
+
+async fn add(app: &App, name: &str) -> Result<(), UserError> {
+    users::add(app, name, PASSWORD.to_owned(), false, NOW).await
+}
+
+/// How many hashes are computed while `name` signs in, and whether that succeeds.
+async fn signs_in(app: &App, name: &str, secret: &str) -> (usize, bool) {
+    let before = app.passwords.hashes_computed();
+    let identified = password::identify(app, name, secret).await;
+    assert!(matches!(identified, Ok(_) | Err(Refused::WrongPassword)), "{identified:?}");
+    (app.passwords.hashes_computed() - before, identified.is_ok())
+}
+
+/// Threat 15: the work does not tell which names there are.
+#[tokio::test]
+async fn a_wrong_password_costs_the_same_for_known_and_unknown_names() {
+    let (app, _data) = app().await;
+    for name in ["ann", "nobody", "", "ann\0"] {
+        assert_eq!(signs_in(&app, name, "wrong password").await, (1, false), "{name:?}");
+    }
+    let user = app.metadata.user("ann").await.unwrap().unwrap().principal;
+    let disabled: Result<_, hallmark_storage::metadata::Error> =
+        app.metadata.write(user, |tx, user| Box::pin(tx.set_disabled(user, Some(NOW)))).await;
+    assert!(disabled.unwrap());
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, false), "a disabled user with the right password");
+}
+
+#[tokio::test]
+async fn a_password_that_was_right_is_remembered_and_not_hashed_again() {
+    let (app, _data) = app().await;
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true));
+    for _ in 0..3 {
+        assert_eq!(signs_in(&app, "ann", PASSWORD).await, (0, true));
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_was_wrong_is_not_remembered() {
+    let (app, _data) = app().await;
+    for _ in 0..2 {
+        assert_eq!(signs_in(&app, "ann", "wrong password").await, (1, false));
+    }
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_one_user_is_worth_nothing_to_another() {
+    let (app, _data) = app().await;
+    add(&app, "bob").await.unwrap();
+    signs_in(&app, "ann", PASSWORD).await;
+    assert_eq!(signs_in(&app, "bob", PASSWORD).await, (1, true), "the same password is another secret");
+}
+
+#[tokio::test]
+async fn a_changed_password_is_forgotten_at_once() {
+    let (app, _data) = app().await;
+    signs_in(&app, "ann", PASSWORD).await;
+    users::set_password(&app, "ann", "another long password".to_owned(), NOW).await.unwrap();
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, false));
+    assert_eq!(signs_in(&app, "ann", "another long password").await, (1, true));
+}
+
+/// The same password again is another hash, so even then nothing is found.
+#[tokio::test]
+async fn a_password_set_to_what_it_was_is_hashed_again() {
+    let (app, _data) = app().await;
+    signs_in(&app, "ann", PASSWORD).await;
+    users::set_password(&app, "ann", PASSWORD.to_owned(), NOW).await.unwrap();
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true));
+}
+
+#[tokio::test]
+async fn a_removed_user_is_forgotten_at_once() {
+    let (app, _data) = app().await;
+    signs_in(&app, "ann", PASSWORD).await;
+    users::remove(&app, "ann", NOW).await.unwrap();
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, false));
+}
+
+#[tokio::test]
+async fn more_sign_ins_than_the_line_holds_are_asked_to_come_back() {
+    let (app, _data) = app().await;
+    let names: Vec<String> = (0..80).map(|number| format!("user{number}")).collect();
+    let all = names.iter().map(|name| password::identify(&app, name, "wrong password"));
+    let answers = futures_util::future::join_all(all).await;
+    let busy = answers.iter().filter(|answer| matches!(answer, Err(Refused::Busy))).count();
+    assert_eq!(busy, 16, "64 wait, 16 are sent away");
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "and then there is room again");
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_component_of_a_path_is_no_users() {
+    let (app, _data) = app().await;
+    for name in ["", "Ann", "a/b", "-a", "a..b", "_system", "a b", "ä", "a:b", "<token>"] {
+        assert!(matches!(add(&app, name).await, Err(UserError::NameInvalid(_))), "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn reserved_and_taken_names_are_refused() {
+    let (app, _data) = app().await;
+    for name in ["library", "v2", "token", "hallmark"] {
+        assert!(matches!(add(&app, name).await, Err(UserError::NameReserved(_))), "{name}");
+    }
+    for name in ["ann", "admin"] {
+        assert!(matches!(add(&app, name).await, Err(UserError::NameTaken(_))), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_has_a_shortest_and_a_longest_length() {
+    let (app, _data) = app().await;
+    for (length, taken) in [(7, false), (8, true), (1024, true), (1025, false)] {
+        let set = users::set_password(&app, "ann", "x".repeat(length), NOW).await;
+        assert_eq!(set.is_ok(), taken, "{length}");
+        assert!(taken || matches!(set, Err(UserError::PasswordLength)), "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_stored_as_argon2id_with_a_salt_of_its_own() {
+    let (app, _data) = app().await;
+    add(&app, "bob").await.unwrap();
+    let mut stored = Vec::new();
+    for name in ["ann", "bob"] {
+        stored.push(app.metadata.user(name).await.unwrap().unwrap().password.unwrap());
+    }
+    assert!(stored.iter().all(|hash| hash.starts_with("$argon2id$v=19$")), "{stored:?}");
+    assert_ne!(stored[0], stored[1]);
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays_until_there_is_another() {
+    let (app, _data) = app().await;
+    assert!(matches!(users::remove(&app, "admin", NOW).await, Err(UserError::LastAdministrator(_))));
+    users::add(&app, "root2", PASSWORD.to_owned(), true, NOW).await.unwrap();
+    users::remove(&app, "admin", NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_with_repositories_stays() {
+    let (app, _data) = app().await;
+    let account = app.metadata.account("ann").await.unwrap().unwrap().id;
+    let made: Result<_, hallmark_storage::metadata::Error> = app
+        .metadata
+        .write(account, |tx, account| {
+            Box::pin(async move { tx.create_repository(&"ann/app".parse().unwrap(), *account, NOW).await })
+        })
+        .await;
+    made.unwrap();
+    assert!(matches!(users::remove(&app, "ann", NOW).await, Err(UserError::HasRepositories(_))));
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true));
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_neither_changed_nor_removed() {
+    let (app, _data) = app().await;
+    let set = users::set_password(&app, "nobody", PASSWORD.to_owned(), NOW).await;
+    assert!(matches!(set, Err(UserError::Unknown(_))));
+    assert!(matches!(users::remove(&app, "nobody", NOW).await, Err(UserError::Unknown(_))));
+}

@@ -8,7 +8,6 @@ use hallmark_oci::limits::TOKEN_BYTES;
 use hallmark_oci::{Claims, CompactToken, Scopes};
 use hallmark_storage::metadata::{Principal, PrincipalId};
 use moka::sync::Cache;
-use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use super::{Authenticated, Ceiling, Identity, Refused};
@@ -18,15 +17,16 @@ use crate::app::App;
 /// Who every token of this registry is issued by and for; the same on every host name that reaches it.
 pub(crate) const SERVICE: &str = "hallmark";
 
-/// How many verified signatures are remembered.
-const REMEMBERED: u64 = 20_000;
+/// How many verified signatures are remembered; a token has some 700 bytes.
+const REMEMBERED: u64 = 5_000;
 
-/// Tokens whose signature was checked already, by the SHA-256 of their text.
+/// Tokens whose signature was checked already, by their whole text: a look-up compares every byte, so nothing but the very
+/// same token is found.
 ///
 /// Only the signature is remembered. Expiry, the principal and its credentials' epoch are looked at on every use, and
 /// the whole memory is dropped when the keys change.
 #[derive(Debug)]
-pub struct TokenMemory(Cache<[u8; 32], Arc<Remembered>>);
+pub struct TokenMemory(Cache<Box<str>, Arc<Remembered>>);
 
 #[derive(Debug)]
 struct Remembered {
@@ -107,9 +107,7 @@ pub(crate) fn live(principal: Option<Principal>, epoch: i64) -> Option<Principal
 
 /// Checks the signature and what never changes about a token, or finds that this was done before.
 async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refused> {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    if let Some(known) = app.token_memory.0.get(&hash) {
+    if let Some(known) = app.token_memory.0.get(token) {
         return Ok(known);
     }
     let parsed = CompactToken::parse(token, TOKEN_BYTES).map_err(|_| Refused::Token("it is malformed".into()))?;
@@ -125,6 +123,6 @@ async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refu
     let claims = Claims::parse(&parsed.claims_json).map_err(|_| Refused::Token("its claims are malformed".into()))?;
     let subject = claims.principal_id.zip(claims.credential_epoch).map(|(id, epoch)| (PrincipalId(id), epoch));
     let remembered = Arc::new(Remembered { subject, scopes: Arc::new(claims.access.clone()), claims });
-    app.token_memory.0.insert(hash, Arc::clone(&remembered));
+    app.token_memory.0.insert(token.into(), Arc::clone(&remembered));
     Ok(remembered)
 }

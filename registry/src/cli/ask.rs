@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use hallmark_storage::metadata::DatabaseConfig;
 
 use super::output::Failure;
 use super::settings::Where;
@@ -11,8 +12,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{self, Answer, CallError, Command, FolderError, FolderLock};
 use crate::{operate, telemetry};
-
-use hallmark_storage::metadata::DatabaseConfig;
 
 /// Where to ask.
 #[derive(Args, Clone, Debug)]
@@ -148,3 +147,6 @@ impl From<AskedServer> for Asked {
         Self { place: asked.place, offline: false }
     }
 }
+
+#[cfg(test)]
+mod tests;

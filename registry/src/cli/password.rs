@@ -2,18 +2,15 @@
 
 use std::io::{self, IsTerminal, Read};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
-use ring::rand::{SecureRandom, SystemRandom};
 
 use super::output::Failure;
+use crate::auth::users;
+use crate::clock::Random;
 use crate::config::Secret;
 
 /// The longest password that is read, in bytes.
 const PASSWORD_BYTES: u64 = 1024;
-/// Random bytes of a generated password: 144 bits, 24 letters.
-const GENERATED_BYTES: usize = 18;
 
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[group(multiple = false)]
@@ -49,7 +46,8 @@ impl PasswordSource {
             return Ok(Chosen { password: from_reader(io::stdin().lock())?, generated: false });
         }
         if self.generate || (!asked && otherwise == Otherwise::Generate) {
-            return Ok(Chosen { password: generate()?, generated: true });
+            let password = users::generate_password(&Random::system());
+            return Ok(Chosen { password: Secret::new(password), generated: true });
         }
         if !asked && !io::stdin().is_terminal() {
             return Err(Failure::Usage(
@@ -88,10 +86,5 @@ fn from_terminal() -> Result<Secret, Failure> {
     Ok(password)
 }
 
-fn generate() -> Result<Secret, Failure> {
-    let mut bytes = [0; GENERATED_BYTES];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Failure::Failed("the system gives no random bytes".to_owned()))?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
-}
+#[cfg(test)]
+mod tests;

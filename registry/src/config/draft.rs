@@ -179,7 +179,8 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         gathered.refuse(gathered.place("listen"), message);
     }
     if draft.tokens.refresh_lifetime < draft.tokens.lifetime {
-        let message = "`tokens.refresh_lifetime` is shorter than `tokens.lifetime`: a refresh token must outlive what it renews";
+        let message =
+            "`tokens.refresh_lifetime` is shorter than `tokens.lifetime`: a refresh token must outlive what it renews";
         gathered.refuse(gathered.place("tokens.refresh_lifetime"), message.to_owned());
     }
     let database = match draft.database_url {
@@ -236,13 +237,15 @@ fn storage(url: Option<StorageUrl>, s3: S3, data: &std::path::Path, gathered: &m
     };
     let plain = s3.endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http");
     if plain && !s3.allow_http {
-        let message = "plain HTTP to the store sends images in the clear: use https://, or set storage.s3.allow_http = true";
+        let message =
+            "plain HTTP to the store sends images in the clear: use https://, or set storage.s3.allow_http = true";
         gathered.refuse(gathered.place("storage.s3.endpoint"), message.to_owned());
     }
     let (id, key) = ("storage.s3.access_key_id", "storage.s3.secret_access_key");
     for (one, other) in [(id, key), (key, id)] {
         if gathered.is_set(one) && !gathered.is_set(other) {
-            gathered.refuse(gathered.place(one), format!("`{one}` is set without `{other}`: S3 needs both, or neither"));
+            gathered
+                .refuse(gathered.place(one), format!("`{one}` is set without `{other}`: S3 needs both, or neither"));
         }
     }
     StorageConfig::S3(S3Config {

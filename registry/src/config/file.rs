@@ -52,7 +52,8 @@ impl File<'_> {
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_unstable_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
-            let name = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let name =
+                if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
             let place = self.place(key.span().start);
             match (keys::find(&name), value.get_ref()) {
                 (None, DeValue::Table(table)) => self.flatten(&name, table, gathered),

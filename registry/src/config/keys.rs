@@ -26,6 +26,8 @@ pub(super) enum Hidden {
 pub(super) enum Shape {
     Text,
     Path,
+    /// A URL, or a path if there is no `://` in it.
+    UrlOrPath,
     Number,
     Switch,
     List,
@@ -82,13 +84,14 @@ const MIB: usize = 1 << 20;
 
 /// Every setting there is, in the order of the reference.
 pub(super) static KEYS: &[Key] = &[
-    Key::new("data", Some(DATA_DEFAULT), "a folder", |draft, value| {
-        value.path().map(|path| draft.data = path)
-    })
-    .shaped(Shape::Path),
-    Key::new("listen", Some("127.0.0.1:5000"), "an IP address and a port, such as 127.0.0.1:5000 or [::]:443", |draft, value| {
-        value.parse::<SocketAddr>().map(|address| draft.listen = Some(address))
-    }),
+    Key::new("data", Some(DATA_DEFAULT), "a folder", |draft, value| value.path().map(|path| draft.data = path))
+        .shaped(Shape::Path),
+    Key::new(
+        "listen",
+        Some("127.0.0.1:5000"),
+        "an IP address and a port, such as 127.0.0.1:5000 or [::]:443",
+        |draft, value| value.parse::<SocketAddr>().map(|address| draft.listen = Some(address)),
+    ),
     Key::new("insecure_http", Some("false"), "true or false", |draft, value| {
         value.switch().map(|switch| draft.insecure_http = switch)
     })
@@ -115,6 +118,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("database.url", None, "a file for SQLite, or postgres://user:password@host/database", |draft, value| {
         DatabaseUrl::parse(value).map(|url| draft.database_url = Some(url))
     })
+    .shaped(Shape::UrlOrPath)
     .hidden(Hidden::Password),
     Key::new("database.max_connections", Some("16"), "a number from 2 to 1000", |draft, value| {
         value.number(2..=1_000).map(|number| draft.max_database_connections = number)
@@ -122,7 +126,8 @@ pub(super) static KEYS: &[Key] = &[
     .shaped(Shape::Number),
     Key::new("storage.url", None, "a folder, or s3://bucket/prefix", |draft, value| {
         StorageUrl::parse(value).map(|url| draft.storage_url = Some(url))
-    }),
+    })
+    .shaped(Shape::UrlOrPath),
     Key::new("storage.s3.endpoint", None, "an http:// or https:// URL", |draft, value| {
         super::draft::endpoint(value.text()?).map(|url| draft.s3.endpoint = Some(url))
     }),
@@ -133,9 +138,12 @@ pub(super) static KEYS: &[Key] = &[
         value.switch().map(|switch| draft.s3.path_style = switch)
     })
     .shaped(Shape::Switch),
-    Key::new("storage.s3.ca_file", None, "a file with the certificates of your own authority in PEM", |draft, value| {
-        value.path().map(|path| draft.s3.ca_file = Some(path))
-    })
+    Key::new(
+        "storage.s3.ca_file",
+        None,
+        "a file with the certificates of your own authority in PEM",
+        |draft, value| value.path().map(|path| draft.s3.ca_file = Some(path)),
+    )
     .shaped(Shape::Path),
     Key::new("storage.s3.access_key_id", None, "text", |draft, value| {
         value.text().map(|id| draft.s3.access_key_id = Some(id.to_owned()))
@@ -163,10 +171,15 @@ pub(super) static KEYS: &[Key] = &[
         draft.log.format = format;
         Ok(())
     }),
-    Key::new("log.level", Some("info"), "off, error, warn, info, debug or trace, alone or as module=level,…", |draft, value| {
-        draft.log.level = super::draft::log_level(value.text()?)?;
-        Ok(())
-    }),
+    Key::new(
+        "log.level",
+        Some("info"),
+        "off, error, warn, info, debug or trace, alone or as module=level,…",
+        |draft, value| {
+            draft.log.level = super::draft::log_level(value.text()?)?;
+            Ok(())
+        },
+    ),
     Key::new("http.header_timeout", Some("10s"), "a time from 1s to 5m", |draft, value| {
         value.duration(seconds(1, 300)).map(|time| draft.http.header_timeout = time)
     }),
@@ -199,9 +212,12 @@ pub(super) static KEYS: &[Key] = &[
         value.path().map(|path| draft.master_key_file = Some(path))
     })
     .shaped(Shape::Path),
-    Key::new("master_key", None, "32 random bytes in base64, such as `openssl rand -base64 32` prints", |draft, value| {
-        super::draft::master_key(value.text()?).map(|key| draft.master_key = Some(key))
-    })
+    Key::new(
+        "master_key",
+        None,
+        "32 random bytes in base64, such as `openssl rand -base64 32` prints",
+        |draft, value| super::draft::master_key(value.text()?).map(|key| draft.master_key = Some(key)),
+    )
     .environment_only(),
     Key::new("admin_password", None, "8 to 1024 bytes of text", |draft, value| {
         let text = value.text()?;

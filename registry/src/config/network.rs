@@ -30,8 +30,7 @@ impl Network {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        bits_of(address) == bits_of(self.address)
-            && shifted(address, self.prefix) == shifted(self.address, self.prefix)
+        bits_of(address) == bits_of(self.address) && shifted(address, self.prefix) == shifted(self.address, self.prefix)
     }
 }
 

@@ -57,8 +57,9 @@ fn spell(key: &Key, setting: &Setting) -> String {
             };
             format!("[{}]", items.into_iter().map(quoted).collect::<Vec<_>>().join(", "))
         }
-        Shape::Text if !key.name.ends_with(".url") || text.contains("://") => quoted(&text),
-        Shape::Text | Shape::Path => {
+        Shape::Text => quoted(&text),
+        Shape::UrlOrPath if text.contains("://") => quoted(&text),
+        Shape::UrlOrPath | Shape::Path => {
             let path = setting.base.join(&text);
             quoted(&std::path::absolute(&path).unwrap_or(path).to_string_lossy())
         }

@@ -114,9 +114,8 @@ fn a_named_file_is_read_instead_of_the_one_in_the_data_folder() {
     let (by_variable, by_flag) = (elsewhere.path().join("a.toml"), elsewhere.path().join("b.toml"));
     fs::write(&by_variable, "listen = \"127.0.0.1:2\"").unwrap();
     fs::write(&by_flag, "listen = \"127.0.0.1:3\"").unwrap();
-    let mut start = Start::new()
-        .file("listen = \"127.0.0.1:1\"")
-        .variable("HALLMARK_CONFIG", by_variable.to_str().unwrap());
+    let mut start =
+        Start::new().file("listen = \"127.0.0.1:1\"").variable("HALLMARK_CONFIG", by_variable.to_str().unwrap());
     assert_eq!(start.config().listen.port(), 2);
     start.sources.config_file = Some(by_flag.clone());
     let loaded = start.load().unwrap();
@@ -262,13 +261,31 @@ fn a_file_is_refused_where_its_form_is_wrong() {
         ("listen = ", "hallmark.toml:1:10: this is not TOML: string values must be quoted, expected literal string"),
         ("colour = 1", "hallmark.toml:1:1: unknown key `colour`: `hallmark config print` shows every key"),
         ("http = 3", "hallmark.toml:1:1: `http` is a table: set the keys in it, such as `http.header_timeout`"),
-        ("[storage]\ns3 = true", "hallmark.toml:2:1: `storage.s3` is a table: set the keys in it, such as `storage.s3.endpoint`"),
+        (
+            "[storage]\ns3 = true",
+            "hallmark.toml:2:1: `storage.s3` is a table: set the keys in it, such as `storage.s3.endpoint`",
+        ),
         ("insecure_http = 1.5", "hallmark.toml:1:1: `insecure_http` takes true or false, not a fraction"),
-        ("[log.level]\nx = 1", "hallmark.toml:1:6: `log.level` takes off, error, warn, info, debug or trace, alone or as module=level,…, not a table"),
-        ("aliases = [1]", "hallmark.toml:1:1: `aliases` takes a list of host or host:port, not a list of other things than text"),
-        ("data = \"other\"", "hallmark.toml:1:1: `data` is decided before this file is found in the data folder: name the folder with --data or HALLMARK_DATA, or the file with --config"),
-        ("master_key = \"x\"", "hallmark.toml:1:1: `master_key` is a secret of this process: give it in HALLMARK_MASTER_KEY"),
-        ("admin_password = \"x\"", "hallmark.toml:1:1: `admin_password` is a secret of this process: give it in HALLMARK_ADMIN_PASSWORD"),
+        (
+            "[log.level]\nx = 1",
+            "hallmark.toml:1:6: `log.level` takes off, error, warn, info, debug or trace, alone or as module=level,…, not a table",
+        ),
+        (
+            "aliases = [1]",
+            "hallmark.toml:1:1: `aliases` takes a list of host or host:port, not a list of other things than text",
+        ),
+        (
+            "data = \"other\"",
+            "hallmark.toml:1:1: `data` is decided before this file is found in the data folder: name the folder with --data or HALLMARK_DATA, or the file with --config",
+        ),
+        (
+            "master_key = \"x\"",
+            "hallmark.toml:1:1: `master_key` is a secret of this process: give it in HALLMARK_MASTER_KEY",
+        ),
+        (
+            "admin_password = \"x\"",
+            "hallmark.toml:1:1: `admin_password` is a secret of this process: give it in HALLMARK_ADMIN_PASSWORD",
+        ),
     ];
     for (text, expected) in table {
         file_is_refused(text, expected);
@@ -278,28 +295,82 @@ fn a_file_is_refused_where_its_form_is_wrong() {
 #[test]
 fn each_key_refuses_what_it_does_not_take() {
     let table = [
-        ("listen = \"localhost:5000\"", "`localhost:5000` is not accepted for `listen`: it takes an IP address and a port, such as 127.0.0.1:5000 or [::]:443"),
+        (
+            "listen = \"localhost:5000\"",
+            "`localhost:5000` is not accepted for `listen`: it takes an IP address and a port, such as 127.0.0.1:5000 or [::]:443",
+        ),
         ("insecure_http = \"yes\"", "`yes` is not accepted for `insecure_http`: it takes true or false"),
-        ("public_url = \"ftp://a\"", "`ftp://a` is not accepted for `public_url`: it takes scheme, host and port only, such as https://registry.example.com"),
-        ("public_url = \"https://a/b\"", "`https://a/b` is not accepted for `public_url` (there is more behind the host): it takes scheme, host and port only, such as https://registry.example.com"),
-        ("public_url = \"https://u:p@a\"", "`https://u:p@a` is not accepted for `public_url` (it holds a user name or password): it takes scheme, host and port only, such as https://registry.example.com"),
-        ("aliases = [\"a b\"]", "`a b` is not accepted for `aliases` (`a b`: it is not a host or host:port): it takes a list of host or host:port"),
-        ("aliases = [\"u@a\"]", "`u@a` is not accepted for `aliases` (`u@a`: it is not a host or host:port): it takes a list of host or host:port"),
-        ("trusted_proxies = [\"10.0.0.1/8\"]", "`10.0.0.1/8` is not accepted for `trusted_proxies` (`10.0.0.1/8`: address bits are set behind the prefix): it takes a list of addresses or ranges, such as 10.0.0.0/8"),
-        ("database.url = \"mysql://a/b\"", "this value is not accepted for `database.url`: it takes a file for SQLite, or postgres://user:password@host/database"),
-        ("database.url = \"postgres://u:p@host\"", "this value is not accepted for `database.url` (host or database is missing): it takes a file for SQLite, or postgres://user:password@host/database"),
-        ("database.max_connections = 1", "`1` is not accepted for `database.max_connections`: it takes a number from 2 to 1000"),
-        ("storage.url = \"s3:///x\"", "`s3:///x` is not accepted for `storage.url` (the bucket is missing or not a name): it takes a folder, or s3://bucket/prefix"),
-        ("storage.url = \"gs://x\"", "`gs://x` is not accepted for `storage.url`: it takes a folder, or s3://bucket/prefix"),
+        (
+            "public_url = \"ftp://a\"",
+            "`ftp://a` is not accepted for `public_url`: it takes scheme, host and port only, such as https://registry.example.com",
+        ),
+        (
+            "public_url = \"https://a/b\"",
+            "`https://a/b` is not accepted for `public_url` (there is more behind the host): it takes scheme, host and port only, such as https://registry.example.com",
+        ),
+        (
+            "public_url = \"https://u:p@a\"",
+            "`https://u:p@a` is not accepted for `public_url` (it holds a user name or password): it takes scheme, host and port only, such as https://registry.example.com",
+        ),
+        (
+            "aliases = [\"a b\"]",
+            "`a b` is not accepted for `aliases` (`a b`: it is not a host or host:port): it takes a list of host or host:port",
+        ),
+        (
+            "aliases = [\"u@a\"]",
+            "`u@a` is not accepted for `aliases` (`u@a`: it is not a host or host:port): it takes a list of host or host:port",
+        ),
+        (
+            "trusted_proxies = [\"10.0.0.1/8\"]",
+            "`10.0.0.1/8` is not accepted for `trusted_proxies` (`10.0.0.1/8`: address bits are set behind the prefix): it takes a list of addresses or ranges, such as 10.0.0.0/8",
+        ),
+        (
+            "database.url = \"mysql://a/b\"",
+            "this value is not accepted for `database.url`: it takes a file for SQLite, or postgres://user:password@host/database",
+        ),
+        (
+            "database.url = \"postgres://u:p@host\"",
+            "this value is not accepted for `database.url` (host or database is missing): it takes a file for SQLite, or postgres://user:password@host/database",
+        ),
+        (
+            "database.max_connections = 1",
+            "`1` is not accepted for `database.max_connections`: it takes a number from 2 to 1000",
+        ),
+        (
+            "storage.url = \"s3:///x\"",
+            "`s3:///x` is not accepted for `storage.url` (the bucket is missing or not a name): it takes a folder, or s3://bucket/prefix",
+        ),
+        (
+            "storage.url = \"gs://x\"",
+            "`gs://x` is not accepted for `storage.url`: it takes a folder, or s3://bucket/prefix",
+        ),
         ("log.format = \"xml\"", "`xml` is not accepted for `log.format`: it takes text or json"),
-        ("http.header_timeout = \"10\"", "`10` is not accepted for `http.header_timeout`: it takes a time from 1s to 5m"),
-        ("http.header_timeout = \"0s\"", "`0s` is not accepted for `http.header_timeout`: it takes a time from 1s to 5m"),
-        ("http.body_timeout = \"99999999999999999999s\"", "`99999999999999999999s` is not accepted for `http.body_timeout`: it takes a time from 1s to 1h"),
-        ("http.max_connections = -1", "`-1` is not accepted for `http.max_connections`: it takes a number from 16 to 1000000"),
+        (
+            "http.header_timeout = \"10\"",
+            "`10` is not accepted for `http.header_timeout`: it takes a time from 1s to 5m",
+        ),
+        (
+            "http.header_timeout = \"0s\"",
+            "`0s` is not accepted for `http.header_timeout`: it takes a time from 1s to 5m",
+        ),
+        (
+            "http.body_timeout = \"99999999999999999999s\"",
+            "`99999999999999999999s` is not accepted for `http.body_timeout`: it takes a time from 1s to 1h",
+        ),
+        (
+            "http.max_connections = -1",
+            "`-1` is not accepted for `http.max_connections`: it takes a number from 16 to 1000000",
+        ),
         ("tokens.lifetime = \"59s\"", "`59s` is not accepted for `tokens.lifetime`: it takes a time from 60s to 24h"),
         ("uploads.expiry = \"1 d\"", "`1 d` is not accepted for `uploads.expiry`: it takes a time from 1m to 30d"),
-        ("limits.manifest_bytes = \"4MB\"", "`4MB` is not accepted for `limits.manifest_bytes`: it takes a size from 4MiB to 16MiB"),
-        ("limits.manifest_bytes = 100", "`100` is not accepted for `limits.manifest_bytes`: it takes a size from 4MiB to 16MiB"),
+        (
+            "limits.manifest_bytes = \"4MB\"",
+            "`4MB` is not accepted for `limits.manifest_bytes`: it takes a size from 4MiB to 16MiB",
+        ),
+        (
+            "limits.manifest_bytes = 100",
+            "`100` is not accepted for `limits.manifest_bytes`: it takes a size from 4MiB to 16MiB",
+        ),
         ("master_key_file = \"\"", "`` is not accepted for `master_key_file`: it takes a file"),
     ];
     for (text, expected) in table {
@@ -310,14 +381,32 @@ fn each_key_refuses_what_it_does_not_take() {
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let table = [
-        ("listen = \"0.0.0.0:5000\"", "listening on 0.0.0.0:5000 without TLS would send passwords and tokens in the clear: set tls.certificate and tls.key, or insecure_http = true (--insecure-http) where a proxy in front of this server speaks TLS"),
+        (
+            "listen = \"0.0.0.0:5000\"",
+            "listening on 0.0.0.0:5000 without TLS would send passwords and tokens in the clear: set tls.certificate and tls.key, or insecure_http = true (--insecure-http) where a proxy in front of this server speaks TLS",
+        ),
         ("tls.certificate = \"c.pem\"", "`tls.certificate` is set without `tls.key`: TLS needs both"),
         ("tls.key = \"k.pem\"", "`tls.key` is set without `tls.certificate`: TLS needs both"),
-        ("tokens.refresh_lifetime = \"1h\"\ntokens.lifetime = \"2h\"", "`tokens.refresh_lifetime` is shorter than `tokens.lifetime`: a refresh token must outlive what it renews"),
-        ("storage.s3.region = \"x\"", "`storage.s3.region` has no meaning while `storage.url` is not s3://bucket/prefix"),
-        ("storage.s3.endpoint = \"http://s3\"\nstorage.url = \"s3://b\"", "plain HTTP to the store sends images in the clear: use https://, or set storage.s3.allow_http = true"),
-        ("storage.s3.access_key_id = \"x\"\nstorage.url = \"s3://b\"", "`storage.s3.access_key_id` is set without `storage.s3.secret_access_key`: S3 needs both, or neither"),
-        ("storage.s3.secret_access_key = \"x\"\nstorage.url = \"s3://b\"", "`storage.s3.secret_access_key` is set without `storage.s3.access_key_id`: S3 needs both, or neither"),
+        (
+            "tokens.refresh_lifetime = \"1h\"\ntokens.lifetime = \"2h\"",
+            "`tokens.refresh_lifetime` is shorter than `tokens.lifetime`: a refresh token must outlive what it renews",
+        ),
+        (
+            "storage.s3.region = \"x\"",
+            "`storage.s3.region` has no meaning while `storage.url` is not s3://bucket/prefix",
+        ),
+        (
+            "storage.s3.endpoint = \"http://s3\"\nstorage.url = \"s3://b\"",
+            "plain HTTP to the store sends images in the clear: use https://, or set storage.s3.allow_http = true",
+        ),
+        (
+            "storage.s3.access_key_id = \"x\"\nstorage.url = \"s3://b\"",
+            "`storage.s3.access_key_id` is set without `storage.s3.secret_access_key`: S3 needs both, or neither",
+        ),
+        (
+            "storage.s3.secret_access_key = \"x\"\nstorage.url = \"s3://b\"",
+            "`storage.s3.secret_access_key` is set without `storage.s3.access_key_id`: S3 needs both, or neither",
+        ),
     ];
     for (text, expected) in table {
         file_is_refused(text, &format!("hallmark.toml:1:{}: {expected}", column_of_the_key(text)));
@@ -345,10 +434,8 @@ fn whoever_does_not_listen_need_not_say_how() {
 
 #[test]
 fn a_secret_is_not_repeated_in_its_refusal() {
-    let refusal = Start::new()
-        .variable("HALLMARK_MASTER_KEY", "c2hvcnQ=")
-        .variable("HALLMARK_ADMIN_PASSWORD", "short")
-        .refusal();
+    let refusal =
+        Start::new().variable("HALLMARK_MASTER_KEY", "c2hvcnQ=").variable("HALLMARK_ADMIN_PASSWORD", "short").refusal();
     assert_eq!(
         refusal,
         "the configuration is refused:\
@@ -403,7 +490,8 @@ fn the_print_tells_each_value_with_its_place_and_hides_secrets() {
     for line in [
         "listen = \"127.0.0.1:1\"  # --listen\n".to_owned(),
         "# insecure_http = false  # default\n".to_owned(),
-        "# public_url =  # not set; takes scheme, host and port only, such as https://registry.example.com\n".to_owned(),
+        "# public_url =  # not set; takes scheme, host and port only, such as https://registry.example.com\n"
+            .to_owned(),
         "# database.url =  # [secret] from HALLMARK_DATABASE_URL\n".to_owned(),
         "# database.max_connections = 16  # default\n".to_owned(),
         format!("storage.s3.access_key_id = \"AKIA\"  # {place}:2:12\n"),

@@ -238,10 +238,16 @@ async fn without_a_server_the_caller_is_told_so() {
     let data = tempfile::tempdir().unwrap();
     let error = call(data.path(), &Command::Status).await.unwrap_err();
     let path = socket_path(data.path());
-    assert_eq!(error.to_string(), format!("no server answers on {} (No such file or directory (os error 2))", path.display()));
+    assert_eq!(
+        error.to_string(),
+        format!("no server answers on {} (No such file or directory (os error 2))", path.display())
+    );
     drop(DeadServer::bind(&path).unwrap());
     let error = call(data.path(), &Command::Status).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("no server answers on {} (Connection refused (os error 111))", path.display()));
+    assert_eq!(
+        error.to_string(),
+        format!("no server answers on {} (Connection refused (os error 111))", path.display())
+    );
 }
 
 #[test]

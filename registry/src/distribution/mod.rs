@@ -12,7 +12,4 @@ mod push;
 mod receive;
 mod upload;
 
-#[cfg(test)]
-mod tests;
-
 pub use occasion::Occasion;

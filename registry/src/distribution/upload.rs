@@ -278,7 +278,7 @@ async fn discard(app: &App, session: &Session, now: i64) -> Result<bool, metadat
 
 /// Gives an upload up after a failure that the client hears of; if that fails too, the upload expires by itself.
 async fn give_up(app: &App, session: &Session, occasion: &Occasion) {
-    if let Err(error) = discard(app, &session, occasion.now).await {
+    if let Err(error) = discard(app, session, occasion.now).await {
         tracing::warn!(%error, upload = session.upload.as_str(), "an upload that failed waits for its expiry");
     }
 }

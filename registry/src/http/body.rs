@@ -6,18 +6,22 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How much of a refused request's body is read and thrown away, so that the client gets to read the answer, in bytes.
 const DISCARDED: u64 = 1024 * 1024;
 /// How long that may take.
 const DISCARD_TIME: Duration = Duration::from_millis(500);
 
+/// What a body must bring at least in each period of patience, in bytes: a sender that trickles holds an upload's lease and a
+/// task as surely as a silent one.
+const LEAST: u64 = 16 * 1024;
+
 /// Why a body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    /// Nothing came for as long as the configuration allows.
-    #[error("nothing was sent for too long")]
+    /// Nothing, or next to nothing, came for as long as the configuration allows.
+    #[error("too little was sent for too long")]
     Slow,
     /// The connection ended before the body did.
     #[error("the body ended before its announced length")]
@@ -35,13 +39,15 @@ pub(crate) struct Incoming {
     expects_continue: bool,
     received: u64,
     ended: bool,
+    /// When the period of patience began, and what had been received by then.
+    period: (Instant, u64),
 }
 
 impl Incoming {
     /// Reads `body`, giving up when nothing comes for `patience`. `expects_continue`: the client waits to be told to send.
     pub(crate) fn new(body: Body, patience: Duration, expects_continue: bool) -> Self {
         let ended = body.is_end_stream();
-        Self { body, patience, expects_continue, received: 0, ended }
+        Self { body, patience, expects_continue, received: 0, ended, period: (Instant::now(), 0) }
     }
 
     /// How long the body will be, in bytes, when the client said so.
@@ -75,10 +81,21 @@ impl Incoming {
                 && !data.is_empty()
             {
                 self.received += data.len() as u64;
+                self.check_rate()?;
                 return Ok(Some(data));
             }
         }
         Ok(None)
+    }
+
+    /// Refuses a sender that brought less than [`LEAST`] in a whole period of patience.
+    fn check_rate(&mut self) -> Result<(), BodyError> {
+        let (began, before) = self.period;
+        if began.elapsed() < self.patience {
+            return Ok(());
+        }
+        self.period = (Instant::now(), self.received);
+        if self.received - before < LEAST { Err(BodyError::Slow) } else { Ok(()) }
     }
 
     /// The whole body, which must not be longer than `limit` bytes.

@@ -117,7 +117,9 @@ impl Certificates {
 
     async fn watch_every(self: Arc<Self>, poll: Duration, shutdown: impl Future<Output = ()>) {
         let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be received; changed certificates are still noticed"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "SIGHUP cannot be received; changed certificates are still noticed"),
+            )
             .ok();
         let mut shutdown = pin!(shutdown);
         let mut served = self.loaded.clone();

@@ -103,6 +103,9 @@ impl Drop for Unfinished {
         let duration_ms = seconds * 1000.0;
         let (repository, reference) = (line.repository.as_deref(), line.reference.as_deref());
         let user = line.user.as_deref();
+        if let Some(Cause(cause)) = &self.cause {
+            self.app.metrics.blame(cause.as_ref());
+        }
         match &self.cause {
             Some(Cause(cause)) => tracing::error!(
                 request.id = line.id, client = %line.client, user, operation = line.operation, repository, reference,

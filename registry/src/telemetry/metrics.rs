@@ -1,8 +1,10 @@
 //! The counters of one registry; no globals, so two registries in one process keep their own.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
+use hallmark_storage::{blobs, metadata};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -22,10 +24,8 @@ pub struct Metrics {
     received: Counter<u64, AtomicU64>,
     sent: Counter<u64, AtomicU64>,
     uploads_open: Gauge,
-    /// Times the blob store failed.
-    pub store_errors: Counter,
-    /// Times the database failed.
-    pub database_errors: Counter,
+    store_errors: Counter,
+    database_errors: Counter,
     database_writes: Gauge,
     database_wait: Gauge<f64, AtomicU64>,
 }
@@ -56,7 +56,7 @@ impl Drop for Receiving {
 }
 
 impl EncodeLabelValue for OperationLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
         encoder.write_str(self.0)
     }
 }
@@ -119,6 +119,15 @@ impl Metrics {
     pub fn receiving(&self) -> Receiving {
         self.uploads_open.inc();
         Receiving(self.uploads_open.clone())
+    }
+
+    /// Counts the failure behind an answer, by what failed.
+    pub fn blame(&self, cause: &(dyn Error + Send + Sync + 'static)) {
+        if cause.is::<blobs::Error>() {
+            self.store_errors.inc();
+        } else if cause.is::<metadata::Error>() {
+            self.database_errors.inc();
+        }
     }
 
     /// Takes over what the database counted itself: changes written, and how long they waited for their turn.

@@ -36,6 +36,7 @@ CREATE TABLE users (
   password TEXT COLLATE "C",
   system_role TEXT COLLATE "C" NOT NULL DEFAULT '' CHECK (system_role IN ('', 'administrator'))
 );
+CREATE INDEX users_administrators ON users (principal_id) WHERE system_role = 'administrator';
 
 -- No counter and no last-push time here: every push share-locks this row. A name of NULL is a tombstone.
 CREATE TABLE repositories (
@@ -169,7 +170,6 @@ CREATE TABLE uploads (
   multipart_id TEXT COLLATE "C",
   received BIGINT NOT NULL DEFAULT 0,
   hash_state BYTEA,
-  next_part BIGINT NOT NULL DEFAULT 1,
   fence BIGINT NOT NULL DEFAULT 0,
   leased_until BIGINT NOT NULL DEFAULT 0,
   expires_at BIGINT NOT NULL

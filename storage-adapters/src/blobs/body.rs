@@ -110,3 +110,44 @@ impl fmt::Debug for BlobStream {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn run(length: u64, pieces: Vec<Result<Bytes, Error>>) -> Vec<Result<Bytes, Error>> {
+        BlobStream::objects(length, "a place".to_owned(), stream::iter(pieces).boxed()).collect().await
+    }
+
+    fn piece(bytes: &'static [u8]) -> Result<Bytes, Error> {
+        Ok(Bytes::from_static(bytes))
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_keeps_its_promise_ends_clean() {
+        let pieces = run(3, vec![piece(b"ab"), piece(b"c")]).await;
+        assert!(pieces.len() == 2 && pieces.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_early_ends_with_an_error() {
+        let pieces = run(4, vec![piece(b"ab"), piece(b"c")]).await;
+        assert!(pieces.len() == 3 && pieces[2].as_ref().is_err_and(Error::is_damaged));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_gives_too_much_ends_with_an_error() {
+        let pieces = run(3, vec![piece(b"ab"), piece(b"cd")]).await;
+        assert!(pieces.len() == 2 && pieces[1].as_ref().is_err_and(Error::is_damaged));
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_an_error() {
+        let failed = Err(Error::unavailable("read", "a place", "down"));
+        let pieces = run(4, vec![piece(b"ab"), failed, piece(b"cd")]).await;
+        assert!(pieces.len() == 2 && pieces[1].as_ref().is_err_and(Error::is_unavailable));
+    }
+}

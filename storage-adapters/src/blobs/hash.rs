@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hallmark_oci::{Algorithm, Digest, Hasher};
+use hallmark_oci::{Algorithm, Digest};
 
+use crate::blobs::hasher::BlobHasher;
 use super::task::blocking;
 use super::{BlobBody, Error};
 
@@ -12,7 +13,7 @@ const BATCH_BYTES: usize = 512 * 1024;
 
 /// Hashes a body on threads that may block, holding no more than a batch of it.
 pub(super) async fn digest(body: BlobBody, algorithm: Algorithm) -> Result<Digest, Error> {
-    let mut hasher = Hasher::new(algorithm);
+    let mut hasher = BlobHasher::new(algorithm);
     let mut stream = match body {
         BlobBody::Whole(bytes) => return Ok(update(hasher, vec![bytes]).await?.finish()),
         BlobBody::Stream(stream) => stream,
@@ -31,7 +32,7 @@ pub(super) async fn digest(body: BlobBody, algorithm: Algorithm) -> Result<Diges
 }
 
 /// Hashes pieces on a thread that may block.
-pub(super) async fn update(mut hasher: Hasher, pieces: Vec<Bytes>) -> Result<Hasher, Error> {
+pub(super) async fn update(mut hasher: BlobHasher, pieces: Vec<Bytes>) -> Result<BlobHasher, Error> {
     if pieces.is_empty() {
         return Ok(hasher);
     }

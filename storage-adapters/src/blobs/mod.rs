@@ -11,6 +11,7 @@ mod config;
 mod error;
 mod folder;
 mod hash;
+mod hasher;
 mod key;
 mod objects;
 mod state;

@@ -133,7 +133,10 @@ impl Tx {
         } else if tail.as_ref() == Some(finish.key) {
             self.doom(&storage, row.maybe_text(2)?.as_deref(), finish.now, Passes::Twice).await?;
         } else {
-            return Err(Error::new(ErrorKind::Failed, format!("upload {} does not own the key it ends at", finish.upload)));
+            return Err(Error::new(
+                ErrorKind::Failed,
+                format!("upload {} does not own the key it ends at", finish.upload),
+            ));
         }
         let finished = self.own(finish).await?;
         self.link(finish.repository, finished.blob, finish.now).await?;
@@ -144,7 +147,8 @@ impl Tx {
     async fn own(&mut self, finish: &Finish<'_>) -> Result<Finished, Error> {
         let Finish { digest, key, now, .. } = *finish;
         let id = BlobId(self.id()?);
-        let size = i64::try_from(finish.size).map_err(|error| Error::caused(ErrorKind::Failed, "a blob's size", error))?;
+        let size =
+            i64::try_from(finish.size).map_err(|error| Error::caused(ErrorKind::Failed, "a blob's size", error))?;
         for _ in 0..TURNS {
             if self.execute(&INSERT, values![id, digest, size, key, now]).await? == 1 {
                 return Ok(Finished { blob: id, known: false });

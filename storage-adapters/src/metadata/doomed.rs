@@ -9,7 +9,7 @@ statements! {
     DOOM = [
         "INSERT INTO key_deletions (storage_key, multipart_id, due_at, passes) VALUES ($1, $2, $3, $4)"
     ];
-    ADOPT = ["DELETE FROM key_deletions WHERE storage_key = $1"];
+    ADOPT = ["DELETE FROM key_deletions WHERE storage_key = $1 AND leased_until = 0 AND passes = $2"];
 }
 
 /// How often the bytes under a key are deleted.
@@ -43,8 +43,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes a key back from the collector, which has not come to it yet; whether it was there.
+    /// Takes a key, doomed for two passes, back from the collector; whether that has not yet come to it.
     pub(super) async fn adopt(&mut self, key: &StorageKey) -> Result<bool, Error> {
-        Ok(self.execute(&ADOPT, values![key]).await? == 1)
+        Ok(self.execute(&ADOPT, values![key, Passes::Twice as i64]).await? == 1)
     }
 }

@@ -104,7 +104,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The database was last used by a newer release.
-    #[error("the database has schema {found}, this release knows {known}; start the release that wrote it or a newer one, or restore a backup")]
+    #[error(
+        "the database has schema {found}, this release knows {known}; start the release that wrote it or a newer one, or restore a backup"
+    )]
     NewerSchema {
         /// The schema that the database has.
         found: i64,
@@ -122,7 +124,9 @@ pub enum OpenError {
         needed: &'static str,
     },
     /// The database URL cannot be read.
-    #[error("the database URL is not one of PostgreSQL: {reason}; it reads postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    #[error(
+        "the database URL is not one of PostgreSQL: {reason}; it reads postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
     Url {
         /// What is wrong with it; never the URL itself, which may hold a password.
         reason: String,

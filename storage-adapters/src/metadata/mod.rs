@@ -41,6 +41,8 @@ mod sql;
 mod statement;
 mod statistics;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod tx;
 mod uploads;
 mod users;

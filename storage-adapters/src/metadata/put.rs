@@ -183,7 +183,8 @@ impl Tx {
             left.insert(id.0);
         }
         for tag in tags.into_values() {
-            let to = Move { repository: put.repository.id, tag, manifest: id, digest: put.digest, actor: put.pushed_by };
+            let to =
+                Move { repository: put.repository.id, tag, manifest: id, digest: put.digest, actor: put.pushed_by };
             match self.move_tag(&to, put.now).await? {
                 Moved::Not => continue,
                 Moved::New => {}

@@ -6,7 +6,7 @@ use super::generations::Slot;
 use super::rows::{AccountId, PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
-use super::tx::Tx;
+use super::tx::{TURNS, Tx};
 use super::value::values;
 
 statements! {
@@ -78,14 +78,15 @@ impl Tx {
         account: AccountId,
         now: i64,
     ) -> Result<Repository, Error> {
-        loop {
-            let id = self.id()?;
+        let id = self.id()?;
+        for _ in 0..TURNS {
             self.execute(&INSERT, values![id, account, name, now]).await?;
             // Whoever made it, it is read back under a lock; gone again: made again.
             if let Some(repository) = self.repository(name).await? {
                 return Ok(repository);
             }
         }
+        Err(self.give_way("repositories"))
     }
 
     /// Opens a repository to anybody's pull, or closes it; whether it lives.

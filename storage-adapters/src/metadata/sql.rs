@@ -126,6 +126,15 @@ impl Connection {
         .map_err(|error| failure(place, error))
     }
 
+    /// How SQLite would run a statement.
+    #[cfg(test)]
+    pub(super) async fn plan(&mut self, statement: &Statement) -> Vec<String> {
+        let Self::Sqlite(connection) = self else { return Vec::new() };
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statement.text(Engine::Sqlite)));
+        let rows = sqlx::query::<Sqlite>(explain).fetch_all(&mut **connection).await.unwrap();
+        rows.into_iter().map(|row| Row::Sqlite(row).text(3).unwrap()).collect()
+    }
+
     /// A setting of the PostgreSQL server; `None` on SQLite, which has none of them.
     pub(super) async fn setting(&mut self, name: &'static str) -> Result<Option<String>, Error> {
         let Self::Postgres(connection) = self else { return Ok(None) };

@@ -58,23 +58,45 @@ pub struct StatementUsage {
 /// `share`, `update`, `skip` (row locks, each also `of alias`), `in texts N`, `in integers N` (a condition on the list in
 /// parameter N), and `texts N`, `integers N` (that list as a table with one column, `value`).
 macro_rules! piece {
-    ($engine:ident $text:literal) => { $text };
-    (sqlite {share $($of:tt)*}) => { "" };
-    (sqlite {update $($of:tt)*}) => { "" };
-    (sqlite {skip $($of:tt)*}) => { "" };
-    (postgres {share}) => { " FOR KEY SHARE" };
-    (postgres {share of $alias:ident}) => { concat!(" FOR KEY SHARE OF ", stringify!($alias)) };
-    (postgres {update}) => { " FOR UPDATE" };
-    (postgres {update of $alias:ident}) => { concat!(" FOR UPDATE OF ", stringify!($alias)) };
-    (postgres {skip}) => { " FOR UPDATE SKIP LOCKED" };
-    (sqlite {in $type:ident $n:literal}) => { concat!(" IN (SELECT value FROM json_each($", $n, "))") };
+    ($engine:ident $text:literal) => {
+        $text
+    };
+    (sqlite {share $($of:tt)*}) => {
+        ""
+    };
+    (sqlite {update $($of:tt)*}) => {
+        ""
+    };
+    (sqlite {skip $($of:tt)*}) => {
+        ""
+    };
+    (postgres {share}) => {
+        " FOR KEY SHARE"
+    };
+    (postgres {share of $alias:ident}) => {
+        concat!(" FOR KEY SHARE OF ", stringify!($alias))
+    };
+    (postgres {update}) => {
+        " FOR UPDATE"
+    };
+    (postgres {update of $alias:ident}) => {
+        concat!(" FOR UPDATE OF ", stringify!($alias))
+    };
+    (postgres {skip}) => {
+        " FOR UPDATE SKIP LOCKED"
+    };
+    (sqlite {in $type:ident $n:literal}) => {
+        concat!(" IN (SELECT value FROM json_each($", $n, "))")
+    };
     (postgres {in texts $n:literal}) => {
         concat!(" = ANY (ARRAY(SELECT json_array_elements_text(CAST($", $n, " AS JSON))))")
     };
     (postgres {in integers $n:literal}) => {
         concat!(" = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST($", $n, " AS JSON)) AS BIGINT)))")
     };
-    (sqlite {$type:ident $n:literal}) => { concat!("(SELECT value FROM json_each($", $n, "))") };
+    (sqlite {$type:ident $n:literal}) => {
+        concat!("(SELECT value FROM json_each($", $n, "))")
+    };
     (postgres {texts $n:literal}) => {
         concat!("(SELECT json_array_elements_text(CAST($", $n, " AS JSON)) AS value)")
     };

@@ -58,12 +58,7 @@ impl Metadata {
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn tags(
-        &self,
-        repository: RepositoryId,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<String>, Error> {
+    pub async fn tags(&self, repository: RepositoryId, after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> {
         let rows = self.rows(&PAGE, values![repository, after.unwrap_or_default(), i64::from(limit)]).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }

@@ -52,20 +52,20 @@ impl Tx {
     }
 
     pub(super) async fn rows(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-        self.statements += 1;
+        self.begin_statement()?;
         let answer = self.connection.rows(statement, values).await;
         self.watch(answer)
     }
 
     pub(super) async fn row(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<Row>, Error> {
-        self.statements += 1;
+        self.begin_statement()?;
         let answer = self.connection.row(statement, values).await;
         self.watch(answer)
     }
 
     /// Runs a statement; the number of rows it inserted, updated or deleted.
     pub(super) async fn execute(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<u64, Error> {
-        self.statements += 1;
+        self.begin_statement()?;
         let answer = self.connection.execute(statement, values).await;
         self.watch(answer)
     }
@@ -110,8 +110,20 @@ impl Tx {
         self.connection.frame(text).await
     }
 
+    #[cfg(test)]
+    pub(super) async fn plan(&mut self, statement: &Statement) -> Vec<String> {
+        self.connection.plan(statement).await
+    }
+
     pub(super) async fn close(self) {
         self.connection.close().await;
+    }
+
+    /// Refuses every statement after one that failed, as PostgreSQL does: SQLite gives a whole transaction up on a full
+    /// disk, and what came after would be a change of its own.
+    fn begin_statement(&mut self) -> Result<(), Error> {
+        self.statements += 1;
+        self.failure.clone().map_or(Ok(()), Err)
     }
 
     fn watch<T>(&mut self, answer: Result<T, Error>) -> Result<T, Error> {

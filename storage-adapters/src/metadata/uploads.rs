@@ -16,7 +16,7 @@ statements! {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
     ];
     FIND = [
-        "SELECT id, storage_key, tail_key, multipart_id, received, hash_state, next_part, fence, leased_until, expires_at
+        "SELECT id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until, expires_at
            FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3"
     ];
     PARTS = ["SELECT number, size, etag FROM upload_parts WHERE upload_id = $1 ORDER BY number"];
@@ -24,7 +24,7 @@ statements! {
         "UPDATE uploads SET fence = fence + 1, leased_until = $6
           WHERE id = $1 AND repository_id = $2 AND principal_id = $3 AND leased_until <= $5
             AND ($4 < 0 OR received = $4)
-         RETURNING id, storage_key, tail_key, multipart_id, received, hash_state, next_part, fence, leased_until,
+         RETURNING id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until,
                    expires_at"
     ];
     WHERE_IT_IS = [
@@ -40,17 +40,10 @@ statements! {
                 expires_at = $7
           WHERE id = $1"
     ];
-    NUMBER_PARTS = [
-        "UPDATE uploads SET next_part = next_part + $3 WHERE id = $1 AND fence = $2 RETURNING next_part"
-    ];
     RELEASE = ["UPDATE uploads SET leased_until = 0 WHERE id = $1 AND fence = $2"];
     CANCEL = [
         "DELETE FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3
          RETURNING storage_key, tail_key, multipart_id"
-    ];
-    EXPIRED = [
-        "SELECT id, repository_id, principal_id FROM uploads WHERE expires_at <= $1 AND leased_until <= $1
-          ORDER BY expires_at LIMIT $2"
     ];
 }
 
@@ -90,8 +83,6 @@ pub struct Upload {
     pub hash_state: Vec<u8>,
     /// Parts that the store has, by number.
     pub parts: Vec<UploadPart>,
-    /// The lowest part number that was never given out.
-    pub next_part: u64,
     /// How often the upload was leased; what an older holder writes is refused.
     pub fence: i64,
     /// When the lease ends, in milliseconds since the epoch.
@@ -170,21 +161,6 @@ impl Metadata {
         }
         Ok(Some(upload))
     }
-
-    /// Uploads that nobody went on with, the oldest first, at most `limit`: to be cancelled.
-    ///
-    /// # Errors
-    /// The database does not answer.
-    pub async fn expired_uploads(
-        &self,
-        now: i64,
-        limit: u32,
-    ) -> Result<Vec<(UploadId, RepositoryId, PrincipalId)>, Error> {
-        let rows = self.rows(&EXPIRED, values![now, i64::from(limit)]).await?;
-        rows.iter()
-            .map(|row| Ok((row.parsed(0)?, RepositoryId(row.integer(1)?), PrincipalId(row.integer(2)?))))
-            .collect()
-    }
 }
 
 impl Tx {
@@ -247,16 +223,6 @@ impl Tx {
         }
         self.doom(key, None, due_at, Passes::Twice).await?;
         Ok(true)
-    }
-
-    /// Gives out `count` part numbers that were never used and never will be again; the first of them, or `None` when the
-    /// lease is lost. A writer that stalled can thus not write over a part that was hashed.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn reserve_parts(&mut self, id: &UploadId, fence: i64, count: u32) -> Result<Option<u64>, Error> {
-        let Some(row) = self.row(&NUMBER_PARTS, values![id, fence, i64::from(count)]).await? else { return Ok(None) };
-        Ok(Some(row.unsigned(0)? - u64::from(count)))
     }
 
     /// Records how far an upload has durably come; whether the lease still stands. If not, stop writing.
@@ -344,15 +310,15 @@ fn upload(row: &Row) -> Result<Upload, Error> {
         received: row.unsigned(4)?,
         hash_state: row.maybe_bytes(5)?.unwrap_or_default(),
         parts: Vec::new(),
-        next_part: row.unsigned(6)?,
-        fence: row.integer(7)?,
-        leased_until: row.integer(8)?,
-        expires_at: row.integer(9)?,
+        fence: row.integer(6)?,
+        leased_until: row.integer(7)?,
+        expires_at: row.integer(8)?,
     })
 }
 
 fn parts(rows: &[Row]) -> Result<Vec<UploadPart>, Error> {
-    let part = |row: &Row| Ok(UploadPart { number: row.unsigned(0)?, size: row.unsigned(1)?, etag: row.maybe_text(2)? });
+    let part =
+        |row: &Row| Ok(UploadPart { number: row.unsigned(0)?, size: row.unsigned(1)?, etag: row.maybe_text(2)? });
     rows.iter().map(part).collect()
 }
 

@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::error::{Error, ErrorKind};
 use super::database::{Metadata, Writes};
+use super::error::{Error, ErrorKind};
 use super::tx::Tx;
 
 /// How long one body may run. A body awaits only `tx`, so a longer one hangs on something it must not touch, and on

@@ -180,7 +180,7 @@ impl Task {
     async fn member(&mut self, job: &dyn Job, touched: &mut Vec<Slot>) -> Result<Option<Result<(), Error>>, Error> {
         self.tx.frame("SAVEPOINT member").await?;
         let verdict = attempt(job, &mut self.tx).await;
-        let (statements, dry) = (self.tx.statements(), self.tx.is_dry());
+        let (statements, dry, cause) = (self.tx.statements(), self.tx.is_dry(), self.tx.failure().cloned());
         let slots = self.tx.turn();
         self.counters.ran(statements);
         if let Verdict::Keep = verdict {
@@ -188,7 +188,9 @@ impl Task {
             touched.extend(slots);
             return Ok(Some(Ok(())));
         }
-        self.tx.frame("ROLLBACK TO member").await?;
+        // No such savepoint: what ended the transaction is what the member met.
+        let rolled_back = self.tx.frame("ROLLBACK TO member").await;
+        rolled_back.map_err(|error| cause.unwrap_or(error))?;
         self.tx.frame("RELEASE member").await?;
         match verdict {
             _ if dry => Ok(None),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use url::{Host, Url};
 
@@ -28,7 +28,9 @@ pub(super) async fn answers(config: &Config, report: &StatusReport) -> Vec<Findi
             format!("{} answers /readyz with `{}`", report.listen, status.escape_debug()),
             "see what fails above, and the log of the server",
         ),
-        Ok(Err(error)) => Finding::fail(CHECK, format!("{}: {error}", report.listen), "look into the log of the server"),
+        Ok(Err(error)) => {
+            Finding::fail(CHECK, format!("{}: {error}", report.listen), "look into the log of the server")
+        }
         Err(_) => Finding::fail(
             CHECK,
             format!("{} does not answer within {} s", report.listen, ANSWER_TIMEOUT.as_secs()),
@@ -45,12 +47,11 @@ async fn ready(address: SocketAddr, tls: bool) -> std::io::Result<String> {
         return Ok(String::new());
     }
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.take(4096).read_to_end(&mut answer).await?;
-    let text = String::from_utf8_lossy(&answer);
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    let mut line = String::new();
+    BufReader::new(stream.take(1024)).read_line(&mut line).await?;
+    match line.trim_end() {
+        "" => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        line => Ok(line.to_owned()),
     }
 }
 
@@ -73,9 +74,11 @@ pub(super) async fn is_free(config: &Config) -> Finding {
     }
     match TcpListener::bind(listen).await {
         Ok(_) => Finding::ok(CHECK, format!("{listen} is free")),
-        Err(error) => {
-            Finding::fail(CHECK, format!("{listen} cannot be listened on: {error}"), "end what listens there, or set listen")
-        }
+        Err(error) => Finding::fail(
+            CHECK,
+            format!("{listen} cannot be listened on: {error}"),
+            "end what listens there, or set listen",
+        ),
     }
 }
 

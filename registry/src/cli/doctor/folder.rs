@@ -30,7 +30,11 @@ pub(super) fn data(data: &Path) -> Vec<Finding> {
             return vec![Finding::ok(CHECK, format!("{shown} is made at the first start"))];
         }
         Err(error) => {
-            return vec![Finding::fail(CHECK, format!("{shown}: {error}"), "give its parents to the user that runs hallmark")];
+            return vec![Finding::fail(
+                CHECK,
+                format!("{shown}: {error}"),
+                "give its parents to the user that runs hallmark",
+            )];
         }
     };
     if !found.is_dir() {
@@ -94,7 +98,11 @@ fn readable_by_others(path: &Path) -> Option<Finding> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     let shown = path.display();
     (mode & 0o077 != 0).then(|| {
-        Finding::fail("secrets", format!("{shown} can be read by others (mode {mode:04o})"), format!("chmod 600 {shown}"))
+        Finding::fail(
+            "secrets",
+            format!("{shown} can be read by others (mode {mode:04o})"),
+            format!("chmod 600 {shown}"),
+        )
     })
 }
 
@@ -121,9 +129,13 @@ fn space_in(folder: &Path) -> Finding {
     let message = format!("{} MiB are free in {}", free >> 20, folder.display());
     let out_of_names = room.f_files > 0 && room.f_favail == 0;
     match free {
-        _ if out_of_names => Finding::fail(CHECK, format!("no inode is free in {}", folder.display()), "delete small files"),
+        _ if out_of_names => {
+            Finding::fail(CHECK, format!("no inode is free in {}", folder.display()), "delete small files")
+        }
         ..SPACE_NEEDED => Finding::fail(CHECK, message, "make room, or move the data folder to a larger disk"),
-        SPACE_NEEDED..SPACE_WANTED => Finding::warn(CHECK, message, "plan for a larger disk, or for storage.url = s3://…"),
+        SPACE_NEEDED..SPACE_WANTED => {
+            Finding::warn(CHECK, message, "plan for a larger disk, or for storage.url = s3://…")
+        }
         _ => Finding::ok(CHECK, message),
     }
 }

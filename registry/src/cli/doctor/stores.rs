@@ -48,7 +48,11 @@ pub(super) async fn opened(config: &Config, now: i64) -> Vec<Finding> {
     let lock = match FolderLock::take(&config.data) {
         Ok(lock) => lock,
         Err(error) => {
-            findings.push(Finding::fail("server", error.to_string(), "end that process, or name another folder with --data"));
+            findings.push(Finding::fail(
+                "server",
+                error.to_string(),
+                "end that process, or name another folder with --data",
+            ));
             return findings;
         }
     };

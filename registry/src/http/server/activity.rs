@@ -44,7 +44,8 @@ pub(super) enum Overdue {
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
-        let state = State { running: 0, idle_since: Instant::now(), head_since: None, heads: true, blocked_since: None };
+        let state =
+            State { running: 0, idle_since: Instant::now(), head_since: None, heads: true, blocked_since: None };
         Arc::new(Self { state: Mutex::new(state), connection: AtomicWaker::new() })
     }
 
@@ -141,7 +142,10 @@ impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

@@ -139,7 +139,11 @@ impl Transport {
 }
 
 impl AsyncRead for Transport {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if !self.ahead_left.is_empty() {
             let end = self.ahead_left.end.min(self.ahead_left.start + buffer.remaining());
             buffer.put_slice(&self.ahead[self.ahead_left.start..end]);

@@ -65,7 +65,8 @@ async fn handshake(
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(address).await?;
-    let client = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await?;
+    let client =
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await?;
     let shown = client.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned();
     let protocol = client.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     server.await.unwrap()?;
@@ -130,9 +131,15 @@ fn files_that_are_no_pair_are_refused_with_their_name() {
     fs::write(files.path("empty.pem"), "").unwrap();
     let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
     let table = [
-        (Tls { certificate: files.path("absent.pem"), key: key.clone() }, "absent.pem cannot be read as PEM: I/O error: No such file"),
+        (
+            Tls { certificate: files.path("absent.pem"), key: key.clone() },
+            "absent.pem cannot be read as PEM: I/O error: No such file",
+        ),
         (Tls { certificate: files.path("empty.pem"), key: key.clone() }, "empty.pem holds no certificate"),
-        (Tls { certificate: certificate.clone(), key: certificate.clone() }, "cert.pem cannot be read as PEM: no items found"),
+        (
+            Tls { certificate: certificate.clone(), key: certificate.clone() },
+            "cert.pem cannot be read as PEM: no items found",
+        ),
         (Tls { certificate, key: other.path("key.pem") }, "cert.pem: keys may not be consistent: KeyMismatch"),
     ];
     for (files, expected) in table {

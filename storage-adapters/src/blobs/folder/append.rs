@@ -2,9 +2,9 @@
 //! a time, while the next are gathered.
 
 use bytes::Bytes;
-use hallmark_oci::Hasher;
 use tokio::task::JoinError;
 
+use crate::blobs::hasher::BlobHasher;
 use super::super::appender::CHECKPOINT_BYTES;
 use super::super::task::{Task, blocking};
 use super::super::{Error, Sealed, UploadState, key};
@@ -32,24 +32,23 @@ pub(in super::super) struct FileAppender {
 
 #[derive(Debug)]
 enum Stage {
-    Idle(Writer),
-    Writing(Task<Result<Writer, Error>>),
+    Idle(Box<Writer>),
+    Writing(Task<Result<Box<Writer>, Error>>),
     Failed,
 }
 
 impl FileAppender {
     pub(in super::super) fn begin(folder: &Folder, state: UploadState) -> Result<Self, Error> {
         let path = key::file(&folder.path, &state.key);
-        let hasher = Hasher::restore(&state.hasher_state)
+        let hasher = BlobHasher::restore(&state.hasher_state)
             .map_err(|invalid| Error::damaged("append to", path.display(), invalid.to_string()))?;
         let ticket = folder.turns.take(&state.key);
-        let writer =
-            Writer::new(path, key::fanout_folder(&folder.path, &state.key), ticket, hasher, state.received);
+        let writer = Writer::new(path, key::fanout_folder(&folder.path, &state.key), ticket, hasher, state.received);
         Ok(Self {
             received: state.received,
             durable: state,
             frames: Frames::default(),
-            stage: Stage::Idle(writer),
+            stage: Stage::Idle(Box::new(writer)),
             syncing: None,
             failure: None,
         })
@@ -105,7 +104,7 @@ impl FileAppender {
     }
 
     /// Writes what is left and makes everything durable.
-    async fn finish(&mut self) -> Result<Hasher, Error> {
+    async fn finish(&mut self) -> Result<BlobHasher, Error> {
         let writer = self.writer().await;
         if let Some((task, _)) = self.syncing.as_mut() {
             let outcome = task.await;
@@ -124,7 +123,7 @@ impl FileAppender {
     }
 
     /// Waits for the job under way, if any, and takes the writer from it.
-    async fn writer(&mut self) -> Result<Writer, Error> {
+    async fn writer(&mut self) -> Result<Box<Writer>, Error> {
         if let Some(failure) = self.failure.take() {
             self.stage = Stage::Failed;
             return Err(failure);

@@ -5,19 +5,22 @@
 
 mod append;
 mod frames;
+mod pool;
 mod read;
 mod turns;
 mod writer;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::StorageKey;
 
 use super::task::blocking;
 use super::{BlobBody, Error, key};
+use pool::Pool;
 use turns::Turns;
 
 pub(super) use append::FileAppender;
@@ -28,6 +31,7 @@ pub(super) use read::FileStream;
 pub(super) struct Folder {
     path: PathBuf,
     turns: Turns,
+    pool: Pool,
 }
 
 impl Folder {
@@ -38,7 +42,7 @@ impl Folder {
             make_tree(&tree).map_err(|source| Error::io("open", tree.display(), source))
         })
         .await?;
-        Ok(Self { path, turns: Turns::default() })
+        Ok(Self { path, turns: Turns::default(), pool: Pool::default() })
     }
 
     pub(super) async fn check(&self) -> Result<(), Error> {
@@ -59,7 +63,7 @@ impl Folder {
     }
 
     pub(super) async fn read(&self, key: &StorageKey, range: Range<u64>) -> Result<Option<BlobBody>, Error> {
-        read::read(key::file(&self.path, key), range).await
+        read::read(key::file(&self.path, key), range, self.pool.clone()).await
     }
 
     /// Removes the file and syncs the removal: the row that owned the key goes next, and nothing would look again.
@@ -89,21 +93,35 @@ fn present<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// Makes the tree for its owner alone, and every folder's entry durable in the one above.
 fn make_tree(path: &Path) -> io::Result<()> {
+    let absent = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).count();
     let blobs = key::blobs_folder(path);
-    fs::create_dir_all(&blobs)?;
+    private_folders().recursive(true).create(&blobs)?;
     for name in key::fanout() {
-        match fs::create_dir(blobs.join(name)) {
+        match private_folders().create(blobs.join(name)) {
             Err(present) if present.kind() == ErrorKind::AlreadyExists => {}
             outcome => outcome?,
         }
     }
     sync_folder(&blobs)?;
-    sync_folder(path)?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-        _ => sync_folder(Path::new(".")),
+    for made in path.ancestors().take(absent.max(1)) {
+        sync_folder(made)?;
     }
+    // Above what was made there may be a folder that only its owner may open; it was there before, so it is durable.
+    let Some(above) = path.ancestors().nth(absent.max(1)) else { return Ok(()) };
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    sync_folder(above).or_else(ignore_forbidden)
+}
+
+fn private_folders() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+fn ignore_forbidden(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::PermissionDenied { Ok(()) } else { Err(error) }
 }
 
 /// Makes the entries of a folder durable.

@@ -2,15 +2,19 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hallmark_oci::Hasher;
 
+use crate::blobs::hasher::BlobHasher;
 use super::super::Error;
 use super::sync_folder;
 use super::turns::Ticket;
+
+/// Blobs are private: who may read one is asked above (I6), never the file system.
+const FILE_MODE: u32 = 0o600;
 
 /// A file that bytes are appended to. It travels from one blocking job to the next, so that no thread is held while no
 /// bytes come.
@@ -20,7 +24,7 @@ pub(super) struct Writer {
     folder: PathBuf,
     ticket: Ticket,
     file: Option<Arc<File>>,
-    hasher: Hasher,
+    hasher: BlobHasher,
     offset: u64,
     /// Everything before this is durable or being made so; a failed write cuts the file back to here, never below.
     synced: u64,
@@ -31,7 +35,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A file that holds `offset` durable bytes, hashed by `hasher`. Nothing is opened yet.
-    pub(super) fn new(path: PathBuf, folder: PathBuf, ticket: Ticket, hasher: Hasher, offset: u64) -> Self {
+    pub(super) fn new(path: PathBuf, folder: PathBuf, ticket: Ticket, hasher: BlobHasher, offset: u64) -> Self {
         // Bytes were acknowledged only after the folder entry was synced, so where there are some the entry is durable.
         let entry_synced = offset > 0;
         Self { path, folder, ticket, file: None, hasher, offset, synced: offset, dirty: false, entry_synced }
@@ -41,7 +45,7 @@ impl Writer {
         self.offset
     }
 
-    pub(super) fn hasher(&self) -> &Hasher {
+    pub(super) fn hasher(&self) -> &BlobHasher {
         &self.hasher
     }
 
@@ -102,7 +106,8 @@ impl Writer {
     /// Opens the file and cuts off what is not durable: bytes of a request that crashed, or that was overtaken. Tells
     /// whether that left something to sync.
     fn open(&self) -> Result<(File, bool), Error> {
-        let open = |create: bool| OpenOptions::new().write(true).create(create).truncate(false).open(&self.path);
+        let open =
+            |create| OpenOptions::new().write(true).create(create).truncate(false).mode(FILE_MODE).open(&self.path);
         let fail = |source| Error::io("open", self.path.display(), source);
         let mut file = match open(self.offset == 0) {
             Ok(file) => file,

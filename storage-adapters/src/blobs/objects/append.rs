@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hallmark_oci::{Digest, Hasher};
+use hallmark_oci::Digest;
 use object_store::multipart::PartId;
 use object_store::{Error as StoreError, MultipartId};
 use tokio::sync::oneshot;
@@ -26,6 +26,7 @@ use super::super::{BlobBody, Error, Part, Sealed, UploadState, hash};
 use super::buffer::{Gathered, PartBuffer};
 use super::schedule::{MAX_PARTS, part_size};
 use super::{Objects, bounded};
+use crate::blobs::hasher::BlobHasher;
 use crate::StorageKey;
 
 /// The parts of one upload that are under way at once.
@@ -69,8 +70,8 @@ enum Tail {
 /// The running hash: here, or with the part that hashes at the moment.
 #[derive(Debug)]
 enum Hash {
-    Here(Hasher),
-    Coming(oneshot::Receiver<Hasher>),
+    Here(Box<BlobHasher>),
+    Coming(oneshot::Receiver<BlobHasher>),
 }
 
 /// A part that has arrived, or found its upload gone.
@@ -85,7 +86,7 @@ struct Sent {
 impl PartAppender {
     pub(in super::super) fn begin(objects: &Objects, state: UploadState) -> Result<Self, Error> {
         let damaged = |what: String| Error::damaged("append to", objects.path(&state.key), what);
-        let hasher = Hasher::restore(&state.hasher_state).map_err(|invalid| damaged(invalid.to_string()))?;
+        let hasher = BlobHasher::restore(&state.hasher_state).map_err(|invalid| damaged(invalid.to_string()))?;
         let in_parts = state.in_parts();
         let tail = state.received.checked_sub(in_parts);
         let tail = tail.filter(|tail| *tail > 0 || state.tail_key.is_none());
@@ -101,7 +102,7 @@ impl PartAppender {
             buffer: PartBuffer::default(),
             hashed: 0,
             tail: Tail::Stored(tail),
-            hash: Hash::Here(hasher),
+            hash: Hash::Here(Box::new(hasher)),
             going: VecDeque::new(),
             gone: false,
             failure: None,
@@ -132,7 +133,9 @@ impl PartAppender {
     }
 
     pub(in super::super) fn take_checkpoint(&mut self) -> Option<UploadState> {
-        while self.failure.is_none() && let Some(outcome) = self.going.front_mut().and_then(Task::finished) {
+        while self.failure.is_none()
+            && let Some(outcome) = self.going.front_mut().and_then(Task::finished)
+        {
             self.going.pop_front();
             match flatten(outcome) {
                 Ok(sent) => self.settle(sent),
@@ -294,7 +297,8 @@ impl PartAppender {
         let Some(id) = &self.durable.multipart_id else { return Ok(false) };
         let path = self.objects.path(&self.durable.key);
         let parts = self.durable.parts.iter().map(|part| PartId { content_id: part.etag.clone() }).collect();
-        let completed = bounded("complete", &path, 0, self.objects.0.multipart.complete_multipart(&path, id, parts)).await?;
+        let completed =
+            bounded("complete", &path, 0, self.objects.0.multipart.complete_multipart(&path, id, parts)).await?;
         match completed {
             Ok(_) => Ok(true),
             Err(StoreError::NotFound { .. }) => Ok(false),
@@ -341,7 +345,7 @@ impl PartAppender {
         Ok(())
     }
 
-    async fn hasher(&mut self) -> Result<Hasher, Error> {
+    async fn hasher(&mut self) -> Result<BlobHasher, Error> {
         let taken = std::mem::replace(&mut self.hash, Hash::Coming(oneshot::channel().1));
         taken.here().await
     }
@@ -370,9 +374,9 @@ impl PartAppender {
 }
 
 impl Hash {
-    async fn here(self) -> Result<Hasher, Error> {
+    async fn here(self) -> Result<BlobHasher, Error> {
         match self {
-            Self::Here(hasher) => Ok(hasher),
+            Self::Here(hasher) => Ok(*hasher),
             Self::Coming(hasher) => hasher.await.map_err(|lost| Error::task("hash", "a part", lost)),
         }
     }

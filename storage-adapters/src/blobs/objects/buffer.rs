@@ -57,7 +57,7 @@ pub(super) struct PartBuffer {
 pub(super) struct Gathered {
     pub(super) blocks: Vec<Bytes>,
     pub(super) len: u64,
-    reserved: Option<OwnedSemaphorePermit>,
+    _reserved: Option<OwnedSemaphorePermit>,
 }
 
 impl PartBuffer {
@@ -103,7 +103,7 @@ impl PartBuffer {
         if !buffer.open.is_empty() {
             buffer.blocks.push(buffer.open.freeze());
         }
-        Gathered { blocks: buffer.blocks, len: buffer.len, reserved: buffer.reserved }
+        Gathered { blocks: buffer.blocks, len: buffer.len, _reserved: buffer.reserved }
     }
 }
 

@@ -10,16 +10,12 @@ use super::super::{Error, S3Config};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the service may be silent in the middle of an answer. There is no limit to a whole answer here: a slow client
+/// How long the service may be silent, from the first byte of a request on. There is no limit to a whole answer here: a slow client
 /// may read a large blob for hours.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a failed request is sent again, and for how long.
 const RETRIES: RetryConfig = RetryConfig {
-    backoff: BackoffConfig {
-        init_backoff: Duration::from_millis(100),
-        max_backoff: Duration::from_secs(5),
-        base: 2.0,
-    },
+    backoff: BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(5), base: 2.0 },
     max_retries: 5,
     retry_timeout: Duration::from_secs(30),
 };
@@ -49,9 +45,7 @@ pub(super) async fn connect(config: &S3Config) -> Result<AmazonS3, Error> {
 /// The credentials: those of the configuration and nothing else, or the chain that the environment begins.
 fn credentials(config: &S3Config) -> Result<AmazonS3Builder, Error> {
     match (&config.access_key, &config.secret_key) {
-        (Some(key), Some(secret)) => {
-            Ok(AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret))
-        }
+        (Some(key), Some(secret)) => Ok(AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret)),
         (None, None) => Ok(AmazonS3Builder::from_env()),
         _ => Err(Error::configuration(&config.bucket, "an access key and its secret are set together or not at all")),
     }
@@ -65,7 +59,8 @@ async fn client_options(config: &S3Config) -> Result<ClientOptions, Error> {
         .with_read_timeout(SILENCE_TIMEOUT);
     let Some(path) = &config.ca_file else { return Ok(options) };
     let pem = tokio::fs::read(path).await.map_err(|source| Error::io("read", path.display(), source))?;
-    let authorities = Certificate::from_pem_bundle(&pem).map_err(|source| Error::configuration(path.display(), source))?;
+    let authorities =
+        Certificate::from_pem_bundle(&pem).map_err(|source| Error::configuration(path.display(), source))?;
     if authorities.is_empty() {
         return Err(Error::configuration(path.display(), "the file holds no certificate"));
     }
@@ -77,8 +72,9 @@ fn bucket_endpoint(endpoint: &str, config: &S3Config) -> Result<Url, Error> {
     let mut url = Url::parse(endpoint).map_err(|invalid| Error::configuration(endpoint, invalid))?;
     if !config.path_style {
         let host = url.host_str().map(|host| format!("{}.{host}", config.bucket));
-        url.set_host(host.as_deref())
-            .map_err(|_invalid| Error::configuration(endpoint, "the bucket does not fit into this host: use path style"))?;
+        url.set_host(host.as_deref()).map_err(|_invalid| {
+            Error::configuration(endpoint, "the bucket does not fit into this host: use path style")
+        })?;
     }
     Ok(url)
 }

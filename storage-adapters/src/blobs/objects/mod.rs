@@ -110,7 +110,9 @@ impl Objects {
         }
         if length <= WHOLE_BYTES {
             let whole = bounded("read", &path, length, object.bytes()).await?;
-            return whole.map(|bytes| Some(BlobBody::Whole(bytes))).map_err(|source| Error::store("read", path, source));
+            return whole
+                .map(|bytes| Some(BlobBody::Whole(bytes)))
+                .map_err(|source| Error::store("read", path, source));
         }
         let place = path.to_string();
         let pieces = object.into_stream().map_err(move |source| Error::store("read", &path, source)).boxed();
@@ -143,7 +145,11 @@ impl Objects {
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Bucket").field("prefix", &self.prefix).field("memory", &self.memory).finish_non_exhaustive()
+        formatter
+            .debug_struct("Bucket")
+            .field("prefix", &self.prefix)
+            .field("memory", &self.memory)
+            .finish_non_exhaustive()
     }
 }
 

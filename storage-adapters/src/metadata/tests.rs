@@ -1,0 +1,137 @@
+//! Clauses that need a hand on the writer's own connection.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::statement::{Statement, statements};
+use super::value::values;
+use super::{DatabaseConfig, Error, Metadata};
+
+statements! {
+    FOREIGN_KEYS = ["PRAGMA foreign_keys"];
+    DANGLING = ["INSERT INTO account_blobs (account_id, blob_id) VALUES ($1, $2)"];
+}
+
+async fn embedded() -> (Metadata, TempDir) {
+    assert_eq!(ALL.len(), 2);
+    let folder = TempDir::new().unwrap();
+    let config = DatabaseConfig::Sqlite { path: folder.path().join("hallmark.db") };
+    (Metadata::open(&config, 0).await.unwrap(), folder)
+}
+
+async fn set(metadata: &Metadata, name: &str, bytes: usize) -> Result<(), Error> {
+    let input = (name.to_owned(), "x".repeat(bytes));
+    metadata.write(input, |tx, (name, value)| Box::pin(tx.set_setting(name, Some(value)))).await
+}
+
+async fn pragma(metadata: &Metadata, text: &'static str) {
+    let done: Result<(), Error> = metadata.write(text, |tx, text| Box::pin(tx.frame(text))).await;
+    done.unwrap();
+}
+
+#[tokio::test]
+async fn every_connection_enforces_foreign_keys() {
+    let (metadata, _folder) = embedded().await;
+    let writer: Result<i64, Error> =
+        metadata.write((), |tx, ()| Box::pin(async { tx.row(&FOREIGN_KEYS, &[]).await?.unwrap().integer(0) })).await;
+    assert_eq!(writer.unwrap(), 1);
+    let readers = join_all((0..16).map(|_| metadata.row(&FOREIGN_KEYS, &[]))).await;
+    for reader in readers {
+        assert_eq!(reader.unwrap().unwrap().integer(0).unwrap(), 1);
+    }
+    let dangling: Result<u64, Error> =
+        metadata.write((), |tx, ()| Box::pin(async { tx.execute(&DANGLING, values![998_i64, 999_i64]).await })).await;
+    assert!(dangling.is_err());
+}
+
+/// What may be read whole: it holds a handful of rows, or is the list in a parameter.
+const SHORT: [&str; 6] = [
+    "SCAN token_keys",
+    "SCAN migrations",
+    "SCAN json_each",
+    "SCAN list",
+    "SCAN CONSTANT ROW",
+    "SCAN u USING COVERING INDEX users_administrators",
+];
+/// Names that a statement gives to what it has already cut down to a page.
+const PAGES: [&str; 4] = ["SCAN own", "SCAN open", "SCAN held", "SCAN last"];
+
+#[tokio::test]
+async fn no_statement_walks_a_table_or_a_whole_repository() {
+    let (metadata, _folder) = embedded().await;
+    let walks: Result<Vec<String>, Error> = metadata
+        .write((), |tx, ()| {
+            Box::pin(async {
+                let mut walks = Vec::new();
+                let statements: Vec<&'static Statement> = super::STATEMENTS.concat();
+                for statement in statements {
+                    for step in tx.plan(statement).await {
+                        let short = SHORT.iter().chain(&PAGES).any(|short| step.starts_with(short));
+                        let whole = step.contains("(repository_id=?)") || step.contains("(repository_id=? AND id>?)");
+                        if step.starts_with("SCAN") && !short || whole {
+                            walks.push(format!("{}: {step}", statement.name()));
+                        }
+                    }
+                }
+                Ok(walks)
+            })
+        })
+        .await;
+    assert_eq!(walks.unwrap(), [""; 0], "I11");
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    let (metadata, _folder) = embedded().await;
+    set(&metadata, "before", 10).await.unwrap();
+    // SQLite takes the present size when it is larger.
+    pragma(&metadata, "PRAGMA max_page_count = 1").await;
+    let full = set(&metadata, "full", 1 << 20).await.unwrap_err();
+    assert!(full.is_full(), "{full:?}");
+    for refused in join_all((0..8).map(|_| set(&metadata, "full", 1 << 20))).await {
+        assert!(refused.as_ref().is_err_and(Error::is_full), "{refused:?}");
+    }
+    assert!(metadata.setting("before").await.unwrap().is_some());
+    assert_eq!(metadata.setting("full").await.unwrap(), None);
+    pragma(&metadata, "PRAGMA max_page_count = 1000000").await;
+    set(&metadata, "after", 1 << 20).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_fails_every_member() {
+    let (metadata, _folder) = embedded().await;
+    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let holder = {
+        let (metadata, input) = (metadata.clone(), (Arc::clone(&began), Arc::clone(&go)));
+        tokio::spawn(async move {
+            let held: Result<(), Error> = metadata
+                .write(input, |_, (began, go)| {
+                    Box::pin(async move {
+                        began.notify_one();
+                        go.notified().await;
+                        Ok(())
+                    })
+                })
+                .await;
+            held.unwrap();
+        })
+    };
+    began.notified().await;
+    let dangling = metadata.write((), |tx, ()| {
+        Box::pin(async {
+            tx.frame("PRAGMA defer_foreign_keys = ON").await?;
+            tx.execute(&DANGLING, values![998_i64, 999_i64]).await
+        })
+    });
+    let release = async { go.notify_one() };
+    // On one thread each hands its change in before the next is polled, and the holder is let go last.
+    let (one, dangling, other, ()) =
+        futures_util::join!(set(&metadata, "one", 1), dangling, set(&metadata, "other", 1), release);
+    assert!(one.is_err() && dangling.is_err() && other.is_err());
+    holder.await.unwrap();
+    assert_eq!(metadata.setting("one").await.unwrap(), None);
+    set(&metadata, "next", 1).await.unwrap();
+}
