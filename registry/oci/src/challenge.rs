@@ -58,18 +58,18 @@ impl<'a> Challenge<'a> {
     ///
     /// # Errors
     /// [`ChallengeInvalid::Value`] when a value is empty, long, or has characters other than visible ASCII, quotes or
-    /// backslashes; [`ChallengeInvalid::SchemeWord`] when one holds the word `basic` or `bearer`, by which
-    /// the conformance suite would take it for the scheme.
+    /// backslashes; [`ChallengeInvalid::SchemeWord`] when the service holds the word `basic` or `bearer`, by which the
+    /// conformance suite would take it for the scheme. A realm is a host that its operator named; any name is let be.
     pub fn new(realm: &'a str, service: &'a str) -> Result<Self, ChallengeInvalid> {
         for value in [realm, service] {
             let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
             if value.is_empty() || value.len() > CHALLENGE_VALUE_BYTES || !is_plain {
                 return Err(ChallengeInvalid::Value);
             }
-            let value = value.to_ascii_lowercase();
-            if value.contains("basic") || value.contains("bearer") {
-                return Err(ChallengeInvalid::SchemeWord);
-            }
+        }
+        let service_words = service.to_ascii_lowercase();
+        if service_words.contains("basic") || service_words.contains("bearer") {
+            return Err(ChallengeInvalid::SchemeWord);
         }
         Ok(Self { realm: Cow::Borrowed(realm), service: Cow::Borrowed(service), scope: None, error: None })
     }
@@ -238,7 +238,7 @@ pub enum ChallengeInvalid {
     )]
     Value,
     /// A value that holds the name of an authentication scheme.
-    #[error("a realm or service must not contain the words basic or bearer, which clients read as the scheme")]
+    #[error("a service must not contain the words basic or bearer, which clients read as the scheme")]
     SchemeWord,
     /// No realm.
     #[error("the challenge names no realm")]

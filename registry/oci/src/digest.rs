@@ -108,18 +108,23 @@ impl Digest {
 
     fn check(text: &str) -> Result<(), DigestInvalid> {
         let (algorithm, encoded) = text.split_once(':').ok_or(DigestInvalid::Malformed)?;
-        if !is_algorithm(algorithm) || encoded.is_empty() || !encoded.bytes().all(is_encoded) {
-            return Err(DigestInvalid::Malformed);
+        match algorithm.parse::<Algorithm>() {
+            Ok(known) if encoded.len() == known.hex_len() && is_lower_hex(encoded) => Ok(()),
+            _ => Err(why_invalid(algorithm, encoded)),
         }
-        let algorithm: Algorithm = algorithm.parse()?;
-        if encoded.len() != algorithm.hex_len() {
-            return Err(DigestInvalid::Length { expected: algorithm.hex_len() });
-        }
-        if is_lower_hex(encoded) {
-            return Ok(());
-        }
-        let is_hex = encoded.bytes().all(|byte| byte.is_ascii_hexdigit());
-        Err(if is_hex { DigestInvalid::Case } else { DigestInvalid::Malformed })
+    }
+}
+
+/// What is wrong with a text whose parts are known not to be a digest's.
+fn why_invalid(algorithm: &str, encoded: &str) -> DigestInvalid {
+    if !is_algorithm(algorithm) || encoded.is_empty() || !encoded.bytes().all(is_encoded) {
+        return DigestInvalid::Malformed;
+    }
+    match algorithm.parse::<Algorithm>() {
+        Err(unsupported) => unsupported,
+        Ok(known) if encoded.len() != known.hex_len() => DigestInvalid::Length { expected: known.hex_len() },
+        Ok(_) if encoded.bytes().all(|byte| byte.is_ascii_hexdigit()) => DigestInvalid::Case,
+        Ok(_) => DigestInvalid::Malformed,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Start at [`Hasher`].
 
 use std::fmt;
+use std::ops::Range;
 
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -13,6 +14,10 @@ use crate::{Algorithm, Digest};
 /// The first byte of a saved state, naming its algorithm. Stored for as long as an upload lives: never renumber.
 const SHA256_STATE: u8 = 1;
 const SHA512_STATE: u8 = 2;
+
+/// The most content that a saved state may have hashed. SHA-256 counts bits in 64 bits, so it ends at 2^61 bytes; no
+/// store is near that.
+const HASHED_BYTES: u128 = 1 << 60;
 
 /// A running hash of a blob.
 #[derive(Clone)]
@@ -74,12 +79,13 @@ impl Hasher {
     /// Takes up a state from [`Hasher::save`].
     ///
     /// # Errors
-    /// [`HashStateInvalid`] when the bytes are not a saved state: another length, algorithm or block position.
+    /// [`HashStateInvalid`] when the bytes are not a saved state: another length, algorithm or block position, or more
+    /// content than there can be.
     pub fn restore(state: &[u8]) -> Result<Self, HashStateInvalid> {
         let (algorithm, state) = state.split_first().ok_or(HashStateInvalid)?;
         match *algorithm {
-            SHA256_STATE => Ok(Self(State::Sha256(resume(state)?))),
-            SHA512_STATE => Ok(Self(State::Sha512(resume(state)?))),
+            SHA256_STATE => Ok(Self(State::Sha256(resume(state, 32..40, 64)?))),
+            SHA512_STATE => Ok(Self(State::Sha512(resume(state, 64..80, 128)?))),
             _ => Err(HashStateInvalid),
         }
     }
@@ -98,7 +104,15 @@ fn tagged(algorithm: u8, state: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn resume<H: SerializableState>(state: &[u8]) -> Result<H, HashStateInvalid> {
+/// Deserializes a state in which the number of hashed blocks stands at `count`, in little-endian order.
+///
+/// That number is checked here because the hash makes a number of bits of it when it ends, and overflows.
+fn resume<H: SerializableState>(state: &[u8], count: Range<usize>, block_bytes: u128) -> Result<H, HashStateInvalid> {
+    let blocks = state.get(count).ok_or(HashStateInvalid)?;
+    let blocks = blocks.iter().rev().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    if blocks > HASHED_BYTES / block_bytes {
+        return Err(HashStateInvalid);
+    }
     let state = SerializedState::<H>::try_from(state).map_err(|_| HashStateInvalid)?;
     H::deserialize(&state).map_err(|_| HashStateInvalid)
 }

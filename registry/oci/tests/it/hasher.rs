@@ -69,3 +69,17 @@ fn a_state_says_its_algorithm_in_its_first_byte() {
     assert_eq!(Hasher::new(Algorithm::Sha256).save()[0], 1);
     assert_eq!(Hasher::new(Algorithm::Sha512).save()[0], 2);
 }
+
+/// The stored format: a restored upload counts its blocks where an earlier release wrote them.
+#[test]
+fn a_state_counts_its_blocks_and_refuses_more_content_than_there_can_be() {
+    for (algorithm, count) in [(Algorithm::Sha256, 33..41), (Algorithm::Sha512, 65..81)] {
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(&[0; 128 * 3 + 5]);
+        let blocks = if algorithm == Algorithm::Sha256 { 6 } else { 3 };
+        let mut state = hasher.save();
+        assert_eq!((state[count.start], &state[count.start + 1..count.end]), (blocks, &vec![0; count.len() - 1][..]));
+        state[count.end - 1] = 1;
+        assert_eq!(Hasher::restore(&state).unwrap_err(), HashStateInvalid, "{algorithm}");
+    }
+}

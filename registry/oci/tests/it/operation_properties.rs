@@ -79,7 +79,8 @@ fn check_accepted(operation: &Operation, path: &str) -> Result<(), TestCaseError
     };
     prop_assert_eq!(rendered_path, sent);
     if let Some(repository) = operation.repository() {
-        prop_assert!(rendered_path.starts_with(&format!("/v2/{repository}/")));
+        let beginning = format!("/v2/{repository}/");
+        prop_assert!(rendered_path.starts_with(&beginning));
     }
     let again = Operation::parse(operation.method(), rendered_path, rendered_query);
     prop_assert_eq!(again.as_ref(), Ok(operation));

@@ -35,7 +35,10 @@ pub(crate) fn nearly(text: impl Strategy<Value = String>) -> impl Strategy<Value
             match edit {
                 0 => characters.insert(at.index(characters.len() + 1), character),
                 _ if characters.is_empty() => {}
-                1 => characters[at.index(characters.len())] = character,
+                1 => {
+                    let at = at.index(characters.len());
+                    characters[at] = character;
+                }
                 _ => {
                     characters.remove(at.index(characters.len()));
                 }
