@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hallmark_oci::Algorithm;
+use hallmark_oci::{Algorithm, Hasher};
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{BlobBody, Blobs, StorageConfig, UploadState};
 
@@ -27,6 +27,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 async fn main() -> Outcome<()> {
     let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from).join("hallmark-bench");
     let blobs = Blobs::open(&StorageConfig::Folder { path: folder.clone() }).await?;
+    hash();
     for round in 0..ROUNDS {
         let key = StorageKey::from_bytes([round; 16]);
         append(&blobs, &key).await?;
@@ -39,6 +40,18 @@ async fn main() -> Outcome<()> {
     }
     std::fs::remove_dir_all(folder)?;
     Ok(())
+}
+
+/// What hashing alone costs on this machine: the floor under every append.
+fn hash() {
+    let frame = vec![0x5a; FRAME];
+    let clock = Clock::start();
+    let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
+    while size < GIB {
+        hasher.update(&frame);
+        size += FRAME;
+    }
+    clock.report("hash alone", size as u64, hasher.finish().as_str());
 }
 
 async fn append(blobs: &Blobs, key: &StorageKey) -> Outcome<()> {

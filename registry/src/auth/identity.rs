@@ -62,12 +62,13 @@ impl Identity {
 }
 
 impl Ceiling {
-    /// Whether the credential reaches `action` on the resource.
+    /// Whether the credential reaches `action` on the resource. A class makes another resource of the same name.
     #[must_use]
     pub fn covers(&self, resource_type: &str, name: &str, action: Action) -> bool {
         let Self::Scopes(scopes) = self else { return true };
         scopes.iter().any(|scope| {
             scope.resource_type == resource_type
+                && scope.class.is_none()
                 && scope.name == name
                 && scope.allows(action)
         })

@@ -57,7 +57,13 @@ pub(crate) enum UploadError {
     Metadata(#[from] metadata::Error),
     /// The store did not take the bytes.
     #[error("the blob store did not answer")]
-    Blobs(#[from] blobs::Error),
+    Blobs(#[source] blobs::Error),
+}
+
+impl From<blobs::Error> for UploadError {
+    fn from(error: blobs::Error) -> Self {
+        if error.is_overtaken() { Self::Overtaken } else { Self::Blobs(error) }
+    }
 }
 
 /// What opening an upload came to.

@@ -3,9 +3,9 @@
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{AccountId, AccountKind, Error, NewCredential, UserRemoval};
 
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, family};
 
-suite! {
+family! {
     a_user_owns_the_account_of_their_name,
     the_systems_name_is_no_path_component,
     users_and_organizations_share_one_name,
@@ -15,6 +15,7 @@ suite! {
     a_changed_password_voids_what_was_given_before,
     a_disabled_user_is_told_so_and_comes_back,
     users_page_in_byte_order,
+    the_last_administrator_is_known_to_be_the_last,
 }
 
 async fn a_user_owns_the_account_of_their_name(world: World) {
@@ -129,4 +130,20 @@ async fn users_page_in_byte_order(world: World) {
     };
     assert_eq!(names(world.metadata.users(None, 3).await.unwrap()), ["a", "a-b", "a.b"]);
     assert_eq!(names(world.metadata.users(Some("a.b"), 9).await.unwrap()), ["ab", "alice", "bob"]);
+}
+
+async fn the_last_administrator_is_known_to_be_the_last(world: World) {
+    for (name, others) in [("root", false), ("toor", true)] {
+        let new = hallmark_storage::metadata::NewUser { name: name.into(), password: None, system_admin: true };
+        let made: Result<bool, Error> = world
+            .metadata
+            .write(new, |tx, new| {
+                Box::pin(async move {
+                    tx.create_user(new, NOW).await?;
+                    tx.has_other_administrators().await
+                })
+            })
+            .await;
+        assert_eq!(made.unwrap(), others, "{name}");
+    }
 }

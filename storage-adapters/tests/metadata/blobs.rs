@@ -5,9 +5,9 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{BlobDeletion, Error, Event, Finish, NewUpload, Repository};
 
 use crate::harness::images::image;
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, family};
 
-suite! {
+family! {
     opening_an_upload_takes_two_statements,
     finishing_a_new_blob_takes_seven_statements,
     a_finished_blob_is_read_in_its_repository_alone,

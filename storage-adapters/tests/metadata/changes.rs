@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use hallmark_storage::metadata::{Error, ErrorKind, NewCredential, Tx};
+use hallmark_storage::metadata::{Engine, Error, ErrorKind, NewCredential, Tx};
 use tokio::sync::Notify;
 
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, run, suite};
 
 suite! {
     an_error_rolls_its_change_back,
@@ -18,16 +18,12 @@ suite! {
 }
 
 /// A refusal of the caller's own.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Refused {
+    #[error("mine")]
     Mine,
-    Database(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self::Database(error)
-    }
+    #[error(transparent)]
+    Database(#[from] Error),
 }
 
 async fn set(tx: &mut Tx, name: &str) -> Result<(), Error> {
@@ -158,4 +154,55 @@ async fn changes_at_once_are_all_made(world: World) {
     }
     assert_eq!(made, 180);
     assert_eq!(world.count("SELECT COUNT(*) FROM settings").await, 180);
+}
+
+#[test]
+fn a_commit_whose_answer_never_comes_is_told_as_unknown() {
+    run(Engine::Postgres, async |world: World| {
+        let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (metadata, input) = (world.metadata.clone(), (Arc::clone(&began), Arc::clone(&go)));
+        let caller = tokio::spawn(async move {
+            let made: Result<(), Error> = metadata
+                .write(input, |tx, (began, go)| {
+                    Box::pin(async move {
+                        set(tx, "a").await?;
+                        began.notify_one();
+                        go.notified().await;
+                        Ok(())
+                    })
+                })
+                .await;
+            made
+        });
+        began.notified().await;
+        world
+            .meddle(
+                "SELECT CAST(pg_terminate_backend(pid, 5000) AS TEXT) FROM pg_stat_activity
+                  WHERE datname = current_database() AND state = 'idle in transaction'",
+            )
+            .await;
+        go.notify_one();
+        let unknown = caller.await.unwrap().unwrap_err();
+        assert_eq!(unknown.kind(), ErrorKind::CommitUnknown);
+        assert!(unknown.is_unavailable());
+        let next: Result<(), Error> = world.metadata.write((), |tx, ()| Box::pin(set(tx, "b"))).await;
+        next.unwrap();
+        assert_eq!(world.look("SELECT name FROM settings").await, ["b"]);
+    });
+}
+
+#[test]
+fn a_database_that_was_restarted_answers_again() {
+    run(Engine::Postgres, async |world: World| {
+        world.metadata.ping().await.unwrap();
+        world
+            .meddle(
+                "SELECT CAST(pg_terminate_backend(pid, 5000) AS TEXT) FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            .await;
+        let next: Result<(), Error> = world.metadata.write((), |tx, ()| Box::pin(set(tx, "b"))).await;
+        next.unwrap();
+        world.metadata.ping().await.unwrap();
+    });
 }

@@ -1,18 +1,19 @@
 //! Manifests: whole or absent (I1), byte for byte (I7), gone when they go.
 
 use hallmark_oci::{Algorithm, Digest, Manifest, Reference, Tag};
-use hallmark_storage::metadata::{Error, Event, ManifestDeletion, PutManifest, PutRefused};
+use hallmark_storage::metadata::{Event, ManifestDeletion, PutManifest, PutRefused};
 
 use crate::harness::images::{image, index};
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, family};
 
-suite! {
+family! {
     putting_a_small_image_takes_at_most_fourteen_statements,
     a_manifest_reads_back_byte_for_byte,
     a_manifest_that_names_an_unknown_blob_is_refused_with_its_digest,
     a_blob_of_another_repository_is_unknown,
     an_index_of_an_unknown_manifest_is_refused_with_its_digest,
     a_refused_manifest_leaves_nothing,
+    a_size_that_is_not_the_contents_own_is_refused,
     a_manifest_that_names_one_blob_twice_is_put,
     a_manifest_put_again_is_known,
     one_body_under_two_algorithms_is_two_manifests,
@@ -39,8 +40,15 @@ async fn putting_a_small_image_takes_at_most_fourteen_statements(world: World) {
                 let manifest = &Manifest::parse(body.as_bytes(), None).unwrap();
                 let digest = &Digest::of(Algorithm::Sha256, body.as_bytes());
                 let tags: &[Tag] = &["latest".parse().unwrap()];
-                let put =
-                    PutManifest { repository, digest, manifest, body: body.as_bytes(), tags, pushed_by: *actor, now: NOW };
+                let put = PutManifest {
+                    repository,
+                    digest,
+                    manifest,
+                    body: body.as_bytes(),
+                    tags,
+                    pushed_by: *actor,
+                    now: NOW,
+                };
                 tx.put_manifest(&put).await?;
                 let event = Event {
                     actor: *actor,
@@ -69,7 +77,10 @@ async fn a_manifest_reads_back_byte_for_byte(world: World) {
     for reference in [tag("1.0"), Reference::Digest(digest.clone())] {
         let manifest = world.metadata.manifest(repository.id, &reference).await.unwrap().unwrap();
         assert_eq!((&manifest.body[..], &manifest.digest), (body.as_bytes(), &digest));
-        assert_eq!((manifest.media_type.as_str(), manifest.size), ("application/vnd.oci.image.manifest.v1+json", body.len() as u64));
+        assert_eq!(
+            (manifest.media_type.as_str(), manifest.size),
+            ("application/vnd.oci.image.manifest.v1+json", body.len() as u64)
+        );
     }
     assert_eq!(world.metadata.manifest(repository.id, &tag("2.0")).await.unwrap(), None);
 }
@@ -106,6 +117,16 @@ async fn a_refused_manifest_leaves_nothing(world: World) {
     assert!(world.try_put(&repository, Algorithm::Sha256, &image(&absent, &[], ""), &["x"]).await.is_err());
     for table in ["manifests", "manifest_blobs", "tags", "tag_history", "candidates"] {
         assert_eq!(world.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
+    }
+}
+
+async fn a_size_that_is_not_the_contents_own_is_refused(world: World) {
+    let repository = world.repository("alice/app").await;
+    let config = world.blob(&repository, b"config").await;
+    let body = image(&config, &[], "").replace("\"size\":6", "\"size\":5");
+    match world.try_put(&repository, Algorithm::Sha256, &body, &[]).await {
+        Err(PutRefused::SizeDiffers(digest)) => assert_eq!(digest, config),
+        other => panic!("{other:?}"),
     }
 }
 

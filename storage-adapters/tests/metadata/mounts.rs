@@ -3,9 +3,9 @@
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{BlobId, Error, Mount, Repository, RepositoryId, Viewer};
 
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, family};
 
-suite! {
+family! {
     a_mounted_blob_is_there,
     what_the_source_does_not_hold_is_not_mounted,
     a_deleted_source_gives_nothing,

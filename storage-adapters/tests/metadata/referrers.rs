@@ -4,9 +4,9 @@ use hallmark_oci::{Algorithm, Digest};
 use hallmark_storage::metadata::{ManifestDeletion, Repository};
 
 use crate::harness::images::{artifact, image, index};
-use crate::harness::{World, suite};
+use crate::harness::{World, family};
 
-suite! {
+family! {
     a_referrer_is_listed_before_its_subject_exists,
     a_referrer_is_described_by_its_own_bytes,
     a_filter_keeps_one_artifact_type,

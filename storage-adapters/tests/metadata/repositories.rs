@@ -3,9 +3,9 @@
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{AccountId, Error, Repository, UserRemoval, Viewer};
 
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, family};
 
-suite! {
+family! {
     a_repository_is_private_until_it_is_opened,
     making_a_repository_twice_gives_the_same_one,
     a_repository_of_one_component_belongs_to_the_system,
@@ -69,7 +69,11 @@ async fn a_name_taken_again_is_another_repository(world: World) {
     delete(&world, &first).await;
     let second = world.repository("alice/app").await;
     assert_ne!(second.id, first.id);
-    assert_eq!(world.metadata.blob(second.id, &digest).await.unwrap(), None, "a name that is taken again inherits nothing");
+    assert_eq!(
+        world.metadata.blob(second.id, &digest).await.unwrap(),
+        None,
+        "a name that is taken again inherits nothing"
+    );
 }
 
 async fn the_catalog_shows_what_the_viewer_may_see(world: World) {

@@ -2,9 +2,9 @@
 
 use hallmark_storage::metadata::{Error, Event, NewCredential, PrincipalId, TokenKey};
 
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, family};
 
-suite! {
+family! {
     a_credential_is_read_back_and_revoked_once,
     credentials_that_ended_are_forgotten,
     a_setting_is_set_changed_and_unset,

@@ -3,9 +3,9 @@
 use hallmark_oci::Reference;
 
 use crate::harness::images::image;
-use crate::harness::{World, suite};
+use crate::harness::{World, family};
 
-suite! {
+family! {
     tags_page_in_byte_order_on_both,
     a_moved_tag_keeps_its_history,
     a_tag_that_comes_back_goes_on_counting,

@@ -4,20 +4,18 @@ use hallmark_oci::UploadId;
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{Checkpoint, Error, Lease, PrincipalId, Repository, RepositoryId, Upload, UploadPart};
 
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, family};
 
-suite! {
+family! {
     an_upload_belongs_to_its_user_and_repository,
     a_second_writer_waits_for_the_lease,
     a_writer_at_another_offset_is_told_where_the_upload_stands,
     a_released_lease_is_free_at_once,
     a_fenced_writer_records_nothing,
     progress_and_parts_are_read_back,
-    a_part_number_is_given_once,
     a_tail_always_has_one_owner,
     a_tail_that_was_never_announced_is_refused,
     a_cancelled_upload_dooms_its_keys,
-    expired_uploads_are_found_the_oldest_first,
 }
 
 type Which = (UploadId, RepositoryId, PrincipalId);
@@ -76,7 +74,9 @@ async fn an_upload_belongs_to_its_user_and_repository(world: World) {
     let other = world.repository("alice/other").await.id;
     let bob = world.user("bob").await.id;
     assert!(world.metadata.upload(&id, repository, alice).await.unwrap().is_some());
-    for stranger in [(id.clone(), other, alice), (id.clone(), repository, bob), (UploadId::from_bytes([9; 16]), repository, alice)] {
+    for stranger in
+        [(id.clone(), other, alice), (id.clone(), repository, bob), (UploadId::from_bytes([9; 16]), repository, alice)]
+    {
         assert_eq!(world.metadata.upload(&stranger.0, stranger.1, stranger.2).await.unwrap(), None);
         assert_eq!(lease(&world, &stranger, None, NOW + 2_000).await, Lease::Unknown);
         let cancelled: Result<bool, Error> = world
@@ -120,13 +120,12 @@ async fn a_fenced_writer_records_nothing(world: World) {
         .metadata
         .write(which.0.clone(), |tx, id| {
             Box::pin(async move {
-                let part = tx.reserve_parts(id, 1, 1).await?;
                 let tail = tx.reserve_tail((id, 1), &StorageKey::from_bytes([1; 16]), NOW).await?;
-                Ok((part, tail, tx.release_upload(id, 1).await?))
+                Ok((tail, tx.release_upload(id, 1).await?))
             })
         })
         .await;
-    assert_eq!(stale.unwrap(), (None, false, false));
+    assert_eq!(stale.unwrap(), (false, false));
     let upload = world.metadata.upload(&which.0, which.1, which.2).await.unwrap().unwrap();
     assert_eq!((upload.received, upload.fence), (0, 2));
 }
@@ -142,18 +141,6 @@ async fn progress_and_parts_are_read_back(world: World) {
     assert_eq!((upload.leased_until, upload.expires_at), (NOW + 5_000, NOW + 9_000));
     let taken = leased(&world, &which, Some(6), NOW + 5_000).await;
     assert_eq!(taken.parts, upload.parts);
-}
-
-async fn a_part_number_is_given_once(world: World) {
-    let (_, which) = begin(&world).await;
-    let mut first = Vec::new();
-    for _ in 0..2 {
-        let given: Result<_, Error> =
-            world.metadata.write(which.0.clone(), |tx, id| Box::pin(tx.reserve_parts(id, 1, 3))).await;
-        first.push(given.unwrap());
-    }
-    assert_eq!(first, [Some(1), Some(4)]);
-    assert_eq!(world.metadata.upload(&which.0, which.1, which.2).await.unwrap().unwrap().next_part, 7);
 }
 
 async fn reserve_tail(world: &World, id: &UploadId, key: &StorageKey) {
@@ -201,15 +188,4 @@ async fn a_cancelled_upload_dooms_its_keys(world: World) {
     assert_eq!(world.look("SELECT passes, multipart_id FROM key_deletions ORDER BY multipart_id").await.len(), 2);
     assert_eq!(world.count("SELECT COUNT(*) FROM key_deletions WHERE passes = 2").await, 2);
     assert_eq!(world.count("SELECT COUNT(*) FROM upload_parts").await, 0);
-}
-
-async fn expired_uploads_are_found_the_oldest_first(world: World) {
-    let repository = world.repository("alice/app").await;
-    let (second, _) = world.upload(&repository, 2).await;
-    let (first, _) = world.upload(&repository, 1).await;
-    world.meddle(&format!("UPDATE uploads SET expires_at = expires_at - 5 WHERE id = '{first}'")).await;
-    let expired = world.metadata.expired_uploads(NOW + 100_000, 9).await.unwrap();
-    let ids: Vec<_> = expired.into_iter().map(|(id, _, _)| id).collect();
-    assert_eq!(ids, [first, second]);
-    assert_eq!(world.metadata.expired_uploads(NOW, 9).await.unwrap(), []);
 }

@@ -1,14 +1,30 @@
-//! Manifests to push.
+//! Manifests to push, whose descriptors state the sizes of what was named here.
 
-use hallmark_oci::Digest;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use hallmark_oci::{Algorithm, Digest};
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// The sizes of contents by digest; what was never named here has none.
+static SIZES: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
+
+/// The digest of this content, whose size descriptors state from now on.
+pub(crate) fn named(algorithm: Algorithm, content: &[u8]) -> Digest {
+    let digest = Digest::of(algorithm, content);
+    let mut sizes = SIZES.lock().unwrap_or_else(PoisonError::into_inner);
+    sizes.get_or_insert_default().insert(digest.to_string(), content.len());
+    digest
+}
+
 fn descriptor(media_type: &str, digest: &Digest) -> String {
-    format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":7}}"#)
+    let sizes = SIZES.lock().unwrap_or_else(PoisonError::into_inner);
+    let size = sizes.as_ref().and_then(|sizes| sizes.get(digest.as_str())).copied().unwrap_or_default();
+    format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
 }
 
 /// An image with this config and these layers; `note` makes its digest its own.

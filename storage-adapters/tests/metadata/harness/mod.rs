@@ -27,7 +27,7 @@ pub(crate) fn run<F: Future<Output = ()>>(engine: Engine, clause: impl FnOnce(Wo
     });
 }
 
-/// Stamps each clause out as a test on SQLite and one on PostgreSQL, and lists them as `CLAUSES`.
+/// Stamps each clause out as a test on SQLite and one on PostgreSQL.
 macro_rules! suite {
     ($($clause:ident),+ $(,)?) => {
         mod sqlite {
@@ -36,8 +36,15 @@ macro_rules! suite {
         mod postgres {
             $(#[test] fn $clause() { $crate::harness::run(hallmark_storage::metadata::Engine::Postgres, super::$clause); })+
         }
+    };
+}
+
+/// A suite whose clauses together run every statement of a family; lists them as `CLAUSES`.
+macro_rules! family {
+    ($($clause:ident),+ $(,)?) => {
+        $crate::harness::suite!($($clause),+);
         pub(crate) const CLAUSES: &[$crate::harness::Clause] = &[$(|world| Box::pin($clause(world))),+];
     };
 }
 
-pub(crate) use suite;
+pub(crate) use {family, suite};

@@ -7,7 +7,7 @@ use hallmark_storage::metadata::{
 use sqlx::{AssertSqlSafe, Column, Connection, PgConnection, Row, SqliteConnection};
 use tempfile::TempDir;
 
-use super::postgres;
+use super::{images, postgres};
 
 /// The time in every world that does not say otherwise.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
@@ -34,6 +34,11 @@ impl World {
 
     pub(crate) async fn user(&self, name: &str) -> Principal {
         new_user(&self.metadata, name).await.unwrap()
+    }
+
+    /// Makes a user, unless the name is taken.
+    pub(crate) async fn user_if_free(&self, name: &str) {
+        new_user(&self.metadata, name).await;
     }
 
     /// The repository of this name, in alice's account or the system's.
@@ -101,7 +106,7 @@ impl World {
     pub(crate) async fn blob(&self, repository: &Repository, content: &[u8]) -> Digest {
         let upload = self.upload(repository, next_number()).await;
         self.finish(repository, upload, content).await.unwrap().unwrap();
-        Digest::of(Algorithm::Sha256, content)
+        images::named(Algorithm::Sha256, content)
     }
 
     /// Puts a manifest under the digest of this algorithm.
@@ -112,6 +117,7 @@ impl World {
         body: &str,
         tags: &[&str],
     ) -> Result<Put, PutRefused> {
+        images::named(algorithm, body.as_bytes());
         let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
         let input = (repository.clone(), body.to_owned(), tags, self.alice.id, algorithm);
         self.metadata

@@ -1,0 +1,148 @@
+//! What Hallmark must reach, as the table of budgets states it, and whether it does.
+//! Never softened to what was measured: a budget changes here by decision.
+//! Start at `BUDGETS`.
+
+use std::time::Duration;
+
+use crate::{
+    load::ratio,
+    report::{mebibytes, milliseconds, rounded, spent},
+    results::Results,
+    server::Kind,
+};
+
+/// The job that has a memory budget of its own.
+const CROWD: &str = "push.crowd";
+
+/// A demand on one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Demand {
+    /// Its rate is at least `factor` times a peer's.
+    Faster { than: Kind, factor: f64 },
+    /// Its processor time an operation (or GiB) is at most this.
+    Cost(Duration),
+    /// Its processor time an operation is at most a `factor`-th of a peer's.
+    Cheaper { than: Kind, factor: f64 },
+    /// Its peak of memory is at most so many MiB.
+    Memory(u64),
+    /// The peak of memory over all jobs but the crowd's is at most so many MiB.
+    MemoryOfAll(u64),
+    /// It takes at most so long.
+    Wait(Duration),
+    /// Its processor time an operation is at most `factor` times another job's.
+    Flat { against: &'static str, factor: f64 },
+}
+
+/// A line of the table of budgets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// The job, by name.
+    pub(crate) job: &'static str,
+    /// What is asked of it.
+    pub(crate) demand: Demand,
+}
+
+/// How a budget came out.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    /// The job, by name.
+    pub(crate) job: &'static str,
+    /// The budget in words.
+    pub(crate) budget: String,
+    /// What was measured, or that nothing was.
+    pub(crate) measured: String,
+    /// Whether it holds.
+    pub(crate) holds: bool,
+}
+
+const fn faster(job: &'static str, than: Kind, factor: f64) -> Budget {
+    Budget { job, demand: Demand::Faster { than, factor } }
+}
+
+const fn budget(job: &'static str, demand: Demand) -> Budget {
+    Budget { job, demand }
+}
+
+/// All budgets.
+pub(crate) const BUDGETS: &[Budget] = &[
+    faster("push.layer", Kind::Distribution, 1.8),
+    budget("push.layer", Demand::Cost(Duration::from_millis(1_400))),
+    faster("pull.layer.1", Kind::Distribution, 1.7),
+    faster("pull.layer.1", Kind::Nginx, 0.9),
+    faster("pull.layer.8", Kind::Distribution, 1.7),
+    faster("pull.layer.8", Kind::Nginx, 0.75),
+    budget("read.manifest", Demand::Cost(Duration::from_micros(40))),
+    faster("read.manifest", Kind::Distribution, 5.0),
+    faster("read.blob", Kind::Distribution, 20.0),
+    budget("image.push", Demand::Cheaper { than: Kind::Distribution, factor: 8.0 }),
+    faster("image.push", Kind::Distribution, 5.0),
+    faster("list.tags.100000", Kind::Distribution, 8.0),
+    budget("list.tags.100000", Demand::Flat { against: "list.tags.2000", factor: 1.5 }),
+    faster("list.catalog.100000", Kind::Distribution, 8.0),
+    budget("list.catalog.100000", Demand::Flat { against: "list.catalog.2000", factor: 1.5 }),
+    budget(CROWD, Demand::Memory(96)),
+    budget("all jobs", Demand::MemoryOfAll(64)),
+    budget("idle", Demand::Memory(32)),
+    budget("start.empty", Demand::Wait(Duration::from_millis(200))),
+    budget("start.again", Demand::Wait(Duration::from_millis(200))),
+];
+
+impl Budget {
+    /// Holds the budget against what was measured. A row that is missing fails.
+    pub(crate) fn judge(&self, results: &Results) -> Verdict {
+        let measured = self.measure(results);
+        let holds = measured.as_ref().is_some_and(|(_, holds)| *holds);
+        Verdict {
+            job: self.job,
+            budget: self.words(),
+            measured: measured.map_or_else(|| "not measured".to_owned(), |(words, _)| words),
+            holds,
+        }
+    }
+
+    fn measure(&self, results: &Results) -> Option<(String, bool)> {
+        let own = results.row(self.job, Kind::Hallmark);
+        match self.demand {
+            Demand::Faster { than, factor } => {
+                let times = ratio(own?.rate(), results.row(self.job, than)?.rate());
+                Some((format!("{} ×", rounded(times)), times >= factor))
+            }
+            Demand::Cost(limit) => {
+                let cost = own?.server_cost();
+                Some((spent(cost), cost <= limit))
+            }
+            Demand::Cheaper { than, factor } => {
+                let peer = results.row(self.job, than)?.server_cost();
+                let times = ratio(peer.as_secs_f64(), own?.server_cost().as_secs_f64());
+                Some((format!("{} ×", rounded(times)), times >= factor))
+            }
+            Demand::Memory(limit) => Some(within(own?.memory(), limit)),
+            Demand::MemoryOfAll(limit) => Some(within(results.peak_memory(Kind::Hallmark, CROWD)?, limit)),
+            Demand::Wait(limit) => {
+                let wait = own?.best().wall;
+                Some((milliseconds(wait), wait <= limit))
+            }
+            Demand::Flat { against, factor } => {
+                let short = results.row(against, Kind::Hallmark)?.server_cost();
+                let times = ratio(own?.server_cost().as_secs_f64(), short.as_secs_f64());
+                Some((format!("{} ×", rounded(times)), times <= factor))
+            }
+        }
+    }
+
+    fn words(&self) -> String {
+        match self.demand {
+            Demand::Faster { than, factor } => format!("≥ {factor} × the rate of {than}"),
+            Demand::Cost(limit) => format!("≤ {} server processor time", spent(limit)),
+            Demand::Cheaper { than, factor } => format!("≥ {factor} × less server processor time than {than}"),
+            Demand::Memory(limit) => format!("≤ {limit} MiB resident"),
+            Demand::MemoryOfAll(limit) => format!("≤ {limit} MiB resident over all jobs but {CROWD}"),
+            Demand::Wait(limit) => format!("≤ {}", milliseconds(limit)),
+            Demand::Flat { against, factor } => format!("≤ {factor} × the server processor time of {against}"),
+        }
+    }
+}
+
+fn within(bytes: u64, limit: u64) -> (String, bool) {
+    (format!("{} MiB", mebibytes(bytes)), bytes <= limit << 20)
+}

@@ -1,0 +1,231 @@
+//! The jobs, each one file: what is made ready, and what is measured.
+//! Never knows how a server is configured or what a budget is.
+//! Start at `JOBS`.
+
+mod image;
+mod list;
+mod pull;
+mod push;
+mod read;
+mod start;
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use hallmark_conformance::Outcome;
+
+use crate::{
+    content::{Layer, Layers},
+    load::Sample,
+    options::Scale,
+    server::{Kind, Server, Setup},
+};
+
+/// What all jobs share.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    /// How servers are started and asked for tokens.
+    pub(crate) setup: &'a Setup,
+    /// How much work there is.
+    pub(crate) scale: Scale,
+    /// Makes what is pushed.
+    pub(crate) layers: &'a Layers,
+    pulled: OnceLock<Layer<'a>>,
+    images: AtomicU64,
+}
+
+impl<'a> World<'a> {
+    /// A world in which nothing was pushed yet.
+    pub(crate) fn new(setup: &'a Setup, scale: Scale, layers: &'a Layers) -> Self {
+        Self { setup, scale, layers, pulled: OnceLock::new(), images: AtomicU64::new(1) }
+    }
+
+    /// The layer that is pulled: the same on all servers.
+    fn pulled(&self) -> &Layer<'a> {
+        self.pulled.get_or_init(|| self.layers.next(self.scale.layer))
+    }
+
+    /// The first of `count` image numbers that nobody else has.
+    fn image_numbers(&self, count: u64) -> u64 {
+        self.images.fetch_add(count, Ordering::Relaxed)
+    }
+}
+
+/// What a rate and the cost of an operation are told in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Unit {
+    /// MiB a second; processor seconds a GiB.
+    Bytes,
+    /// Operations a second; processor microseconds each.
+    Operations,
+    /// Milliseconds until it happens.
+    Wait,
+}
+
+/// One row of the tables for each server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    /// How `--only` and the budgets name it.
+    pub(crate) name: &'static str,
+    /// What is done, for the report.
+    pub(crate) what: &'static str,
+    /// How it is told.
+    pub(crate) unit: Unit,
+    /// Which servers can do it.
+    pub(crate) on: fn(Kind) -> bool,
+    /// Whether the rounds are repeated; if not, one is enough, or takes long.
+    pub(crate) repeats: bool,
+    /// Makes everything ready on a running server. Done before the first round.
+    pub(crate) prepare: fn(&World<'_>, &mut Server) -> Outcome<()>,
+    /// One round.
+    pub(crate) measure: fn(&World<'_>, &Server) -> Outcome<Sample>,
+}
+
+/// All jobs, in the order in which they run.
+pub(crate) const JOBS: &[Job] = &[
+    Job {
+        name: "start.empty",
+        what: "from the program's start on an empty folder to its first answer on `/v2/`",
+        unit: Unit::Wait,
+        on: Kind::keeps,
+        repeats: true,
+        prepare: nothing,
+        measure: start::empty,
+    },
+    Job {
+        name: "start.again",
+        what: "the same on a folder that it has used before",
+        unit: Unit::Wait,
+        on: Kind::keeps,
+        repeats: true,
+        prepare: nothing,
+        measure: start::again,
+    },
+    Job {
+        name: "idle",
+        what: "memory held two seconds after the first start, nothing asked but one `/v2/`",
+        unit: Unit::Wait,
+        on: Kind::keeps,
+        repeats: true,
+        prepare: nothing,
+        measure: start::idle,
+    },
+    Job {
+        name: "push.layer",
+        what: "one client pushes one layer of 1 GiB (POST, then PUT with the whole body)",
+        unit: Unit::Bytes,
+        on: Kind::is_registry,
+        repeats: true,
+        prepare: nothing,
+        measure: push::layer,
+    },
+    Job {
+        name: "pull.layer.1",
+        what: "one client pulls a layer of 1 GiB, three times (from the page cache)",
+        unit: Unit::Bytes,
+        on: all,
+        repeats: true,
+        prepare: pull::prepare,
+        measure: |world, server| pull::measure(world, server, 1, 3),
+    },
+    Job {
+        name: "pull.layer.8",
+        what: "eight clients pull it at once (from the page cache)",
+        unit: Unit::Bytes,
+        on: all,
+        repeats: true,
+        prepare: pull::prepare,
+        measure: |world, server| pull::measure(world, server, 8, 1),
+    },
+    Job {
+        name: "read.manifest",
+        what: "eight clients GET a manifest of 500 bytes by tag",
+        unit: Unit::Operations,
+        on: Kind::is_registry,
+        repeats: true,
+        prepare: read::prepare,
+        measure: read::manifest,
+    },
+    Job {
+        name: "read.blob",
+        what: "eight clients GET a blob of 4 KiB",
+        unit: Unit::Operations,
+        on: Kind::is_registry,
+        repeats: true,
+        prepare: read::prepare,
+        measure: read::blob,
+    },
+    Job {
+        name: "image.push",
+        what: "eight clients push images of 2 blobs (300 bytes, 4 KiB) and 1 manifest, 5 requests each, over 32 repositories",
+        unit: Unit::Operations,
+        on: Kind::is_registry,
+        repeats: true,
+        prepare: nothing,
+        measure: image::push,
+    },
+    Job {
+        name: "tag.write",
+        what: "eight clients move tags between two manifests (PUT of a manifest that is there)",
+        unit: Unit::Operations,
+        on: Kind::is_registry,
+        repeats: true,
+        prepare: image::prepare_tags,
+        measure: image::move_tags,
+    },
+    Job {
+        name: "list.tags.2000",
+        what: "eight clients list 100 of 2,000 tags, from places all over the list",
+        unit: Unit::Operations,
+        on: Kind::is_registry,
+        repeats: true,
+        prepare: |world, server| list::prepare_tags(world, server, list::FEW),
+        measure: |world, server| list::tags(world, server, list::FEW),
+    },
+    Job {
+        name: "list.catalog.2000",
+        what: "eight clients list 100 of 2,000 repositories",
+        unit: Unit::Operations,
+        on: Kind::pages_catalog,
+        repeats: true,
+        prepare: |world, server| list::prepare_catalog(world, server, list::FEW),
+        measure: |world, server| list::catalog(world, server, list::FEW),
+    },
+    Job {
+        name: "list.tags.100000",
+        what: "eight clients list 100 of 100,000 tags",
+        unit: Unit::Operations,
+        on: Kind::is_registry,
+        repeats: true,
+        prepare: |world, server| list::prepare_tags(world, server, world.scale.many),
+        measure: |world, server| list::tags(world, server, world.scale.many),
+    },
+    Job {
+        name: "list.catalog.100000",
+        what: "eight clients list 100 of 100,000 repositories",
+        unit: Unit::Operations,
+        on: Kind::pages_catalog,
+        repeats: true,
+        prepare: |world, server| list::prepare_catalog(world, server, world.scale.many),
+        measure: |world, server| list::catalog(world, server, world.scale.many),
+    },
+    Job {
+        name: "push.crowd",
+        what: "32 clients push a layer each at once, to a server freshly started",
+        unit: Unit::Bytes,
+        on: Kind::keeps,
+        repeats: false,
+        prepare: nothing,
+        measure: push::crowd,
+    },
+];
+
+fn nothing(_: &World<'_>, _: &mut Server) -> Outcome<()> {
+    Ok(())
+}
+
+fn all(_: Kind) -> bool {
+    true
+}

@@ -1,0 +1,165 @@
+//! `bench`: the same work on Hallmark, its peers and nginx, one after another in one sitting, held against the budgets.
+//! Never part of a test run that may be slow for another reason; nothing else should run beside it.
+//! Start at `measure`.
+
+mod budget;
+mod content;
+mod jobs;
+mod load;
+mod machine;
+mod null;
+mod options;
+mod report;
+mod results;
+mod seed;
+mod server;
+#[cfg(test)]
+mod tests;
+mod token;
+mod watch;
+mod wire;
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use hallmark_conformance::{Failure, Outcome, failure::While, process::run};
+
+use crate::{
+    budget::{BUDGETS, Verdict},
+    content::Layers,
+    jobs::{JOBS, Job, World},
+    options::{Options, Role, Scale},
+    report::{Report, progress},
+    results::Results,
+    server::{Kind, Server, Setup},
+    token::Issuer,
+};
+
+/// What the data of all servers may grow to together, and must therefore be free: 32 layers of one and what little else there is.
+const DISK_GIB: u64 = 48;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = match options.role {
+        Some(Role::NullServer { port }) => null::serve(port).map(|()| true),
+        None if options.list => list().map(|()| true),
+        None => measure(&options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            // There is nobody left to tell when standard error is closed.
+            let _ = writeln!(io::stderr(), "bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs all that was asked for, prints and writes the tables; whether every budget holds.
+fn measure(options: &Options) -> Outcome<bool> {
+    let setup = Setup {
+        hallmark: options.hallmark.clone().map_or_else(beside, Ok)?,
+        folder: options.folder.clone().unwrap_or_else(std::env::temp_dir),
+        issuer: Issuer::new()?,
+    };
+    let mut kinds = options.peers.clone();
+    kinds.push(Kind::Null);
+    let versions = kinds.iter().map(|kind| Ok((*kind, kind.version(&setup)?))).collect::<Outcome<Vec<_>>>()?;
+    check_disk(&setup.folder)?;
+    let jobs = JOBS.iter().filter(|job| wanted(options, job.name)).collect::<Vec<_>>();
+    if jobs.is_empty() {
+        return Err(Failure::new("no job has such a name: see --list"));
+    }
+
+    let scale = Scale::of(options);
+    let results = run_jobs(&jobs, &kinds, &setup, scale)?;
+
+    let verdicts = verdicts(options, &results);
+    let report = Report {
+        date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+        machine: machine::describe(&setup.folder),
+        servers: versions,
+        scale,
+        results: &results,
+        verdicts: &verdicts,
+    };
+    let text = report.render();
+    match &options.out {
+        Some(file) => fs::write(file, &text).or_fail(format!("cannot write {}", file.display()))?,
+        None => say(&text)?,
+    }
+    let failed = verdicts.iter().filter(|verdict| !verdict.holds).collect::<Vec<_>>();
+    for verdict in &failed {
+        say(&format!("FAIL {}: asked for {}, found: {}", verdict.job, verdict.budget, verdict.measured))?;
+    }
+    say(&format!("{} passed, {} failed", verdicts.len() - failed.len(), failed.len()))?;
+    Ok(failed.is_empty())
+}
+
+/// Every job on every server that can do it, the servers taking turns.
+fn run_jobs(jobs: &[&'static Job], kinds: &[Kind], setup: &Setup, scale: Scale) -> Outcome<Results> {
+    let layers = Layers::new();
+    let world = World::new(setup, scale, &layers);
+    let mut servers = kinds.iter().map(|kind| Server::start(*kind, setup)).collect::<Outcome<Vec<_>>>()?;
+    let mut results = Results::default();
+    for job in jobs {
+        for server in servers.iter_mut().filter(|server| (job.on)(server.kind)) {
+            (job.prepare)(&world, server).map_err(|failure| in_job(job, server.kind, failure))?;
+        }
+        let able = servers.iter().filter(|server| (job.on)(server.kind)).collect::<Vec<_>>();
+        for _ in 0..if job.repeats { scale.rounds } else { 1 } {
+            for server in &able {
+                let sample = (job.measure)(&world, server).map_err(|failure| in_job(job, server.kind, failure))?;
+                results.add(job, server.kind, sample);
+            }
+        }
+        for row in able.iter().filter_map(|server| results.row(job.name, server.kind)) {
+            say(&progress(job, row.kind, row))?;
+        }
+    }
+    servers.into_iter().try_for_each(Server::remove)?;
+    Ok(results)
+}
+
+/// The budgets of the jobs that were asked for; all of them where no choice was made.
+fn verdicts(options: &Options, results: &Results) -> Vec<Verdict> {
+    let chosen = BUDGETS.iter().filter(|budget| wanted(options, budget.job));
+    chosen.map(|budget| budget.judge(results)).collect()
+}
+
+fn wanted(options: &Options, job: &str) -> bool {
+    options.only.is_empty() || options.only.iter().any(|name| job.starts_with(name.as_str()))
+}
+
+fn list() -> Outcome<()> {
+    JOBS.iter().try_for_each(|job| say(&format!("{:<20} {}", job.name, job.what)))
+}
+
+/// `hallmark` in the folder of this program: both come out of one build.
+fn beside() -> Outcome<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("hallmark"))
+}
+
+fn check_disk(folder: &Path) -> Outcome<()> {
+    let table = run(std::process::Command::new("df").args(["--output=avail", "-B1G"]).arg(folder))?;
+    let free = table.lines().nth(1).and_then(|line| line.trim().parse::<u64>().ok()).or_fail("df says nothing")?;
+    if free >= DISK_GIB {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(Failure::new(format!("{folder} has {free} GiB free and {DISK_GIB} are needed: give another --folder")))
+}
+
+fn in_job(job: &Job, kind: Kind, failure: Failure) -> Failure {
+    Failure::caused_by(format!("{} on {kind}", job.name), failure)
+}
+
+fn say(words: &str) -> Outcome<()> {
+    writeln!(io::stdout(), "{words}").or_fail("cannot print")
+}

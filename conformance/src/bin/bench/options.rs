@@ -1,0 +1,88 @@
+//! What the benchmark is told to do.
+//! Never read anywhere else.
+//! Start at `Options`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+use crate::server::Kind;
+
+/// The word that makes this program the null server.
+pub(crate) const NULL_SERVER: &str = "null-server";
+
+/// Runs the same work one after another on Hallmark, its peers and nginx, and holds Hallmark to its budgets.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    /// One short round of everything: under eight minutes instead of under forty.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only the jobs whose names begin so, separated by commas. Budgets of other jobs are not looked at.
+    #[arg(long, value_name = "JOB", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// The servers that are measured. One that is left out leaves rows missing, and a missing row fails.
+    #[arg(long, value_delimiter = ',', default_value = "hallmark,distribution,zot,nginx")]
+    pub(crate) peers: Vec<Kind>,
+    /// Hallmark's binary, a release build. Default: `hallmark` beside this program.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) hallmark: Option<PathBuf>,
+    /// Where the servers keep their data while they run: a folder on the disk to measure.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Writes the tables to this file. Without it they are printed only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many rounds; the best one counts. Default: 3, and 1 with `--quick`.
+    #[arg(long)]
+    pub(crate) rounds: Option<usize>,
+    /// Lists the jobs and ends.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Another role of this program.
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+}
+
+/// What else this program can be.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Role {
+    /// The null server.
+    #[command(name = NULL_SERVER, hide = true)]
+    NullServer {
+        /// The port on 127.0.0.1.
+        port: u16,
+    },
+}
+
+/// How much work a run does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    /// Rounds of each job; the best counts.
+    pub(crate) rounds: usize,
+    /// How long a round of small requests lasts.
+    pub(crate) period: Duration,
+    /// Bytes of the layer that is pushed and pulled.
+    pub(crate) layer: u64,
+    /// Bytes that each of the many clients pushes.
+    pub(crate) crowd_layer: u64,
+    /// Tags of the large repository, and repositories of the large catalog.
+    pub(crate) many: usize,
+}
+
+/// 2^30 bytes.
+pub(crate) const GIB: u64 = 1 << 30;
+
+impl Scale {
+    /// What the options ask for.
+    pub(crate) fn of(options: &Options) -> Self {
+        let quick = options.quick;
+        Self {
+            rounds: options.rounds.unwrap_or(if quick { 1 } else { 3 }).max(1),
+            period: Duration::from_millis(if quick { 2_000 } else { 4_000 }),
+            layer: GIB,
+            crowd_layer: if quick { GIB / 8 } else { GIB },
+            many: 100_000,
+        }
+    }
+}

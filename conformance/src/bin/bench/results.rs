@@ -1,0 +1,112 @@
+//! What was measured: for each job and server its rounds, and the best of them.
+//! Never judges; budgets do.
+//! Start at `Results`.
+
+use std::time::Duration;
+
+use crate::{
+    jobs::{JOBS, Job, Unit},
+    load::{Sample, ratio},
+    options::GIB,
+    server::Kind,
+};
+
+/// The rounds of one job on one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The job.
+    pub(crate) job: &'static Job,
+    /// The server.
+    pub(crate) kind: Kind,
+    /// At least one round.
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl Row {
+    /// The round with the highest rate, or the shortest wait.
+    pub(crate) fn best(&self) -> &Sample {
+        let mut best = &self.samples[0];
+        for sample in &self.samples {
+            if rate(self.job.unit, sample) > rate(self.job.unit, best) {
+                best = sample;
+            }
+        }
+        best
+    }
+
+    /// The best rate: bytes or operations a second, or starts a second.
+    pub(crate) fn rate(&self) -> f64 {
+        rate(self.job.unit, self.best())
+    }
+
+    /// How far the worst round lies behind the best one, 0 to 1.
+    pub(crate) fn spread(&self) -> f64 {
+        let worst = self.samples.iter().map(|sample| rate(self.job.unit, sample)).fold(f64::INFINITY, f64::min);
+        1.0 - ratio(worst, self.rate())
+    }
+
+    /// Server processor time for each GiB or operation, of the best round.
+    pub(crate) fn server_cost(&self) -> Duration {
+        cost(self.job.unit, self.best(), self.best().server)
+    }
+
+    /// Client processor time for each GiB or operation, of the best round.
+    pub(crate) fn client_cost(&self) -> Duration {
+        cost(self.job.unit, self.best(), self.best().client)
+    }
+
+    /// The highest peak of memory of any round, bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.samples.iter().map(|sample| sample.memory).max().unwrap_or(0)
+    }
+}
+
+/// All rows of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    rows: Vec<Row>,
+}
+
+impl Results {
+    /// Adds a round.
+    pub(crate) fn add(&mut self, job: &'static Job, kind: Kind, sample: Sample) {
+        let row = self.rows.iter_mut().find(|row| row.job.name == job.name && row.kind == kind);
+        match row {
+            Some(row) => row.samples.push(sample),
+            None => self.rows.push(Row { job, kind, samples: vec![sample] }),
+        }
+    }
+
+    /// The row of a job and a server, if it was measured.
+    pub(crate) fn row(&self, job: &str, kind: Kind) -> Option<&Row> {
+        self.rows.iter().find(|row| row.job.name == job && row.kind == kind)
+    }
+
+    /// The rows of each job that was measured, in the order of the jobs.
+    pub(crate) fn by_job(&self) -> impl Iterator<Item = (&'static Job, Vec<&Row>)> {
+        JOBS.iter()
+            .map(|job| (job, self.rows.iter().filter(|row| row.job.name == job.name).collect::<Vec<_>>()))
+            .filter(|(_, rows)| !rows.is_empty())
+    }
+
+    /// The highest peak of memory of a server over all jobs but `except`, bytes.
+    pub(crate) fn peak_memory(&self, kind: Kind, except: &str) -> Option<u64> {
+        let rows = self.rows.iter().filter(|row| row.kind == kind && row.job.name != except);
+        rows.map(Row::memory).max()
+    }
+}
+
+fn rate(unit: Unit, sample: &Sample) -> f64 {
+    match unit {
+        Unit::Bytes => sample.bytes_rate(),
+        Unit::Operations | Unit::Wait => sample.operations_rate(),
+    }
+}
+
+fn cost(unit: Unit, sample: &Sample, spent: Duration) -> Duration {
+    let divisor = match unit {
+        Unit::Bytes => sample.bytes as f64 / GIB as f64,
+        Unit::Operations | Unit::Wait => sample.operations as f64,
+    };
+    Duration::from_secs_f64(ratio(spent.as_secs_f64(), divisor))
+}

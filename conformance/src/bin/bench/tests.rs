@@ -1,0 +1,129 @@
+//! The load client against the null server, and the budgets against made-up results.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener},
+    thread,
+    time::Duration,
+};
+
+use hallmark_conformance::server::free_port;
+
+use crate::{
+    budget::BUDGETS,
+    content::Layers,
+    jobs::JOBS,
+    load::{self, Sample, Until},
+    null,
+    options::GIB,
+    results::Results,
+    server::Kind,
+    watch::Watch,
+    wire::{Connection, Request},
+};
+
+/// A connection to a null server on a thread of this process.
+fn null_server() -> Connection {
+    let port = free_port().unwrap();
+    thread::spawn(move || null::serve(port));
+    loop {
+        match Connection::open(port) {
+            Ok(connection) => return connection,
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+/// A connection to something that answers its first request with these bytes.
+fn answering(bytes: &'static [u8]) -> Connection {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).unwrap() > 0);
+        stream.write_all(bytes).unwrap();
+    });
+    Connection::open(port).unwrap()
+}
+
+fn body_of(connection: &mut Connection) -> (u16, String) {
+    let mut body = Vec::new();
+    let answer =
+        connection.exchange_into(&Request::new("GET", "/", None), |piece| body.extend_from_slice(piece)).unwrap();
+    (answer.status, String::from_utf8(body).unwrap())
+}
+
+#[test]
+fn a_pull_is_as_long_as_the_push_was() {
+    let layers = Layers::new();
+    let mut connection = null_server();
+    for size in [100, 3_000_000] {
+        let layer = layers.next(size);
+        let target = format!("/v2/a/blobs/uploads/1?digest={}", layer.digest);
+        let put = Request::with_headers("PUT", &target, None, &format!("Content-Length: {size}\r\n"));
+        assert_eq!(connection.upload(&put, &layer).unwrap().status, 201);
+        let get = Request::new("GET", &format!("/v2/a/blobs/{}", layer.digest), None);
+        assert_eq!(connection.exchange(&get).unwrap().length, size);
+    }
+}
+
+#[test]
+fn a_body_in_chunks_is_put_together() {
+    let mut connection =
+        answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhall\r\n4;x=y\r\nmark\r\n0\r\n\r\n");
+    assert_eq!(body_of(&mut connection), (200, "hallmark".to_owned()));
+}
+
+#[test]
+fn an_absolute_location_is_made_a_path() {
+    let mut connection = answering(b"HTTP/1.1 202 -\r\nlocation: http://host:1/v2/a?b=c\r\ncontent-length: 0\r\n\r\n");
+    let answer = connection.exchange(&Request::new("POST", "/", None)).unwrap();
+    assert_eq!(answer.target().unwrap(), "/v2/a?b=c");
+}
+
+#[test]
+fn an_answer_that_ends_early_is_a_failure() {
+    let mut connection = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort");
+    assert!(connection.exchange(&Request::new("GET", "/", None)).is_err());
+}
+
+#[test]
+fn a_load_counts_what_all_clients_do() {
+    let sample = load::run(3, Until::Done(5), Watch::own(), |_| Ok(|count| Ok(count))).unwrap();
+    assert_eq!((sample.operations, sample.bytes), (15, 30));
+}
+
+#[test]
+fn a_client_that_cannot_begin_ends_the_load() {
+    let failing = |client| match client {
+        1 => Err(hallmark_conformance::Failure::new("no token")),
+        _ => Ok(|_| Ok(0)),
+    };
+    assert!(load::run(2, Until::Done(1), Watch::own(), failing).is_err());
+}
+
+#[test]
+fn a_row_that_is_missing_fails() {
+    let results = Results::default();
+    assert!(BUDGETS.iter().all(|budget| !budget.judge(&results).holds));
+}
+
+#[test]
+fn every_budget_is_of_a_job_or_of_all() {
+    let known = |name: &str| name == "all jobs" || JOBS.iter().any(|job| job.name == name);
+    assert!(BUDGETS.iter().all(|budget| known(budget.job)));
+}
+
+#[test]
+fn a_budget_compares_the_best_rounds() {
+    let push = JOBS.iter().find(|job| job.name == "push.layer").unwrap();
+    let sample =
+        |seconds| Sample { wall: Duration::from_secs(seconds), operations: 1, bytes: GIB, ..Sample::default() };
+    let mut results = Results::default();
+    for (kind, seconds) in [(Kind::Hallmark, 9), (Kind::Hallmark, 2), (Kind::Distribution, 4)] {
+        results.add(push, kind, sample(seconds));
+    }
+    let verdict = BUDGETS.iter().find(|budget| budget.job == "push.layer").unwrap().judge(&results);
+    assert_eq!((verdict.measured.as_str(), verdict.holds), ("2.00 ×", true));
+}

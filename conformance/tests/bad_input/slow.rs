@@ -1,0 +1,103 @@
+//! Clients that send a little and then nothing: they are let go, and nobody else waits for them.
+
+use std::time::Duration;
+
+use hallmark_conformance::{
+    Outcome,
+    check::{enveloped, holds},
+    http::{Connection, Request},
+    registry::path_of,
+    server::Plan,
+};
+
+use super::scene::{REPOSITORY, Scene};
+
+/// How long the server waits in these tests, and how long it may take to act on it.
+const PATIENCE: &str = "1s";
+const LET_GO: Duration = Duration::from_secs(10);
+
+fn impatient() -> Outcome<Scene> {
+    let plan = Plan::default()
+        .variable("HALLMARK_HTTP_HEADER_TIMEOUT", PATIENCE)
+        .variable("HALLMARK_HTTP_BODY_TIMEOUT", PATIENCE)
+        .variable("HALLMARK_HTTP_IDLE_TIMEOUT", PATIENCE);
+    Scene::with(plan)
+}
+
+/// Reads to the end of a connection that the server is to close, and gives the last answer on it, if one came.
+fn let_go(mut connection: Connection, method: &str) -> Outcome<Option<u16>> {
+    connection.patience(LET_GO)?;
+    let answer = connection.receive(method).ok();
+    if let Some(answer) = &answer {
+        holds([400, 408].contains(&answer.status), || format!("a slow client was answered {answer}"))?;
+        if !answer.body.is_empty() {
+            enveloped(answer)?;
+        }
+    }
+    holds(connection.is_closed(), || "the server holds on to a client that sends nothing".into())?;
+    Ok(answer.map(|answer| answer.status))
+}
+
+#[test]
+fn a_head_that_does_not_end_is_let_go() -> Outcome<()> {
+    let scene = impatient()?;
+    for begin in ["", "GET", "GET /v2/ HTTP/1.1\r\n", "GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+        let mut connection = Connection::open(scene.server.port())?;
+        connection.write(begin.as_bytes())?;
+        let_go(connection, "GET")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_manifest_that_does_not_end_is_let_go_and_changes_nothing() -> Outcome<()> {
+    let scene = impatient()?;
+    let before = scene.look()?;
+    let scope = format!("repository:{REPOSITORY}:pull,push");
+    let request = Request::new("PUT", format!("/v2/{REPOSITORY}/manifests/slow"))
+        .header("Authorization", scene.registry.client().authorization(&[&scope])?)
+        .header("Content-Type", &scene.image.manifest.media_type)
+        .header("Content-Length", scene.image.manifest.bytes.len().to_string());
+    let mut connection = Connection::open(scene.server.port())?;
+    connection.send_head(&request)?;
+    connection.write(&scene.image.manifest.bytes[..10])?;
+    let_go(connection, "PUT")?;
+    let after = scene.look()?;
+    holds(before == after, || format!("a slow manifest changed {before:?} to {after:?}"))
+}
+
+#[test]
+fn a_chunk_that_does_not_end_is_let_go_and_the_upload_goes_on() -> Outcome<()> {
+    let scene = impatient()?;
+    let location = scene.registry.begin_upload(REPOSITORY)?;
+    let scope = format!("repository:{REPOSITORY}:pull,push");
+    let request = Request::new("PATCH", path_of(&location))
+        .header("Authorization", scene.registry.client().authorization(&[&scope])?)
+        .header("Content-Type", "application/octet-stream")
+        .header("Content-Length", "1000000");
+    let mut connection = Connection::open(scene.server.port())?;
+    connection.send_head(&request)?;
+    connection.write(&[0; 1_000])?;
+    // Another client is served while this one is waited for.
+    scene.registry.check_image(REPOSITORY, "1")?;
+    let_go(connection, "PATCH")?;
+    let (location, held) = scene.registry.status(&location)?;
+    holds(held <= 1_000, || format!("1000 bytes were sent and {held} are held"))?;
+    scene.registry.append(&location, held, &[0; 1_000])?.expect(202)?;
+    Ok(())
+}
+
+#[test]
+fn a_head_without_end_is_refused_before_it_fills_the_memory() -> Outcome<()> {
+    let scene = impatient()?;
+    let mut connection = Connection::open(scene.server.port())?;
+    connection.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")?;
+    let line = format!("X-Filler: {}\r\n", "a".repeat(8_000));
+    // More than a mebibyte of head: at some point the server must stop to read it.
+    let taken = (0..200).take_while(|_| connection.write(line.as_bytes()).is_ok()).count();
+    let refused = match connection.receive("GET") {
+        Ok(answer) => [400, 431].contains(&answer.status),
+        Err(_) => true,
+    };
+    holds(refused, || format!("{taken} lines of 8000 bytes were taken as a head"))
+}

@@ -1,0 +1,66 @@
+//! SIGKILL and power loss at random moments of concurrent pushes.
+
+use hallmark_conformance::durability::{Storm, Watched};
+
+use crate::{
+    model::shim,
+    support::{alone, hold, rage, seed, tell},
+};
+
+#[test]
+fn what_was_acknowledged_survives_every_kill() {
+    let _alone = alone();
+    let seed = seed();
+    let mut storm = Storm::new(seed).unwrap();
+    rage(&mut storm);
+    let tally = storm.finish().unwrap();
+    tell("kills", seed, &tally);
+    hold(&tally);
+}
+
+#[test]
+fn what_was_acknowledged_survives_every_power_loss() {
+    let _alone = alone();
+    let seed = seed();
+    let mut storm = Storm::watched(seed, Watched::new(shim()).unwrap()).unwrap();
+    rage(&mut storm);
+    let tally = storm.finish().unwrap();
+    tell("power-losses", seed, &tally);
+    hold(&tally);
+    assert!(tally.lost.pieces > 0, "the power losses took nothing: was the library preloaded?");
+}
+
+/// How many power losses a server that forgets a class of sync is given to show it.
+const BOUND: usize = 30;
+
+/// Whether the storm sees that, from its second start on, syncs of this class count as not done.
+fn sees_the_loss_of(class: &str) -> bool {
+    let _alone = alone();
+    let seed = seed();
+    let mut storm = Storm::watched(seed, Watched::new(shim()).unwrap()).unwrap();
+    storm.cycle().expect("the first start, with every sync");
+    storm.folder().unwrap().fail(&[&format!("sync {class} 0 0 LOST")]).unwrap();
+    let mut came_up = true;
+    while came_up && storm.tally().violations.is_empty() && storm.tally().kills < BOUND {
+        // A server whose database is torn refuses to start, and has lost what it held.
+        came_up = storm.cycle().is_ok();
+    }
+    let tally = storm.tally();
+    tell(&format!("without-{class}-syncs"), seed, &tally);
+    !came_up || !tally.violations.is_empty()
+}
+
+#[test]
+fn blobs_that_are_not_synced_are_missed() {
+    assert!(sees_the_loss_of("blob"));
+}
+
+#[test]
+fn folder_entries_that_are_not_synced_are_missed() {
+    assert!(sees_the_loss_of("folder"));
+}
+
+#[test]
+fn a_log_that_is_not_synced_is_missed() {
+    assert!(sees_the_loss_of("wal"));
+}

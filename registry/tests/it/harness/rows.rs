@@ -1,0 +1,53 @@
+//! What really stands in the database and in the folder, seen by a connection that the server knows nothing of.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use hallmark_oci::Digest;
+use sqlx::{AssertSqlSafe, Column, Connection, Row, SqliteConnection};
+
+/// What a query finds, each row as its columns' texts joined by spaces; an absent one is `-`.
+pub(crate) async fn look(database: &Path, query: &str) -> Vec<String> {
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", database.display())).await.unwrap();
+    let rows = sqlx::query(AssertSqlSafe(query.to_owned())).fetch_all(&mut connection).await.unwrap();
+    let text = |row: &sqlx::sqlite::SqliteRow, index: usize| {
+        let number = row.try_get::<Option<i64>, _>(index).map(|number| number.map(|number| number.to_string()));
+        number.or_else(|_| row.try_get::<Option<String>, _>(index)).unwrap().unwrap_or_else(|| "-".to_owned())
+    };
+    rows.iter()
+        .map(|row| row.columns().iter().map(|column| text(row, column.ordinal())).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+/// The names of the files that hold bytes: storage keys.
+pub(crate) fn files(data: &Path) -> BTreeSet<String> {
+    let folders = fs::read_dir(data.join("blobs/blobs")).unwrap().map(|folder| folder.unwrap().path());
+    let files = folders.filter(|path| path.is_dir()).flat_map(|folder| fs::read_dir(folder).unwrap());
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Fails unless the world is as every test must leave it: no upload is leased, every file has an owner (I3), every blob's
+/// file is there and re-hashes (I1, I2), and no row points to nothing.
+pub(crate) async fn is_sound(data: &Path, folder: bool, now: i64) {
+    let database = data.join("hallmark.db");
+    let leased = format!("SELECT id FROM uploads WHERE leased_until > {now}");
+    assert_eq!(look(&database, &leased).await, [""; 0], "an upload is still leased");
+    assert_eq!(look(&database, "PRAGMA foreign_key_check").await, [""; 0], "a row that points to nothing");
+    if !folder {
+        return;
+    }
+    let owned = "SELECT storage_key FROM blobs UNION ALL SELECT storage_key FROM uploads
+        UNION ALL SELECT tail_key FROM uploads WHERE tail_key IS NOT NULL UNION ALL SELECT storage_key FROM key_deletions";
+    let owned = look(&database, owned).await;
+    let distinct: BTreeSet<String> = owned.iter().cloned().collect();
+    assert_eq!(owned.len(), distinct.len(), "a key with two owners");
+    let astray: Vec<_> = files(data).difference(&distinct).cloned().collect();
+    assert_eq!(astray, [""; 0], "a file without an owner");
+    for blob in look(&database, "SELECT digest, size, storage_key FROM blobs").await {
+        let [digest, size, key] = blob.split(' ').collect::<Vec<_>>()[..] else { panic!("{blob}") };
+        let content = fs::read(data.join("blobs/blobs").join(&key[..2]).join(key)).expect("a blob has its bytes");
+        let digest: Digest = digest.parse().unwrap();
+        assert_eq!((Digest::of(digest.algorithm(), &content), content.len().to_string()), (digest, size.to_owned()));
+    }
+}

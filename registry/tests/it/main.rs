@@ -1,0 +1,8 @@
+//! The registry at its door: requests go into the router, the whole answer is looked at, then the world.
+//! Never here: connections and TLS (`src/http/server`), grammar tables (`oci`), real clients (`conformance`).
+//! Start reading at `harness`, then the folder of the path that you look for.
+
+mod harness;
+mod operator;
+mod token;
+mod v2;

@@ -1,0 +1,103 @@
+//! Two requests at one upload: one writes, and one that has fallen silent loses it (the lease and its fence).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::harness::{Credentials, World, sha256};
+
+async fn opened() -> (World, Credentials, String) {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+    (world, ann, upload)
+}
+
+#[tokio::test]
+async fn a_second_writer_is_told_where_the_upload_stands_and_never_interleaves() {
+    let (world, ann, upload) = opened().await;
+    let (feed, body) = mpsc::channel(1);
+    let first = world.patch(&upload).by(&ann).fed(body);
+    let second = async {
+        // The second piece finds room only after the first one was taken, so the first writer holds the upload by then.
+        feed.send(Bytes::from("01234")).await.unwrap();
+        feed.send(Bytes::from("56789")).await.unwrap();
+        let refused = world.patch(&upload).by(&ann).header("content-range", "0-4").body("xxxxx").await;
+        drop(feed);
+        refused
+    };
+    let (first, second) = tokio::join!(first.into_future(), second);
+    assert_eq!((first.status.as_u16(), first.header("range")), (202, "0-9"));
+    assert_eq!((second.status.as_u16(), second.header("range"), second.location()), (416, "0-0", upload.clone()));
+    world.put(&format!("{upload}?digest={}", sha256("0123456789"))).by(&ann).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_writer_that_fell_silent_loses_the_upload_and_its_bytes_do_not_count() {
+    let (world, ann, upload) = opened().await;
+    let (feed, body) = mpsc::channel(1);
+    let first = world.patch(&upload).by(&ann).fed(body);
+    let second = async {
+        feed.send(Bytes::from("xxxxx")).await.unwrap();
+        feed.send(Bytes::from("xxxxx")).await.unwrap();
+        world.pass(11);
+        let taken = world.patch(&upload).by(&ann).header("content-range", "0-4").body("01234").await;
+        drop(feed);
+        taken
+    };
+    let (first, second) = tokio::join!(first.into_future(), second);
+    assert_eq!((second.status.as_u16(), second.header("range")), (202, "0-4"));
+    assert_eq!(first.gist(), (404, "BLOB_UPLOAD_INVALID".into()));
+    world.put(&format!("{upload}?digest={}", sha256("01234"))).by(&ann).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_token_that_ends_in_mid_upload_ends_no_request_that_began() {
+    let (world, ann, upload) = opened().await;
+    let (feed, body) = mpsc::channel(1);
+    let first = world.patch(&upload).by(&ann).fed(body);
+    let meanwhile = async {
+        feed.send(Bytes::from("01234")).await.unwrap();
+        feed.send(Bytes::from("56789")).await.unwrap();
+        world.set_password("ann", "another long password").await;
+        drop(feed);
+    };
+    let (first, ()) = tokio::join!(first.into_future(), meanwhile);
+    first.expect(202);
+    world.get(&upload).by(&ann).await.expect(401);
+}
+
+/// A client that goes away does not stop a change that began: what it sent is kept, and the lease is given back.
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_the_upload_where_its_bytes_end() {
+    let (world, ann, upload) = opened().await;
+    let (feed, body) = mpsc::channel(1);
+    let first = world.patch(&upload).by(&ann).fed(body);
+    tokio::select! {
+        answer = first.into_future() => panic!("nothing ends this request yet: {answer}"),
+        () = async {
+            feed.send(Bytes::from("01234")).await.unwrap();
+            feed.send(Bytes::from("56789")).await.unwrap();
+        } => {}
+    }
+    drop(feed);
+    world.app.changes.close();
+    world.app.changes.wait().await;
+    world.app.changes.reopen();
+    assert_eq!(world.get(&upload).by(&ann).await.expect(204).header("range"), "0-9");
+    world.put(&format!("{upload}?digest={}", sha256("0123456789"))).by(&ann).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_is_let_go_and_what_it_sent_is_kept() {
+    let world = World::with(|config| config.http.body_timeout = Duration::from_millis(50)).await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+    let (feed, body) = mpsc::channel(1);
+    feed.send(Bytes::from("01234")).await.unwrap();
+    let answer = world.patch(&upload).by(&ann).fed(body).await;
+    assert_eq!(answer.gist(), (408, "SIZE_INVALID".into()));
+    drop(feed);
+    assert_eq!(world.get(&upload).by(&ann).await.expect(204).header("range"), "0-4");
+}

@@ -1,0 +1,275 @@
+//! Races, each run on both engines until it has had every chance: what is acknowledged holds, and nothing is owned twice.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use hallmark_oci::{Algorithm, Digest, Reference};
+use hallmark_storage::metadata::{BlobDeletion, Error, ManifestDeletion, PutRefused, Repository, UserRemoval};
+
+use crate::harness::images::{image, index};
+use crate::harness::{NOW, World, suite};
+
+/// Rounds of each race of two.
+const ROUNDS: u32 = 25;
+
+suite! {
+    two_that_finish_the_same_digest_both_succeed,
+    an_upload_is_finished_or_cancelled,
+    a_manifest_put_while_its_blob_is_deleted_is_whole_or_refused,
+    an_index_put_while_its_child_is_deleted_is_whole_or_refused,
+    a_tag_put_while_its_manifest_is_deleted_never_dangles,
+    tags_moved_at_once_keep_a_history_without_gaps,
+    a_name_is_taken_once,
+    a_repository_made_at_once_is_one,
+    an_account_is_removed_or_has_its_repository,
+    a_deleted_repository_takes_no_late_push,
+    images_that_share_blobs_are_pushed_at_once,
+}
+
+async fn both<A: Send + 'static, B: Send + 'static>(
+    one: impl Future<Output = A> + Send + 'static,
+    other: impl Future<Output = B> + Send + 'static,
+) -> (A, B) {
+    let (one, other) = (tokio::spawn(one), tokio::spawn(other));
+    (one.await.unwrap(), other.await.unwrap())
+}
+
+async fn two_that_finish_the_same_digest_both_succeed(world: World) {
+    let repository = world.repository("alice/app").await;
+    let other = world.repository("alice/other").await;
+    let world = Arc::new(world);
+    let mut tasks = Vec::new();
+    for number in 0..32_u128 {
+        let world = Arc::clone(&world);
+        let repository = if number % 2 == 0 { repository.clone() } else { other.clone() };
+        tasks.push(tokio::spawn(async move {
+            let upload = world.upload(&repository, number).await;
+            world.finish(&repository, upload, &[(number / 8) as u8]).await.unwrap().unwrap()
+        }));
+    }
+    let mut new = 0;
+    for task in tasks {
+        new += u32::from(!task.await.unwrap().known);
+    }
+    assert_eq!(new, 4);
+    assert_eq!(world.count("SELECT COUNT(*) FROM blobs").await, 4);
+    assert_eq!(world.count("SELECT COUNT(*) FROM key_deletions").await, 28);
+    assert_eq!(world.count("SELECT COUNT(*) FROM repository_blobs").await, 8);
+    world.is_sound().await;
+}
+
+async fn an_upload_is_finished_or_cancelled(world: World) {
+    let repository = world.repository("alice/app").await;
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let upload = world.upload(&repository, u128::from(round)).await;
+        let (finisher, canceller) = (Arc::clone(&world), Arc::clone(&world));
+        let which = (upload.0.clone(), repository.id, world.alice.id);
+        let to = repository.clone();
+        let (finished, cancelled) =
+            both(async move { finisher.finish(&to, upload, &round.to_be_bytes()).await.unwrap() }, async move {
+                let cancelled: Result<bool, Error> = canceller
+                    .metadata
+                    .write(which, |tx, (id, repository, alice)| {
+                        Box::pin(tx.cancel_upload((id, *repository, *alice), NOW))
+                    })
+                    .await;
+                cancelled.unwrap()
+            })
+            .await;
+        assert_ne!(finished.is_some(), cancelled);
+    }
+    world.is_sound().await;
+    assert_eq!(world.count("SELECT COUNT(*) FROM uploads").await, 0);
+}
+
+async fn a_manifest_put_while_its_blob_is_deleted_is_whole_or_refused(world: World) {
+    let repository = world.repository("alice/app").await;
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let blob = world.blob(&repository, &round.to_be_bytes()).await;
+        let (putter, deleter, body) = (Arc::clone(&world), Arc::clone(&world), image(&blob, &[], ""));
+        let (to, from) = (repository.clone(), repository.clone());
+        let (put, deleted) =
+            both(async move { putter.try_put(&to, Algorithm::Sha256, &body, &["t"]).await }, async move {
+                deleter.delete_blob(&from, &blob).await
+            })
+            .await;
+        match (put, deleted) {
+            (Ok(_), BlobDeletion::StillNamedBy(_)) | (Err(PutRefused::UnknownBlobs(_)), BlobDeletion::Deleted) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    world.is_sound().await;
+}
+
+async fn an_index_put_while_its_child_is_deleted_is_whole_or_refused(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"x").await;
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let child = world.put(&repository, &image(&blob, &[], &round.to_string()), &[]).await;
+        let (putter, deleter, body) = (Arc::clone(&world), Arc::clone(&world), index(&[&child]));
+        let (to, from) = (repository.clone(), repository.clone());
+        let (put, deleted) =
+            both(async move { putter.try_put(&to, Algorithm::Sha256, &body, &["t"]).await }, async move {
+                deleter.delete_manifest(&from, &child).await
+            })
+            .await;
+        match (put, deleted) {
+            (Ok(_), ManifestDeletion::StillNamedBy(_)) => {}
+            (Err(PutRefused::UnknownChildren(_)), ManifestDeletion::Deleted { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    world.is_sound().await;
+}
+
+async fn a_tag_put_while_its_manifest_is_deleted_never_dangles(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"x").await;
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let body = image(&blob, &[], &round.to_string());
+        let digest = world.put(&repository, &body, &["a"]).await;
+        let (putter, deleter, reference) = (Arc::clone(&world), Arc::clone(&world), Reference::Digest(digest.clone()));
+        let (to, from) = (repository.clone(), repository.clone());
+        let (put, deleted) =
+            both(async move { putter.try_put(&to, Algorithm::Sha256, &body, &["b"]).await.unwrap() }, async move {
+                deleter.delete_manifest(&from, &digest).await
+            })
+            .await;
+        assert!(matches!(deleted, ManifestDeletion::Deleted { .. }));
+        let there = world.metadata.manifest(repository.id, &reference).await.unwrap();
+        assert_eq!(there.is_some(), !put.known, "a put that found it was before the deletion, another made it anew");
+        let tags = world.metadata.tags(repository.id, None, 9).await.unwrap();
+        assert_eq!(tags, if put.known { vec![] } else { vec!["b"] });
+    }
+    world.is_sound().await;
+}
+
+async fn tags_moved_at_once_keep_a_history_without_gaps(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"x").await;
+    let world = Arc::new(world);
+    let mut tasks = Vec::new();
+    for writer in 0..6 {
+        let (world, repository, blob) = (Arc::clone(&world), repository.clone(), blob.clone());
+        tasks.push(tokio::spawn(async move {
+            for turn in 0..12 {
+                let body = image(&blob, &[], &((writer + turn) % 4).to_string());
+                world.put(&repository, &body, &["t", "u"]).await;
+                if turn % 4 == writer % 4 {
+                    world.delete_tag(&repository, "t").await;
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    world.is_sound().await;
+}
+
+async fn a_name_is_taken_once(world: World) {
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let name = format!("user-{round}");
+        let (one, other) = (Arc::clone(&world), Arc::clone(&world));
+        let make = |world: Arc<World>, name: String| async move {
+            let new = hallmark_storage::metadata::NewUser { name, password: None, system_admin: false };
+            let made: Result<_, Error> = world.metadata.write(new, |tx, new| Box::pin(tx.create_user(new, NOW))).await;
+            made.unwrap().is_some()
+        };
+        let (one, other) = both(make(one, name.clone()), make(other, name)).await;
+        assert_ne!(one, other);
+    }
+}
+
+async fn a_repository_made_at_once_is_one(world: World) {
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let make = |world: Arc<World>| async move { world.repository(&format!("alice/app-{round}")).await };
+        let (one, other) = both(make(Arc::clone(&world)), make(Arc::clone(&world))).await;
+        assert_eq!(one, other);
+    }
+}
+
+async fn an_account_is_removed_or_has_its_repository(world: World) {
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let name = format!("user-{round}");
+        let account = world.user(&name).await.account_id;
+        let (maker, remover) = (Arc::clone(&world), Arc::clone(&world));
+        let repository = format!("{name}/app").parse::<hallmark_oci::RepositoryName>().unwrap();
+        let (made, removed) = both(
+            async move {
+                let made: Result<Option<Repository>, Error> = maker
+                    .metadata
+                    .write((repository, account), |tx, (repository, account)| {
+                        Box::pin(async move {
+                            let owner = repository.account().unwrap_or_default();
+                            if tx.account(owner).await?.is_none() {
+                                return Ok(None);
+                            }
+                            tx.create_repository(repository, *account, NOW).await.map(Some)
+                        })
+                    })
+                    .await;
+                made.unwrap()
+            },
+            async move {
+                let removed: Result<_, Error> =
+                    remover.metadata.write(name, |tx, name| Box::pin(tx.remove_user(name, NOW))).await;
+                removed.unwrap()
+            },
+        )
+        .await;
+        assert_eq!(made.is_some(), removed == UserRemoval::AccountHasRepositories);
+    }
+}
+
+async fn a_deleted_repository_takes_no_late_push(world: World) {
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let repository = world.repository(&format!("alice/app-{round}")).await;
+        let upload = world.upload(&repository, u128::from(round)).await;
+        let (pusher, deleter) = (Arc::clone(&world), Arc::clone(&world));
+        let (to, gone) = (repository.clone(), repository.clone());
+        let (finished, deleted) =
+            both(async move { pusher.finish(&to, upload, &round.to_be_bytes()).await.unwrap() }, async move {
+                let deleted: Result<bool, Error> =
+                    deleter.metadata.write(gone, |tx, gone| Box::pin(tx.delete_repository(gone, NOW))).await;
+                deleted.unwrap()
+            })
+            .await;
+        assert!(deleted);
+        let links = format!("SELECT COUNT(*) FROM repository_blobs WHERE repository_id = {}", repository.id);
+        assert_eq!(world.count(&links).await, i64::from(finished.is_some()));
+    }
+    world.is_sound().await;
+}
+
+async fn images_that_share_blobs_are_pushed_at_once(world: World) {
+    let repository = world.repository("alice/app").await;
+    let world = Arc::new(world);
+    let mut tasks = Vec::new();
+    for pusher in 0..8_u8 {
+        let (world, repository) = (Arc::clone(&world), repository.clone());
+        tasks.push(tokio::spawn(async move {
+            for turn in 0..6_u8 {
+                let base = world.blob(&repository, b"base").await;
+                let own = world.blob(&repository, &[pusher, turn]).await;
+                let body = image(&base, &[&own], "");
+                world.put(&repository, &body, &["latest", &format!("{pusher}-{turn}")]).await;
+                let reference = Reference::Digest(Digest::of(Algorithm::Sha256, body.as_bytes()));
+                assert!(world.metadata.manifest(repository.id, &reference).await.unwrap().is_some());
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(world.count("SELECT COUNT(*) FROM blobs").await, 49);
+    world.is_sound().await;
+}
