@@ -17,7 +17,10 @@ static struct fault faults[FAULTS];
 static size_t fault_count;
 
 static int error_named(const char *name) {
-  const struct { const char *name; int error; } known[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EROFS", EROFS}, {"EDQUOT", EDQUOT}, {"LOST", LOST}};
+  const struct {
+    const char *name;
+    int error;
+  } known[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EROFS", EROFS}, {"EDQUOT", EDQUOT}, {"LOST", LOST}};
   for (size_t at = 0; at < sizeof known / sizeof *known; at++)
     if (!strcmp(known[at].name, name)) return known[at].error;
   errno = EINVAL;
@@ -36,7 +39,8 @@ static void read_faults(void) {
   for (char *line = strtok_r(text, "\n", &rest); line && fault_count < FAULTS; line = strtok_r(NULL, "\n", &rest)) {
     struct fault fault = {0};
     errno = EINVAL;
-    if (sscanf(line, "%7s %11s %u %u %15s", fault.call, fault.class, &fault.skip, &fault.count, error) != 5) broken(line);
+    int words = sscanf(line, "%7s %11s %u %u %15s", fault.call, fault.class, &fault.skip, &fault.count, error);
+    if (words != 5) broken(line);
     fault.error = error_named(error);
     faults[fault_count++] = fault;
   }
@@ -49,7 +53,8 @@ static int fault_of(const char *call, const char *class) {
   if (!faults_path) return 0;
   int saved = errno;
   if (stat(faults_path, &now) < 0) now.st_ino = 0;
-  if (now.st_ino != last.st_ino || now.st_mtim.tv_nsec != last.st_mtim.tv_nsec || now.st_mtim.tv_sec != last.st_mtim.tv_sec) {
+  if (now.st_ino != last.st_ino || now.st_mtim.tv_nsec != last.st_mtim.tv_nsec ||
+      now.st_mtim.tv_sec != last.st_mtim.tv_sec) {
     read_faults();
     last = now;
   }

@@ -44,7 +44,16 @@
   })
 
 /* The kinds of record; the letters are the journal's format, journal.rs reads them. */
-enum kind { WRITE = 'W', SYNC = 'S', FAILED = 'F', CREATED = 'C', REMOVED = 'R', FOLDER_SYNC = 'D', ALL_SYNC = 'A', UNMODELLED = 'U' };
+enum kind {
+  WRITE = 'W',
+  SYNC = 'S',
+  FAILED = 'F',
+  CREATED = 'C',
+  REMOVED = 'R',
+  FOLDER_SYNC = 'D',
+  ALL_SYNC = 'A',
+  UNMODELLED = 'U',
+};
 
 /* One record of the log, in the machine's byte order; the path and the replaced bytes follow. */
 struct record {
@@ -111,7 +120,11 @@ __attribute__((constructor)) static void start(void) {
 static void append(struct record record, const char *path, const void *data) {
   record.magic = MAGIC;
   record.path_length = path ? strlen(path) : 0;
-  struct iovec parts[] = {{&record, sizeof record}, {(void *)path, record.path_length}, {(void *)data, record.data_length}};
+  struct iovec parts[] = {
+      {&record, sizeof record},
+      {(void *)path, record.path_length},
+      {(void *)data, record.data_length},
+  };
   ssize_t whole = sizeof record + record.path_length + record.data_length;
   if (REAL(writev)(journal, parts, 3) != whole) broken("the journal");
   position += whole;
@@ -227,7 +240,8 @@ static void journal_change(int fd, const struct stat *st, off_t offset, size_t l
     bool own = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
     file_name(st->st_ino, name);
     int source = own ? fd : REAL(openat)(files, name, O_RDONLY | O_CLOEXEC);
-    if (!data || source < 0 || pread(source, data, record.data_length, offset) != (ssize_t)record.data_length) broken("old bytes");
+    if (!data || source < 0) broken("old bytes");
+    if (pread(source, data, record.data_length, offset) != (ssize_t)record.data_length) broken("old bytes");
     if (!own) close(source);
   }
   append(record, NULL, data);
@@ -259,7 +273,8 @@ static void after_write(int fd, enum before before) {
   struct stat st;
   if (before != TRACKED) return;
   int saved = errno;
-  if ((fcntl(fd, F_GETFL) & O_DSYNC) && fstat(fd, &st) == 0) append((struct record){.kind = SYNC, .file = st.st_ino, .upto = position}, NULL, NULL);
+  if ((fcntl(fd, F_GETFL) & O_DSYNC) && fstat(fd, &st) == 0)
+    append((struct record){.kind = SYNC, .file = st.st_ino, .upto = position}, NULL, NULL);
   pthread_mutex_unlock(&lock);
   errno = saved;
 }
@@ -278,10 +293,16 @@ static size_t total(const struct iovec *parts, int count) {
 }
 
 ssize_t write(int fd, const void *data, size_t length) { WRITES(fd, -1, length, REAL(write)(fd, data, length)); }
-ssize_t pwrite(int fd, const void *data, size_t length, off_t at) { WRITES(fd, at, length, REAL(pwrite)(fd, data, length, at)); }
+ssize_t pwrite(int fd, const void *data, size_t length, off_t at) {
+  WRITES(fd, at, length, REAL(pwrite)(fd, data, length, at));
+}
 ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at) { return pwrite(fd, data, length, at); }
-ssize_t writev(int fd, const struct iovec *parts, int count) { WRITES(fd, -1, total(parts, count), REAL(writev)(fd, parts, count)); }
-ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) { WRITES(fd, at, total(parts, count), REAL(pwritev)(fd, parts, count, at)); }
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  WRITES(fd, -1, total(parts, count), REAL(writev)(fd, parts, count));
+}
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
+  WRITES(fd, at, total(parts, count), REAL(pwritev)(fd, parts, count, at));
+}
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) { return pwritev(fd, parts, count, at); }
 ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t at, int flags) {
   struct stat st;
@@ -296,9 +317,12 @@ static size_t at_most_source(int source, size_t length) {
 }
 
 ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned flags) {
-  WRITES(out, out_at ? *out_at : -1, at_most_source(in, length), REAL(copy_file_range)(in, in_at, out, out_at, length, flags));
+  WRITES(out, out_at ? *out_at : -1, at_most_source(in, length),
+         REAL(copy_file_range)(in, in_at, out, out_at, length, flags));
 }
-ssize_t sendfile(int out, int in, off_t *at, size_t length) { WRITES(out, -1, at_most_source(in, length), REAL(sendfile)(out, in, at, length)); }
+ssize_t sendfile(int out, int in, off_t *at, size_t length) {
+  WRITES(out, -1, at_most_source(in, length), REAL(sendfile)(out, in, at, length));
+}
 ssize_t sendfile64(int out, int in, off64_t *at, size_t length) { return sendfile(out, in, at, length); }
 ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned flags) {
   struct stat st;
@@ -317,7 +341,8 @@ int ftruncate64(int fd, off64_t size) { return ftruncate(fd, size); }
 /* Allocation changes the size at most; every other mode changes bytes in place or moves them. */
 int fallocate(int fd, int mode, off_t offset, off_t length) {
   struct stat st;
-  if (tracked(fd, &st) && mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) unmodelled("fallocate", "");
+  int followed = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
+  if (tracked(fd, &st) && mode & ~followed) unmodelled("fallocate", "");
   bool changes = mode & ~FALLOC_FL_KEEP_SIZE;
   WRITES(fd, offset, changes ? length : 0, REAL(fallocate)(fd, mode, offset, length));
 }
@@ -336,7 +361,9 @@ void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t off
   if (shared && protection & PROT_WRITE && tracked(fd, &st)) unmodelled("mmap", path_of(fd, path) ? path : "");
   return REAL(mmap)(at, length, protection, flags, fd, offset);
 }
-void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t offset) { return mmap(at, length, protection, flags, fd, offset); }
+void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t offset) {
+  return mmap(at, length, protection, flags, fd, offset);
+}
 
 /* Syncs */
 
@@ -503,7 +530,9 @@ static void journal_new(const struct place *place) {
 
 int mkdirat(int at, const char *path, mode_t mode) { NAMES(at, path, journal_new, REAL(mkdirat)(at, path, mode)); }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
-int symlinkat(const char *target, int at, const char *path) { NAMES(at, path, journal_new, REAL(symlinkat)(target, at, path)); }
+int symlinkat(const char *target, int at, const char *path) {
+  NAMES(at, path, journal_new, REAL(symlinkat)(target, at, path));
+}
 int symlink(const char *target, const char *path) { return symlinkat(target, AT_FDCWD, path); }
 int unlinkat(int at, const char *path, int flags) { NAMES(at, path, journal_removed, REAL(unlinkat)(at, path, flags)); }
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
@@ -558,5 +587,7 @@ int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned
   done(&old);
   return result;
 }
-int renameat(int from_at, const char *from, int to_at, const char *to) { return renameat2(from_at, from, to_at, to, 0); }
+int renameat(int from_at, const char *from, int to_at, const char *to) {
+  return renameat2(from_at, from, to_at, to, 0);
+}
 int rename(const char *from, const char *to) { return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0); }

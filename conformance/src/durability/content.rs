@@ -9,7 +9,7 @@ const LINE: usize = 32;
 /// A blob: its bytes follow from an id and a size. Every line begins with the id, so that any write of a piece tells
 /// whose piece it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
+pub(crate) struct Content {
     id: u64,
     size: usize,
     digest: String,
@@ -17,29 +17,29 @@ pub struct Content {
 
 impl Content {
     /// The blob of this id and size.
-    pub fn new(id: u64, size: usize) -> Self {
+    pub(crate) fn new(id: u64, size: usize) -> Self {
         let mut content = Self { id, size, digest: String::new() };
         content.digest = digest(&content.bytes());
         content
     }
 
     /// The digest, sha256.
-    pub fn digest(&self) -> &str {
+    pub(crate) fn digest(&self) -> &str {
         &self.digest
     }
 
     /// The number of bytes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// What every line of the content begins with: 16 hexadecimal digits that nothing else contains.
-    pub fn mark(&self) -> String {
+    pub(crate) fn mark(&self) -> String {
         format!("{:016x}", self.id)
     }
 
     /// The bytes.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.size + LINE);
         let mark = self.mark();
         for line in 0.. {

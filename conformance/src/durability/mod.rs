@@ -19,8 +19,6 @@ mod undo;
 mod verifier;
 
 pub use checker::{Known, Report, Violation, check};
-pub use content::Content;
-pub use random::Random;
 pub use restore::Lost;
 pub use shim::{Shim, Watched};
 pub use storm::{Habits, Storm};

@@ -77,8 +77,8 @@ impl fmt::Display for Tally {
         const SHOWN: usize = 20;
         write!(
             formatter,
-            "{} kills; acknowledged: {} manifests, {} blobs, {} deletes; {} uploads resumed, {} times refused as held by another request; \
-             {} manifests pulled whole, {} blobs rehashed; the power losses took {} pieces and {} names; {} violations",
+            "{} kills; acknowledged: {} manifests, {} blobs, {} deletes; {} uploads resumed, {} times refused as held by \
+             another request; {} manifests pulled whole, {} blobs rehashed; the power losses took {} pieces and {} names; {} violations",
             self.kills,
             self.manifests,
             self.blobs,

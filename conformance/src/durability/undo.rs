@@ -227,3 +227,62 @@ fn parent(path: &str) -> &str {
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0, |sum, byte| mix(sum, u64::from(byte)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_after(records: Vec<Record>) -> Option<u64> {
+        let entries = (0..).zip(records).map(|(at, record)| Entry { at, record }).collect();
+        undo(entries, Loss::Everything).files.get(&1).and_then(|file| file.size)
+    }
+
+    /// A write that makes file 1 grow from a size by one byte.
+    fn growth(size: u64) -> Record {
+        Record::Write { file: 1, offset: size, length: 1, size, old: Vec::new() }
+    }
+
+    #[test]
+    fn a_sync_covers_what_was_written_before_it_began_and_nothing_later() {
+        let records = vec![growth(0), growth(1), Record::Sync { file: 1, upto: 1 }];
+        assert_eq!(size_after(records), Some(1));
+    }
+
+    #[test]
+    fn a_sync_of_another_file_covers_nothing() {
+        assert_eq!(size_after(vec![growth(0), Record::Sync { file: 2, upto: 1 }]), Some(0));
+    }
+
+    #[test]
+    fn a_change_that_a_failed_sync_left_behind_is_kept_only_with_a_later_change_of_its_cell() {
+        let failed = vec![growth(0), Record::Failed { file: 1, upto: 1 }, Record::Sync { file: 1, upto: 2 }];
+        assert_eq!(size_after(failed.clone()), Some(0));
+        let again = failed.into_iter().chain([growth(1), Record::Sync { file: 1, upto: 4 }]).collect();
+        assert_eq!(size_after(again), None);
+    }
+
+    #[test]
+    fn a_change_made_while_a_sync_failed_is_kept_by_the_next() {
+        let records =
+            vec![growth(0), growth(1), Record::Failed { file: 1, upto: 1 }, Record::Sync { file: 1, upto: 3 }];
+        assert_eq!(size_after(records), None);
+    }
+
+    #[test]
+    fn what_a_name_led_to_first_is_what_it_leads_to_again() {
+        let removed = Record::Removed { path: "d/a".into(), file: 7, is_folder: false };
+        let created = Record::Created { path: "d/a".into() };
+        let elsewhere = Record::FolderSync { path: String::new(), upto: 2 };
+        let entries = (0..).zip([removed, created, elsewhere]).map(|(at, record)| Entry { at, record }).collect();
+        assert_eq!(undo(entries, Loss::Everything).names, [("d/a".to_owned(), Was::File(7))].into());
+    }
+
+    #[test]
+    fn old_bytes_are_split_at_pages_and_end_with_zeros() {
+        let old = vec![9; 100];
+        let write = Record::Write { file: 1, offset: 4090, length: 200, size: 4190, old };
+        let undo = undo(vec![Entry { at: 0, record: write }], Loss::Everything);
+        let piece = |offset, length, old: usize| Piece { offset, length, old: vec![9; old] };
+        assert_eq!(undo.files[&1].pieces, [piece(4090, 6, 6), piece(4096, 194, 94)]);
+    }
+}

@@ -66,15 +66,15 @@ fn only(statuses: &[u16], tally: &Tally) {
     assert!(others.is_empty(), "{others:?}");
 }
 
+/// What a case begins with: its name, its seed and the only statuses that may refuse.
+struct Case<'a> {
+    name: &'a str,
+    seed: u64,
+    statuses: &'a [u16],
+}
+
 /// Pushes, lets the fault begin, pushes and pulls, lets it end, pushes: what every case of this file does.
-fn through_a_fault(
-    name: &str,
-    mut storm: Storm,
-    statuses: &[u16],
-    begin: impl FnOnce(&Storm),
-    end: impl FnOnce(&Storm),
-) {
-    let seed = seed();
+fn through_a_fault(case: &Case<'_>, mut storm: Storm, begin: impl FnOnce(&Storm), end: impl FnOnce(&Storm)) {
     storm.server().start().unwrap();
     storm.work(WHILE);
     let before = storm.tally();
@@ -88,10 +88,10 @@ fn through_a_fault(
     let after = storm.tally();
     storm.kill().unwrap();
     let tally = storm.finish().unwrap();
-    tell(name, seed, &tally);
+    tell(case.name, case.seed, &tally);
     assert_eq!(tally.violations, Vec::<String>::new());
     assert!(during.refused() > 0, "the fault was not felt");
-    only(statuses, &tally);
+    only(case.statuses, &tally);
     assert_eq!(after.refused(), during.refused(), "refused after the fault had ended: {after}");
     assert!(after.manifests > during.manifests, "no push succeeded after the fault had ended");
 }
@@ -101,18 +101,20 @@ fn a_full_disk_refuses_pushes_and_loses_nothing() {
     let _alone = alone();
     let disk = SmallDisk::mount("48m");
     let server = Plan::default().data(&disk.path().join("data")).prepare().unwrap();
-    let storm = Storm::of(server, None, seed(), Habits { mounts: true });
+    let case = Case { name: "full-disk", seed: seed(), statuses: FULL };
+    let storm = Storm::of(server, None, case.seed, Habits { mounts: true });
     let full = || drop(disk.fill());
     let freed = || std::fs::remove_file(disk.path().join("ballast")).unwrap();
-    through_a_fault("full-disk", storm, &[503, 507], |_| full(), |_| freed());
+    through_a_fault(&case, storm, |_| full(), |_| freed());
 }
 
 /// A fault that the preloaded library makes, and the power loss at its end.
 fn through_injected(name: &str, statuses: &[u16], rules: &[&str]) {
     let _alone = alone();
-    let storm = Storm::watched(seed(), Watched::new(shim()).unwrap()).unwrap();
+    let case = Case { name, seed: seed(), statuses };
+    let storm = Storm::watched(case.seed, Watched::new(shim()).unwrap()).unwrap();
     let fail = |rules: &[&str], storm: &Storm| storm.folder().unwrap().fail(rules).unwrap();
-    through_a_fault(name, storm, statuses, |storm| fail(rules, storm), |storm| fail(&[], storm));
+    through_a_fault(&case, storm, |storm| fail(rules, storm), |storm| fail(&[], storm));
 }
 
 /// What an error that is no shortage of space is answered with.

@@ -12,7 +12,15 @@ const BOBS: AccountId = AccountId(2);
 
 fn principal(name: &str, account_id: AccountId, system_admin: bool) -> Principal {
     let kind = PrincipalKind::User;
-    Principal { id: PrincipalId(9), name: name.into(), kind, account_id, system_admin, credential_epoch: 0, disabled: false }
+    Principal {
+        id: PrincipalId(9),
+        name: name.into(),
+        kind,
+        account_id,
+        system_admin,
+        credential_epoch: 0,
+        disabled: false,
+    }
 }
 
 fn repository(name: &str, account_id: AccountId, public: bool) -> Repository {
@@ -43,7 +51,9 @@ fn a_user_owns_what_lies_in_their_account_and_reads_what_is_public() {
 #[test]
 fn a_repository_that_does_not_exist_is_that_of_who_could_make_it() {
     let ann = principal("ann", ANNS, false);
-    for (name, expected) in [("ann/new", "all"), ("ann/a/b", "all"), ("bob/new", "none"), ("ann", "none"), ("annex/new", "none")] {
+    for (name, expected) in
+        [("ann/new", "all"), ("ann/a/b", "all"), ("bob/new", "none"), ("ann", "none"), ("annex/new", "none")]
+    {
         assert_eq!(rights(Some(&ann), name, None), expected, "{name}");
         assert_eq!(rights(None, name, None), "none", "{name}");
     }

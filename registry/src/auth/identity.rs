@@ -67,10 +67,7 @@ impl Ceiling {
     pub fn covers(&self, resource_type: &str, name: &str, action: Action) -> bool {
         let Self::Scopes(scopes) = self else { return true };
         scopes.iter().any(|scope| {
-            scope.resource_type == resource_type
-                && scope.class.is_none()
-                && scope.name == name
-                && scope.allows(action)
+            scope.resource_type == resource_type && scope.class.is_none() && scope.name == name && scope.allows(action)
         })
     }
 }

@@ -2,6 +2,8 @@
 //! Never here: connections and TLS (`src/http/server`), grammar tables (`oci`), real clients (`conformance`).
 //! Start reading at `harness`, then the folder of the path that you look for.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod harness;
 mod operator;
 mod token;

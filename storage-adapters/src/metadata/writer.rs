@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -44,8 +45,11 @@ impl Writer {
     ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let task = Task { tx, jobs, carried: VecDeque::new(), generations, counters };
-        let task = tokio::spawn(async move {
-            task.run().await;
+        // On a thread of its own: the connection answers each statement from another thread, and waking one that is parked
+        // costs far less than waking a worker of the runtime, which looks for other work first.
+        let runtime = Handle::current();
+        let task = tokio::task::spawn_blocking(move || {
+            runtime.block_on(task.run());
             drop(guard);
         });
         Self { queue: std::sync::RwLock::new(Some(queue)), task: Mutex::new(Some(task)) }

@@ -1,9 +1,12 @@
 //! Long lists, written while nobody looks: Hallmark's by the program that its storage brings for it, the peers' in their own
 //! layout on disk, as far as lists read it. Through the APIs it would take many minutes.
 //! Never a list that is measured before a page of it was checked.
-//! Start at `tags`.
+//!
+//! In distribution's folders only the entries of the pages that are asked for are whole; of the others it reads nothing but
+//! the name, so they are empty files. Whole ones would be a million files, which some disks take many minutes to remove.
+//! Start at `Entries`.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::HashSet, fs, path::PathBuf, process::Command};
 
 use hallmark_conformance::{Failure, Outcome, failure::While, process::run, server::ADMIN};
 use serde_json::{Value, json};
@@ -13,24 +16,48 @@ use crate::{
     server::{Kind, Server, Setup, distribution, zot},
 };
 
+/// What a list shall hold.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    /// All names, in order.
+    pub(crate) names: Vec<String>,
+    /// The numbers of those that stand in pages which are asked for.
+    pub(crate) paged: HashSet<usize>,
+}
+
+impl Entries {
+    /// Makes an entry of distribution's at the path that `of` gives: with `inside`, if it is read, or as a mere name.
+    fn make(&self, of: impl Fn(&str) -> PathBuf, inside: &str) -> Outcome<()> {
+        for (number, name) in self.names.iter().enumerate() {
+            let path = of(name);
+            if self.paged.contains(&number) {
+                fs::create_dir_all(path.join(inside)).or_fail("cannot write a peer's folder")?;
+            } else if !path.exists() {
+                fs::write(path, "").or_fail("cannot write a peer's file")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Writes tags into a repository that exists, all naming the empty index, which it holds.
 /// `false`: this server has to be asked.
-pub(crate) fn tags(server: &mut Server, setup: &Setup, repository: &str, names: &[String]) -> Outcome<bool> {
+pub(crate) fn tags(server: &mut Server, setup: &Setup, repository: &str, entries: &Entries) -> Outcome<bool> {
     match server.kind {
         Kind::Hallmark => {
-            hallmark(server, setup, ["tags", repository], names.len())?;
+            hallmark(server, setup, ["tags", repository], entries.names.len())?;
             Ok(true)
         }
         Kind::Distribution => {
             let folder = distribution::repository_folder(&server.data(), repository).join("_manifests/tags");
-            names.iter().try_for_each(|name| make(&folder.join(name)))?;
+            entries.make(|name| folder.join(name), "current")?;
             Ok(true)
         }
         Kind::Zot => {
             let file = zot::index_file(&server.data(), repository);
             let mut index = serde_json::from_slice::<Value>(&fs::read(&file)?)?;
             let manifest = empty_index();
-            index["manifests"] = names.iter().map(|name| named(name, &manifest)).collect();
+            index["manifests"] = entries.names.iter().map(|name| named(name, &manifest)).collect();
             fs::write(file, index.to_string())?;
             Ok(true)
         }
@@ -39,18 +66,15 @@ pub(crate) fn tags(server: &mut Server, setup: &Setup, repository: &str, names: 
 }
 
 /// Writes repositories whose names begin with `prefix`. `false`: this server has to be asked.
-pub(crate) fn repositories(server: &mut Server, setup: &Setup, prefix: &str, names: &[String]) -> Outcome<bool> {
+pub(crate) fn repositories(server: &mut Server, setup: &Setup, prefix: &str, entries: &Entries) -> Outcome<bool> {
     match server.kind {
         Kind::Hallmark => {
-            hallmark(server, setup, ["repositories", prefix], names.len())?;
+            hallmark(server, setup, ["repositories", prefix], entries.names.len())?;
             Ok(true)
         }
         Kind::Distribution => {
-            for name in names {
-                let folder = distribution::repository_folder(&server.data(), name);
-                fs::create_dir_all(&folder).or_fail("cannot write a peer's folder")?;
-                make(&folder.join("_manifests"))?;
-            }
+            let data = server.data();
+            entries.make(|name| distribution::repository_folder(&data, name), "_manifests/tags")?;
             Ok(true)
         }
         Kind::Zot | Kind::Nginx | Kind::Null => Ok(false),
@@ -71,15 +95,6 @@ fn hallmark(server: &mut Server, setup: &Setup, what: [&str; 2], count: usize) -
         command.arg(data.join("hallmark.db")).arg(ADMIN).args(what).arg(count.to_string());
         run(&mut command).map(drop)
     })
-}
-
-/// Makes an empty file where distribution has a folder, unless it is there: its lists read nothing but names, and folders
-/// take minutes to remove on a disk that discards.
-fn make(file: &Path) -> Outcome<()> {
-    if !file.exists() {
-        fs::write(file, "").or_fail("cannot write a peer's file")?;
-    }
-    Ok(())
 }
 
 /// A line of zot's index of a repository.

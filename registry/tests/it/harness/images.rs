@@ -18,7 +18,8 @@ pub(crate) fn descriptor(kind: &str, content: &str) -> String {
 /// An OCI image manifest of these contents.
 pub(crate) fn image(config: &str, layers: &[&str]) -> String {
     let config = descriptor("application/vnd.oci.image.config.v1+json", config);
-    let layers: Vec<_> = layers.iter().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer)).collect();
+    let layers: Vec<_> =
+        layers.iter().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer)).collect();
     let layers = layers.join(",");
     format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{config},"layers":[{layers}]}}"#)
 }

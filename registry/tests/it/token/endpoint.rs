@@ -31,7 +31,10 @@ async fn posted(world: &World, form: &str) -> Answer {
 }
 
 fn by_password(more: &str) -> String {
-    format!("grant_type=password&service=hallmark&client_id=test&username=ann&password={}{more}", PASSWORD.replace(' ', "+"))
+    format!(
+        "grant_type=password&service=hallmark&client_id=test&username=ann&password={}{more}",
+        PASSWORD.replace(' ', "+")
+    )
 }
 
 #[tokio::test]

@@ -100,7 +100,8 @@ async fn a_public_key_is_no_secret_of_an_hmac() {
     let forge = Forge::open().await;
     let jwks = forge.world.get("/.well-known/jwks.json").await.json();
     let jwk = jwks["keys"][0].to_string();
-    let coordinates = ["x", "y"].map(|key| URL_SAFE_NO_PAD.decode(jwks["keys"][0][key].as_str().unwrap()).unwrap()).concat();
+    let coordinates =
+        ["x", "y"].map(|key| URL_SAFE_NO_PAD.decode(jwks["keys"][0][key].as_str().unwrap()).unwrap()).concat();
     let point = [&[4][..], &coordinates].concat();
     for secret in [jwk.as_bytes(), &coordinates, &point] {
         for alg in ["HS256", "ES256"] {

@@ -20,8 +20,12 @@ async fn is_refused(world: &World, token: &str) {
 async fn a_refresh_token_is_good_for_any_scope_of_its_user_and_is_given_back() {
     let world = World::open().await;
     let token = issued(&world, "ann").await;
-    let answer = used(&world, &token, "&scope=repository:ann/app:pull+repository:bob/app:pull").await.expect(200).json();
-    assert_eq!((answer["scope"].as_str(), answer["refresh_token"].as_str()), (Some("repository:ann/app:pull"), Some(&*token)));
+    let answer =
+        used(&world, &token, "&scope=repository:ann/app:pull+repository:bob/app:pull").await.expect(200).json();
+    assert_eq!(
+        (answer["scope"].as_str(), answer["refresh_token"].as_str()),
+        (Some("repository:ann/app:pull"), Some(&*token))
+    );
     world.get("/v2/").by(&Credentials::bearer(answer["access_token"].as_str().unwrap())).await.expect(200);
 }
 
@@ -55,7 +59,8 @@ async fn a_token_that_is_not_quite_it_is_refused() {
     let cut = &token[..token.len() - 1];
     let longer = format!("{token}A");
     let prefix = token.replacen("hmr_", "hmx_", 1);
-    for wrong in ["", "hmr_", "hmr_éééééé_x", cut, &longer, &prefix, &swapped, &token.to_uppercase(), "nonsense"] {
+    for wrong in ["", "hmr_", "hmr_éééééé_x", cut, &longer, &prefix, &swapped, &token.to_uppercase(), "nonsense"]
+    {
         let answer = used(&world, wrong, "").await;
         assert!(answer.status.is_client_error(), "{wrong}: {answer}");
     }

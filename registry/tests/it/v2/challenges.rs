@@ -109,7 +109,8 @@ async fn an_alias_names_the_realm_when_the_request_comes_by_it() {
 #[tokio::test]
 async fn what_a_stranger_says_was_forwarded_is_ignored() {
     let world = World::with(|config| config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]).await;
-    let forwarded = [("x-forwarded-host", "thief.test"), ("x-forwarded-proto", "https"), ("x-forwarded-for", "10.0.0.1")];
+    let forwarded =
+        [("x-forwarded-host", "thief.test"), ("x-forwarded-proto", "https"), ("x-forwarded-for", "10.0.0.1")];
     assert_eq!(realm(&world, &forwarded, [192, 0, 2, 7]).await, "http://registry.test/token");
 }
 

@@ -43,7 +43,11 @@ async fn deleting_a_manifest_drops_every_tag_of_it_and_no_other() {
     content-length: 0
     ");
     for reference in [digest.as_str(), "1", "1-again"] {
-        assert_eq!(world.get(&manifest(reference)).by(&ann).await.gist(), (404, "MANIFEST_UNKNOWN".into()), "{reference}");
+        assert_eq!(
+            world.get(&manifest(reference)).by(&ann).await.gist(),
+            (404, "MANIFEST_UNKNOWN".into()),
+            "{reference}"
+        );
     }
     assert_eq!(world.look("SELECT name FROM tags").await, ["2"]);
     assert_eq!(world.events().await.last().unwrap(), "manifest_deleted {image of layer}");
@@ -145,7 +149,11 @@ async fn a_token_to_push_does_not_delete() {
     let pusher = world.token("ann", "repository:ann/app:pull,push").await;
     for path in [manifest("1"), manifest(&digest), blob("layer")] {
         let answer = world.delete(&path).by(&pusher).await.expect(401);
-        assert!(answer.header("www-authenticate").contains("scope=\"repository:ann/app:delete\",error=\"insufficient_scope\""));
+        assert!(
+            answer
+                .header("www-authenticate")
+                .contains("scope=\"repository:ann/app:delete\",error=\"insufficient_scope\"")
+        );
     }
     world.get(&manifest("1")).by(&pusher).await.expect(200);
 }

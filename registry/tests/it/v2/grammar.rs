@@ -69,7 +69,8 @@ async fn an_unknown_path_is_answered_in_the_envelope() {
 
     {"errors":[{"code":"NOT_FOUND","detail":null,"message":"nothing is served at this path; the registry's paths begin with /v2/"}]}
     "#);
-    for path in ["/", "/v1/", "/v22/", "/v2/x", "/v2/_oci/ext/discover", "/v2/ann/app/blobs/uploads/a/b", "/index.html"] {
+    for path in ["/", "/v1/", "/v22/", "/v2/x", "/v2/_oci/ext/discover", "/v2/ann/app/blobs/uploads/a/b", "/index.html"]
+    {
         assert_eq!(world.get(path).await.gist(), (404, "NOT_FOUND".into()), "{path}");
     }
 }

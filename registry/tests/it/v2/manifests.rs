@@ -4,8 +4,8 @@ use hallmark_oci::Digest;
 use insta::assert_snapshot;
 
 use crate::harness::{
-    ARTIFACT, Credentials, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, World, descriptor, image, index, pieces,
-    sha256, sha512,
+    ARTIFACT, Credentials, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, World, descriptor, image, index,
+    pieces, sha256, sha512,
 };
 
 /// A world with the image `1` in `ann/app`.
@@ -68,7 +68,8 @@ async fn a_manifest_that_the_client_holds_is_not_sent_again() {
 #[tokio::test]
 async fn an_entity_tag_is_known_quoted_weak_bare_and_in_a_list() {
     let (world, ann, digest) = pushed().await;
-    for held in [format!("\"{digest}\""), format!("W/\"{digest}\""), digest.to_string(), format!("\"x\", \"{digest}\"")] {
+    for held in [format!("\"{digest}\""), format!("W/\"{digest}\""), digest.to_string(), format!("\"x\", \"{digest}\"")]
+    {
         for method in ["GET", "HEAD"] {
             let call = world.call(method, "/v2/ann/app/manifests/1").by(&ann).header("if-none-match", &held);
             call.await.expect(304);
@@ -144,7 +145,10 @@ async fn a_put_by_tag_answers_where_the_manifest_is() {
         world.events().await,
         ["repository_created ann/app", "blob_pushed {{}}", "blob_pushed {layer}", "manifest_pushed {manifest}"]
     );
-    assert_eq!(world.look("SELECT t.name, m.digest FROM tags t JOIN manifests m ON m.id = t.manifest_id").await, ["1 {manifest}"]);
+    assert_eq!(
+        world.look("SELECT t.name, m.digest FROM tags t JOIN manifests m ON m.id = t.manifest_id").await,
+        ["1 {manifest}"]
+    );
 }
 
 #[tokio::test]
@@ -249,7 +253,8 @@ async fn a_subject_that_is_not_there_is_accepted_and_acknowledged() {
         (OCI_INDEX, index(&[]).replace(",\"manifests\"", &format!(",\"subject\":{subject},\"manifests\""))),
     ];
     for (kind, body) in bodies {
-        let put = world.put("/v2/ann/app/manifests/about").by(&ann).header("content-type", kind).body(body).await.expect(201);
+        let put =
+            world.put("/v2/ann/app/manifests/about").by(&ann).header("content-type", kind).body(body).await.expect(201);
         assert_eq!(put.header("oci-subject"), sha256("never pushed").as_str());
     }
 }
@@ -257,7 +262,11 @@ async fn a_subject_that_is_not_there_is_accepted_and_acknowledged() {
 #[tokio::test]
 async fn a_manifest_without_a_subject_says_nothing_of_one() {
     let (world, ann, _) = pushed().await;
-    let put = world.put("/v2/ann/app/manifests/2").by(&ann).header("content-type", OCI_MANIFEST).body(image("{}", &["layer"]));
+    let put = world
+        .put("/v2/ann/app/manifests/2")
+        .by(&ann)
+        .header("content-type", OCI_MANIFEST)
+        .body(image("{}", &["layer"]));
     assert!(!put.await.expect(201).headers.contains_key("oci-subject"));
 }
 

@@ -3,7 +3,8 @@
 use insta::assert_snapshot;
 
 use crate::harness::{
-    Answer, Credentials, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, PASSWORD, World, descriptor, image, index, pieces, sha256,
+    Answer, Credentials, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, PASSWORD, World, descriptor, image, index, pieces,
+    sha256,
 };
 
 /// A world with the blobs `{}` and `layer` in `ann/app` and no manifest.
@@ -20,7 +21,8 @@ async fn refused(world: &World, ann: &Credentials, reference: &str, kind: &str, 
     let put = world.put(&format!("/v2/ann/app/manifests/{reference}")).by(ann).header("content-type", kind);
     let answer = put.body(body.to_owned()).await;
     assert!(answer.status.is_client_error(), "{answer}");
-    let left = "SELECT (SELECT COUNT(*) FROM manifests) + (SELECT COUNT(*) FROM tags) + (SELECT COUNT(*) FROM tag_history)";
+    let left =
+        "SELECT (SELECT COUNT(*) FROM manifests) + (SELECT COUNT(*) FROM tags) + (SELECT COUNT(*) FROM tag_history)";
     assert_eq!(world.look(left).await, ["0"], "something came of a refused put");
     answer
 }
@@ -146,9 +148,15 @@ async fn documents_that_readers_could_differ_about_are_refused() {
         ("a list", "[]".to_owned()),
         ("twice the same key", r#"{"schemaVersion":2,"schemaVersion":2}"#.to_owned()),
         ("ten thousand deep", "[".repeat(10_000)),
-        ("deep in an unknown key", format!(r#"{{"schemaVersion":2,"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000))),
+        (
+            "deep in an unknown key",
+            format!(r#"{{"schemaVersion":2,"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000)),
+        ),
         ("another case", image("{}", &["layer"]).replace("\"layers\"", "\"Layers\"")),
-        ("upper-case digest", image("{}", &["layer"]).replace(sha256("layer").hex(), &sha256("layer").hex().to_uppercase())),
+        (
+            "upper-case digest",
+            image("{}", &["layer"]).replace(sha256("layer").hex(), &sha256("layer").hex().to_uppercase()),
+        ),
         ("unknown algorithm", image("{}", &["layer"]).replace("sha256:", "md5:")),
         ("negative size", image("{}", &["layer"]).replace("\"size\":5", "\"size\":-5")),
     ];
@@ -211,8 +219,13 @@ async fn malformed_references_are_refused_where_something_is_written() {
     let upper = format!("sha256:{}", "A".repeat(64));
     let md5 = format!("md5:{}", "0".repeat(32));
     let long = "t".repeat(129);
-    let table =
-        [(".1", "TAG_INVALID"), (&*long, "TAG_INVALID"), (short, "DIGEST_INVALID"), (&*upper, "DIGEST_INVALID"), (&*md5, "DIGEST_INVALID")];
+    let table = [
+        (".1", "TAG_INVALID"),
+        (&*long, "TAG_INVALID"),
+        (short, "DIGEST_INVALID"),
+        (&*upper, "DIGEST_INVALID"),
+        (&*md5, "DIGEST_INVALID"),
+    ];
     for (reference, code) in table {
         let answer = refused(&world, &ann, reference, OCI_MANIFEST, &image("{}", &["layer"])).await;
         assert_eq!(answer.gist(), (400, code.into()), "{reference}");

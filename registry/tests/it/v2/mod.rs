@@ -11,7 +11,6 @@ mod manifests;
 mod manifests_refused;
 mod mounts;
 mod ping;
-mod probe;
 mod ranges;
 mod readonly;
 mod referrers;

@@ -108,7 +108,8 @@ async fn an_empty_blob_has_no_parts() {
 fn any_part_is_the_slice_that_it_says_it_is() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (world, ann, path) = runtime.block_on(pushed());
-    let mut runner = TestRunner::new(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() });
     runner
         .run(&(0_usize..14, 0_usize..14), |(first, last)| {
             let range = format!("bytes={first}-{last}");

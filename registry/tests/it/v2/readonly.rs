@@ -53,7 +53,9 @@ async fn every_write_waits_and_nothing_changes() {
 #[tokio::test]
 async fn reads_go_on() {
     let (world, ann, ..) = switched().await;
-    for path in ["manifests/1", "tags/list", &format!("blobs/{}", sha256("layer")), &format!("referrers/{}", sha256("x"))] {
+    for path in
+        ["manifests/1", "tags/list", &format!("blobs/{}", sha256("layer")), &format!("referrers/{}", sha256("x"))]
+    {
         world.get(&format!("/v2/ann/app/{path}")).by(&ann).await.expect(200);
     }
     let again = world.all_of("ann", "ann/app").await;

@@ -142,7 +142,8 @@ async fn a_subject_that_is_deleted_keeps_its_referrers() {
     let (world, ann) = world().await;
     let body = index(&[]);
     let subject = world.manifest(&ann, ("ann/app", "subject"), OCI_INDEX, &body, "index").await;
-    let about = image("{}", &[]).replace(",\"config\"", &format!(",\"subject\":{},\"config\"", descriptor(OCI_INDEX, &body)));
+    let about =
+        image("{}", &[]).replace(",\"config\"", &format!(",\"subject\":{},\"config\"", descriptor(OCI_INDEX, &body)));
     world.manifest(&ann, ("ann/app", "about"), OCI_MANIFEST, &about, "about").await;
     world.delete(&format!("/v2/ann/app/manifests/{subject}")).by(&ann).await.expect(202);
     let list = world.get(&format!("/v2/ann/app/referrers/{subject}")).by(&ann).await.json();

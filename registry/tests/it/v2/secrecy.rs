@@ -160,7 +160,8 @@ async fn a_strangers_copy_of_a_blob_changes_no_answer() {
             ("POST", "blobs/uploads/?digest=L"),
             ("GET", "blobs/L"),
         ] {
-            let answer = ask(&world, method, &format!("R/{}", path.replace('L', layer.as_str())), "ann/app", &ann).await;
+            let answer =
+                ask(&world, method, &format!("R/{}", path.replace('L', layer.as_str())), "ann/app", &ann).await;
             answers.push(answer.to_string());
         }
         seen.push(answers);
@@ -180,7 +181,9 @@ async fn a_public_repository_is_pulled_by_anybody() {
     let anonymous = Credentials::bearer(anonymous["token"].as_str().unwrap());
     let layer = sha256("layer");
     for by in [Credentials::none(), anonymous, ann, Credentials::basic("ann", PASSWORD)] {
-        for path in ["manifests/1".to_owned(), "tags/list".into(), format!("blobs/{layer}"), format!("referrers/{manifest}")] {
+        for path in
+            ["manifests/1".to_owned(), "tags/list".into(), format!("blobs/{layer}"), format!("referrers/{manifest}")]
+        {
             world.get(&format!("/v2/bob/hidden/{path}")).by(&by).await.expect(200);
         }
     }
@@ -193,7 +196,8 @@ async fn a_public_repository_is_changed_by_nobody_but_its_owner() {
     let ann = world.all_of("ann", "bob/hidden").await;
     let writes = operations(&manifest, &upload).into_iter().filter(|(method, _)| !matches!(*method, "GET" | "HEAD"));
     for (method, path) in writes {
-        for (by, status) in [(Credentials::none(), 401), (ann.clone(), 401), (Credentials::basic("ann", PASSWORD), 403)] {
+        for (by, status) in [(Credentials::none(), 401), (ann.clone(), 401), (Credentials::basic("ann", PASSWORD), 403)]
+        {
             ask(&world, method, &path, "bob/hidden", &by).await.expect(status);
         }
     }

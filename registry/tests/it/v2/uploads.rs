@@ -192,7 +192,9 @@ async fn an_upload_is_finished_by_sha512_although_it_was_hashed_by_sha256() {
 #[tokio::test]
 async fn the_algorithm_to_come_may_be_named_at_the_opening() {
     let (world, ann) = world().await;
-    for (hint, digest) in [("sha512", sha512("0123456789")), ("sha512", sha256("0123456789")), ("sha256", sha512("0123456789"))] {
+    for (hint, digest) in
+        [("sha512", sha512("0123456789")), ("sha512", sha256("0123456789")), ("sha256", sha512("0123456789"))]
+    {
         let upload = world.post(&format!("{UPLOADS}?digest-algorithm={hint}")).by(&ann).await.expect(202).location();
         world.patch(&upload).by(&ann).body("0123456789").await.expect(202);
         world.put(&format!("{upload}?digest={digest}")).by(&ann).await.expect(201);
@@ -223,7 +225,8 @@ async fn an_upload_is_given_up() {
     {"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","detail":null,"message":"there is no such upload; begin a new one"}]}
     "#);
     let digest = sha256("0123456789");
-    for (method, path) in [("PATCH", upload.clone()), ("PUT", format!("{upload}?digest={digest}")), ("DELETE", upload)] {
+    for (method, path) in [("PATCH", upload.clone()), ("PUT", format!("{upload}?digest={digest}")), ("DELETE", upload)]
+    {
         let answer = world.call(method, &path).by(&ann).await;
         assert_eq!(answer.gist(), (404, "BLOB_UPLOAD_UNKNOWN".into()), "{method}");
     }

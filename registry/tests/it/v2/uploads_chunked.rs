@@ -57,7 +57,9 @@ async fn a_chunk_out_of_order_is_told_where_the_upload_stands_and_the_upload_goe
 #[tokio::test]
 async fn a_chunk_sent_again_or_overlapping_is_out_of_order() {
     let (world, ann, upload) = at_ten().await;
-    for (range, body) in [("0-9", &CONTENT[..10]), ("5-14", &CONTENT[5..15]), ("0-19", CONTENT), ("9-9", &CONTENT[9..10])] {
+    for (range, body) in
+        [("0-9", &CONTENT[..10]), ("5-14", &CONTENT[5..15]), ("0-19", CONTENT), ("9-9", &CONTENT[9..10])]
+    {
         let answer = world.patch(&upload).by(&ann).header("content-range", range).body(body).await;
         assert_eq!((answer.status.as_u16(), answer.header("range")), (416, "0-9"), "{range}");
     }

@@ -91,7 +91,8 @@ impl Model<'_> {
                 let start = self.at(ahead);
                 let content = bytes(start, length);
                 let patch = patch.header("content-range", format!("{start}-{}", start + length - 1));
-                let answer = if announced { patch.body(content).await } else { patch.chunked(pieces(&content, 500)).await };
+                let answer =
+                    if announced { patch.body(content).await } else { patch.chunked(pieces(&content, 500)).await };
                 if start == self.received {
                     self.received += length;
                     self.stands(&answer, 202);
@@ -102,7 +103,8 @@ impl Model<'_> {
             Step::Contradiction { length, range, announced } if length != range => {
                 let content = bytes(self.received, length);
                 let patch = patch.header("content-range", format!("{}-{}", self.received, self.received + range - 1));
-                let answer = if announced { patch.body(content).await } else { patch.chunked(pieces(&content, 500)).await };
+                let answer =
+                    if announced { patch.body(content).await } else { patch.chunked(pieces(&content, 500)).await };
                 assert_eq!(answer.gist(), (400, "SIZE_INVALID".into()));
                 self.looks_again(if announced { 0 } else { length.min(range) }).await;
             }

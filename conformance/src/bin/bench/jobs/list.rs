@@ -11,7 +11,7 @@ use super::{
 use crate::{
     content::{INDEX_TYPE, empty_index},
     load::{self, Sample, Until},
-    seed,
+    seed::{self, Entries},
     server::{Kind, Server},
     token::Access,
     wire::{Connection, Request},
@@ -36,14 +36,14 @@ pub(super) fn prepare_tags(world: &World<'_>, server: &mut Server, count: usize)
     }
     let access = [Access::Repository(&repository)];
     push_index(&mut server.connect()?, &repository, &tag(0), server.authorization(world.setup, &access)?.as_deref())?;
-    let names = (0..count).map(tag).collect::<Vec<_>>();
-    if count > FEW && seed::tags(server, world.setup, &repository, &names)? {
+    let entries = entries(count, tag);
+    if count > FEW && seed::tags(server, world.setup, &repository, &entries)? {
         return Ok(());
     }
     let server = &*server;
     let token = server.authorization(world.setup, &access)?;
     load::run(CLIENTS, Until::Done((count / CLIENTS) as u64), server.watch(), |client| {
-        let (mut connection, names) = (server.connect()?, &names);
+        let (mut connection, names) = (server.connect()?, &entries.names);
         let (repository, token) = (&repository, token.as_deref());
         Ok(move |turn| {
             let number = client * (count / CLIENTS) + usize::try_from(turn).unwrap_or(0);
@@ -59,11 +59,11 @@ pub(super) fn prepare_catalog(world: &World<'_>, server: &mut Server, count: usi
     if server.kind == Kind::Null {
         return Ok(());
     }
-    let names = (0..count).map(repository).collect::<Vec<_>>();
-    if count > FEW && seed::repositories(server, world.setup, PREFIX, &names)? {
+    let entries = entries(count, repository);
+    if count > FEW && seed::repositories(server, world.setup, PREFIX, &entries)? {
         return Ok(());
     }
-    let spans = names.chunks(TOKEN_SPAN).collect::<Vec<_>>();
+    let spans = entries.names.chunks(TOKEN_SPAN).collect::<Vec<_>>();
     let (spans, server) = (&spans, &*server);
     let turns = spans.len() / CLIENTS;
     load::run(CLIENTS, Until::Done(turns as u64), server.watch(), |client| {
@@ -112,6 +112,11 @@ fn check_page(world: &World<'_>, server: &Server, target: &str, access: Access<'
         return Ok(());
     }
     Err(Failure::new(format!("{}: {target} lists {entries} entries and not {PAGE}", server.kind)))
+}
+
+fn entries(count: usize, name: fn(usize) -> String) -> Entries {
+    let paged = places(count).flat_map(|place| place..=place + PAGE).collect();
+    Entries { names: (0..count).map(name).collect(), paged }
 }
 
 /// Places spread over a list of `count`, each with a whole page after it.

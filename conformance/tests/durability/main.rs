@@ -1,15 +1,11 @@
 //! Crash, power loss and faults: what was acknowledged is there (I1, I4), whatever happens to the process, the page
-//! cache and the disk.
+//! cache and the disk. Never starts a second server beside a storm: kills are to fall at random moments of its work.
+//! Start at `kills`; `model` shows the power loss itself, before it judges a server.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test as the tests themselves do")]
 
-#[path = "durability/faults.rs"]
 mod faults;
-#[path = "durability/kills.rs"]
 mod kills;
-#[path = "durability/model.rs"]
 mod model;
-#[path = "durability/support.rs"]
 mod support;
-#[path = "durability/syncs.rs"]
 mod syncs;
