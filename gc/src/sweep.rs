@@ -31,10 +31,6 @@ async fn delete(metadata: &Metadata, blobs: &Blobs, doomed: DoomedKey, now: i64)
     let deleted = blobs.delete(&doomed.key, doomed.multipart_id.as_deref()).await;
     deleted.map_err(|source| Error::Blobs { key: doomed.key.to_string(), source })?;
     let gone = (doomed, now);
-    metadata
-        .write(gone, |tx, (doomed, now)| {
-            Box::pin(async move { tx.key_deleted(doomed, *now).await })
-        })
-        .await?;
+    metadata.write(gone, |tx, (doomed, now)| Box::pin(async move { tx.key_deleted(doomed, *now).await })).await?;
     Ok(())
 }

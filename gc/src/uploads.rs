@@ -9,7 +9,8 @@ const BATCH: u32 = 100;
 pub(super) async fn expire(metadata: &Metadata, now: i64) -> Result<u64, metadata::Error> {
     let mut expired = 0;
     loop {
-        let batch = metadata.write(now, |tx, now| Box::pin(async move { tx.expire_uploads(*now, BATCH).await })).await?;
+        let batch =
+            metadata.write(now, |tx, now| Box::pin(async move { tx.expire_uploads(*now, BATCH).await })).await?;
         expired += batch;
         if batch < u64::from(BATCH) {
             return Ok(expired);

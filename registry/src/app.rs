@@ -141,7 +141,9 @@ impl App {
     /// The database's; nothing has changed then.
     pub async fn set_readonly(&self, readonly: bool) -> Result<(), metadata::Error> {
         let value = if readonly { "on" } else { "off" };
-        self.metadata.write(value, |tx, value| Box::pin(async move { tx.set_setting(READONLY, Some(value)).await })).await?;
+        self.metadata
+            .write(value, |tx, value| Box::pin(async move { tx.set_setting(READONLY, Some(value)).await }))
+            .await?;
         self.readonly.store(readonly, Ordering::Relaxed);
         Ok(())
     }
@@ -163,7 +165,9 @@ impl App {
     /// [`KeyError`]; the keys stay as they are.
     pub async fn rotate_token_keys(&self) -> Result<String, KeyError> {
         let overlap = i64::try_from(self.config.tokens.lifetime.as_millis()).unwrap_or(i64::MAX / 4) + 2 * 60_000;
-        self.token_keys.rotate(&self.metadata, &self.master, &self.random, overlap, self.clock.now()).await
+        let kid = self.token_keys.rotate(&self.metadata, &self.master, &self.random, overlap, self.clock.now()).await?;
+        self.token_memory.forget();
+        Ok(kid)
     }
 
     /// Reads the token keys again.
@@ -197,10 +201,16 @@ impl App {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the generated password is printed once, for the person who starts the registry")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the generated password is printed once, for the person who starts the registry"
+)]
 fn announce(password: &str, path: &Path) {
     println!("The user {ADMINISTRATOR} was made with the password {password}");
-    println!("It is also in {} (readable by you only); change it with: hallmark user password {ADMINISTRATOR}", path.display());
+    println!(
+        "It is also in {} (readable by you only); change it with: hallmark user password {ADMINISTRATOR}",
+        path.display()
+    );
 }
 
 fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError> {
@@ -211,7 +221,8 @@ fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError>
             if !path.exists() {
                 write_secret(path, MasterKey::generate_text(&random.bytes()).as_bytes())?;
             }
-            let text = std::fs::read_to_string(path).map_err(|source| StartError::File { path: place.clone(), source })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|source| StartError::File { path: place.clone(), source })?;
             (text, place)
         }
     };

@@ -60,5 +60,6 @@ impl Random {
 /// `at` (milliseconds since 1970) as RFC 3339 in UTC, to the second.
 #[must_use]
 pub fn rfc3339(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at.div_euclid(1000) * 1000).map_or_else(|_| String::new(), |time| time.to_string())
+    jiff::Timestamp::from_millisecond(at.div_euclid(1000) * 1000)
+        .map_or_else(|_| String::new(), |time| time.to_string())
 }

@@ -10,8 +10,8 @@ use hallmark_storage::metadata::Viewer;
 
 use crate::app::App;
 use crate::auth::users;
-use crate::telemetry::chain;
 use crate::control::{Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, UserLine, Visibility};
+use crate::telemetry::chain;
 
 /// How many users or repositories one answer holds.
 const PAGE: u32 = 1000;
@@ -23,9 +23,10 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             let added = users::add(app, &name, password.expose().to_owned(), admin, app.clock.now()).await;
             added.map(|()| format!("user {name} added")).map_err(|error| chain(&error))
         }
-        Command::UserRemove { name } => {
-            users::remove(app, &name, app.clock.now()).await.map(|()| format!("user {name} removed")).map_err(|error| chain(&error))
-        }
+        Command::UserRemove { name } => users::remove(app, &name, app.clock.now())
+            .await
+            .map(|()| format!("user {name} removed"))
+            .map_err(|error| chain(&error)),
         Command::UserPassword { name, password } => {
             let changed = users::set_password(app, &name, password.expose().to_owned(), app.clock.now()).await;
             changed
@@ -53,7 +54,8 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
 async fn list_users(app: &App, after: Option<&str>) -> Answer {
     match app.metadata.users(after, PAGE).await {
         Ok(page) => {
-            let next = (page.len() == PAGE as usize).then(|| page.last().map(|user| user.principal.name.clone())).flatten();
+            let next =
+                (page.len() == PAGE as usize).then(|| page.last().map(|user| user.principal.name.clone())).flatten();
             let users = page
                 .into_iter()
                 .map(|user| UserLine {
@@ -76,7 +78,10 @@ async fn list_repositories(app: &App, after: Option<&str>) -> Answer {
         for name in names {
             let Ok(parsed) = name.parse::<RepositoryName>() else { continue };
             let public = app.metadata.repository(&parsed).await?.is_some_and(|repository| repository.public);
-            repositories.push(RepositoryLine { name, visibility: if public { Visibility::Public } else { Visibility::Private } });
+            repositories.push(RepositoryLine {
+                name,
+                visibility: if public { Visibility::Public } else { Visibility::Private },
+            });
         }
         Ok::<_, hallmark_storage::metadata::Error>(Answer::Repositories { repositories, next })
     };

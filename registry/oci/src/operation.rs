@@ -259,13 +259,10 @@ impl Operation {
     pub fn actions(&self) -> &'static [Action] {
         match self {
             Self::Ping => &[],
-            Self::PullManifest(_)
-            | Self::PullBlob(_)
-            | Self::UploadStatus(_)
-            | Self::ListTags(_)
-            | Self::ListReferrers(_) => &[Action::Pull],
+            Self::PullManifest(_) | Self::PullBlob(_) | Self::ListTags(_) | Self::ListReferrers(_) => &[Action::Pull],
             Self::PutManifest(_)
             | Self::BeginUpload(_)
+            | Self::UploadStatus(_)
             | Self::AppendUpload(_)
             | Self::FinishUpload(_)
             | Self::CancelUpload(_) => &[Action::Pull, Action::Push],

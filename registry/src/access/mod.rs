@@ -8,7 +8,7 @@ mod rights;
 #[cfg(test)]
 mod tests;
 
-use hallmark_oci::{Action, Operation, RepositoryName, Scopes};
+use hallmark_oci::{Action, Operation, RepositoryName, Scope, Scopes};
 use hallmark_storage::metadata::{self, Repository, Viewer};
 
 pub use granted::{Grant, Granted, Target, Work};
@@ -41,10 +41,13 @@ pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> 
     match &operation {
         Operation::Ping => match identity {
             Identity::Anonymous => Err(Refused::Lacking { needed: Scopes::default() }),
-            Identity::Stranger(_) | Identity::Known(_) => Ok(Granted::make(operation, Grant::of(identity, None, Viewer::Public))),
+            Identity::Stranger(_) | Identity::Known(_) => {
+                Ok(Granted::make(operation, Grant::of(identity, None, Viewer::Public)))
+            }
         },
         Operation::ListRepositories(_) => {
-            let may = identity.ceiling().covers("registry", "catalog", Action::All) && !matches!(identity, Identity::Anonymous);
+            let may = identity.ceiling().covers("registry", "catalog", Action::All)
+                && !matches!(identity, Identity::Anonymous);
             if !may {
                 return Err(Refused::Lacking { needed: needed_by(&operation) });
             }
@@ -65,13 +68,39 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     if !needed.all(|action| rights.allow(*action) && ceiling.covers("repository", name.as_str(), *action)) {
         return Err(Refused::Lacking { needed: needed_by(&operation) });
     }
+    if let Some(source) = mount_source(&operation)
+        && lacks_only_the_token(app, identity, source).await?
+    {
+        return Err(Refused::Lacking { needed: needed_by(&operation) });
+    }
     Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }), viewer(identity))))
 }
 
-/// What a token for `operation` would have to cover.
+/// What a token for `operation` would have to cover. A mount asks for its source too, although it goes on without.
 #[must_use]
 pub fn needed_by(operation: &Operation) -> Scopes {
-    operation.scope().into_iter().collect()
+    let source = mount_source(operation).map(|source| Scope::repository(source, [Action::Pull]));
+    operation.scope().into_iter().chain(source).collect()
+}
+
+/// The repository that a mount names as its source.
+fn mount_source(operation: &Operation) -> Option<&RepositoryName> {
+    let Operation::BeginUpload(begin) = operation else { return None };
+    begin.mount.as_ref()?.from.as_ref()
+}
+
+/// Whether `identity` may pull from `source` and only the token that it shows does not reach there: such a client is told
+/// which token to ask for. Who may not pull there learns nothing, and opens an upload instead.
+async fn lacks_only_the_token(
+    app: &App,
+    identity: &Identity,
+    source: &RepositoryName,
+) -> Result<bool, metadata::Error> {
+    if identity.ceiling().covers("repository", source.as_str(), Action::Pull) {
+        return Ok(false);
+    }
+    let repository = app.metadata.repository(source).await?;
+    Ok(repository.is_some_and(|found| Rights::of(identity.principal(), source, Some(&found)).allow(Action::Pull)))
 }
 
 /// The repository `name`, when both the right of `identity` and the ceiling of its credential reach a pull from it now:
@@ -79,7 +108,11 @@ pub fn needed_by(operation: &Operation) -> Scopes {
 ///
 /// # Errors
 /// The database's.
-pub async fn may_pull(app: &App, identity: &Identity, name: &RepositoryName) -> Result<Option<Repository>, metadata::Error> {
+pub async fn may_pull(
+    app: &App,
+    identity: &Identity,
+    name: &RepositoryName,
+) -> Result<Option<Repository>, metadata::Error> {
     if !identity.ceiling().covers("repository", name.as_str(), Action::Pull) {
         return Ok(None);
     }

@@ -29,7 +29,7 @@ pub(crate) async fn get_token(State(app): State<Arc<App>>, request: Request) -> 
     form.check_service()?;
     let identity = identify(&app, request.headers()).await.map_err(refusal)?;
     let refresh = match identity.principal() {
-        Some(principal) if form.flag("offline_token") => {
+        Some(principal) if form.flag("offline_token") && !app.is_readonly() => {
             Some(refresh::issue(&app, principal, now).await.map_err(refusal)?)
         }
         _ => None,
@@ -68,7 +68,10 @@ async fn by_password(app: &App, form: &Form<'_>, now: i64) -> Result<(Authentica
     };
     let known = password::identify(app, name, secret).await.map_err(refusal)?;
     let refresh = match form.one("access_type") {
-        Some("offline") => Some(refresh::issue(app, &known.principal, now).await.map_err(refusal)?),
+        // Nothing is written while the registry is read-only; the client then keeps the password.
+        Some("offline") if !app.is_readonly() => {
+            Some(refresh::issue(app, &known.principal, now).await.map_err(refusal)?)
+        }
         _ => None,
     };
     Ok((known, refresh))
@@ -76,7 +79,8 @@ async fn by_password(app: &App, form: &Form<'_>, now: i64) -> Result<(Authentica
 
 /// The refresh grant gives the same refresh token back.
 async fn by_refresh_token(app: &App, form: &Form<'_>, now: i64) -> Result<(Authenticated, Option<String>), Error> {
-    let text = form.one("refresh_token").ok_or_else(|| invalid_request("the refresh_token grant needs refresh_token"))?;
+    let text =
+        form.one("refresh_token").ok_or_else(|| invalid_request("the refresh_token grant needs refresh_token"))?;
     let known = refresh::identify(app, text, now).await.map_err(refusal)?;
     Ok((known, Some(text.to_owned())))
 }

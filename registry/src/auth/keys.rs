@@ -9,7 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_signer::keys::{MasterKey, OpenRefused};
 use hallmark_storage::metadata::{self, Metadata, TokenKey};
 use ring::digest::{SHA256, digest};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+};
 use serde_json::{Value, json};
 
 use crate::clock::Random;
@@ -104,7 +106,13 @@ impl TokenKeys {
     ///
     /// # Errors
     /// [`KeyError`] when the database fails or a key does not open; the keys in use stay.
-    pub async fn reload(&self, metadata: &Metadata, master: &MasterKey, random: &Random, now: i64) -> Result<bool, KeyError> {
+    pub async fn reload(
+        &self,
+        metadata: &Metadata,
+        master: &MasterKey,
+        random: &Random,
+        now: i64,
+    ) -> Result<bool, KeyError> {
         self.looked_at.store(now, Ordering::Relaxed);
         let stored = metadata.token_keys().await?;
         if self.ring().holds(&stored) {

@@ -99,7 +99,10 @@ impl Passwords {
         self.hashed.load(Ordering::Relaxed)
     }
 
-    async fn work<T: Send + 'static>(&self, job: impl FnOnce(&OnceLock<String>) -> T + Send + 'static) -> Result<T, Refused> {
+    async fn work<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&OnceLock<String>) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
         let _waiting = Waiting::enter(&self.waiting)?;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Refused::Busy)?;
         let (stand_in, hashed) = (Arc::clone(&self.stand_in), Arc::clone(&self.hashed));

@@ -27,7 +27,16 @@ pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<
             Box::pin(async move {
                 let service = token::SERVICE;
                 let (principal, epoch, expires_at) = (*principal, *epoch, *expires_at);
-                let new = NewCredential { principal, kind: KIND, selector, secret_hash, service, scopes: "", epoch, expires_at };
+                let new = NewCredential {
+                    principal,
+                    kind: KIND,
+                    selector,
+                    secret_hash,
+                    service,
+                    scopes: "",
+                    epoch,
+                    expires_at,
+                };
                 tx.insert_credential(&new, *now).await
             })
         })

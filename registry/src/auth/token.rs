@@ -96,7 +96,8 @@ pub(crate) async fn identify(app: &App, token: &str, now: i64) -> Result<Identit
     remembered.claims.check(SERVICE, SERVICE, now).map_err(|refused| Refused::Token(refused.to_string()))?;
     let ceiling = Ceiling::Scopes(Arc::clone(&remembered.scopes));
     let Some((id, epoch)) = remembered.subject else { return Ok(Identity::Stranger(ceiling)) };
-    let principal = live(app.metadata.principal(id).await?, epoch).ok_or(Refused::Token("its user was changed or removed".into()))?;
+    let principal = live(app.metadata.principal(id).await?, epoch)
+        .ok_or(Refused::Token("its user was changed or removed".into()))?;
     Ok(Identity::Known(Authenticated { principal, ceiling }))
 }
 

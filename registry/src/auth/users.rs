@@ -52,7 +52,13 @@ pub enum UserError {
 ///
 /// # Errors
 /// [`UserError`]; nothing has changed then.
-pub(crate) async fn add(app: &App, name: &str, password: String, administrator: bool, now: i64) -> Result<(), UserError> {
+pub(crate) async fn add(
+    app: &App,
+    name: &str,
+    password: String,
+    administrator: bool,
+    now: i64,
+) -> Result<(), UserError> {
     check_name(name)?;
     let password = hash(app, password).await?;
     let user = NewUser { name: name.to_owned(), password: Some(password), system_admin: administrator };

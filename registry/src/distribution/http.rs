@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use hallmark_oci::{ByteRange, ChunkRange, Digest, ErrorCode, PullBlob, PullManifest, RangeAnswer, RepositoryName, UploadId};
+use hallmark_oci::{ByteRange, Digest, ErrorCode, PullBlob, PullManifest, RangeAnswer, RepositoryName, UploadId};
 use hallmark_storage::blobs::BlobBody;
 use hallmark_storage::metadata::PrincipalId;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LINK, LOCATION, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LINK,
+    LOCATION, RANGE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
+use super::Occasion;
 use super::delete::{self, DeleteError};
 use super::list::{self, ListError, Names};
 use super::occasion::location;
@@ -23,7 +25,6 @@ use super::pull::{self, PullError};
 use super::push::{self, PushError};
 use super::receive::Chunk;
 use super::upload::{self, Begun, UploadError};
-use super::Occasion;
 use crate::access::{Granted, Work};
 use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
@@ -69,18 +70,19 @@ pub(crate) async fn serve(
         Work::BeginUpload(granted) => begin_upload(app, &granted, body, occasion).await,
         Work::UploadStatus(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
-            let received = upload::status(app, &granted, actor(&granted)?).await.map_err(|error| upload_error(error, Some(at)))?;
+            let received =
+                upload::status(app, &granted, actor(&granted)?).await.map_err(|error| upload_error(error, Some(at)))?;
             Ok(at.progress(StatusCode::NO_CONTENT, received))
         }
         Work::AppendUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
-            let chunk = chunk(&parts.headers, body)?;
+            let chunk = chunk(&parts.headers, body, at)?;
             let received = upload::append(app, &granted, actor(&granted)?, chunk, body).await;
             Ok(at.progress(StatusCode::ACCEPTED, received.map_err(|error| upload_error(error, Some(at)))?))
         }
         Work::FinishUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
-            let chunk = chunk(&parts.headers, body)?;
+            let chunk = chunk(&parts.headers, body, at)?;
             let finished = upload::finish(app, &granted, actor(&granted)?, chunk, body, occasion).await;
             Ok(stored(at.repository, &finished.map_err(|error| upload_error(error, Some(at)))?))
         }
@@ -161,7 +163,7 @@ async fn pull_manifest(app: &App, granted: &Granted<PullManifest>, headers: &Hea
     let manifest = pull::manifest(app, granted).await.map_err(pull_error)?;
     let digest = manifest.digest.as_str();
     if unchanged(headers, digest) {
-        return Ok(tagged(empty(StatusCode::NOT_MODIFIED), digest));
+        return Ok(not_modified(digest, manifest.size));
     }
     let body = if granted.operation().head { Body::empty() } else { Body::from(manifest.body.clone()) };
     let mut response = tagged(Response::new(body), digest);
@@ -174,7 +176,9 @@ async fn pull_blob(app: &App, granted: &Granted<PullBlob>, headers: &HeaderMap) 
     let (repository, blob) = pull::blob(app, granted).await.map_err(pull_error)?;
     let digest = granted.operation().digest.as_str();
     if unchanged(headers, digest) {
-        return Ok(tagged(empty(StatusCode::NOT_MODIFIED), digest));
+        let mut response = not_modified(digest, blob.size);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(BLOB_CACHING));
+        return Ok(response);
     }
     let head = granted.operation().head;
     let (range, status) = match (head, asked_range(headers, digest)) {
@@ -261,28 +265,31 @@ async fn put_manifest(
     Ok(response)
 }
 
-/// What the headers of a PATCH or PUT say about its body.
-fn chunk(headers: &HeaderMap, body: &Incoming) -> Result<Chunk, Error> {
-    let length = body.announced();
-    let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(Chunk { range: None, length }) };
-    let range: ChunkRange = value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
-        Error::new(ErrorCode::RangeInvalid, "Content-Range of an upload is <first>-<last>, both inclusive, without a unit")
-    })?;
-    Ok(Chunk { range: Some(range), length })
+/// What the headers of a PATCH or PUT say about its body. A `Content-Range` that cannot be read continues no upload, so it
+/// is answered like one that begins elsewhere: with the place to go on from.
+fn chunk(headers: &HeaderMap, body: &Incoming, at: At<'_>) -> Result<Chunk, Error> {
+    let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(Chunk { start: None, length: body.announced() }) };
+    match value.to_str().ok().and_then(|text| text.parse().ok()) {
+        Some(range) => Chunk::new(range, body.announced()).map_err(|error| upload_error(error, Some(at))),
+        None => Ok(Chunk { start: Some(u64::MAX), length: body.announced() }),
+    }
 }
 
 /// The `Range` to answer, unless `If-Range` says that the client holds other bytes.
 fn asked_range<'a>(headers: &'a HeaderMap, digest: &str) -> Option<&'a str> {
-    let same = headers.get(IF_RANGE).is_none_or(|held| held.to_str().is_ok_and(|held| held.trim_matches('"') == digest));
+    let same =
+        headers.get(IF_RANGE).is_none_or(|held| held.to_str().is_ok_and(|held| held.trim_matches('"') == digest));
     headers.get(RANGE).filter(|_| same)?.to_str().ok()
 }
 
 /// Whether the client holds this digest already, quoted, weak or bare, alone or in a list.
 fn unchanged(headers: &HeaderMap, digest: &str) -> bool {
-    headers.get_all(IF_NONE_MATCH).iter().filter_map(|held| held.to_str().ok()).flat_map(|held| held.split(',')).any(|held| {
-        let held = held.trim();
-        held.strip_prefix("W/").unwrap_or(held).trim_matches('"') == digest
-    })
+    headers.get_all(IF_NONE_MATCH).iter().filter_map(|held| held.to_str().ok()).flat_map(|held| held.split(',')).any(
+        |held| {
+            let held = held.trim();
+            held.strip_prefix("W/").unwrap_or(held).trim_matches('"') == digest
+        },
+    )
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> String {
@@ -312,6 +319,13 @@ fn empty(status: StatusCode) -> Response {
     if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+    response
+}
+
+/// `304`, with the length that the `200` would have (RFC 9110 §8.6).
+fn not_modified(digest: &str, size: u64) -> Response {
+    let mut response = tagged(empty(StatusCode::NOT_MODIFIED), digest);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
     response
 }
 
@@ -376,8 +390,12 @@ fn push_error(error: PushError) -> Error {
     match error {
         PushError::AccountUnknown(_) => Error::new(ErrorCode::NameUnknown, message),
         PushError::Invalid(invalid) => Error::new(invalid.code(), message),
-        PushError::DigestDiffers { actual } => Error::new(ErrorCode::DigestInvalid, message).detail(json!({"actual": actual})),
-        PushError::NamesUnknown(digests) => Error::new(ErrorCode::ManifestBlobUnknown, message).detail(json!({"unknown": digests})),
+        PushError::DigestDiffers { actual } => {
+            Error::new(ErrorCode::DigestInvalid, message).detail(json!({"actual": actual}))
+        }
+        PushError::NamesUnknown(digests) => {
+            Error::new(ErrorCode::ManifestBlobUnknown, message).detail(json!({"unknown": digests}))
+        }
         PushError::SizeDiffers(digest) => Error::new(ErrorCode::SizeInvalid, message).detail(json!({"digest": digest})),
         PushError::Metadata(error) => Error::from_metadata(error),
     }
@@ -389,7 +407,9 @@ fn delete_error(error: DeleteError) -> Error {
         DeleteError::NameUnknown => Error::new(ErrorCode::NameUnknown, message),
         DeleteError::ManifestUnknown => Error::new(ErrorCode::ManifestUnknown, message),
         DeleteError::BlobUnknown => Error::new(ErrorCode::BlobUnknown, message),
-        DeleteError::StillNamed(parents) => Error::new(ErrorCode::Unsupported, message).detail(json!({"named_by": parents})),
+        DeleteError::StillNamed(parents) => {
+            Error::new(ErrorCode::Unsupported, message).detail(json!({"named_by": parents}))
+        }
         DeleteError::Metadata(error) => Error::from_metadata(error),
     }
 }
@@ -408,10 +428,13 @@ fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
             }
         }
         UploadError::LengthDiffers => Error::new(ErrorCode::SizeInvalid, message),
-        UploadError::DigestDiffers { actual } => Error::new(ErrorCode::DigestInvalid, message).detail(json!({"actual": actual})),
+        UploadError::DigestDiffers { actual } => {
+            Error::new(ErrorCode::DigestInvalid, message).detail(json!({"actual": actual}))
+        }
         UploadError::Overtaken => Error::new(ErrorCode::BlobUploadInvalid, message),
         UploadError::Body(error) => body_error(error),
         UploadError::Metadata(error) => Error::from_metadata(error),
+        UploadError::Blobs(error) if error.is_broken() => Error::new(ErrorCode::BlobUploadInvalid, error.to_string()),
         UploadError::Blobs(error) => Error::from_blobs(error),
     }
 }

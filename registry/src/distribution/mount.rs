@@ -64,7 +64,8 @@ async fn sources(app: &App, granted: &Granted<BeginUpload>) -> Result<Vec<Reposi
 async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, UploadError> {
     let Change { repository: name, source, digest, actor, occasion } = change;
     let repository = occasion.repository(tx, name, *actor).await?;
-    let repository = repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+    let repository =
+        repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
     let mount = Mount { repository: &repository, source: *source, digest, now: occasion.now };
     if tx.mount(&mount).await?.is_none() {
         return Ok(false);

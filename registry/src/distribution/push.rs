@@ -85,7 +85,11 @@ pub(super) async fn put_manifest(
 }
 
 /// Parses and hashes a body; a large one on a thread where it holds up nobody else.
-async fn examine(body: Bytes, content_type: Option<String>, algorithm: Algorithm) -> Result<(Manifest, Digest), PushError> {
+async fn examine(
+    body: Bytes,
+    content_type: Option<String>,
+    algorithm: Algorithm,
+) -> Result<(Manifest, Digest), PushError> {
     let large = body.len() > LARGE;
     let work = move || {
         let manifest = Manifest::parse(&body, content_type.as_deref())?;
@@ -102,7 +106,8 @@ async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
     let Change { actor, occasion, .. } = change;
     let name = &change.granted.operation().repository;
     let repository = occasion.repository(tx, name, *actor).await?;
-    let repository = repository.ok_or_else(|| PushError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+    let repository =
+        repository.ok_or_else(|| PushError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
     tx.put_manifest(&metadata::PutManifest {
         repository: &repository,
         digest: &change.digest,

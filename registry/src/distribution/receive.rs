@@ -24,9 +24,9 @@ const TAIL_GRACE: i64 = 24 * 60 * 60 * 1000;
 /// What a request says about the bytes it brings.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunk {
-    /// `Content-Range`, when given.
-    pub(super) range: Option<ChunkRange>,
-    /// The length of the body, when announced.
+    /// Where they continue the upload, when the request says so.
+    pub(super) start: Option<u64>,
+    /// How many they are, when the request says so.
     pub(super) length: Option<u64>,
 }
 
@@ -59,17 +59,18 @@ pub(super) struct Receiver<'a> {
 }
 
 impl Chunk {
-    /// Refuses a chunk whose announced length contradicts its range.
-    fn check(&self) -> Result<(), UploadError> {
-        match (self.range, self.length) {
-            (Some(range), Some(length)) if range.len() != length => Err(UploadError::LengthDiffers),
-            _ => Ok(()),
-        }
-    }
-
-    /// How many bytes may come, when that is known.
-    fn limit(&self) -> Option<u64> {
-        self.range.map(|range| range.len()).or(self.length)
+    /// What `Content-Range` and the announced length of a body say together.
+    ///
+    /// # Errors
+    /// [`UploadError::LengthDiffers`] when they contradict each other. Some clients send the range of a whole upload with
+    /// an empty last request: of that only the start counts.
+    pub(super) fn new(range: ChunkRange, announced: Option<u64>) -> Result<Self, UploadError> {
+        let length = match announced {
+            Some(0) => 0,
+            Some(length) if length != range.len() => return Err(UploadError::LengthDiffers),
+            _ => range.len(),
+        };
+        Ok(Self { start: Some(range.start), length: Some(length) })
     }
 }
 
@@ -79,9 +80,8 @@ impl<'a> Receiver<'a> {
     /// # Errors
     /// [`UploadError::OutOfOrder`] and [`UploadError::Busy`] with the offset, [`UploadError::Unknown`], and the stores'.
     pub(super) async fn take(app: &'a App, session: Session, chunk: &Chunk) -> Result<Self, UploadError> {
-        chunk.check()?;
         let now = app.clock.now();
-        let wish = (session.clone(), chunk.range.map(|range| range.start), now);
+        let wish = (session.clone(), chunk.start, now);
         let lease = app
             .metadata
             .write(wish, |tx, (session, start, now)| {
@@ -93,7 +93,9 @@ impl<'a> Receiver<'a> {
             .await?;
         let upload = match lease {
             Lease::Leased(upload) => upload,
-            Lease::NotAtOffset { received, leased_until } if leased_until > now => return Err(UploadError::Busy { received }),
+            Lease::NotAtOffset { received, leased_until } if leased_until > now => {
+                return Err(UploadError::Busy { received });
+            }
             Lease::NotAtOffset { received, .. } => return Err(UploadError::OutOfOrder { received }),
             Lease::Unknown => return Err(UploadError::Unknown),
         };
@@ -101,7 +103,12 @@ impl<'a> Receiver<'a> {
     }
 
     /// Holds an upload whose lease was taken when it was opened.
-    pub(super) async fn begin(app: &'a App, session: Session, fence: i64, state: UploadState) -> Result<Self, UploadError> {
+    pub(super) async fn begin(
+        app: &'a App,
+        session: Session,
+        fence: i64,
+        state: UploadState,
+    ) -> Result<Self, UploadError> {
         let appender = app.blobs.append(state.clone()).await?;
         let spare = StorageKey::from_bytes(app.random.bytes());
         Ok(Self { app, session, fence, appender, committed: state, spare, renewed: Instant::now() })
@@ -153,7 +160,7 @@ impl<'a> Receiver<'a> {
         let start = self.appender.received();
         while let Some(bytes) = body.next().await? {
             let poured = self.appender.received() - start + bytes.len() as u64;
-            if chunk.limit().is_some_and(|limit| poured > limit) {
+            if chunk.length.is_some_and(|limit| poured > limit) {
                 return Err(UploadError::LengthDiffers);
             }
             self.appender.write(bytes).await?;
@@ -163,7 +170,7 @@ impl<'a> Receiver<'a> {
                 None => {}
             }
         }
-        match chunk.limit() {
+        match chunk.length {
             Some(limit) if self.appender.received() - start != limit => Err(UploadError::LengthDiffers),
             _ => Ok(()),
         }
@@ -252,7 +259,9 @@ pub(super) async fn checkpoint(
 async fn release(app: &App, session: &Session, fence: i64) {
     let given = app
         .metadata
-        .write((session.upload.clone(), fence), |tx, (upload, fence)| Box::pin(async move { tx.release_upload(upload, *fence).await }))
+        .write((session.upload.clone(), fence), |tx, (upload, fence)| {
+            Box::pin(async move { tx.release_upload(upload, *fence).await })
+        })
         .await;
     if let Err(error) = given {
         tracing::warn!(%error, upload = session.upload.as_str(), "the lease of an upload ends by itself");

@@ -103,7 +103,7 @@ pub(super) async fn begin(
     let repository = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await?;
     let Some(digest) = digest else { return Ok(Begun::Open(id)) };
     let session = Session { upload: id.clone(), repository, principal: actor };
-    let chunk = Chunk { range: None, length: body.announced() };
+    let chunk = Chunk { start: None, length: body.announced() };
     let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;
     let received = match receiver.finish(&chunk, body).await {
         Ok(received) => received,
@@ -142,17 +142,13 @@ pub(super) async fn finish(
     app: &App,
     granted: &Granted<FinishUpload>,
     actor: PrincipalId,
-    mut chunk: Chunk,
+    chunk: Chunk,
     body: &mut Incoming,
     occasion: Occasion,
 ) -> Result<Digest, UploadError> {
     let FinishUpload { repository: name, upload, digest } = granted.operation();
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
     let session = Session { upload: upload.clone(), repository, principal: actor };
-    if chunk.length == Some(0) {
-        // Some clients send the range of the whole with an empty last request.
-        chunk = Chunk { range: None, length: Some(0) };
-    }
     let _open = app.metrics.receiving();
     let received = Receiver::take(app, session.clone(), &chunk).await?.finish(&chunk, body).await?;
     settle(app, name, session, received, digest, occasion).await
@@ -186,7 +182,8 @@ struct Opening {
 async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, UploadError> {
     let Opening { name, actor, occasion, .. } = opening;
     let repository = occasion.repository(tx, name, *actor).await?;
-    let repository = repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+    let repository =
+        repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
     tx.begin_upload(&NewUpload {
         id: &opening.id,
         repository: repository.id,
@@ -275,9 +272,9 @@ async fn actual_digest(app: &App, sealed: &Sealed, algorithm: Algorithm) -> Resu
 async fn discard(app: &App, session: &Session, now: i64) -> Result<bool, metadata::Error> {
     app.metadata
         .write((session.clone(), now), |tx, (session, now)| {
-            Box::pin(async move {
-                tx.cancel_upload((&session.upload, session.repository, session.principal), *now).await
-            })
+            Box::pin(
+                async move { tx.cancel_upload((&session.upload, session.repository, session.principal), *now).await },
+            )
         })
         .await
 }

@@ -61,9 +61,10 @@ impl Error {
     /// A full disk or quota of the store: 507 with Retry-After.
     #[must_use]
     pub fn full(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let mut error = Self::new(ErrorCode::Unavailable, "the registry's storage is full; nothing of this request was kept")
-            .status(StatusCode::INSUFFICIENT_STORAGE)
-            .retry_after(RETRY_SECONDS);
+        let mut error =
+            Self::new(ErrorCode::Unavailable, "the registry's storage is full; nothing of this request was kept")
+                .status(StatusCode::INSUFFICIENT_STORAGE)
+                .retry_after(RETRY_SECONDS);
         error.source = Some(source.into());
         error
     }

@@ -4,11 +4,12 @@
 
 pub(crate) mod body;
 pub mod error;
+mod line;
 pub(crate) mod request;
 pub mod server;
-pub mod tls;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hallmark_oci::{ErrorCode, Operation, OperationInvalid};
@@ -25,12 +27,13 @@ use http::{HeaderName, HeaderValue, Method};
 
 use self::body::Incoming;
 use self::error::Error;
+use self::line::Line;
 use self::server::PeerAddress;
 use crate::access;
 use crate::app::App;
 use crate::auth;
 use crate::distribution::{self, Occasion};
-use crate::telemetry::{self, Line};
+use crate::telemetry;
 
 static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 static NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
@@ -44,12 +47,26 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/token", get(auth::http::get_token).post(auth::http::post_token))
         .route("/.well-known/jwks.json", get(auth::http::jwks))
+        .route_layer(from_fn_with_state(Arc::clone(&app), observe))
         .route("/livez", get(telemetry::http::livez))
         .route("/readyz", get(telemetry::http::readyz))
         .route("/metrics", get(telemetry::http::metrics))
+        .method_not_allowed_fallback(async || Error::plain(ErrorCode::Unsupported))
         // Not a wildcard route: axum would decode the path, and it must be decoded once only, by `Operation::parse`.
         .fallback(serve)
         .with_state(app)
+}
+
+/// Gives the token endpoint and the key set their line in the log, their id and their headers.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let peer = request.extensions().get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN);
+    let operation = if request.uri().path() == "/token" { "token" } else { "key_set" };
+    let line = Line::new(&app, operation, request.headers(), peer);
+    let mut response = next.run(request).await;
+    finish(None, &line, &mut response);
+    line.write(&app, &mut response, 0, started);
+    response
 }
 
 /// Serves one request of the OCI distribution API.
@@ -70,7 +87,7 @@ async fn respond(app: Arc<App>, parts: Parts, body: Body) -> Response {
     let started = Instant::now();
     let peer = parts.extensions.get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN);
     let mut body = Incoming::new(body, app.config.http.body_timeout, parts.headers.contains_key(EXPECT));
-    let mut line = Line::new(&app, &parts, peer);
+    let mut line = Line::new(&app, "unknown", &parts.headers, peer);
     let mut response = match answer(&app, &parts, peer, &mut body, &mut line).await {
         Ok(response) => response,
         Err(error) => {
@@ -78,7 +95,7 @@ async fn respond(app: Arc<App>, parts: Parts, body: Body) -> Response {
             error.into_response()
         }
     };
-    finish(&parts, &line, &mut response);
+    finish(parts.uri.query(), &line, &mut response);
     line.write(&app, &mut response, body.received(), started);
     response
 }
@@ -90,7 +107,8 @@ async fn answer(
     body: &mut Incoming,
     line: &mut Line,
 ) -> Result<Response, Error> {
-    let operation = Operation::parse(parts.method.as_str(), parts.uri.path(), parts.uri.query()).map_err(refuse_grammar)?;
+    let operation =
+        Operation::parse(parts.method.as_str(), parts.uri.path(), parts.uri.query()).map_err(refuse_grammar)?;
     line.about(&operation);
     let now = app.clock.now();
     let realm = || request::realm(&app.config, peer, &parts.uri, &parts.headers);
@@ -126,7 +144,7 @@ fn refuse_grammar(invalid: OperationInvalid) -> Error {
 }
 
 /// The headers that every answer of the API carries.
-fn finish(parts: &Parts, line: &Line, response: &mut Response<Body>) {
+fn finish(query: Option<&str>, line: &Line, response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -134,7 +152,7 @@ fn finish(parts: &Parts, line: &Line, response: &mut Response<Body>) {
     if let Ok(id) = HeaderValue::from_str(line.id()) {
         headers.insert(REQUEST_ID.clone(), id);
     }
-    if let Some(namespace) = Operation::namespace(parts.uri.query())
+    if let Some(namespace) = Operation::namespace(query)
         && let Ok(namespace) = HeaderValue::from_str(&namespace)
     {
         headers.insert(NAMESPACE.clone(), namespace);

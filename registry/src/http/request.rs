@@ -66,14 +66,16 @@ pub(crate) fn realm(config: &Config, peer: PeerAddress, uri: &Uri, headers: &Hea
     } else {
         config.tls.is_some()
     };
-    let scheme = if secure || config.public_url.as_ref().is_some_and(|url| url.scheme() == "https") { "https" } else { "http" };
+    let scheme =
+        if secure || config.public_url.as_ref().is_some_and(|url| url.scheme() == "https") { "https" } else { "http" };
     let host = host.unwrap_or_else(|| config.listen.to_string());
     format!("{scheme}://{host}/token")
 }
 
 fn host(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let forwarded = if config.trusts_proxy(peer.0.ip()) { text(headers, &FORWARDED_HOST) } else { None };
-    let host = forwarded.or_else(|| uri.authority().map(|authority| authority.as_str())).or_else(|| text(headers, &HOST))?;
+    let host =
+        forwarded.or_else(|| uri.authority().map(|authority| authority.as_str())).or_else(|| text(headers, &HOST))?;
     let plain = !host.is_empty()
         && host.len() <= 255
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'));

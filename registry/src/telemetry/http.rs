@@ -19,7 +19,10 @@ pub(crate) async fn livez() -> &'static str {
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let (database, store) = tokio::join!(app.metadata.ping(), app.blobs.check());
     let checks = json!({"database": state(database.is_ok()), "store": state(store.is_ok())});
-    for (what, error) in [("database", database.err().map(|error| error.to_string())), ("store", store.err().map(|error| error.to_string()))] {
+    for (what, error) in [
+        ("database", database.err().map(|error| error.to_string())),
+        ("store", store.err().map(|error| error.to_string())),
+    ] {
         if let Some(error) = error {
             tracing::warn!(error, "{what} is not ready");
         }

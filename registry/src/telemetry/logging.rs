@@ -18,7 +18,9 @@ pub fn start_logging(log: &Log) {
     let colours = std::io::stderr().is_terminal();
     // A test that starts two registries in one process keeps the first one's logging.
     let _ = match log.format {
-        LogFormat::Json => subscriber.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init(),
+        LogFormat::Json => {
+            subscriber.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+        }
         LogFormat::Text => subscriber.with(fmt::layer().with_ansi(colours).with_writer(std::io::stderr)).try_init(),
     };
 }

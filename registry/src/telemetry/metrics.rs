@@ -94,7 +94,11 @@ impl Default for Metrics {
         registry.register("uploads_open", "Uploads that are being received", metrics.uploads_open.clone());
         registry.register("store_errors", "Failures of the blob store", metrics.store_errors.clone());
         registry.register("database_errors", "Failures of the database", metrics.database_errors.clone());
-        registry.register("database_writes", "Changes written to the database since the start", metrics.database_writes.clone());
+        registry.register(
+            "database_writes",
+            "Changes written to the database since the start",
+            metrics.database_writes.clone(),
+        );
         registry.register_with_unit(
             "database_wait",
             "Time that changes waited for their turn since the start",

@@ -1,13 +1,11 @@
-//! Lives here: what an operator sees. Metrics, the line in the log for each request, the probes.
+//! Lives here: what an operator sees. Metrics, where the log goes, the probes.
 //! Never here: secrets of any kind, bodies, headers but the request id.
-//! Start reading at [`Line`] and [`Metrics`].
+//! Start reading at [`Metrics`]; the line in the log for each request is `http/line.rs`.
 
 pub(crate) mod http;
-mod line;
 mod logging;
 mod metrics;
 
-pub use line::Line;
 pub use logging::start_logging;
 pub use metrics::{Metrics, OperationLabel};
 

@@ -4,6 +4,9 @@ use std::io;
 
 use object_store::Error as StoreError;
 
+/// The system's number for an input or output error.
+const EIO: i32 = 5;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure of the byte store. It prints what was being done and where; the cause is its source.
@@ -118,6 +121,8 @@ impl Kind {
             Io::ReadOnlyFilesystem | Io::PermissionDenied | Io::TimedOut | Io::StaleNetworkFileHandle => {
                 Self::Unavailable
             }
+            // A disk that fails may answer again, perhaps another one: the client is told to come back.
+            _ if error.raw_os_error() == Some(EIO) => Self::Unavailable,
             // Bytes that were there are not: a file shorter than what was acknowledged.
             Io::UnexpectedEof => Self::Damaged,
             _ => Self::Failed,

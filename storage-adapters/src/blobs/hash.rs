@@ -4,9 +4,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use hallmark_oci::{Algorithm, Digest};
 
-use crate::blobs::hasher::BlobHasher;
 use super::task::blocking;
 use super::{BlobBody, Error};
+use crate::blobs::hasher::BlobHasher;
 
 /// The bytes that are hashed in one job on a blocking thread.
 const BATCH_BYTES: usize = 512 * 1024;

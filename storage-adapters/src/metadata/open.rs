@@ -15,6 +15,7 @@ use super::runner::Runner;
 use super::sql::{self, Connection};
 use super::statistics::Counters;
 use super::tx::Tx;
+use super::uploads;
 use super::writer::Writer;
 
 /// Settings of a PostgreSQL server that a promise rests on, and the values that keep it: rule 10 of the data model.
@@ -47,6 +48,9 @@ async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
     create(path, folder)?;
     let mut connection = sql::sqlite_writer(path).await?;
     let schema = migrate(&mut connection, now).await?;
+    // Whoever held these died with the process that this one succeeds: the lock says so. Without this a client that goes
+    // on at once would be told that it is still sending.
+    connection.execute(&uploads::END_LEASES, &[]).await?;
     let counters = Arc::new(Counters::default());
     let generations = Arc::new(Generations::new());
     let tx = Tx::new(connection, Arc::new(Ids::default()));

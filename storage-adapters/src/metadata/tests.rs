@@ -56,6 +56,8 @@ const SHORT: [&str; 6] = [
     "SCAN CONSTANT ROW",
     "SCAN u USING COVERING INDEX users_administrators",
 ];
+/// Runs once, while a database opens and nobody waits.
+const AT_START: &str = "uploads::END_LEASES";
 /// Names that a statement gives to what it has already cut down to a page.
 const PAGES: [&str; 4] = ["SCAN own", "SCAN open", "SCAN held", "SCAN last"];
 
@@ -71,7 +73,8 @@ async fn no_statement_walks_a_table_or_a_whole_repository() {
                     for step in tx.plan(statement).await {
                         let short = SHORT.iter().chain(&PAGES).any(|short| step.starts_with(short));
                         let whole = step.contains("(repository_id=?)") || step.contains("(repository_id=? AND id>?)");
-                        if step.starts_with("SCAN") && !short || whole {
+                        let at_start = statement.name().ends_with(AT_START);
+                        if (step.starts_with("SCAN") && !short || whole) && !at_start {
                             walks.push(format!("{}: {step}", statement.name()));
                         }
                     }

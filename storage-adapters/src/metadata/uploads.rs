@@ -40,6 +40,7 @@ statements! {
                 expires_at = $7
           WHERE id = $1"
     ];
+    END_LEASES = ["UPDATE uploads SET leased_until = 0 WHERE leased_until <> 0"];
     RELEASE = ["UPDATE uploads SET leased_until = 0 WHERE id = $1 AND fence = $2"];
     CANCEL = [
         "DELETE FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3

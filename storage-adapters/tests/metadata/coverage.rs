@@ -5,6 +5,9 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 use crate::harness::run;
 use crate::{accounts, blobs, manifests, mounts, reclaim, referrers, repositories, small, tags, uploads};
 
+/// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
+const EMBEDDED_ONLY: &str = "uploads::END_LEASES";
+
 #[test]
 fn every_statement_runs_on_both_engines() {
     let families = [
@@ -23,8 +26,9 @@ fn every_statement_runs_on_both_engines() {
         run(Engine::Sqlite, clause);
         run(Engine::Postgres, clause);
     }
-    let idle: Vec<StatementUsage> =
-        statement_usage().filter(|usage| usage.sqlite == 0 || usage.postgres == 0).collect();
+    let idle: Vec<StatementUsage> = statement_usage()
+        .filter(|usage| usage.sqlite == 0 || usage.postgres == 0 && !usage.name.ends_with(EMBEDDED_ONLY))
+        .collect();
     assert!(idle.is_empty(), "{idle:#?}");
     assert!(statement_usage().count() > 90);
 }

@@ -29,7 +29,7 @@ use crate::config;
 const HEAD_BYTES: usize = 64 << 10;
 /// How much of a request is read at once, in bytes. Large enough for a layer at the speed of the loopback; with one piece
 /// read and two on their way to the store, 32 uploads hold 48 MiB.
-const READ_BYTES: usize = 512 << 10;
+const READ_BYTES: usize = 128 << 10;
 /// HTTP/2: how many requests run at once on one connection.
 const STREAMS: u32 = 128;
 /// HTTP/2: how much of one body is taken ahead, and of all bodies of a connection together, in bytes.

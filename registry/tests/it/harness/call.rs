@@ -74,7 +74,7 @@ impl<'w> Call<'w> {
         self
     }
 
-    pub(crate) fn from_peer(mut self, address: [u8; 4]) -> Self {
+    pub(crate) fn sent_from(mut self, address: [u8; 4]) -> Self {
         self.peer = SocketAddr::from((address, 40_000));
         self
     }

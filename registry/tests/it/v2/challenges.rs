@@ -12,7 +12,7 @@ fn challenge(answer: &Answer) -> String {
 
 async fn realm(world: &World, headers: &[(&str, &str)], peer: [u8; 4]) -> String {
     let call = headers.iter().fold(world.get("/v2/"), |call, (name, value)| call.header(name, value));
-    let challenge = challenge(&call.from_peer(peer).await);
+    let challenge = challenge(&call.sent_from(peer).await);
     challenge.split('"').nth(1).unwrap().to_owned()
 }
 
@@ -40,6 +40,14 @@ async fn a_challenge_names_the_scope_of_that_very_request() {
         let realm = r#"Bearer realm="http://registry.test/token",service="hallmark""#;
         assert_eq!(found, format!(r#"{realm},scope="repository:ann/app:{actions}""#), "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_challenge_for_a_mount_names_its_source_too() {
+    let world = World::open().await;
+    let path = format!("/v2/ann/app/blobs/uploads/?mount={DIGEST}&from=bob/base");
+    let found = challenge(&world.post(&path).await);
+    assert!(found.ends_with(r#",scope="repository:ann/app:pull,push repository:bob/base:pull""#), "{found}");
 }
 
 #[tokio::test]

@@ -81,12 +81,18 @@ async fn without_a_right_on_the_source_nothing_is_mounted_or_told() {
     world.get(&format!("/v2/bob/app/blobs/{digest}")).by(&bob).await.expect(404);
 }
 
-/// A token is an upper bound: its owner's right on a source it does not name does not count.
+/// A token is an upper bound: its owner's right on a source that it does not name mounts nothing. The owner is told which
+/// token would; who has no right there gets an upload, as above.
 #[tokio::test]
-async fn a_token_that_does_not_reach_the_named_source_mounts_nothing() {
+async fn a_token_that_does_not_reach_the_named_source_is_told_which_one_would() {
     let (world, _, digest) = pushed().await;
     let narrow = world.token("ann", "repository:ann/target:pull,push").await;
-    world.post(&mount("ann/target", &digest, "ann/source")).by(&narrow).await.expect(202);
+    let answer = world.post(&mount("ann/target", &digest, "ann/source")).by(&narrow).await.expect(401);
+    let asked = "scope=\"repository:ann/source:pull repository:ann/target:pull,push\",error=\"insufficient_scope\"";
+    assert!(answer.header("www-authenticate").ends_with(asked), "{answer}");
+    world.post(&mount("ann/target", &digest, "ann/none")).by(&narrow).await.expect(202);
+    let missing = world.get(&format!("/v2/ann/target/blobs/{digest}")).by(&narrow).await;
+    assert_eq!(missing.gist(), (404, "BLOB_UNKNOWN".into()));
 }
 
 #[tokio::test]

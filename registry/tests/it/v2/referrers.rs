@@ -212,7 +212,8 @@ async fn what_is_listed_both_ways_is_listed_once() {
     fallback.tags(&world, &ann, &[&new, &fallback.old, &new]).await;
     let mut listed = listed(&world, &ann).await;
     let mut expected = vec![digest.to_string(), sha256(&fallback.old).to_string()];
-    (listed.sort(), expected.sort());
+    listed.sort();
+    expected.sort();
     assert_eq!(listed, expected);
 }
 

@@ -4,13 +4,13 @@
 use bytes::Bytes;
 use tokio::task::JoinError;
 
-use crate::blobs::hasher::BlobHasher;
 use super::super::appender::CHECKPOINT_BYTES;
 use super::super::task::{Task, blocking};
 use super::super::{Error, Sealed, UploadState, key};
 use super::Folder;
 use super::frames::Frames;
 use super::writer::Writer;
+use crate::blobs::hasher::BlobHasher;
 
 /// The bytes that one job hashes and writes. A smaller blob is written and synced by a single job at its end; two
 /// batches are what an upload holds of memory.

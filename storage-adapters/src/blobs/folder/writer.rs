@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::blobs::hasher::BlobHasher;
 use super::super::Error;
 use super::sync_folder;
 use super::turns::Ticket;
+use crate::blobs::hasher::BlobHasher;
 
 /// Blobs are private: who may read one is asked above (I6), never the file system.
 const FILE_MODE: u32 = 0o600;

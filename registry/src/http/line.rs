@@ -10,19 +10,19 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use hallmark_oci::{Operation, Reference};
-use http::request::Parts;
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{OperationLabel, chain};
+use super::error::Cause;
+use super::request::client_address;
+use super::server::PeerAddress;
 use crate::app::App;
 use crate::auth::Identity;
-use crate::http::error::Cause;
-use crate::http::request::client_address;
-use crate::http::server::PeerAddress;
+use crate::telemetry::{OperationLabel, chain};
 
 /// What is known of a request while it is served.
 #[derive(Debug)]
-pub struct Line {
+pub(super) struct Line {
     id: String,
     client: IpAddr,
     operation: &'static str,
@@ -33,11 +33,11 @@ pub struct Line {
 
 impl Line {
     /// Begins the line of a request.
-    pub fn new(app: &App, parts: &Parts, peer: PeerAddress) -> Self {
+    pub(super) fn new(app: &App, operation: &'static str, headers: &HeaderMap, peer: PeerAddress) -> Self {
         Self {
             id: app.request_ids.next(),
-            client: client_address(&app.config, peer, &parts.headers),
-            operation: "unknown",
+            client: client_address(&app.config, peer, headers),
+            operation,
             repository: None,
             reference: None,
             user: None,
@@ -46,12 +46,12 @@ impl Line {
 
     /// The request's id, which the answer carries too.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         &self.id
     }
 
     /// Notes what the request is about.
-    pub fn about(&mut self, operation: &Operation) {
+    pub(super) fn about(&mut self, operation: &Operation) {
         self.operation = operation.name();
         self.repository = operation.repository().map(ToString::to_string);
         self.reference = match operation {
@@ -70,12 +70,12 @@ impl Line {
     }
 
     /// Notes who asks.
-    pub fn by(&mut self, identity: &Identity) {
+    pub(super) fn by(&mut self, identity: &Identity) {
         self.user = identity.principal().map(|principal| principal.name.clone());
     }
 
     /// Writes the line once `response` has been sent, or its connection is gone.
-    pub fn write(self, app: &Arc<App>, response: &mut Response, received: u64, started: Instant) {
+    pub(super) fn write(self, app: &Arc<App>, response: &mut Response, received: u64, started: Instant) {
         let cause = response.extensions_mut().remove::<Cause>();
         let status = response.status().as_u16();
         let body = std::mem::take(response.body_mut());
@@ -131,7 +131,10 @@ impl HttpBody for Counted {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(data) = frame.data_ref()
