@@ -44,6 +44,7 @@ async fn a_blob_that_the_client_holds_is_not_sent_again() {
     let held = format!("\"{digest}\"");
     assert_snapshot!(world.get(&path).by(&ann).header("if-none-match", held).await, @r#"
     304 Not Modified
+    cache-control: private, max-age=31536000, immutable
     docker-content-digest: {0123456789}
     etag: "{0123456789}"
     "#);

@@ -28,7 +28,7 @@ async fn a_challenge_names_the_scope_of_that_very_request() {
         ("HEAD", format!("ann/app/blobs/{DIGEST}"), "pull"),
         ("DELETE", format!("ann/app/blobs/{DIGEST}"), "delete"),
         ("POST", "ann/app/blobs/uploads/".to_owned(), "pull,push"),
-        ("GET", format!("ann/app/blobs/uploads/{UPLOAD}"), "pull"),
+        ("GET", format!("ann/app/blobs/uploads/{UPLOAD}"), "pull,push"),
         ("PATCH", format!("ann/app/blobs/uploads/{UPLOAD}"), "pull,push"),
         ("PUT", format!("ann/app/blobs/uploads/{UPLOAD}?digest={DIGEST}"), "pull,push"),
         ("DELETE", format!("ann/app/blobs/uploads/{UPLOAD}"), "pull,push"),

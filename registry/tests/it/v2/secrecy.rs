@@ -204,14 +204,16 @@ async fn a_public_repository_is_changed_by_nobody_but_its_owner() {
 }
 
 #[tokio::test]
-async fn the_uploads_of_a_public_repository_are_unknown_to_everybody_else() {
+async fn the_uploads_of_a_public_repository_are_hidden_from_everybody_who_may_not_push() {
     let (world, _, upload) = hidden().await;
     world.publish("bob/hidden").await;
     let ann = world.token("ann", "repository:bob/hidden:pull").await;
     let path = format!("/v2/bob/hidden/blobs/uploads/{upload}");
     let other = path.replace(&upload, "0123456789abcdef0123456789abcdef");
-    assert_eq!(world.get(&path).by(&ann).await.gist(), (404, "BLOB_UPLOAD_UNKNOWN".into()));
-    assert_eq!(world.get(&path).by(&ann).await.visible(), world.get(&other).by(&ann).await.visible());
+    for by in [Credentials::none(), ann] {
+        assert_eq!(world.get(&path).by(&by).await.gist(), (401, "UNAUTHORIZED".into()));
+        assert_eq!(world.get(&path).by(&by).await.visible(), world.get(&other).by(&by).await.visible());
+    }
 }
 
 #[tokio::test]
