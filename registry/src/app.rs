@@ -162,7 +162,7 @@ impl App {
     /// Makes a new token key; tokens of the keys before it are accepted until they have expired.
     ///
     /// # Errors
-    /// [`KeyError`]; the keys stay as they are.
+    /// `KeyError`; the keys stay as they are.
     pub async fn rotate_token_keys(&self) -> Result<String, KeyError> {
         let overlap = i64::try_from(self.config.tokens.lifetime.as_millis()).unwrap_or(i64::MAX / 4) + 2 * 60_000;
         let kid = self.token_keys.rotate(&self.metadata, &self.master, &self.random, overlap, self.clock.now()).await?;
@@ -173,7 +173,7 @@ impl App {
     /// Reads the token keys again.
     ///
     /// # Errors
-    /// [`KeyError`]; the keys in use stay.
+    /// `KeyError`; the keys in use stay.
     pub async fn reload_token_keys(&self, now: i64) -> Result<(), KeyError> {
         if self.token_keys.reload(&self.metadata, &self.master, &self.random, now).await? {
             self.token_memory.forget();

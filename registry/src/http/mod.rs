@@ -1,6 +1,6 @@
 //! Lives here: the wire. Connections, the router, the one shape of a failure, limits, the line in the log.
 //! Never here: a rule about images, users or rights.
-//! Start reading at [`router`], then [`serve`].
+//! Start reading at [`router`], then `serve`.
 
 pub(crate) mod body;
 pub mod error;
