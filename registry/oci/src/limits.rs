@@ -29,10 +29,7 @@ pub const MEDIA_TYPE_BYTES: usize = 255;
 /// The most `tag` parameters of one manifest put; a longer list is answered with 414. The specification asks for 10.
 pub const TAGS_PER_PUT: usize = 64;
 
-/// The length of a page when the request names none.
-pub const PAGE_DEFAULT: u64 = 100;
-
-/// The longest page; a larger `n` is answered with this many entries and a `Link` to the next page.
+/// The longest page, and the one given when the request names no length; a larger `n` is answered with this many entries and a `Link` to the next page.
 pub const PAGE_MAX: u64 = 1000;
 
 /// The longest `last` cursor, in bytes: nothing that is listed is longer than a repository name.
