@@ -10,6 +10,7 @@ use hallmark_conformance::{
     failure::While,
     process::run,
     server::{ADMIN, PASSWORD},
+    settings,
 };
 use serde_json::Value;
 
@@ -25,6 +26,10 @@ pub(super) fn command(setup: &Setup, folder: &Path, port: u16) -> Command {
     let mut command = Command::new(&setup.hallmark);
     command.arg("serve").arg("--data").arg(folder.join("data"));
     command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+    // The settings of the test command would be refused as variables that the server does not know.
+    for name in settings::server_like_variables() {
+        command.env_remove(name);
+    }
     command.env("HALLMARK_ADMIN_PASSWORD", PASSWORD);
     command
 }
