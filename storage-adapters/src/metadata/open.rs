@@ -46,7 +46,7 @@ async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let lock = FolderLock::acquire(folder)?;
     create(path, folder)?;
-    let mut connection = sql::sqlite_writer(path).await?;
+    let mut connection = sql::sqlite_writer(path)?;
     let schema = migrate(&mut connection, now).await?;
     // Whoever held these died with the process that this one succeeds: the lock says so. Without this a client that goes
     // on at once would be told that it is still sending.

@@ -5,19 +5,22 @@ use std::fs;
 use std::path::Path;
 
 use hallmark_oci::Digest;
-use sqlx::{AssertSqlSafe, Column, Connection, Row, SqliteConnection};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 
 /// What a query finds, each row as its columns' texts joined by spaces; an absent one is `-`.
 pub(crate) async fn look(database: &Path, query: &str) -> Vec<String> {
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", database.display())).await.unwrap();
-    let rows = sqlx::query(AssertSqlSafe(query.to_owned())).fetch_all(&mut connection).await.unwrap();
-    let text = |row: &sqlx::sqlite::SqliteRow, index: usize| {
-        let number = row.try_get::<Option<i64>, _>(index).map(|number| number.map(|number| number.to_string()));
-        number.or_else(|_| row.try_get::<Option<String>, _>(index)).unwrap().unwrap_or_else(|| "-".to_owned())
+    let connection = Connection::open(database).unwrap();
+    let mut statement = connection.prepare(query).unwrap();
+    let columns = statement.column_count();
+    let text = |row: &Row<'_>, column: usize| match row.get_ref(column).unwrap() {
+        ValueRef::Null => "-".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        text => text.as_str().unwrap().to_owned(),
     };
-    rows.iter()
-        .map(|row| row.columns().iter().map(|column| text(row, column.ordinal())).collect::<Vec<_>>().join(" "))
-        .collect()
+    let rows =
+        statement.query_map([], |row| Ok((0..columns).map(|column| text(row, column)).collect::<Vec<_>>().join(" ")));
+    rows.unwrap().map(Result::unwrap).collect()
 }
 
 /// The names of the files that hold bytes: storage keys.

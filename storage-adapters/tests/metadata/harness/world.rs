@@ -4,7 +4,9 @@ use hallmark_storage::metadata::{
     AccountId, BlobDeletion, DatabaseConfig, Engine, Error, Finish, Finished, ManifestDeletion, Metadata, NewUpload,
     NewUser, Principal, Put, PutManifest, PutRefused, Repository,
 };
-use sqlx::{AssertSqlSafe, Column, Connection, PgConnection, Row, SqliteConnection};
+use rusqlite::types::ValueRef;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tempfile::TempDir;
 
 use super::{images, postgres};
@@ -192,17 +194,18 @@ impl World {
 
     /// What a query finds, each row as its columns' texts joined by spaces; an absent one is `-`.
     pub(crate) async fn look(&self, query: &str) -> Vec<String> {
-        let query = AssertSqlSafe(query.to_owned());
         match &self.config {
             DatabaseConfig::Sqlite { path } => {
-                let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-                let rows = sqlx::query(query).fetch_all(&mut connection).await.unwrap();
-                rows.iter().map(texts).collect()
+                let connection = rusqlite::Connection::open(path).unwrap();
+                let mut statement = connection.prepare(query).unwrap();
+                let columns = statement.column_count();
+                let rows = statement.query_map([], |row| Ok(texts(columns, |column| cell(row, column))));
+                rows.unwrap().map(Result::unwrap).collect()
             }
             DatabaseConfig::Postgres { url, .. } => {
                 let mut connection = PgConnection::connect(url).await.unwrap();
-                let rows = sqlx::query(query).fetch_all(&mut connection).await.unwrap();
-                rows.iter().map(texts).collect()
+                let rows = sqlx::query(AssertSqlSafe(query.to_owned())).fetch_all(&mut connection).await.unwrap();
+                rows.iter().map(|row| texts(row.columns().len(), |column| postgres_cell(row, column))).collect()
             }
         }
     }
@@ -237,17 +240,21 @@ impl World {
     }
 }
 
-fn texts<R: Row>(row: &R) -> String
-where
-    usize: sqlx::ColumnIndex<R>,
-    Option<i64>: for<'r> sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    Option<String>: for<'r> sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    let text = |index: usize| {
-        let number = row.try_get::<Option<i64>, _>(index).map(|number| number.map(|number| number.to_string()));
-        number.or_else(|_| row.try_get::<Option<String>, _>(index)).unwrap().unwrap_or_else(|| "-".to_owned())
-    };
-    row.columns().iter().map(|column| text(column.ordinal())).collect::<Vec<_>>().join(" ")
+fn texts(columns: usize, cell: impl Fn(usize) -> Option<String>) -> String {
+    (0..columns).map(|column| cell(column).unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>().join(" ")
+}
+
+fn cell(row: &rusqlite::Row<'_>, column: usize) -> Option<String> {
+    match row.get_ref(column).unwrap() {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        text => Some(text.as_str().unwrap().to_owned()),
+    }
+}
+
+fn postgres_cell(row: &PgRow, column: usize) -> Option<String> {
+    let number = row.try_get::<Option<i64>, _>(column).map(|number| number.map(|number| number.to_string()));
+    number.or_else(|_| row.try_get::<Option<String>, _>(column)).unwrap()
 }
 
 async fn new_user(metadata: &Metadata, name: &str) -> Option<Principal> {

@@ -1,0 +1,156 @@
+//! A PostgreSQL server, through sqlx.
+
+use std::str::FromStr;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{ConnectOptions, Postgres};
+
+use super::super::error::{Error, ErrorKind};
+use super::super::value::Value;
+use super::{ACQUIRE, PREPARED};
+
+/// Bounds of the server's own: a statement, a wait for a row, a transaction whose process hangs.
+const LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "30s")];
+
+/// One row of an answer.
+pub(in super::super) struct PostgresRow(PgRow);
+
+/// One connection of the pool.
+pub(in super::super) struct PostgresConnection(sqlx::pool::PoolConnection<Postgres>);
+
+/// Connections to one server.
+#[derive(Clone)]
+pub(in super::super) struct PostgresPool(PgPool);
+
+/// A prepared statement with its parameters bound.
+fn bound<'q>(text: &'static str, values: &'q [Value<'_>]) -> Query<'q, Postgres, PgArguments> {
+    values.iter().fold(sqlx::query(text), |query, value| match *value {
+        Value::Integer(value) => query.bind(value),
+        Value::Text(value) => query.bind(value),
+        Value::Bytes(value) => query.bind(value),
+    })
+}
+
+impl PostgresConnection {
+    pub(super) async fn rows(
+        &mut self,
+        place: &'static str,
+        text: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PostgresRow>, Error> {
+        answer(place, bound(text, values).fetch_all(&mut *self.0).await)
+    }
+
+    pub(super) async fn execute(
+        &mut self,
+        place: &'static str,
+        text: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, Error> {
+        let done = bound(text, values).execute(&mut *self.0).await;
+        done.map(|done| done.rows_affected()).map_err(|error| failure(place, error))
+    }
+
+    pub(super) async fn script(&mut self, place: &'static str, text: &'static str) -> Result<(), Error> {
+        sqlx::raw_sql(text).execute(&mut *self.0).await.map(drop).map_err(|error| failure(place, error))
+    }
+
+    pub(super) async fn setting(&mut self, name: &'static str) -> Result<String, Error> {
+        let query = sqlx::query_scalar::<Postgres, String>("SELECT current_setting($1)").bind(name);
+        query.fetch_one(&mut *self.0).await.map_err(|error| failure(name, error))
+    }
+
+    pub(super) async fn close(self) -> Result<(), Error> {
+        self.0.close().await.map_err(|error| failure("close", error))
+    }
+}
+
+impl PostgresPool {
+    /// Connections are made when first needed.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, without the URL.
+    pub(super) fn new(url: &str, max_connections: u32) -> Result<Self, String> {
+        let options = PgConnectOptions::from_str(url).map_err(|error| match error {
+            sqlx::Error::Configuration(reason) => reason.to_string(),
+            _ => "it cannot be read".to_owned(),
+        })?;
+        let options = options
+            .application_name("hallmark")
+            .options(LIMITS)
+            .statement_cache_capacity(PREPARED)
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new().max_connections(max_connections.max(2)).acquire_timeout(ACQUIRE);
+        Ok(Self(pool.connect_lazy_with(options)))
+    }
+
+    pub(super) async fn rows(
+        &self,
+        place: &'static str,
+        text: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PostgresRow>, Error> {
+        answer(place, bound(text, values).fetch_all(&self.0).await)
+    }
+
+    pub(super) async fn connection(&self) -> Result<PostgresConnection, Error> {
+        self.0.acquire().await.map(PostgresConnection).map_err(|error| failure("acquire", error))
+    }
+
+    pub(super) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+fn answer(place: &'static str, rows: Result<Vec<PgRow>, sqlx::Error>) -> Result<Vec<PostgresRow>, Error> {
+    rows.map(|rows| rows.into_iter().map(PostgresRow).collect()).map_err(|error| failure(place, error))
+}
+
+impl PostgresRow {
+    /// One column, by its place in the statement.
+    pub(super) fn column<'r, T>(&'r self, index: usize) -> Result<T, Error>
+    where
+        T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
+    {
+        sqlx::Row::try_get(&self.0, index).map_err(|error| Error::corrupt("a column of an answer", error))
+    }
+}
+
+/// What the driver's error means to a caller.
+fn failure(place: &'static str, error: sqlx::Error) -> Error {
+    Error::caused(kind(&error), place, error)
+}
+
+fn kind(error: &sqlx::Error) -> ErrorKind {
+    match error {
+        sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+            Some(code) if refusal.try_downcast_ref::<PgDatabaseError>().is_some() => state_kind(code),
+            _ => ErrorKind::Failed,
+        },
+        sqlx::Error::PoolClosed => ErrorKind::Closed,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => ErrorKind::Unavailable,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ErrorKind::Corrupt,
+        _ => ErrorKind::Failed,
+    }
+}
+
+/// Classes of SQLSTATE (PostgreSQL, appendix A).
+fn state_kind(code: &str) -> ErrorKind {
+    match code {
+        "53100" => ErrorKind::Full,
+        "40001" | "40P01" | "23505" | "23503" => ErrorKind::Contended,
+        "25006" | "57014" | "55P03" => ErrorKind::Unavailable,
+        "XX001" | "XX002" => ErrorKind::Corrupt,
+        _ => match code.get(..2) {
+            Some("08" | "53" | "57" | "58") => ErrorKind::Unavailable,
+            Some("23") => ErrorKind::Constraint,
+            _ => ErrorKind::Failed,
+        },
+    }
+}

@@ -1,0 +1,267 @@
+//! SQLite, called on the thread that asks. A driver that keeps a thread for each connection hands every statement over and
+//! back, which costs several times what the statement does; the writer has a thread of its own already, and a reader takes
+//! one of the blocking pool.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::types::{Value as Cell, ValueRef};
+use rusqlite::{OpenFlags, ffi};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::super::error::{Error, ErrorKind};
+use super::super::value::Value;
+use super::{ACQUIRE, PREPARED};
+
+/// Read-only connections.
+const READERS: u32 = 4;
+/// How long SQLite waits for a lock that something outside this process holds, a backup for instance.
+const BUSY: Duration = Duration::from_secs(5);
+/// Pages of the write-ahead log after which a COMMIT moves them into the database. Pages of indexes are written again and
+/// again: the longer the log, the more of that is moved once.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// One row of an answer.
+pub(in super::super) struct SqliteRow(Vec<Cell>);
+
+/// One connection. The lock is never contended: it only says so to the compiler, which wants to share what holds it.
+pub(in super::super) struct SqliteConnection(Mutex<rusqlite::Connection>);
+
+impl SqliteConnection {
+    /// The one connection that writes: WAL, and every COMMIT synced (I4).
+    pub(super) fn writer(path: &Path) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let connection = connect(path, flags)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| failure("open", error))?;
+        enforces_foreign_keys(&connection)?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    pub(super) fn rows(
+        &mut self,
+        place: &'static str,
+        text: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<SqliteRow>, Error> {
+        self.run(place, |connection| rows(connection, text, values))
+    }
+
+    pub(super) fn execute(&mut self, place: &'static str, text: &str, values: &[Value<'_>]) -> Result<u64, Error> {
+        self.run(place, |connection| rows(connection, text, values).map(|_| connection.changes()))
+    }
+
+    pub(super) fn script(&mut self, place: &'static str, text: &str) -> Result<(), Error> {
+        self.run(place, |connection| connection.execute_batch(text))
+    }
+
+    pub(super) fn close(self) -> Result<(), Error> {
+        let connection = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        connection.close().map_err(|(_, error)| failure("close", error))
+    }
+
+    fn run<T>(
+        &mut self,
+        place: &'static str,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let connection = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        work(connection).map_err(|error| failure(place, error))
+    }
+}
+
+/// The read-only connections, opened when first needed. Cloning is cheap; all clones are one pool.
+#[derive(Clone)]
+pub(in super::super) struct SqlitePool(Arc<Pool>);
+
+struct Pool {
+    path: PathBuf,
+    idle: Mutex<Vec<rusqlite::Connection>>,
+    places: Arc<Semaphore>,
+}
+
+impl SqlitePool {
+    pub(super) fn new(path: &Path) -> Self {
+        let places = Arc::new(Semaphore::new(READERS as usize));
+        Self(Arc::new(Pool { path: path.to_owned(), idle: Mutex::default(), places }))
+    }
+
+    /// Runs a statement on a thread that may wait for the disk. A caller that goes away leaves the connection to come back
+    /// by itself.
+    pub(super) async fn rows(
+        &self,
+        place: &'static str,
+        text: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<SqliteRow>, Error> {
+        let permit = match timeout(ACQUIRE, Arc::clone(&self.0.places).acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(Error::new(ErrorKind::Closed, place)),
+            Err(_) => return Err(Error::new(ErrorKind::Unavailable, place)),
+        };
+        let pool = Arc::clone(&self.0);
+        let values: Vec<Cell> = values.iter().map(owned).collect();
+        let task = tokio::task::spawn_blocking(move || {
+            let answer = pool.ask(place, text, &values);
+            drop(permit);
+            answer
+        });
+        task.await.unwrap_or_else(|lost| Err(Error::caused(ErrorKind::Unavailable, place, lost)))
+    }
+
+    /// Waits for the reads under way, and closes every connection.
+    pub(super) async fn close(&self) {
+        // Only a semaphore that is closed already refuses, and then nothing is left to close.
+        drop(self.0.places.acquire_many(READERS).await);
+        self.0.places.close();
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Pool {
+    fn ask(&self, place: &'static str, text: &'static str, values: &[Cell]) -> Result<Vec<SqliteRow>, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open()?,
+        };
+        let answer = rows(&connection, text, values).map_err(|error| failure(place, error));
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        answer
+    }
+
+    fn open(&self) -> Result<rusqlite::Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = connect(&self.path, flags).map_err(|error| failure("open", error))?;
+        enforces_foreign_keys(&connection)?;
+        Ok(connection)
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection> {
+    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+/// A connection without foreign keys would let I1 slip: the pragma is read back, since SQLite ignores it silently when it
+/// was built without them.
+fn enforces_foreign_keys(connection: &rusqlite::Connection) -> Result<(), Error> {
+    let place = "PRAGMA foreign_keys";
+    let on = connection.pragma_query_value(None, "foreign_keys", |row| row.get::<_, i64>(0));
+    match on.map_err(|error| failure(place, error))? {
+        1 => Ok(()),
+        _ => Err(Error::new(ErrorKind::Failed, "this SQLite does not enforce foreign keys")),
+    }
+}
+
+/// Runs a statement to its end: in autocommit that is where it commits, so an answer read halfway would hide the failure.
+fn rows<V: rusqlite::ToSql>(
+    connection: &rusqlite::Connection,
+    text: &str,
+    values: &[V],
+) -> rusqlite::Result<Vec<SqliteRow>> {
+    let mut statement = connection.prepare_cached(text)?;
+    for place in 1..=statement.parameter_count() {
+        // `$2` is a name to SQLite, whose places follow the order of first appearance.
+        let number = statement.parameter_name(place).and_then(|name| name[1..].parse::<usize>().ok());
+        let value = number.and_then(|number| values.get(number.checked_sub(1)?));
+        statement.raw_bind_parameter(place, value.ok_or(rusqlite::Error::InvalidParameterCount(values.len(), place))?)?;
+    }
+    let columns = statement.column_count();
+    let mut answer = statement.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = answer.next()? {
+        let cells = (0..columns).map(|column| row.get_ref(column).map(Cell::try_from));
+        rows.push(SqliteRow(cells.collect::<rusqlite::Result<Result<_, _>>>()??));
+    }
+    Ok(rows)
+}
+
+impl rusqlite::ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(rusqlite::types::ToSqlOutput::Borrowed(match *self {
+            Self::Integer(Some(number)) => ValueRef::Integer(number),
+            Self::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(Some(bytes)) => ValueRef::Blob(bytes),
+            Self::Integer(None) | Self::Text(None) | Self::Bytes(None) => ValueRef::Null,
+        }))
+    }
+}
+
+fn owned(value: &Value<'_>) -> Cell {
+    match *value {
+        Value::Integer(number) => number.into(),
+        Value::Text(text) => text.map(str::to_owned).into(),
+        Value::Bytes(bytes) => bytes.map(<[u8]>::to_vec).into(),
+    }
+}
+
+impl SqliteRow {
+    pub(super) fn integer(&self, index: usize) -> Result<Option<i64>, Error> {
+        match self.cell(index)? {
+            Cell::Integer(number) => Ok(Some(*number)),
+            Cell::Null => Ok(None),
+            other => Err(mistyped(index, "integer", other)),
+        }
+    }
+
+    pub(super) fn text(&self, index: usize) -> Result<Option<String>, Error> {
+        match self.cell(index)? {
+            Cell::Text(text) => Ok(Some(text.clone())),
+            Cell::Null => Ok(None),
+            other => Err(mistyped(index, "text", other)),
+        }
+    }
+
+    pub(super) fn bytes(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+        match self.cell(index)? {
+            Cell::Blob(bytes) => Ok(Some(bytes.clone())),
+            Cell::Null => Ok(None),
+            other => Err(mistyped(index, "blob", other)),
+        }
+    }
+
+    fn cell(&self, index: usize) -> Result<&Cell, Error> {
+        self.0.get(index).ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("an answer has no column {index}")))
+    }
+}
+
+fn mistyped(index: usize, wanted: &str, found: &Cell) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("column {index} of an answer is {}, not {wanted}", found.data_type()))
+}
+
+fn failure(place: &'static str, error: rusqlite::Error) -> Error {
+    Error::caused(kind(&error), place, error)
+}
+
+fn kind(error: &rusqlite::Error) -> ErrorKind {
+    match error {
+        rusqlite::Error::SqliteFailure(refusal, _) => code_kind(refusal.extended_code),
+        rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::Utf8Error(..) => ErrorKind::Corrupt,
+        _ => ErrorKind::Failed,
+    }
+}
+
+/// Primary result codes are the low byte of the extended ones (sqlite.org, "Result and Error Codes").
+fn code_kind(code: i32) -> ErrorKind {
+    match (code, code & 0xff) {
+        (_, ffi::SQLITE_FULL) | (ffi::SQLITE_IOERR_SHMSIZE, _) => ErrorKind::Full,
+        (
+            _,
+            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_READONLY | ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN,
+        ) => ErrorKind::Unavailable,
+        (_, ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB) => ErrorKind::Corrupt,
+        (_, ffi::SQLITE_CONSTRAINT) => ErrorKind::Constraint,
+        _ => ErrorKind::Failed,
+    }
+}
