@@ -12,6 +12,7 @@ mod control;
 pub mod distribution;
 pub mod http;
 mod jobs;
+mod memory;
 mod operate;
 pub mod serve;
 pub mod telemetry;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::{Authenticated, Ceiling, Refused};
 use crate::app::App;
 use crate::clock::Random;
+use crate::memory;
 
 /// How long a verified password is remembered.
 const REMEMBERED: Duration = Duration::from_secs(5 * 60);
@@ -109,7 +110,9 @@ impl Passwords {
         tokio::task::spawn_blocking(move || {
             let _place = place;
             hashed.fetch_add(1, Ordering::Relaxed);
-            job(&stand_in)
+            let done = job(&stand_in);
+            memory::give_back();
+            done
         })
         .await
         .map_err(|_| Refused::Busy)

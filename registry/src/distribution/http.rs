@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::TryStreamExt;
 use hallmark_oci::{ByteRange, Digest, ErrorCode, PullBlob, PullManifest, RangeAnswer, RepositoryName, UploadId};
-use hallmark_storage::blobs::BlobBody;
+use hallmark_storage::blobs::{BlobBody, BlobStream};
 use hallmark_storage::metadata::PrincipalId;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LINK,
@@ -29,6 +30,7 @@ use crate::access::{Granted, Work};
 use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
+use crate::http::server::Outbox;
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 static UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -54,7 +56,7 @@ pub(crate) async fn serve(
     match work {
         Work::Ping => Ok(text(StatusCode::OK, JSON, "{}".to_owned())),
         Work::PullManifest(granted) => pull_manifest(app, &granted, &parts.headers).await,
-        Work::PullBlob(granted) => pull_blob(app, &granted, &parts.headers).await,
+        Work::PullBlob(granted) => pull_blob(app, &granted, parts).await,
         Work::ListTags(granted) => list_tags(app, &granted).await,
         Work::ListRepositories(granted) => list_repositories(app, &granted).await,
         Work::ListReferrers(granted) => list_referrers(app, &granted).await,
@@ -172,7 +174,17 @@ async fn pull_manifest(app: &App, granted: &Granted<PullManifest>, headers: &Hea
     Ok(response)
 }
 
-async fn pull_blob(app: &App, granted: &Granted<PullBlob>, headers: &HeaderMap) -> Result<Response, Error> {
+/// A body of many pieces: files where the connection sends files, else copies.
+fn streamed(stream: BlobStream, outbox: Option<&Outbox>) -> Result<Body, PullError> {
+    let Some(outbox) = outbox.cloned() else { return Ok(Body::from_stream(stream)) };
+    Ok(match stream.into_windows()? {
+        Ok(windows) => Body::from_stream(windows.map_ok(move |window| outbox.place(window))),
+        Err(stream) => Body::from_stream(stream),
+    })
+}
+
+async fn pull_blob(app: &App, granted: &Granted<PullBlob>, parts: &Parts) -> Result<Response, Error> {
+    let headers = &parts.headers;
     let (repository, blob) = pull::blob(app, granted).await.map_err(pull_error)?;
     let digest = granted.operation().digest.as_str();
     if unchanged(headers, digest) {
@@ -193,7 +205,7 @@ async fn pull_blob(app: &App, granted: &Granted<PullBlob>, headers: &HeaderMap) 
         true => Body::empty(),
         false => match pull::content(app, granted, repository, &blob, range.clone()).await.map_err(pull_error)? {
             BlobBody::Whole(bytes) => Body::from(bytes),
-            BlobBody::Stream(stream) => Body::from_stream(stream),
+            BlobBody::Stream(stream) => streamed(stream, parts.extensions.get::<Outbox>()).map_err(pull_error)?,
         },
     };
     let mut response = tagged(Response::new(body), digest);

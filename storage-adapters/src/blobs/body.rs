@@ -9,7 +9,7 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 
 use super::Error;
-use super::folder::FileStream;
+use super::folder::{FileStream, FileWindows, Window};
 
 /// The bytes of a range.
 #[derive(Debug)]
@@ -44,6 +44,18 @@ pub struct BlobStream {
     pieces: Pieces,
 }
 
+/// The windows of a large range of a file. It gives all of the range, or an error and then nothing more.
+#[derive(Debug)]
+pub struct BlobWindows(FileWindows);
+
+impl Stream for BlobWindows {
+    type Item = Result<Window, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_window(context)
+    }
+}
+
 enum Pieces {
     File(Box<FileStream>),
     Objects(BoxStream<'static, Result<Bytes, Error>>),
@@ -56,6 +68,18 @@ impl BlobStream {
 
     pub(super) fn objects(length: u64, place: String, pieces: BoxStream<'static, Result<Bytes, Error>>) -> Self {
         Self { length, left: length, place, pieces: Pieces::Objects(pieces) }
+    }
+
+    /// The same bytes as windows of their file, for a sender that hands files to the kernel; the stream itself when they are
+    /// not in a file.
+    ///
+    /// # Errors
+    /// The file cannot be mapped.
+    pub fn into_windows(self) -> Result<Result<BlobWindows, Self>, Error> {
+        match self.pieces {
+            Pieces::File(file) => file.into_windows().map(|windows| Ok(BlobWindows(windows))),
+            Pieces::Objects(_) => Ok(Err(self)),
+        }
     }
 
     /// Holds a piece, or the end, against the bytes that were promised.

@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, AnswerBody, Overdue};
+use super::outbox::Outbox;
 use super::transport::{Protocol, Stream, Transport};
 use super::{PeerAddress, Phase, Shared, Tasks};
 use crate::config;
@@ -52,6 +53,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     tasks: Tasks,
     activity: Arc<Activity>,
+    outbox: Outbox,
 }
 
 /// How the conversation on a connection ended.
@@ -65,7 +67,7 @@ enum End {
 
 impl Connection {
     pub(super) fn new(peer: SocketAddr, shared: Arc<Shared>, tasks: Tasks) -> Self {
-        Self { peer, shared, tasks, activity: Activity::new() }
+        Self { peer, shared, tasks, activity: Activity::new(), outbox: Outbox::default() }
     }
 
     pub(super) async fn run(self, stream: TcpStream) {
@@ -86,7 +88,7 @@ impl Connection {
         let Some(certificates) = &self.shared.certificates else {
             // Nothing needs to come at once, but what has begun to come must come. (`readable` may resolve without a byte.)
             tokio::time::timeout(idle_timeout, stream.peek(&mut [0])).await??;
-            let mut transport = Transport::new(Stream::Plain(stream), Arc::clone(&self.activity));
+            let mut transport = Transport::new(Stream::Plain(stream), Arc::clone(&self.activity), self.outbox.clone());
             let protocol = tokio::time::timeout(header_timeout, transport.sniff()).await??;
             return Ok((transport, protocol));
         };
@@ -96,11 +98,14 @@ impl Connection {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        Ok((Transport::new(Stream::Tls(Box::new(stream)), Arc::clone(&self.activity)), protocol))
+        let transport = Transport::new(Stream::Tls(Box::new(stream)), Arc::clone(&self.activity), self.outbox.clone());
+        Ok((transport, protocol))
     }
 
-    fn handler(&self) -> Handler {
+    /// Serves the requests of this connection; `outbox` is where their answers may leave files.
+    fn handler(&self, outbox: Option<Outbox>) -> Handler {
         Handler {
+            outbox,
             router: TowerToHyperService::new(self.shared.router.clone()),
             peer: PeerAddress(self.peer),
             activity: Arc::clone(&self.activity),
@@ -111,7 +116,8 @@ impl Connection {
         let mut builder = http1::Builder::new();
         // The times are kept by `Activity`: hyper's own would end an idle connection after the time of a head.
         builder.header_read_timeout(None).max_header_size(HEAD_BYTES).max_buf_size(READ_BYTES);
-        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler());
+        let outbox = self.shared.certificates.is_none().then(|| self.outbox.clone());
+        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(outbox));
         let end = self
             .watch(&mut connection, http1::Connection::poll_without_shutdown, |connection| {
                 Pin::new(connection).graceful_shutdown();
@@ -139,7 +145,8 @@ impl Connection {
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
-        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler());
+        // Frames cut a body anew, so that its bytes do not go out as they lie.
+        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(None));
         self.activity.multiplexed();
         let poll =
             |connection: &mut http2::Connection<_, _, _>, context: &mut Context<'_>| Pin::new(connection).poll(context);
@@ -215,6 +222,7 @@ struct Handler {
     router: TowerToHyperService<Router>,
     peer: PeerAddress,
     activity: Arc<Activity>,
+    outbox: Option<Outbox>,
 }
 
 impl Service<Request<Incoming>> for Handler {
@@ -225,6 +233,9 @@ impl Service<Request<Incoming>> for Handler {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let running = self.activity.begin();
         request.extensions_mut().insert(self.peer);
+        if let Some(outbox) = &self.outbox {
+            request.extensions_mut().insert(outbox.clone());
+        }
         let answer = self.router.call(request);
         Box::pin(async move { Ok(answer.await?.map(|body| AnswerBody { body, _running: running })) })
     }

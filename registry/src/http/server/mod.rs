@@ -4,6 +4,7 @@
 
 mod activity;
 mod connection;
+mod outbox;
 mod transport;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::connection::Connection;
+pub(crate) use self::outbox::Outbox;
 use super::tls::Certificates;
 use crate::config;
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use rustix::fs::sendfile;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::outbox::{Next, Outbox};
 
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -35,14 +37,16 @@ pub(super) enum Stream {
 pub(super) struct Transport {
     stream: Stream,
     activity: Arc<Activity>,
+    outbox: Outbox,
     ahead: [u8; PREFACE.len()],
     /// The part of `ahead` that was read and not yet handed out.
     ahead_left: std::ops::Range<usize>,
 }
 
 impl Transport {
-    pub(super) fn new(stream: Stream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, ahead: [0; PREFACE.len()], ahead_left: 0..0 }
+    /// Of a plain stream, what waits in `outbox` is sent as files.
+    pub(super) fn new(stream: Stream, activity: Arc<Activity>, outbox: Outbox) -> Self {
+        Self { stream, activity, outbox, ahead: [0; PREFACE.len()], ahead_left: 0..0 }
     }
 
     /// Reads as much as tells HTTP/2 with prior knowledge from HTTP/1.1; what was read is handed out again afterwards.
@@ -138,6 +142,29 @@ impl Transport {
     }
 }
 
+impl Transport {
+    /// Lets the kernel send a part of a file in the place of the `bytes` that it is.
+    fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8], next: &Next) -> Poll<io::Result<usize>> {
+        let Stream::Plain(stream) = &self.stream else {
+            return Poll::Ready(Err(io::Error::other("an encrypted connection sends no files")));
+        };
+        loop {
+            ready!(stream.poll_write_ready(context))?;
+            let mut offset = next.offset;
+            let send = || sendfile(stream, &next.file, Some(&mut offset), next.length).map_err(io::Error::from);
+            match stream.try_io(Interest::WRITABLE, send) {
+                Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(sent) => {
+                    self.outbox.sent(&bytes[..sent]);
+                    return Poll::Ready(Ok(sent));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
 impl AsyncRead for Transport {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -161,17 +188,26 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = match self.outbox.find(bytes) {
+            None => Pin::new(&mut self.stream).poll_write(context, bytes),
+            Some(next) => self.poll_send(context, bytes, &next),
+        };
         self.noted(written)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.noted(written)
+        let plain = self.outbox.plain(slices);
+        match slices.first() {
+            Some(first) if plain == 0 => self.poll_write(context, first),
+            _ => {
+                let written = Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..plain]);
+                self.noted(written)
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod append;
 mod frames;
+mod mapped;
 mod pool;
 mod read;
 mod turns;
@@ -24,6 +25,8 @@ use pool::Pool;
 use turns::Turns;
 
 pub(super) use append::FileAppender;
+pub(super) use mapped::FileWindows;
+pub use mapped::Window;
 pub(super) use read::FileStream;
 
 /// A folder that is open for blobs.

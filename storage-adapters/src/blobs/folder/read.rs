@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::super::task::{Task, blocking};
 use super::super::{BlobBody, BlobStream, Error, WHOLE_BYTES};
+use super::mapped::FileWindows;
 use super::pool::{PIECE_BYTES, Pool};
 use super::present;
 
@@ -71,7 +72,7 @@ pub(in super::super) struct FileStream {
 
 impl FileStream {
     fn new(file: File, path: PathBuf, range: Range<u64>, pool: Pool) -> Self {
-        let mut stream = Self {
+        Self {
             file: Arc::new(file),
             path,
             pool,
@@ -79,9 +80,12 @@ impl FileStream {
             rest: range,
             reading: None,
             given_at: Instant::now(),
-        };
-        stream.read_next(false);
-        stream
+        }
+    }
+
+    /// The same bytes as windows of the file. Nothing may have been asked of the stream yet.
+    pub(in super::super) fn into_windows(self) -> Result<FileWindows, Error> {
+        FileWindows::new(self.file, self.path, self.rest, self.pool)
     }
 
     /// The next piece. The stream ends with its range, or after its first error.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{OpenFlags, ffi};
 use tokio::sync::Semaphore;
@@ -148,6 +149,8 @@ impl Pool {
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection> {
     let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    // Without it SQLite looks at the bound values and plans a prepared statement anew for many of them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
@@ -175,7 +178,8 @@ fn rows<V: rusqlite::ToSql>(
         // `$2` is a name to SQLite, whose places follow the order of first appearance.
         let number = statement.parameter_name(place).and_then(|name| name[1..].parse::<usize>().ok());
         let value = number.and_then(|number| values.get(number.checked_sub(1)?));
-        statement.raw_bind_parameter(place, value.ok_or(rusqlite::Error::InvalidParameterCount(values.len(), place))?)?;
+        statement
+            .raw_bind_parameter(place, value.ok_or(rusqlite::Error::InvalidParameterCount(values.len(), place))?)?;
     }
     let columns = statement.column_count();
     let mut answer = statement.raw_query();
