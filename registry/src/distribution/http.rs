@@ -397,6 +397,7 @@ fn push_error(error: PushError) -> Error {
             Error::new(ErrorCode::ManifestBlobUnknown, message).detail(json!({"unknown": digests}))
         }
         PushError::SizeDiffers(digest) => Error::new(ErrorCode::SizeInvalid, message).detail(json!({"digest": digest})),
+        PushError::Unread(_) => Error::internal(error),
         PushError::Metadata(error) => Error::from_metadata(error),
     }
 }
