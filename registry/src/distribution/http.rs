@@ -435,7 +435,7 @@ fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
         UploadError::Overtaken => Error::new(ErrorCode::BlobUploadInvalid, message),
         UploadError::Body(error) => body_error(error),
         UploadError::Metadata(error) => Error::from_metadata(error),
-        UploadError::Blobs(error) if error.is_broken() => Error::new(ErrorCode::BlobUploadInvalid, error.to_string()),
+        UploadError::Blobs(error) if error.is_broken() => Error::plain(ErrorCode::BlobUploadInvalid).because(error),
         UploadError::Blobs(error) => Error::from_blobs(error),
     }
 }

@@ -14,6 +14,7 @@ mod ping;
 mod ranges;
 mod readonly;
 mod referrers;
+mod refusals;
 mod secrecy;
 mod tags;
 mod uploads;
