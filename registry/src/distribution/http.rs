@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     match work {
         Work::Ping => Ok(text(StatusCode::OK, JSON, "{}".to_owned())),
         Work::PullManifest(granted) => pull_manifest(app, &granted, &parts.headers).await,
-        Work::PullBlob(granted) => pull_blob(app, &granted, &parts.headers).await,
+        Work::PullBlob(granted) => pull_blob(app, &granted, &parts.headers, &occasion).await,
         Work::ListTags(granted) => list_tags(app, &granted).await,
         Work::ListRepositories(granted) => list_repositories(app, &granted).await,
         Work::ListReferrers(granted) => list_referrers(app, &granted).await,
@@ -172,7 +172,12 @@ async fn pull_manifest(app: &App, granted: &Granted<PullManifest>, headers: &Hea
     Ok(response)
 }
 
-async fn pull_blob(app: &App, granted: &Granted<PullBlob>, headers: &HeaderMap) -> Result<Response, Error> {
+async fn pull_blob(
+    app: &App,
+    granted: &Granted<PullBlob>,
+    headers: &HeaderMap,
+    occasion: &Occasion,
+) -> Result<Response, Error> {
     let (repository, blob) = pull::blob(app, granted).await.map_err(pull_error)?;
     let digest = granted.operation().digest.as_str();
     if unchanged(headers, digest) {
@@ -191,10 +196,13 @@ async fn pull_blob(app: &App, granted: &Granted<PullBlob>, headers: &HeaderMap) 
     };
     let body = match head {
         true => Body::empty(),
-        false => match pull::content(app, granted, repository, &blob, range.clone()).await.map_err(pull_error)? {
-            BlobBody::Whole(bytes) => Body::from(bytes),
-            BlobBody::Stream(stream) => Body::from_stream(stream),
-        },
+        false => {
+            let content = pull::content(app, granted, repository, &blob, range.clone(), occasion).await;
+            match content.map_err(pull_error)? {
+                BlobBody::Whole(bytes) => Body::from(bytes),
+                BlobBody::Stream(stream) => Body::from_stream(stream),
+            }
+        }
     };
     let mut response = tagged(Response::new(body), digest);
     *response.status_mut() = status;
@@ -372,7 +380,10 @@ fn pull_error(error: PullError) -> Error {
         PullError::NameUnknown => Error::new(ErrorCode::NameUnknown, message),
         PullError::ManifestUnknown => Error::new(ErrorCode::ManifestUnknown, message),
         PullError::BlobUnknown => Error::new(ErrorCode::BlobUnknown, message),
-        PullError::Missing { .. } => Error::internal(error),
+        // What was found once is what everybody is told from now on; trying again would find the same.
+        PullError::Quarantined { .. } => {
+            Error::new(ErrorCode::BlobUnknown, PullError::BlobUnknown.to_string()).because(error)
+        }
         PullError::Metadata(error) => Error::from_metadata(error),
         PullError::Blobs(error) => Error::from_blobs(error),
     }

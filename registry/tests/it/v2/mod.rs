@@ -5,6 +5,7 @@
 mod blobs;
 mod catalog;
 mod challenges;
+mod damaged;
 mod deletes;
 mod grammar;
 mod manifests;
