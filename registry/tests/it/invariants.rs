@@ -1,6 +1,7 @@
 //! I5 and I8 at the door: a change and its event are one, and a GET leaves every row as it was.
 
 use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
 
 use hallmark_oci::Digest;
 
@@ -118,6 +119,55 @@ async fn i5_an_operators_change_is_recorded() {
         world.look("SELECT kind, subject, actor_id FROM events WHERE kind NOT LIKE 'user%' ORDER BY id").await;
     let expected = ["readonly_began readonly 0", "readonly_ended readonly 0", "token_key_added {new key} 0"];
     assert_eq!(recorded[1..], expected, "after the key of the first start");
+}
+
+/// A server of its own on the data folder of a closed world, killed when it is dropped.
+struct Served<'w> {
+    world: &'w World,
+    server: Child,
+}
+
+impl<'w> Served<'w> {
+    fn on(world: &'w World) -> Self {
+        let mut serve = command(world, &["serve", "--listen", "127.0.0.1:0"]);
+        Self { world, server: serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() }
+    }
+
+    /// Runs a command until the server answers, which it may not do yet when it was just started.
+    fn answers(&self, arguments: &[&str]) {
+        let mut tries = (0..1_000).map(|_| command(self.world, arguments).output().unwrap());
+        let answered = tries.find(|done| done.status.code() != Some(3)).expect("the server starts");
+        assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
+    }
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+}
+
+fn command(world: &World, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallmark"));
+    command.env_clear().args(arguments).arg("--data").arg(world.data());
+    command
+}
+
+/// I5, as the operator types it.
+#[tokio::test]
+async fn i5_who_may_pull_is_changed_with_an_event_that_tells_it() {
+    let (world, ..) = world().await;
+    world.app.metadata.close().await;
+    let served = Served::on(&world);
+    for word in ["public", "private"] {
+        served.answers(&["repository", word, "ann/app"]);
+    }
+    let query = "SELECT e.kind, e.subject, r.name, a.name FROM events e
+        JOIN repositories r ON r.id = e.repository_id JOIN accounts a ON a.id = e.account_id
+        WHERE e.actor_id = 0 ORDER BY e.id";
+    let recorded = world.look(query).await;
+    assert_eq!(recorded, ["repository_published ann/app ann/app ann", "repository_hidden ann/app ann/app ann"]);
 }
 
 /// I8, for every operation that is read with GET or HEAD, found and not found, and every path beside the API.

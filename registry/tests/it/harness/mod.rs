@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::body::Body;
 use bytes::Bytes;
 use hallmark::app::App;
 use hallmark::clock::Clock;
@@ -25,6 +24,7 @@ use hallmark_oci::{Algorithm, Digest, RepositoryName};
 use hallmark_storage::blobs::StorageConfig;
 use hallmark_storage::metadata::{Error, NewUser, Principal, Repository};
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -117,7 +117,11 @@ impl World {
     }
 
     /// The head of an answer, and its body still to be read.
-    async fn begin(&self, mut request: Request<call::Sent>, peer: SocketAddr) -> Response<Body> {
+    async fn begin(
+        &self,
+        mut request: Request<call::Sent>,
+        peer: SocketAddr,
+    ) -> Response<impl Body<Data = Bytes, Error: std::fmt::Debug>> {
         request.extensions_mut().insert(PeerAddress(peer));
         hallmark::http::router(Arc::clone(&self.app)).oneshot(request).await.unwrap()
     }
