@@ -61,8 +61,9 @@ impl From<FolderError> for ServeError {
 /// Serves until the process is told to stop (SIGTERM or SIGINT), then drains.
 ///
 /// On the way out no request begins, running ones end within `http.drain_timeout`, and whatever else is under way ends
-/// within [`LAST_WORK`] or is left where it is: an upload that is cut stays where it is durable and can be resumed, a
-/// change that was not committed was not acknowledged. With [`LAST_THREADS`] the process is gone 10 s after the drain.
+/// within 9 s or is left where it is: an upload that is cut stays where it is durable and can be resumed, a change that was
+/// not committed was not acknowledged. The command that calls this gives threads 1 s more, so the process is gone 10 s
+/// after the drain.
 ///
 /// # Errors
 /// [`ServeError`] says what to put right.
