@@ -24,6 +24,7 @@ pub fn records_folder() -> PathBuf {
 }
 
 /// The search path for programs.
+#[expect(clippy::disallowed_methods, reason = "the one place of this package that reads the environment")]
 pub fn search_path() -> Vec<PathBuf> {
     std::env::var_os("PATH").map_or_else(Vec::new, |path| std::env::split_paths(&path).collect())
 }
@@ -35,6 +36,7 @@ pub fn number(name: &str, normal: u64) -> u64 {
 
 /// The names of this package's own variables, and of all others that begin as the server's do. A server under test gets
 /// none of them: it refuses what it does not know, and a developer's own settings must not change a result.
+#[expect(clippy::disallowed_methods, reason = "the one place of this package that reads the environment")]
 pub fn server_like_variables() -> Vec<std::ffi::OsString> {
     let names = std::env::vars_os().map(|(name, _)| name);
     names.filter(|name| name.to_string_lossy().starts_with("HALLMARK_")).collect()

@@ -46,8 +46,11 @@ pub enum Error {
 
 /// Gives up abandoned uploads, then deletes the bytes of keys that are due. Costs what there is to delete.
 ///
+/// Between two batches `goes_on` is asked; when it says no, the rest is left to the next run.
+///
 /// # Errors
 /// [`Error`] names what stopped it.
-pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64) -> Result<Report, Error> {
-    Ok(Report { uploads: uploads::expire(metadata, now).await?, keys: sweep::sweep(metadata, blobs, now).await? })
+pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64, goes_on: impl Fn() -> bool) -> Result<Report, Error> {
+    let uploads = uploads::expire(metadata, now, &goes_on).await?;
+    Ok(Report { uploads, keys: sweep::sweep(metadata, blobs, now, &goes_on).await? })
 }

@@ -10,18 +10,24 @@ const BATCH: u32 = 100;
 
 /// Deletes the bytes of every key that is due. A key is never used again (I3), so doing it twice after a crash, or on two
 /// replicas, hits nothing else.
-pub(super) async fn sweep(metadata: &Metadata, blobs: &Blobs, now: i64) -> Result<u64, Error> {
+pub(super) async fn sweep(
+    metadata: &Metadata,
+    blobs: &Blobs,
+    now: i64,
+    goes_on: impl Fn() -> bool,
+) -> Result<u64, Error> {
     let mut swept = 0;
-    loop {
+    while goes_on() {
         let claimed = metadata.write(now, |tx, now| Box::pin(async move { tx.claim_keys(*now, BATCH).await })).await?;
         for key in &claimed {
             delete(metadata, blobs, key.clone(), now).await?;
             swept += 1;
         }
         if claimed.len() < BATCH as usize {
-            return Ok(swept);
+            break;
         }
     }
+    Ok(swept)
 }
 
 async fn delete(metadata: &Metadata, blobs: &Blobs, doomed: DoomedKey, now: i64) -> Result<(), Error> {

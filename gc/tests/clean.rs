@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use hallmark_gc::{Report, clean};
 use hallmark_oci::{Algorithm, UploadId};
@@ -63,7 +65,32 @@ async fn world(leased_until: i64) -> World {
 
 impl World {
     async fn clean(&self, now: i64) -> Report {
-        clean(&self.metadata, &self.blobs, now).await.unwrap()
+        clean(&self.metadata, &self.blobs, now, || true).await.unwrap()
+    }
+
+    /// Opens so many uploads more, without a byte, that expire at [`EXPIRES`].
+    async fn open_uploads(&self, count: u8) {
+        let opened = self.metadata.write(count, |tx, count| {
+            Box::pin(async move {
+                let repository = tx.repository(&"ann/app".parse().expect("a name")).await?.expect("it was made");
+                for number in 0..*count {
+                    let mut id = [9; 16];
+                    id[0] = number;
+                    tx.begin_upload(&NewUpload {
+                        id: &UploadId::from_bytes(id),
+                        repository: repository.id,
+                        principal: repository.owner.expect("ann"),
+                        key: &StorageKey::from_bytes(id),
+                        hash_state: b"",
+                        leased_until: 0,
+                        expires_at: EXPIRES,
+                    })
+                    .await?;
+                }
+                Ok::<_, Error>(())
+            })
+        });
+        opened.await.unwrap();
     }
 
     async fn holds_bytes(&self) -> bool {
@@ -99,4 +126,23 @@ async fn a_key_that_a_stalled_write_may_reach_is_deleted_once_more_a_day_later()
     assert!(world.clean(EXPIRES + DAY - 1).await.is_empty());
     assert_eq!(world.clean(EXPIRES + DAY).await, Report { uploads: 0, keys: 1 });
     assert!(world.clean(EXPIRES + 10 * DAY).await.is_empty());
+}
+
+/// A process that is told to stop must not wait until everything that is due is gone.
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_ends_between_two_batches_and_the_next_one_goes_on() {
+    let world = world(0).await;
+    world.open_uploads(200).await;
+    let asked = AtomicU64::new(0);
+    let stops_after = |batches: u64| {
+        let asked = &asked;
+        asked.store(0, Ordering::Relaxed);
+        move || asked.fetch_add(1, Ordering::Relaxed) < batches
+    };
+    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(1)).await.unwrap();
+    assert_eq!(stopped, Report { uploads: 100, keys: 0 });
+    // Two batches end the uploads, and one is the first of the keys.
+    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(3)).await.unwrap();
+    assert_eq!(stopped, Report { uploads: 101, keys: 100 });
+    assert_eq!(world.clean(EXPIRES).await, Report { uploads: 0, keys: 101 });
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
 use hallmark_storage::blobs::{self, Blobs};
-use hallmark_storage::metadata::{self, Metadata, OpenError};
+use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
 use tokio_util::task::TaskTracker;
 
 use crate::auth::keys::{KeyError, TokenKeys};
@@ -140,9 +140,14 @@ impl App {
     /// # Errors
     /// The database's; nothing has changed then.
     pub async fn set_readonly(&self, readonly: bool) -> Result<(), metadata::Error> {
-        let value = if readonly { "on" } else { "off" };
+        let (value, kind) = if readonly { ("on", "readonly_began") } else { ("off", "readonly_ended") };
         self.metadata
-            .write(value, |tx, value| Box::pin(async move { tx.set_setting(READONLY, Some(value)).await }))
+            .write((value, kind, self.clock.now()), |tx, (value, kind, now)| {
+                Box::pin(async move {
+                    tx.set_setting(READONLY, Some(value)).await?;
+                    tx.record(&Event::of_system(kind, READONLY, *now)).await
+                })
+            })
             .await?;
         self.readonly.store(readonly, Ordering::Relaxed);
         Ok(())
@@ -195,9 +200,7 @@ impl App {
             write_secret(&path, format!("{password}\n").as_bytes())?;
             announce(&password, &path);
         }
-        users::add(self, ADMINISTRATOR, password, true, now)
-            .await
-            .map_err(|error| StartError::Administrator(Box::new(error)))
+        users::add_first(self, password, now).await.map_err(|error| StartError::Administrator(Box::new(error)))
     }
 }
 

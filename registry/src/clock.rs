@@ -38,6 +38,7 @@ pub struct Random(SystemRandom);
 impl Random {
     /// The operating system's generator.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that may ask the system for randomness")]
     pub fn system() -> Self {
         Self(SystemRandom::new())
     }

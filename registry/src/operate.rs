@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::Viewer;
+use hallmark_storage::metadata::{Event, Viewer};
 
 use crate::app::App;
 use crate::auth::users;
@@ -90,18 +90,22 @@ async fn list_repositories(app: &App, after: Option<&str>) -> Answer {
 
 async fn set_visibility(app: &App, name: &str, visibility: Visibility) -> Result<String, String> {
     let parsed: RepositoryName = name.parse().map_err(|error| chain(&error))?;
-    let (public, word) = match visibility {
-        Visibility::Public => (true, "public: anyone may pull from it"),
-        Visibility::Private => (false, "private"),
+    let (public, kind, word) = match visibility {
+        Visibility::Public => (true, "repository_published", "public: anyone may pull from it"),
+        Visibility::Private => (false, "repository_hidden", "private"),
     };
     let changed = app
         .metadata
-        .write((parsed, public), |tx, (name, public)| {
+        .write((parsed, public, kind, app.clock.now()), |tx, (name, public, kind, now)| {
             Box::pin(async move {
-                match tx.repository(name).await? {
-                    Some(repository) => tx.set_public(&repository, *public).await,
-                    None => Ok(false),
-                }
+                let Some(repository) = tx.repository(name).await? else { return Ok(false) };
+                let event = Event {
+                    account: Some(repository.account_id),
+                    repository: Some(repository.id),
+                    ..Event::of_system(kind, name.as_str(), *now)
+                };
+                tx.record(&event).await?;
+                tx.set_public(&repository, *public).await
             })
         })
         .await

@@ -19,8 +19,10 @@ use crate::control::{ControlServer, FolderError, FolderLock};
 use crate::http::{router, server, tls};
 use crate::{jobs, operate};
 
-/// How long changes whose client is gone may go on after the connections are drained.
-const LAST_CHANGES: Duration = Duration::from_secs(10);
+/// How long everything after the drain may take: changes whose client is gone, the jobs, the database's last commits.
+const LAST_WORK: Duration = Duration::from_secs(9);
+/// How long threads that are in the middle of something may then hold the process up.
+pub(crate) const LAST_THREADS: Duration = Duration::from_secs(1);
 
 /// Why the registry does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +60,10 @@ impl From<FolderError> for ServeError {
 
 /// Serves until the process is told to stop (SIGTERM or SIGINT), then drains.
 ///
-/// On the way out no request begins, running ones end within `http.drain_timeout`, and changes whose client is gone get a
-/// few seconds more; an upload that is cut stays where it is durable and can be resumed.
+/// On the way out no request begins, running ones end within `http.drain_timeout`, and whatever else is under way ends
+/// within 9 s or is left where it is: an upload that is cut stays where it is durable and can be resumed, a change that was
+/// not committed was not acknowledged. The command that calls this gives threads 1 s more, so the process is gone 10 s
+/// after the drain.
 ///
 /// # Errors
 /// [`ServeError`] says what to put right.
@@ -86,20 +90,33 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
         },
         stopped(stop.clone()),
     ));
-    tasks.spawn(jobs::run(Arc::clone(&app), stopped(stop.clone())));
+    tasks.spawn(jobs::run(Arc::clone(&app), stop.clone()));
     if let Some(certificates) = &certificates {
         tasks.spawn(Arc::clone(certificates).watch(stopped(stop.clone())));
     }
     tracing::info!(listen = %listen, data = %app.config.data.display(), "serving on {listen}");
     let drained = server::serve(listener, router(Arc::clone(&app)), certificates, app.config.http, stopped(stop)).await;
     tracing::info!(open = drained.open, cut = drained.cut, "connections drained");
-    app.changes.close();
-    if tokio::time::timeout(LAST_CHANGES, app.changes.wait()).await.is_err() {
-        tracing::warn!(changes = app.changes.len(), "stopping in the middle of changes; their uploads can be resumed");
+    if !wind_up(&app, &mut tasks, LAST_WORK).await {
+        tracing::warn!(
+            changes = app.changes.len(),
+            tasks = tasks.len(),
+            "stopping in the middle of work; what was acknowledged is durable, and uploads can be resumed"
+        );
     }
-    while tasks.join_next().await.is_some() {}
-    app.metadata.close().await;
     Ok(())
+}
+
+/// Waits for changes whose client is gone, for the tasks, and for the database to close; whether that took no longer than
+/// `limit`.
+async fn wind_up(app: &App, tasks: &mut JoinSet<()>, limit: Duration) -> bool {
+    let work = async {
+        app.changes.close();
+        app.changes.wait().await;
+        while tasks.join_next().await.is_some() {}
+        app.metadata.close().await;
+    };
+    tokio::time::timeout(limit, work).await.is_ok()
 }
 
 /// Turns true once the process is told to stop.
@@ -116,7 +133,59 @@ fn stop_signal() -> io::Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
+/// Resolves once `stop` is true.
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     // An error says that the sender is gone, which only happens when the runtime ends.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::{self, Flag, Purpose, Secret, Sources};
+
+    /// The longest that a test waits for what should be over at once.
+    const SOON: Duration = Duration::from_millis(100);
+
+    async fn app() -> (Arc<App>, TempDir) {
+        let data = TempDir::new().unwrap();
+        let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+        let sources = Sources { flags: vec![flag], ..Sources::default() };
+        let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
+        config.admin_password = Some(Secret::new("correct horse battery".to_owned()));
+        (App::open(config, Clock::System).await.unwrap(), data)
+    }
+
+    #[tokio::test]
+    async fn what_ends_is_waited_for_and_the_database_is_closed() {
+        let (app, _data) = app().await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async {});
+        assert!(wind_up(&app, &mut tasks, LAST_WORK).await);
+        assert!(app.metadata.ping().await.is_err());
+    }
+
+    /// A store that hangs must not keep a process that was told to stop.
+    #[tokio::test]
+    async fn a_change_or_a_task_that_never_ends_is_left_where_it_is() {
+        let (app, _data) = app().await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        assert!(!wind_up(&app, &mut tasks, SOON).await, "a task");
+        app.changes.reopen();
+        app.changes.spawn(std::future::pending::<()>());
+        assert!(!wind_up(&app, &mut JoinSet::new(), SOON).await, "a change");
+    }
+
+    #[tokio::test]
+    async fn the_jobs_end_when_they_are_told_to() {
+        let (app, _data) = app().await;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(jobs::run(Arc::clone(&app), stopped));
+        stop.send_replace(true);
+        assert!(wind_up(&app, &mut tasks, LAST_WORK).await);
+    }
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, Reference, Tag};
 use hallmark_storage::metadata::{
     AccountId, DatabaseConfig, Metadata, PrincipalId, PutManifest, PutRefused, Repository,
@@ -78,7 +79,7 @@ async fn put(metadata: &Metadata, repository: &Repository, number: u64) -> Resul
         .write((repository.clone(), body), |tx, (repository, body)| {
             Box::pin(async move {
                 tx.repository(&repository.name).await?;
-                let manifest = Manifest::parse(body.as_bytes(), None).expect("BODY is an index");
+                let manifest = Manifest::parse(body.as_bytes(), None, MANIFEST_BYTES).expect("BODY is an index");
                 let digest = Digest::of(Algorithm::Sha256, body.as_bytes());
                 let tags: &[Tag] = &["latest".parse().expect("a tag")];
                 let put = PutManifest {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
+use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, RepositoryName, Tag};
 use hallmark_storage::metadata::{
     AccountId, DatabaseConfig, Event, Metadata, PrincipalId, PutManifest, PutRefused, Repository, Tx,
@@ -70,7 +71,7 @@ async fn repositories(metadata: &Metadata, seed: &Seed, prefix: &str, numbers: R
 
 /// One change: the manifest under these tags in each of these repositories.
 async fn put(metadata: &Metadata, seed: &Seed, entries: Vec<(RepositoryName, Vec<Tag>)>) -> Outcome<()> {
-    let manifest = Manifest::parse(MANIFEST, None)?;
+    let manifest = Manifest::parse(MANIFEST, None, MANIFEST_BYTES)?;
     let input = (seed.clone(), manifest, entries);
     metadata
         .write(input, |tx, (seed, manifest, entries)| {

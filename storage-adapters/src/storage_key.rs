@@ -15,6 +15,7 @@ pub struct StorageKey(String);
 impl StorageKey {
     /// A key from the operating system's randomness.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "for tools and tests; the registry makes its keys from `Random`")]
     pub fn random() -> Self {
         let mut bytes = [0; BYTES];
         SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes once it has started");

@@ -64,6 +64,7 @@ fn encode_part(value: &Value) -> String {
 }
 
 /// A key of a stranger, with its public half as a JWK.
+#[expect(clippy::disallowed_methods, reason = "a stranger's key of this test alone")]
 fn stranger() -> Outcome<(EcdsaKeyPair, Value)> {
     let random = SystemRandom::new();
     let broken = |_| Failure::new("no key could be made");
@@ -75,6 +76,7 @@ fn stranger() -> Outcome<(EcdsaKeyPair, Value)> {
     Ok((key, json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y })))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a stranger's key of this test alone")]
 fn signed_by(key: &EcdsaKeyPair, header: &Value, claims: &str) -> Outcome<String> {
     let text = format!("{}.{claims}", encode_part(header));
     let signature = key.sign(&SystemRandom::new(), text.as_bytes());

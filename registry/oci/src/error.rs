@@ -60,8 +60,6 @@ error_codes! {
     ManifestTooLarge "MANIFEST_INVALID" 413 "the manifest is larger than this registry accepts";
     /// No such manifest.
     ManifestUnknown "MANIFEST_UNKNOWN" 404 "this repository holds no such manifest";
-    /// A signature that the manifest carries does not verify.
-    ManifestUnverified "MANIFEST_UNVERIFIED" 400 "the signature of the manifest does not verify";
     /// The repository name is malformed.
     NameInvalid "NAME_INVALID" 400 "the repository name is not valid";
     /// No such repository.

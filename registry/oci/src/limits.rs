@@ -2,7 +2,8 @@
 //! No limits of time, memory or rate: those belong to the server that serves.
 //! Start at [`MANIFEST_BYTES`].
 
-/// The largest manifest, in bytes. The distribution specification asks for at least 4 MiB (1.7 "Pushing Manifests").
+/// The largest manifest where nobody has raised the limit, in bytes. The distribution specification asks for at least 4 MiB
+/// (1.7 "Pushing Manifests").
 pub const MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most descriptors that one manifest may hold: its config, layers, children and subject together.
@@ -30,7 +31,7 @@ pub const MEDIA_TYPE_BYTES: usize = 255;
 pub const TAGS_PER_PUT: usize = 64;
 
 /// The longest page, and the one given when the request names no length; a larger `n` is answered with this many entries and a `Link` to the next page.
-pub const PAGE_MAX: u64 = 1000;
+pub const PAGE_MAX: u32 = 1000;
 
 /// The longest `last` cursor, in bytes: nothing that is listed is longer than a repository name.
 pub const CURSOR_BYTES: usize = NAME_BYTES;

@@ -37,12 +37,13 @@ impl Manifest {
     /// Reads a manifest, refusing whatever could mean different things to different readers.
     ///
     /// `content_type` is the value of the request's `Content-Type` header. Where the body names its own `mediaType` the
-    /// two must agree; OCI bodies may leave it out, and then the header decides.
+    /// two must agree; OCI bodies may leave it out, and then the header decides. A body longer than `limit` bytes is not
+    /// read: see [`crate::limits::MANIFEST_BYTES`].
     ///
     /// # Errors
     /// [`ManifestInvalid`], each variant as it says.
-    pub fn parse(body: &[u8], content_type: Option<&str>) -> Result<Self, ManifestInvalid> {
-        read::manifest(body, content_type)
+    pub fn parse(body: &[u8], content_type: Option<&str>, limit: usize) -> Result<Self, ManifestInvalid> {
+        read::manifest(body, content_type, limit)
     }
 
     /// The type that the manifest was pushed as, and is served as.
@@ -53,15 +54,6 @@ impl Manifest {
             Kind::OciIndex => MediaType::OCI_INDEX,
             Kind::DockerImage => MediaType::DOCKER_MANIFEST,
             Kind::DockerList => MediaType::DOCKER_LIST,
-        }
-    }
-
-    /// Whether this lists other manifests.
-    #[must_use]
-    pub fn is_index(&self) -> bool {
-        match self.kind {
-            Kind::OciIndex | Kind::DockerList => true,
-            Kind::OciImage | Kind::DockerImage => false,
         }
     }
 
@@ -100,7 +92,7 @@ impl Manifest {
 
     /// The manifests that an index lists, in order.
     ///
-    /// Of the index under a fallback tag (see [`crate::Tag::is_fallback`]) these are the referrers of the tag's subject.
+    /// Of the index under a fallback tag (see [`Digest::fallback_tag`]) these are the referrers of the tag's subject.
     #[must_use]
     pub fn children(&self) -> &[Descriptor] {
         &self.children

@@ -27,14 +27,6 @@ impl MediaType {
     pub const DOCKER_MANIFEST: Self = Self::known("application/vnd.docker.distribution.manifest.v2+json");
     /// A Docker manifest list.
     pub const DOCKER_LIST: Self = Self::known("application/vnd.docker.distribution.manifest.list.v2+json");
-    /// The content `{}` that stands where a descriptor is required and nothing is meant.
-    pub const OCI_EMPTY: Self = Self::known("application/vnd.oci.empty.v1+json");
-    /// The configuration of an OCI image.
-    pub const OCI_CONFIG: Self = Self::known("application/vnd.oci.image.config.v1+json");
-    /// The configuration of a Docker image.
-    pub const DOCKER_CONFIG: Self = Self::known("application/vnd.docker.container.image.v1+json");
-    /// Bytes of any meaning; blobs are served so.
-    pub const OCTET_STREAM: Self = Self::known("application/octet-stream");
 
     const fn known(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))

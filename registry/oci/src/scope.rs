@@ -174,20 +174,12 @@ impl Scopes {
         self.0.len()
     }
 
-    /// Whether the action on the repository is within these scopes.
+    /// Whether the action on the resource is within these scopes. A class makes another resource of the same name.
     #[must_use]
-    pub fn allow(&self, repository: &RepositoryName, action: Action) -> bool {
-        let resource = ("repository", None, repository.as_str());
+    pub fn allow(&self, resource_type: &str, name: &str, action: Action) -> bool {
+        let resource = (resource_type, None, name);
         let found = self.0.binary_search_by(|scope| scope.resource().cmp(&resource));
         found.is_ok_and(|index| self.0[index].allows(action))
-    }
-
-    /// Whether the catalog is within these scopes.
-    #[must_use]
-    pub fn allow_catalog(&self) -> bool {
-        let resource = ("registry", None, "catalog");
-        let found = self.0.binary_search_by(|scope| scope.resource().cmp(&resource));
-        found.is_ok_and(|index| self.0[index].allows(Action::All))
     }
 
     fn add(&mut self, scope: Scope) {

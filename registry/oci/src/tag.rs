@@ -5,8 +5,7 @@
 use thiserror::Error;
 
 use crate::limits::TAG_BYTES;
-use crate::text::{is_lower_hex, text};
-use crate::{Algorithm, Digest};
+use crate::text::text;
 
 /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (distribution-spec, "Pulling Manifests").
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,29 +14,6 @@ pub struct Tag(Box<str>);
 text!(Tag, TagInvalid);
 
 impl Tag {
-    /// Whether this is the tag of a referrers list, as clients without the referrers API push it.
-    ///
-    /// True of `sha256-` or `sha512-` and exactly 64 lower-case hexadecimal digits, so not of cosign's
-    /// `sha256-….sig`. Ask `digest.fallback_tag() == tag` whose list it is: the tag of a SHA-512 subject holds half of
-    /// its hash, so the subject cannot be read from the tag alone.
-    #[must_use]
-    pub fn is_fallback(&self) -> bool {
-        self.fallback_parts().is_some()
-    }
-
-    /// The subject whose referrers this tag lists, when the tag says it whole: only for SHA-256.
-    #[must_use]
-    pub fn fallback_subject(&self) -> Option<Digest> {
-        let (algorithm, hex) = self.fallback_parts()?;
-        format!("{algorithm}:{hex}").parse().ok()
-    }
-
-    fn fallback_parts(&self) -> Option<(Algorithm, &str)> {
-        let (algorithm, hex) = self.0.split_once('-')?;
-        let algorithm = algorithm.parse().ok()?;
-        (hex.len() == Algorithm::Sha256.hex_len() && is_lower_hex(hex)).then_some((algorithm, hex))
-    }
-
     /// A tag from a text that this crate made and that is known to be one.
     pub(crate) fn from_valid(text: String) -> Self {
         debug_assert_eq!(Self::check(&text), Ok(()));

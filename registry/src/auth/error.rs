@@ -18,6 +18,9 @@ pub enum Refused {
     /// More passwords wait to be checked than the registry keeps in line.
     #[error("too many sign-ins at once; try again shortly")]
     Busy,
+    /// The keys that check tokens cannot be read now.
+    #[error("the token keys cannot be used")]
+    Keys(#[from] super::keys::KeyError),
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] hallmark_storage::metadata::Error),

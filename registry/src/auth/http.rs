@@ -1,62 +1,65 @@
 //! The door of `auth`: the token endpoint (GET and POST) and the key set.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::body::to_bytes;
-use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hallmark_oci::{ErrorCode, Scopes};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::keys::KeyError;
 use super::token::{self, Issued, SERVICE};
 use super::{Authenticated, Identity, Refused, basic, password, refresh};
 use crate::app::App;
 use crate::clock::rfc3339;
+use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
 
 /// The longest form that the token endpoint reads, in bytes.
 const FORM_BYTES: usize = 64 * 1024;
 
+/// Answers a request for a token, in either form.
+pub(crate) async fn token(app: &App, parts: &Parts, body: &mut Incoming) -> Result<Response, Error> {
+    if parts.method == Method::POST { post_token(app, body).await } else { get_token(app, parts).await }
+}
+
 /// `GET /token`: the form of the token endpoint that Docker and its kin use.
-pub(crate) async fn get_token(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     let now = app.clock.now();
-    let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
     form.check_service()?;
-    let identity = identify(&app, request.headers()).await.map_err(refusal)?;
+    let identity = identify(app, &parts.headers).await.map_err(refusal)?;
     let refresh = match identity.principal() {
         Some(principal) if form.flag("offline_token") && !app.is_readonly() => {
-            Some(refresh::issue(&app, principal, now).await.map_err(refusal)?)
+            Some(refresh::issue(app, principal, now).await.map_err(refusal)?)
         }
         _ => None,
     };
-    let issued = token::issue(&app, &identity, &form.scopes(), now).await.map_err(refusal)?;
+    let issued = token::issue(app, &identity, &form.scopes(), now).await.map_err(refusal)?;
     Ok(answer(&issued, refresh.as_deref(), now))
 }
 
 /// `POST /token`: the OAuth 2 form, with the grants `password` and `refresh_token`.
-pub(crate) async fn post_token(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+async fn post_token(app: &App, body: &mut Incoming) -> Result<Response, Error> {
     let now = app.clock.now();
-    let body = to_bytes(request.into_body(), FORM_BYTES)
-        .await
-        .map_err(|_| invalid_request("the form is cut off or longer than 64 KiB"))?;
+    let body = body.collect(FORM_BYTES).await.map_err(form_error)?;
     let form = Form::parse(&body);
     form.check_service()?;
     let (known, refresh) = match form.one("grant_type") {
-        Some("password") => by_password(&app, &form, now).await?,
-        Some("refresh_token") => by_refresh_token(&app, &form, now).await?,
+        Some("password") => by_password(app, &form, now).await?,
+        Some("refresh_token") => by_refresh_token(app, &form, now).await?,
         _ => return Err(invalid_request("grant_type must be password or refresh_token")),
     };
-    let issued = token::issue(&app, &Identity::Known(known), &form.scopes(), now).await.map_err(refusal)?;
+    let issued = token::issue(app, &Identity::Known(known), &form.scopes(), now).await.map_err(refusal)?;
     Ok(answer(&issued, refresh.as_deref(), now))
 }
 
 /// The public keys that check this registry's tokens (RFC 7517).
-pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Response {
+pub(crate) fn key_set(app: &App) -> Response {
     let mut response = Json(app.token_keys.ring().jwks(app.clock.now())).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
     response
@@ -146,6 +149,13 @@ impl<'a> Form<'a> {
     }
 }
 
+fn form_error(error: BodyError) -> Error {
+    match error {
+        BodyError::TooLong(_) | BodyError::Cut(_) => invalid_request("the form is cut off or longer than 64 KiB"),
+        BodyError::Slow => invalid_request("the form came too slowly").status(http::StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
 fn invalid_request(message: &'static str) -> Error {
     Error::new(ErrorCode::Unsupported, message).status(http::StatusCode::BAD_REQUEST)
 }
@@ -158,7 +168,16 @@ fn refusal(refused: Refused) -> Error {
                 .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\""))
         }
         Refused::Busy => busy(),
+        Refused::Keys(error) => keys(error),
         Refused::Metadata(error) => Error::from_metadata(error),
+    }
+}
+
+/// Token keys that cannot be read: nothing is wrong with the token that was shown.
+pub(crate) fn keys(error: KeyError) -> Error {
+    match error {
+        KeyError::Metadata(error) => Error::from_metadata(error),
+        KeyError::Sealed { .. } | KeyError::Damaged(_) | KeyError::Random => Error::internal(error),
     }
 }
 

@@ -66,8 +66,6 @@ impl Ceiling {
     #[must_use]
     pub fn covers(&self, resource_type: &str, name: &str, action: Action) -> bool {
         let Self::Scopes(scopes) = self else { return true };
-        scopes.iter().any(|scope| {
-            scope.resource_type == resource_type && scope.class.is_none() && scope.name == name && scope.allows(action)
-        })
+        scopes.allow(resource_type, name, action)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_signer::keys::{MasterKey, OpenRefused};
-use hallmark_storage::metadata::{self, Metadata, TokenKey};
+use hallmark_storage::metadata::{self, Event, Metadata, TokenKey};
 use ring::digest::{SHA256, digest};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
@@ -36,6 +36,9 @@ pub enum KeyError {
     /// A stored key opened to something that is not a key.
     #[error("token key {0} is damaged")]
     Damaged(String),
+    /// The system gave no randomness to make a key or a signature with.
+    #[error("the system gives no randomness")]
+    Random,
 }
 
 /// The keys that sign and check bearer tokens, with overlap while they rotate.
@@ -169,10 +172,12 @@ impl KeyRing {
     }
 
     /// Signs `message` with ES256: the 64 bytes r ‖ s of RFC 7518 §3.4.
-    #[must_use]
-    pub fn sign(&self, random: &Random, message: &[u8]) -> Vec<u8> {
-        let signature = self.signing.pair.sign(random.secure(), message);
-        signature.expect("P-256 signing needs only randomness, which the system always gives").as_ref().to_vec()
+    ///
+    /// # Errors
+    /// [`KeyError::Random`].
+    pub fn sign(&self, random: &Random, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self.signing.pair.sign(random.secure(), message).map_err(|_| KeyError::Random)?;
+        Ok(signature.as_ref().to_vec())
     }
 
     /// Whether the key `kid` is known at all, retired or not.
@@ -208,9 +213,9 @@ async fn add_key(
     now: i64,
 ) -> Result<String, KeyError> {
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, random.secure())
-        .expect("a P-256 key needs only randomness, which the system always gives");
+        .map_err(|_| KeyError::Random)?;
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), random.secure())
-        .expect("ring reads what it has just written");
+        .map_err(|_| KeyError::Damaged("(new)".to_owned()))?;
     let public = pair.public_key().as_ref().to_vec();
     let kid = thumbprint(&public);
     let sealed = master.seal(&purpose(&kid), random.bytes(), document.as_ref());
@@ -222,7 +227,11 @@ async fn add_key(
                     tx.retire_token_key(kid, *at).await?;
                 }
                 tx.forget_retired_token_keys(*now).await?;
-                tx.insert_token_key(key).await
+                tx.insert_token_key(key).await?;
+                let retiring: Vec<_> = retiring.iter().map(|(kid, _)| kid).collect();
+                let payload = json!({ "retiring": retiring }).to_string();
+                let event = Event { payload: &payload, ..Event::of_system("token_key_added", &key.kid, *now) };
+                tx.record(&event).await
             })
         })
         .await

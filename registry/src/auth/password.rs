@@ -7,6 +7,7 @@ use std::time::Duration;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use hallmark_storage::metadata::{Principal, User};
 use moka::sync::Cache;
 use ring::hmac;
 use tokio::sync::Semaphore;
@@ -16,8 +17,10 @@ use crate::app::App;
 use crate::clock::Random;
 use crate::memory;
 
-/// How long a verified password is remembered.
-const REMEMBERED: Duration = Duration::from_secs(5 * 60);
+/// How long a verified password is remembered, in milliseconds.
+const REMEMBERED: i64 = 5 * 60 * 1_000;
+/// When what was remembered is thrown away, whatever the clock of the registry says.
+const KEPT: Duration = Duration::from_secs(5 * 60);
 /// How many verified passwords are remembered.
 const REMEMBERED_COUNT: u64 = 10_000;
 /// How many sign-ins may wait for a place; further ones are told to come back.
@@ -28,12 +31,14 @@ pub(crate) const PASSWORD_BYTES: usize = 1024;
 /// The one place where passwords are hashed and checked.
 ///
 /// A check costs some 20 ms of a core and 19 MiB, so only one runs per two cores, and one that succeeded is remembered
-/// under a key of this process: HMAC(name, password, stored hash). A changed password has another stored hash, so what
-/// was remembered for the old one is never found again.
+/// under a key of this process: HMAC(name, password, stored hash, who that is and the epoch of their credentials). A
+/// changed password has another stored hash, and every other change of a user raises the epoch, so what was remembered
+/// before a change is never found again.
 pub struct Passwords {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
-    remembered: Cache<[u8; 32], ()>,
+    /// When each password was verified, in milliseconds since 1970.
+    remembered: Cache<[u8; 32], i64>,
     key: hmac::Key,
     stand_in: Arc<OnceLock<String>>,
     hashed: Arc<AtomicUsize>,
@@ -52,7 +57,7 @@ impl Passwords {
         Self {
             places: Arc::new(Semaphore::new((cores / 2).max(1))),
             waiting: AtomicUsize::new(0),
-            remembered: Cache::builder().max_capacity(REMEMBERED_COUNT).time_to_live(REMEMBERED).build(),
+            remembered: Cache::builder().max_capacity(REMEMBERED_COUNT).time_to_live(KEPT).build(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>()),
             stand_in: Arc::new(OnceLock::new()),
             hashed: Arc::new(AtomicUsize::new(0)),
@@ -67,15 +72,18 @@ impl Passwords {
         self.work(move |_| hash(&password)).await
     }
 
-    /// Whether `password` is the one that `stored` (a PHC string) was made from.
+    /// Whether `password` is the one that the hash of `user` was made from.
     ///
-    /// Without a stored hash the same work is done, so that time does not tell which names exist.
-    async fn holds(&self, name: &str, password: &str, stored: Option<&str>) -> Result<bool, Refused> {
+    /// Without a user or a hash the same work is done, so that time does not tell which names exist.
+    async fn holds(&self, password: &str, user: Option<&User>, now: i64) -> Result<bool, Refused> {
         if password.len() > PASSWORD_BYTES {
             return Ok(false);
         }
-        let remembered = stored.map(|stored| self.remember_key(name, password, stored));
-        if remembered.is_some_and(|key| self.remembered.contains_key(&key)) {
+        let stored = user.and_then(|user| user.password.as_deref());
+        let remembered = user.zip(stored).map(|(user, stored)| self.remember_key(&user.principal, password, stored));
+        let verified_at = remembered.and_then(|key| self.remembered.get(&key));
+        // A clock that was put back remembers nothing either.
+        if verified_at.is_some_and(|at| (0..REMEMBERED).contains(&(now - at))) {
             return Ok(true);
         }
         let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
@@ -89,7 +97,7 @@ impl Passwords {
             })
             .await?;
         if let (true, Some(key)) = (holds, remembered) {
-            self.remembered.insert(key, ());
+            self.remembered.insert(key, now);
         }
         Ok(holds)
     }
@@ -118,11 +126,14 @@ impl Passwords {
         .map_err(|_| Refused::Busy)
     }
 
-    fn remember_key(&self, name: &str, password: &str, stored: &str) -> [u8; 32] {
+    fn remember_key(&self, principal: &Principal, password: &str, stored: &str) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [name, password, stored] {
+        for part in [&principal.name, password, stored] {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part.as_bytes());
+        }
+        for part in [principal.id.0, principal.credential_epoch] {
+            context.update(&part.to_le_bytes());
         }
         let mut key = [0; 32];
         key.copy_from_slice(context.sign().as_ref());
@@ -149,8 +160,7 @@ impl Drop for Waiting<'_> {
 /// Identifies the user `name` by password.
 pub(crate) async fn identify(app: &App, name: &str, password: &str) -> Result<Authenticated, Refused> {
     let user = app.metadata.user(name).await?;
-    let stored = user.as_ref().and_then(|user| user.password.as_deref());
-    let holds = app.passwords.holds(name, password, stored).await?;
+    let holds = app.passwords.holds(password, user.as_ref(), app.clock.now()).await?;
     match user {
         Some(user) if holds && !user.principal.disabled => {
             Ok(Authenticated { principal: user.principal, ceiling: Ceiling::None })
@@ -169,4 +179,46 @@ fn hash(password: &str) -> String {
 fn verify(password: &str, stored: &str) -> bool {
     PasswordHash::new(stored)
         .is_ok_and(|stored| Argon2::default().verify_password(password.as_bytes(), &stored).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Hashes compete with the images for the cores, and each takes 19 MiB.
+    #[tokio::test]
+    async fn one_password_is_hashed_at_a_time_per_two_cores() {
+        for (cores, places) in [(1, 1), (2, 1), (3, 1), (4, 2), (9, 4)] {
+            let passwords = Arc::new(Passwords::new(&Random::system(), cores));
+            assert_eq!(passwords.places.available_permits(), places, "{cores} cores");
+            let (began, beginnings) = mpsc::channel();
+            let (release, released) = mpsc::channel::<()>();
+            let released = Arc::new(std::sync::Mutex::new(released));
+            let jobs: Vec<_> = (0..places + 2)
+                .map(|_| {
+                    let (passwords, began, released) = (Arc::clone(&passwords), began.clone(), Arc::clone(&released));
+                    let job = move |_: &OnceLock<String>| {
+                        began.send(()).unwrap();
+                        released.lock().unwrap().recv().unwrap();
+                    };
+                    tokio::spawn(async move { passwords.work(job).await.unwrap() })
+                })
+                .collect();
+            while passwords.waiting.load(Ordering::Relaxed) < places + 2 {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..places {
+                beginnings.recv().unwrap();
+            }
+            assert_eq!(beginnings.try_recv(), Err(mpsc::TryRecvError::Empty), "{cores} cores hash {places} at a time");
+            for _ in &jobs {
+                release.send(()).unwrap();
+            }
+            for job in jobs {
+                job.await.unwrap();
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Passwords and users below the door: how much work a sign-in is, and which users there can be.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use tempfile::TempDir;
 
@@ -59,6 +59,37 @@ async fn a_password_that_was_right_is_remembered_and_not_hashed_again() {
     for _ in 0..3 {
         assert_eq!(signs_in(&app, "ann", PASSWORD).await, (0, true));
     }
+}
+
+/// Whoever holds a password that leaked keeps it no longer than the registry remembers it.
+#[tokio::test]
+async fn a_password_is_remembered_for_at_most_five_minutes() {
+    let (app, _data) = app().await;
+    let Clock::Fixed(clock) = &app.clock else { panic!("a clock that stands still") };
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true));
+    clock.store(NOW + 5 * 60 * 1_000 - 1, Ordering::Relaxed);
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (0, true));
+    clock.store(NOW + 5 * 60 * 1_000, Ordering::Relaxed);
+    assert_eq!(
+        signs_in(&app, "ann", PASSWORD).await,
+        (1, true),
+        "counted from its verification, not from its last use"
+    );
+    clock.store(NOW, Ordering::Relaxed);
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "a clock that was put back");
+}
+
+#[tokio::test]
+async fn any_change_of_a_user_makes_their_password_forgotten() {
+    let (app, _data) = app().await;
+    signs_in(&app, "ann", PASSWORD).await;
+    for disabled in [Some(NOW), None] {
+        let user = app.metadata.user("ann").await.unwrap().unwrap().principal;
+        let changed: Result<_, hallmark_storage::metadata::Error> =
+            app.metadata.write((user, disabled), |tx, (user, at)| Box::pin(tx.set_disabled(user, *at))).await;
+        assert!(changed.unwrap());
+    }
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "disabled and enabled again");
 }
 
 #[tokio::test]
@@ -125,11 +156,21 @@ async fn a_name_that_is_no_component_of_a_path_is_no_users() {
 #[tokio::test]
 async fn reserved_and_taken_names_are_refused() {
     let (app, _data) = app().await;
-    for name in ["library", "v2", "token", "hallmark"] {
+    for name in ["library", "v2", "token", "hallmark", "admin"] {
         assert!(matches!(add(&app, name).await, Err(UserError::NameReserved(_))), "{name}");
     }
-    for name in ["ann", "admin"] {
-        assert!(matches!(add(&app, name).await, Err(UserError::NameTaken(_))), "{name}");
+    assert!(matches!(add(&app, "ann").await, Err(UserError::NameTaken(_))));
+}
+
+/// The name of the first administrator is good for the first start only: its next owner would be taken for one.
+#[tokio::test]
+async fn the_name_of_the_first_administrator_is_nobodys_after_them() {
+    let (app, _data) = app().await;
+    users::add(&app, "carol", PASSWORD.to_owned(), true, NOW).await.unwrap();
+    users::remove(&app, "admin", NOW).await.unwrap();
+    for administrator in [false, true] {
+        let added = users::add(&app, "admin", PASSWORD.to_owned(), administrator, NOW).await;
+        assert!(matches!(added, Err(UserError::NameReserved(_))), "{added:?}");
     }
 }
 

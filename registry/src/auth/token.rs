@@ -5,10 +5,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::limits::TOKEN_BYTES;
-use hallmark_oci::{Claims, CompactToken, Scopes};
+use hallmark_oci::{Claims, CompactToken, Scopes, TokenHeader};
 use hallmark_storage::metadata::{Principal, PrincipalId};
 use moka::sync::Cache;
-use serde_json::json;
 
 use super::{Authenticated, Ceiling, Identity, Refused};
 use crate::access;
@@ -62,7 +61,7 @@ impl TokenMemory {
 /// Makes a token for `identity` that covers as much of `asked` as it may do now.
 ///
 /// # Errors
-/// [`Refused::Metadata`] when rights cannot be looked up.
+/// [`Refused::Metadata`] when rights cannot be looked up, [`Refused::Keys`] when nothing can be signed.
 pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i64) -> Result<Issued, Refused> {
     let scopes = access::cut_down(app, identity, asked).await?;
     let lifetime = i64::try_from(app.config.tokens.lifetime.as_secs()).unwrap_or(i64::MAX / 2);
@@ -81,12 +80,8 @@ pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i
         credential_epoch: principal.map(|principal| principal.credential_epoch),
     };
     let ring = app.token_keys.ring();
-    let header = json!({"alg": "ES256", "kid": ring.signing_kid(), "typ": "JWT"}).to_string();
-    let claims = serde_json::to_vec(&claims).expect("claims are plain strings, numbers and lists");
-    let mut token = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let signature = ring.sign(&app.random, token.as_bytes());
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    let signed = TokenHeader::es256(ring.signing_kid()).signing_input(&claims);
+    let token = CompactToken::assemble(&signed, &ring.sign(&app.random, signed.as_bytes())?);
     Ok(Issued { token, scopes, expires_in: lifetime })
 }
 
@@ -115,7 +110,8 @@ async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refu
     let kid = parsed.header.kid.as_str();
     let mut ring = app.token_keys.ring();
     if !ring.knows(kid) && app.token_keys.may_look_again(now) {
-        app.reload_token_keys(now).await.map_err(|_| Refused::Token("its key is not known".into()))?;
+        // A database that does not answer makes no token invalid.
+        app.reload_token_keys(now).await?;
         ring = app.token_keys.ring();
     }
     if !ring.verifies(kid, parsed.signed.as_bytes(), &parsed.signature, now) {

@@ -3,18 +3,19 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, Event, NewUser, Principal, PrincipalId, UserRemoval};
+use hallmark_storage::metadata::{self, Event, NewUser, Principal, UserRemoval};
 
 use super::Refused;
 use super::password::PASSWORD_BYTES;
-use crate::app::App;
+use crate::app::{ADMINISTRATOR, App};
 use crate::clock::Random;
 
 /// The shortest password that is taken, in characters.
 const PASSWORD_CHARACTERS: usize = 8;
 
-/// Names that would read as something else in a path or a log.
-const RESERVED: &[&str] = &["api", "hallmark", "library", "root", "system", "token", "v1", "v2"];
+/// Names that would read as something else in a path or a log, and that of the first administrator: whoever took it later
+/// would be taken for one.
+const RESERVED: &[&str] = &[ADMINISTRATOR, "api", "hallmark", "library", "root", "system", "token", "v1", "v2"];
 
 /// Why the users stay as they are.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,18 @@ pub(crate) async fn add(
     now: i64,
 ) -> Result<(), UserError> {
     check_name(name)?;
+    insert(app, name, password, administrator, now).await
+}
+
+/// Adds the administrator of the first start, whose name nobody else can have.
+///
+/// # Errors
+/// [`UserError`]; nothing has changed then.
+pub(crate) async fn add_first(app: &App, password: String, now: i64) -> Result<(), UserError> {
+    insert(app, ADMINISTRATOR, password, true, now).await
+}
+
+async fn insert(app: &App, name: &str, password: String, administrator: bool, now: i64) -> Result<(), UserError> {
     let password = hash(app, password).await?;
     let user = NewUser { name: name.to_owned(), password: Some(password), system_admin: administrator };
     let added = app
@@ -123,18 +136,9 @@ pub(crate) fn generate_password(random: &Random) -> String {
     URL_SAFE_NO_PAD.encode(random.bytes::<18>())
 }
 
-/// The operator is nobody in the registry's own list: such changes are recorded as made by the system (principal 0).
+/// The operator is nobody in the registry's own list: such changes are recorded as made by the system.
 fn event<'a>(kind: &'a str, principal: &'a Principal, now: i64) -> Event<'a> {
-    Event {
-        actor: PrincipalId(0),
-        kind,
-        account: Some(principal.account_id),
-        repository: None,
-        subject: &principal.name,
-        payload: "{}",
-        request_id: "",
-        at: now,
-    }
+    Event { account: Some(principal.account_id), ..Event::of_system(kind, &principal.name, now) }
 }
 
 /// A user's name is the first component of the names of their repositories.

@@ -39,6 +39,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Serve images until told to stop (SIGTERM or Ctrl-C).
+    ///
+    /// Told to stop, no request begins any more and running ones end within http.drain_timeout (25 s unless set); 10 s
+    /// later the process is gone, whatever it was at. What was acknowledged is durable, and uploads can be resumed.
     Serve(serve::Serve),
     /// Check or show the settings.
     #[command(subcommand)]

@@ -20,6 +20,9 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|error| Failure::Failed(format!("the runtime cannot be started: {error}")))?;
-        runtime.block_on(serve::run(config)).map_err(|error| Failure::Failed(telemetry::chain(&error)))
+        let served = runtime.block_on(serve::run(config));
+        // Dropped, it would wait for every thread, and one may hang in a store that does not answer.
+        runtime.shutdown_timeout(serve::LAST_THREADS);
+        served.map_err(|error| Failure::Failed(telemetry::chain(&error)))
     }
 }

@@ -39,6 +39,7 @@ pub struct Flag {
 impl Sources {
     /// The environment of this process, with what was given on its command line.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that may read the environment")]
     pub fn of_process(flags: Vec<Flag>, config_file: Option<PathBuf>) -> Self {
         Self { flags, config_file, environment: std::env::vars_os().collect() }
     }

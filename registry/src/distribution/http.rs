@@ -56,7 +56,7 @@ pub(crate) async fn serve(
     match work {
         Work::Ping => Ok(text(StatusCode::OK, JSON, "{}".to_owned())),
         Work::PullManifest(granted) => pull_manifest(app, &granted, &parts.headers).await,
-        Work::PullBlob(granted) => pull_blob(app, &granted, parts).await,
+        Work::PullBlob(granted) => pull_blob(app, &granted, parts, &occasion).await,
         Work::ListTags(granted) => list_tags(app, &granted).await,
         Work::ListRepositories(granted) => list_repositories(app, &granted).await,
         Work::ListReferrers(granted) => list_referrers(app, &granted).await,
@@ -183,7 +183,12 @@ fn streamed(stream: BlobStream, outbox: Option<&Outbox>) -> Result<Body, PullErr
     })
 }
 
-async fn pull_blob(app: &App, granted: &Granted<PullBlob>, parts: &Parts) -> Result<Response, Error> {
+async fn pull_blob(
+    app: &App,
+    granted: &Granted<PullBlob>,
+    parts: &Parts,
+    occasion: &Occasion,
+) -> Result<Response, Error> {
     let headers = &parts.headers;
     let (repository, blob) = pull::blob(app, granted).await.map_err(pull_error)?;
     let digest = granted.operation().digest.as_str();
@@ -203,10 +208,13 @@ async fn pull_blob(app: &App, granted: &Granted<PullBlob>, parts: &Parts) -> Res
     };
     let body = match head {
         true => Body::empty(),
-        false => match pull::content(app, granted, repository, &blob, range.clone()).await.map_err(pull_error)? {
-            BlobBody::Whole(bytes) => Body::from(bytes),
-            BlobBody::Stream(stream) => streamed(stream, parts.extensions.get::<Outbox>()).map_err(pull_error)?,
-        },
+        false => {
+            let content = pull::content(app, granted, repository, &blob, range.clone(), occasion).await;
+            match content.map_err(pull_error)? {
+                BlobBody::Whole(bytes) => Body::from(bytes),
+                BlobBody::Stream(stream) => streamed(stream, parts.extensions.get::<Outbox>()).map_err(pull_error)?,
+            }
+        }
     };
     let mut response = tagged(Response::new(body), digest);
     *response.status_mut() = status;
@@ -384,7 +392,10 @@ fn pull_error(error: PullError) -> Error {
         PullError::NameUnknown => Error::new(ErrorCode::NameUnknown, message),
         PullError::ManifestUnknown => Error::new(ErrorCode::ManifestUnknown, message),
         PullError::BlobUnknown => Error::new(ErrorCode::BlobUnknown, message),
-        PullError::Missing { .. } => Error::internal(error),
+        // What was found once is what everybody is told from now on; trying again would find the same.
+        PullError::Quarantined { .. } => {
+            Error::new(ErrorCode::BlobUnknown, PullError::BlobUnknown.to_string()).because(error)
+        }
         PullError::Metadata(error) => Error::from_metadata(error),
         PullError::Blobs(error) => Error::from_blobs(error),
     }
@@ -409,6 +420,7 @@ fn push_error(error: PushError) -> Error {
             Error::new(ErrorCode::ManifestBlobUnknown, message).detail(json!({"unknown": digests}))
         }
         PushError::SizeDiffers(digest) => Error::new(ErrorCode::SizeInvalid, message).detail(json!({"digest": digest})),
+        PushError::Unread(_) => Error::internal(error),
         PushError::Metadata(error) => Error::from_metadata(error),
     }
 }
@@ -446,7 +458,7 @@ fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
         UploadError::Overtaken => Error::new(ErrorCode::BlobUploadInvalid, message),
         UploadError::Body(error) => body_error(error),
         UploadError::Metadata(error) => Error::from_metadata(error),
-        UploadError::Blobs(error) if error.is_broken() => Error::new(ErrorCode::BlobUploadInvalid, error.to_string()),
+        UploadError::Blobs(error) if error.is_broken() => Error::plain(ErrorCode::BlobUploadInvalid).because(error),
         UploadError::Blobs(error) => Error::from_blobs(error),
     }
 }

@@ -84,8 +84,8 @@ pub(super) async fn referrers(app: &App, granted: &Granted<ListReferrers>) -> Re
 
 /// How many names a page holds: as asked, but never more than [`limits::PAGE_MAX`].
 fn limit(page: &Page) -> u32 {
-    let limit = page.limit.unwrap_or(limits::PAGE_MAX).min(limits::PAGE_MAX);
-    u32::try_from(limit).expect("a page holds at most a thousand names")
+    let asked = page.limit.and_then(|limit| u32::try_from(limit).ok());
+    asked.unwrap_or(limits::PAGE_MAX).min(limits::PAGE_MAX)
 }
 
 /// `names` holds one more than the page when there is a next page. An empty page asked for as such has no next one.

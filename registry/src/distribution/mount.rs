@@ -74,3 +74,6 @@ async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, UploadError> {
     tx.record(&occasion.event("blob_mounted", *actor, &repository, digest.as_str(), &payload)).await?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use hallmark_oci::{PullBlob, PullManifest};
+use hallmark_oci::{Digest, PullBlob, PullManifest};
+use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, BlobBody};
-use hallmark_storage::metadata::{self, Blob, RepositoryId, StoredManifest};
+use hallmark_storage::metadata::{self, Blob, Event, RepositoryId, StoredManifest, Tx};
+use serde_json::json;
 
+use super::Occasion;
 use crate::access::Granted;
 use crate::app::App;
 
@@ -22,13 +25,14 @@ pub(crate) enum PullError {
     /// The repository has no such blob.
     #[error("the repository has no such blob")]
     BlobUnknown,
-    /// The bytes that a fact points to are not in the store.
-    #[error("the bytes of {digest} are missing from the store under {key}")]
-    Missing {
+    /// The bytes that a fact points to are missing or damaged, and were quarantined: from now on the repository has no such
+    /// blob until somebody pushes it again (I1).
+    #[error("the bytes of {digest} are missing or damaged and were quarantined; push them again to heal the blob")]
+    Quarantined {
         /// The blob that was asked for.
-        digest: String,
-        /// Where its bytes should be.
-        key: String,
+        digest: Digest,
+        /// What the store said.
+        source: blobs::Error,
     },
     /// The database did not answer.
     #[error("the database did not answer")]
@@ -62,12 +66,64 @@ pub(super) async fn content(
     repository: RepositoryId,
     blob: &Blob,
     range: Range<u64>,
+    occasion: &Occasion,
 ) -> Result<BlobBody, PullError> {
-    if let Some(body) = app.blobs.read(&blob.key, range.clone()).await? {
+    if let Ok(body) = open(app, &blob.key, range.clone()).await? {
         return Ok(body);
     }
     let digest = &granted.operation().digest;
-    let again = app.metadata.without_cache().blob(repository, digest).await?.ok_or(PullError::BlobUnknown)?;
-    let missing = || PullError::Missing { digest: digest.to_string(), key: again.key.to_string() };
-    app.blobs.read(&again.key, range).await?.ok_or_else(missing)
+    let blob = app.metadata.without_cache().blob(repository, digest).await?.ok_or(PullError::BlobUnknown)?;
+    // A store that does not answer has lost nothing. One that was away a moment ago and is back has the bytes still.
+    app.blobs.check().await?;
+    match open(app, &blob.key, range).await? {
+        Ok(body) => Ok(body),
+        Err(found) => Err(quarantine(app, digest, blob, found, occasion).await),
+    }
+}
+
+/// The bytes, or how they were found missing or damaged.
+///
+/// # Errors
+/// The store did not answer, which says nothing about the bytes.
+async fn open(app: &App, key: &StorageKey, range: Range<u64>) -> Result<Result<BlobBody, blobs::Error>, blobs::Error> {
+    match app.blobs.read(key, range).await {
+        Ok(Some(body)) => Ok(Ok(body)),
+        Ok(None) => Ok(Err(blobs::Error::absent(key))),
+        Err(error) if error.is_damaged() => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Everything the transaction needs; it may run more than once.
+struct Finding {
+    digest: Digest,
+    blob: Blob,
+    occasion: Occasion,
+}
+
+/// Takes a blob whose bytes are no longer whole out of everybody's sight, so that the next push brings them again: a client
+/// that is told of them would not send them. Nothing changes while the registry is read-only; the pull fails then.
+async fn quarantine(app: &App, digest: &Digest, blob: Blob, found: blobs::Error, occasion: &Occasion) -> PullError {
+    if app.is_readonly() {
+        return PullError::Blobs(found);
+    }
+    let finding = Finding { digest: digest.clone(), blob, occasion: occasion.clone() };
+    match app.metadata.write(finding, |tx, finding| Box::pin(mark(tx, finding))).await {
+        Ok(()) => PullError::Quarantined { digest: digest.clone(), source: found },
+        Err(error) => {
+            tracing::error!(%error, digest = digest.as_str(), "damaged bytes could not be quarantined");
+            PullError::Blobs(found)
+        }
+    }
+}
+
+/// Only the key that was read is marked: what was healed or collected meanwhile is another one.
+async fn mark(tx: &mut Tx, finding: &Finding) -> Result<(), metadata::Error> {
+    let Finding { digest, blob, occasion } = finding;
+    if !tx.quarantine(blob, digest, occasion.now).await? {
+        return Ok(());
+    }
+    let payload = json!({"key": blob.key.as_str()}).to_string();
+    let event = Event::of_system("blob_quarantined", digest.as_str(), occasion.now);
+    tx.record(&Event { payload: &payload, request_id: &occasion.request_id, ..event }).await
 }

@@ -33,6 +33,9 @@ pub(crate) enum PushError {
     /// A descriptor states another size than the content has.
     #[error("the manifest states a size for {0} that differs from the content's own")]
     SizeDiffers(Digest),
+    /// The thread that reads a large manifest ended without an answer.
+    #[error("the manifest could not be read")]
+    Unread(#[from] tokio::task::JoinError),
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
@@ -71,7 +74,8 @@ pub(super) async fn put_manifest(
         Reference::Digest(digest) => digest.algorithm(),
         Reference::Tag(_) => Algorithm::Sha256,
     };
-    let (manifest, digest) = examine(body.clone(), content_type.map(str::to_owned), algorithm).await?;
+    let limit = app.config.limits.manifest_bytes;
+    let (manifest, digest) = examine(body.clone(), content_type.map(str::to_owned), limit, algorithm).await?;
     let tags = match &asked.reference {
         Reference::Digest(named) if *named != digest => return Err(PushError::DigestDiffers { actual: digest }),
         Reference::Digest(_) => asked.tags.clone(),
@@ -88,18 +92,18 @@ pub(super) async fn put_manifest(
 async fn examine(
     body: Bytes,
     content_type: Option<String>,
+    limit: usize,
     algorithm: Algorithm,
 ) -> Result<(Manifest, Digest), PushError> {
     let large = body.len() > LARGE;
     let work = move || {
-        let manifest = Manifest::parse(&body, content_type.as_deref())?;
+        let manifest = Manifest::parse(&body, content_type.as_deref(), limit)?;
         Ok((manifest, Digest::of(algorithm, &body)))
     };
     if !large {
         return work();
     }
-    // The work does not panic, and is never cancelled: nobody but this function holds its handle.
-    tokio::task::spawn_blocking(work).await.expect("parsing a manifest neither panics nor is cancelled")
+    tokio::task::spawn_blocking(work).await?
 }
 
 async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {

@@ -102,6 +102,7 @@ pub(super) async fn begin(
     };
     let repository = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await?;
     let Some(digest) = digest else { return Ok(Begun::Open(id)) };
+    let _open = app.metrics.receiving();
     let session = Session { upload: id.clone(), repository, principal: actor };
     let chunk = Chunk { start: None, length: body.announced() };
     let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;

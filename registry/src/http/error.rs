@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use hallmark_oci::ErrorCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// How long a client is asked to wait when nothing better is known, in seconds.
 const RETRY_SECONDS: u32 = 5;
@@ -24,7 +24,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The cause of a 5xx answer, carried beside the response to the one place that logs it; it never reaches the wire.
+/// What lies behind a failed answer, carried beside the response to the one place that logs it; it never reaches the wire.
 #[derive(Clone)]
 pub struct Cause(pub std::sync::Arc<dyn StdError + Send + Sync>);
 
@@ -45,9 +45,7 @@ impl Error {
     /// A failure inside: the client learns a code and the request id, the log learns the cause.
     #[must_use]
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let mut error = Self::new(ErrorCode::Unknown, "the registry failed; tell its operator the request id");
-        error.source = Some(source.into());
-        error
+        Self::new(ErrorCode::Unknown, "the registry failed; tell its operator the request id").because(source)
     }
 
     /// A store that is down, read-only or busy: 503 with Retry-After.
@@ -61,12 +59,9 @@ impl Error {
     /// A full disk or quota of the store: 507 with Retry-After.
     #[must_use]
     pub fn full(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let mut error =
-            Self::new(ErrorCode::Unavailable, "the registry's storage is full; nothing of this request was kept")
-                .status(StatusCode::INSUFFICIENT_STORAGE)
-                .retry_after(RETRY_SECONDS);
-        error.source = Some(source.into());
-        error
+        Self::new(ErrorCode::InsufficientStorage, "the registry's storage is full; nothing of this request was kept")
+            .retry_after(RETRY_SECONDS)
+            .because(source)
     }
 
     /// A failure of the database, told by what the client can do about it.
@@ -91,6 +86,13 @@ impl Error {
         } else {
             Self::internal(error)
         }
+    }
+
+    /// Keeps what lies behind the answer for the log; it never reaches the wire.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
     }
 
     /// Answers with `status` instead of the code's own.
@@ -126,6 +128,23 @@ impl Error {
     #[must_use]
     pub fn challenge(self, challenge: &hallmark_oci::Challenge<'_>) -> Self {
         self.header(WWW_AUTHENTICATE, challenge.to_string())
+    }
+}
+
+impl Error {
+    /// The answer to the request of this id. A 5xx tells the id in its body too: people quote what a client prints, and
+    /// clients print bodies.
+    #[must_use]
+    pub(crate) fn answer(mut self, request_id: &str) -> Response {
+        if self.status.is_server_error() {
+            let mut detail = match self.detail {
+                Value::Object(detail) => detail,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+            };
+            detail.insert("request_id".to_owned(), Value::from(request_id));
+            self.detail = Value::Object(detail);
+        }
+        self.into_response()
     }
 }
 

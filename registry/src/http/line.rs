@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use hallmark_oci::{Operation, Reference};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::error::Cause;
@@ -20,6 +20,8 @@ use crate::app::App;
 use crate::auth::Identity;
 use crate::telemetry::{OperationLabel, chain};
 
+static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
 /// What is known of a request while it is served.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -28,6 +30,8 @@ pub(super) struct Line {
     operation: &'static str,
     repository: Option<String>,
     reference: Option<String>,
+    /// What the answer says it is about: a tag's digest, a blob that was just stored or mounted.
+    digest: Option<String>,
     user: Option<String>,
 }
 
@@ -40,6 +44,7 @@ impl Line {
             operation,
             repository: None,
             reference: None,
+            digest: None,
             user: None,
         }
     }
@@ -75,7 +80,9 @@ impl Line {
     }
 
     /// Writes the line once `response` has been sent, or its connection is gone.
-    pub(super) fn write(self, app: &Arc<App>, response: &mut Response, received: u64, started: Instant) {
+    pub(super) fn write(mut self, app: &Arc<App>, response: &mut Response, received: u64, started: Instant) {
+        let digest = response.headers().get(&CONTENT_DIGEST).and_then(|digest| digest.to_str().ok());
+        self.digest = digest.map(str::to_owned);
         let cause = response.extensions_mut().remove::<Cause>();
         let status = response.status().as_u16();
         let body = std::mem::take(response.body_mut());
@@ -102,26 +109,26 @@ impl Drop for Unfinished {
         self.app.metrics.count(OperationLabel(line.operation), *status, seconds, *received, *sent);
         let duration_ms = seconds * 1000.0;
         let (repository, reference) = (line.repository.as_deref(), line.reference.as_deref());
-        let user = line.user.as_deref();
-        if let Some(Cause(cause)) = &self.cause {
-            self.app.metrics.blame(cause.as_ref());
-        }
-        match &self.cause {
-            Some(Cause(cause)) => tracing::error!(
+        let (digest, user) = (line.digest.as_deref(), line.user.as_deref());
+        let Some(Cause(cause)) = &self.cause else {
+            tracing::info!(
                 request.id = line.id, client = %line.client, user, operation = line.operation, repository, reference,
-                status, duration_ms, received_bytes = received, sent_bytes = sent, cause = chain(cause.as_ref()),
-                "{} failed with {status}", line.operation
-            ),
-            None => tracing::info!(
-                request.id = line.id, client = %line.client, user, operation = line.operation, repository, reference,
-                status, duration_ms, received_bytes = received, sent_bytes = sent,
+                digest, status, duration_ms, received_bytes = received, sent_bytes = sent,
                 "{} answered {status}", line.operation
-            ),
-        }
+            );
+            return;
+        };
+        self.app.metrics.blame(cause.as_ref());
+        let how = if *status < 400 { "broke off after answering" } else { "failed with" };
+        tracing::error!(
+            request.id = line.id, client = %line.client, user, operation = line.operation, repository, reference,
+            digest, status, duration_ms, received_bytes = received, sent_bytes = sent, cause = chain(cause.as_ref()),
+            "{} {how} {status}", line.operation
+        );
     }
 }
 
-/// A body that counts what it hands to the connection.
+/// A body that counts what it hands to the connection, and keeps what made it end early.
 struct Counted {
     body: Body,
     unfinished: Unfinished,
@@ -135,13 +142,18 @@ impl HttpBody for Counted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.unfinished.sent += data.len() as u64;
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)) else { return Poll::Ready(None) };
+        let frame = frame.map_err(|error| {
+            // The connection needs the error to break off, and the line to tell why: both hold the same one.
+            let cause = Cause(Arc::from(error.into_inner()));
+            let error = axum::Error::new(Arc::clone(&cause.0));
+            self.unfinished.cause.get_or_insert(cause);
+            error
+        });
+        if let Ok(frame) = &frame {
+            self.unfinished.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
-        frame
+        Poll::Ready(Some(frame))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Lives here: the wire. Connections, the router, the one shape of a failure, limits, the line in the log.
 //! Never here: a rule about images, users or rights.
-//! Start reading at [`router`], then `serve`.
+//! Start reading at [`router`], then `respond`.
 
 pub(crate) mod body;
 pub mod error;
@@ -17,8 +17,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use hallmark_oci::{ErrorCode, Operation, OperationInvalid};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
@@ -42,62 +41,100 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a client waits before it writes again while the registry is read-only, in seconds.
 const READONLY_RETRY: u32 = 60;
 
+/// What a path is a part of.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// The image API, and every path that is none.
+    Images,
+    /// The token endpoint.
+    Token,
+    /// The keys that check tokens.
+    KeySet,
+}
+
+impl Part {
+    /// What the log and the metrics call a request before more is known of it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Images => "unknown",
+            Self::Token => "token",
+            Self::KeySet => "key_set",
+        }
+    }
+}
+
 /// Every path that the registry answers.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/token", get(auth::http::get_token).post(auth::http::post_token))
-        .route("/.well-known/jwks.json", get(auth::http::jwks))
-        .route_layer(from_fn_with_state(Arc::clone(&app), observe))
+        .route("/token", get(token).post(token))
+        .route("/.well-known/jwks.json", get(key_set))
         .route("/livez", get(telemetry::http::livez))
         .route("/readyz", get(telemetry::http::readyz))
         .route("/metrics", get(telemetry::http::metrics))
         .method_not_allowed_fallback(async || Error::plain(ErrorCode::Unsupported))
         // Not a wildcard route: axum would decode the path, and it must be decoded once only, by `Operation::parse`.
-        .fallback(serve)
+        .fallback(images)
         .with_state(app)
 }
 
-/// Gives the token endpoint and the key set their line in the log, their id and their headers.
-async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let peer = request.extensions().get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN);
-    let operation = if request.uri().path() == "/token" { "token" } else { "key_set" };
-    let line = Line::new(&app, operation, request.headers(), peer);
-    let mut response = next.run(request).await;
-    finish(None, &line, &mut response);
-    line.write(&app, &mut response, 0, started);
-    response
+async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
+    serve(app, Part::Token, request).await
 }
 
-/// Serves one request of the OCI distribution API.
+async fn key_set(State(app): State<Arc<App>>, request: Request) -> Response {
+    serve(app, Part::KeySet, request).await
+}
+
+async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
+    serve(app, Part::Images, request).await
+}
+
+/// Serves one request.
 ///
 /// What may change something runs in a task of its own: a client that goes away drops the connection's future, and a
 /// change that has begun must end, release its upload and be logged all the same.
-async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if matches!(parts.method, Method::GET | Method::HEAD) {
-        return respond(app, parts, body).await;
+        return respond(app, part, parts, body).await;
     }
-    let tracker = app.changes.clone();
-    let task = tracker.spawn(respond(app, parts, body));
-    task.await.unwrap_or_else(|panic| Error::internal(panic).into_response())
+    let (started, peer) = (Instant::now(), peer(&parts));
+    let line = Line::new(&app, part.name(), &parts.headers, peer);
+    let task = app.changes.spawn(respond(Arc::clone(&app), part, parts, body));
+    match task.await {
+        Ok(response) => response,
+        Err(panic) => {
+            let mut response = Error::internal(panic).answer(line.id());
+            finish(None, &line, &mut response);
+            line.write(&app, &mut response, 0, started);
+            response
+        }
+    }
 }
 
-async fn respond(app: Arc<App>, parts: Parts, body: Body) -> Response {
-    let started = Instant::now();
-    let peer = parts.extensions.get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN);
+async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Response {
+    let (started, peer) = (Instant::now(), peer(&parts));
     let mut body = Incoming::new(body, app.config.http.body_timeout, parts.headers.contains_key(EXPECT));
-    let mut line = Line::new(&app, "unknown", &parts.headers, peer);
-    let mut response = match answer(&app, &parts, peer, &mut body, &mut line).await {
+    let mut line = Line::new(&app, part.name(), &parts.headers, peer);
+    let answered = match part {
+        Part::Images => answer(&app, &parts, peer, &mut body, &mut line).await,
+        Part::Token => auth::http::token(&app, &parts, &mut body).await,
+        Part::KeySet => Ok(auth::http::key_set(&app)),
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
             body.discard().await;
-            error.into_response()
+            error.answer(line.id())
         }
     };
-    finish(parts.uri.query(), &line, &mut response);
+    finish(parts.uri.query().filter(|_| matches!(part, Part::Images)), &line, &mut response);
     line.write(&app, &mut response, body.received(), started);
     response
+}
+
+fn peer(parts: &Parts) -> PeerAddress {
+    parts.extensions.get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN)
 }
 
 async fn answer(
@@ -137,9 +174,9 @@ async fn answer(
 
 fn refuse_grammar(invalid: OperationInvalid) -> Error {
     let error = Error::new(invalid.code(), invalid.to_string());
-    match invalid {
-        OperationInvalid::Method { allowed } => error.header(ALLOW, allowed),
-        _ => error,
+    match invalid.allowed() {
+        Some(allowed) => error.header(ALLOW, allowed),
+        None => error,
     }
 }
 

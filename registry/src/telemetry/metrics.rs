@@ -125,12 +125,19 @@ impl Metrics {
         Receiving(self.uploads_open.clone())
     }
 
-    /// Counts the failure behind an answer, by what failed.
+    /// Counts the failure behind an answer by what failed, wherever in the chain of its sources that is told.
     pub fn blame(&self, cause: &(dyn Error + Send + Sync + 'static)) {
-        if cause.is::<blobs::Error>() {
-            self.store_errors.inc();
-        } else if cause.is::<metadata::Error>() {
-            self.database_errors.inc();
+        let mut below: Option<&(dyn Error + 'static)> = Some(cause);
+        while let Some(error) = below {
+            if error.is::<blobs::Error>() {
+                self.store_errors.inc();
+                return;
+            }
+            if error.is::<metadata::Error>() {
+                self.database_errors.inc();
+                return;
+            }
+            below = error.source();
         }
     }
 
@@ -144,7 +151,8 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String does not fail");
+        // Writing to a String does not fail; what was written by then is the answer in any case.
+        let _ = encode(&mut text, &self.registry);
         text
     }
 }

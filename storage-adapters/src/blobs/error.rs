@@ -4,6 +4,8 @@ use std::io;
 
 use object_store::Error as StoreError;
 
+use crate::StorageKey;
+
 /// The system's number for an input or output error.
 const EIO: i32 = 5;
 
@@ -69,6 +71,11 @@ impl Error {
     /// Whether a blob has grown beyond what the store or its part memory admits.
     pub fn is_too_large(&self) -> bool {
         self.kind == Kind::TooLarge
+    }
+
+    /// Bytes that a fact names are not there at all: what a caller makes of a read that found nothing.
+    pub fn absent(key: &StorageKey) -> Self {
+        Self::damaged("read", key, "nothing is stored there".to_owned())
     }
 
     pub(super) fn io(action: &'static str, place: impl ToString, source: io::Error) -> Self {

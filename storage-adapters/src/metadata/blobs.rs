@@ -35,6 +35,9 @@ statements! {
     HOLD_ROTTEN = [
         "SELECT id, storage_key FROM blobs WHERE digest = $1 AND quarantined_at IS NOT NULL" {update}
     ];
+    QUARANTINE = [
+        "UPDATE blobs SET quarantined_at = $3 WHERE id = $1 AND storage_key = $2 AND quarantined_at IS NULL"
+    ];
     HEAL = ["UPDATE blobs SET storage_key = $2, quarantined_at = NULL, scrubbed_at = $3 WHERE id = $1"];
     HOLD_LINK = [
         "SELECT l.blob_id FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
@@ -174,6 +177,17 @@ impl Tx {
         self.touch(Slot::blob(finish.digest));
         self.doom(&rotten, None, finish.now + KEY_GRACE, Passes::Once).await?;
         Ok(Some(blob))
+    }
+
+    /// Marks the bytes that were found missing or damaged under the key of `blob`: from the commit on they count as absent
+    /// in every repository (I1), and whoever pushes them again heals the blob. Whether they were marked: `false` when they
+    /// were healed or collected since they were looked at, or marked before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn quarantine(&mut self, blob: &Blob, digest: &Digest, now: i64) -> Result<bool, Error> {
+        self.touch(Slot::blob(digest));
+        Ok(self.execute(&QUARANTINE, values![blob.id, &blob.key, now]).await? == 1)
     }
 
     /// Takes a blob out of a repository that [`Tx::repository`] holds. Other repositories keep it.

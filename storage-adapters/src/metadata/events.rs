@@ -32,6 +32,23 @@ pub struct Event<'a> {
     pub at: i64,
 }
 
+impl<'a> Event<'a> {
+    /// An event that no user caused: the operator did it, or the registry itself.
+    #[must_use]
+    pub fn of_system(kind: &'a str, subject: &'a str, at: i64) -> Self {
+        Self {
+            actor: PrincipalId::SYSTEM,
+            kind,
+            account: None,
+            repository: None,
+            subject,
+            payload: "{}",
+            request_id: "",
+            at,
+        }
+    }
+}
+
 impl Tx {
     /// Records an event. It has no place in the order of events yet: one sequencer numbers what is committed, since
     /// neither ids nor clocks tell which of two pushes was first.

@@ -75,7 +75,7 @@ fn referrer(row: &Row) -> Result<Referrer, Error> {
 }
 
 fn rebuilt(digest: &Digest, media_type: &str, body: &[u8]) -> Result<String, Error> {
-    let manifest = Manifest::parse(body, Some(media_type));
+    let manifest = Manifest::parse(body, Some(media_type), usize::MAX);
     let manifest = manifest.map_err(|error| Error::corrupt(format!("manifests.body of {digest}"), error))?;
     descriptor(&manifest, digest, body.len() as u64)
 }

@@ -36,6 +36,11 @@ ids! {
     ManifestId;
 }
 
+impl PrincipalId {
+    /// Nobody in the registry's own list: its operator, or the registry itself.
+    pub const SYSTEM: Self = Self(0);
+}
+
 impl AccountId {
     /// The system's account, which owns the repositories of one component.
     pub const SYSTEM: Self = Self(0);

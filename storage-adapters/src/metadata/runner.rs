@@ -142,6 +142,10 @@ fn unknown(error: Error) -> Error {
 }
 
 /// A random pause that grows with each run, so that two changes in each other's way do not meet again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a pause that nothing depends on, in a crate that is given no randomness"
+)]
 fn jitter(run: u32) -> Duration {
     let mut byte = [0];
     // Without randomness the pause is the longest one.

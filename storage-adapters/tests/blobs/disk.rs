@@ -96,6 +96,18 @@ async fn a_read_only_disk_is_unavailable_for_writing_and_serves_what_it_has() {
     assert!(stored(&blobs, &sealed.key).await.is_some_and(|found| found == bytes));
 }
 
+/// The place of a disk that is not mounted any more is an empty folder that can be written: nothing was lost, and nothing
+/// may be stored there.
+#[tokio::test]
+async fn a_folder_whose_disk_is_gone_is_unavailable() {
+    let folder = TempDir::new().unwrap();
+    let blobs = open_folder(folder.path()).await;
+    blobs.check().await.unwrap();
+    fs::rename(folder.path().join("blobs"), folder.path().join("away")).unwrap();
+    fs::create_dir(folder.path().join("blobs")).unwrap();
+    assert!(blobs.check().await.unwrap_err().is_unavailable());
+}
+
 #[tokio::test]
 async fn a_stream_whose_file_shrinks_ends_with_an_error() {
     let folder = TempDir::new().unwrap();

@@ -2,7 +2,7 @@
 
 use hallmark_oci::{Algorithm, Digest, UploadId};
 use hallmark_storage::StorageKey;
-use hallmark_storage::metadata::{BlobDeletion, Error, Event, Finish, NewUpload, Repository};
+use hallmark_storage::metadata::{Blob, BlobDeletion, Error, Event, Finish, NewUpload, Repository};
 
 use crate::harness::images::image;
 use crate::harness::{NOW, World, family};
@@ -17,6 +17,7 @@ family! {
     an_upload_cannot_end_at_a_strange_key,
     a_blob_that_fits_its_tail_keeps_it,
     a_quarantined_blob_heals_on_docker_push,
+    a_blob_is_quarantined_under_the_key_that_was_read_and_once,
     a_deleted_blob_is_gone_at_once,
     a_blob_that_a_manifest_names_is_not_deleted,
     a_deleted_blob_is_pushed_again_under_another_key,
@@ -150,13 +151,22 @@ async fn a_blob_that_fits_its_tail_keeps_it(world: World) {
     world.is_sound().await;
 }
 
+/// Whether the blob was marked as quarantined.
+async fn quarantine(world: &World, blob: &Blob, digest: &Digest) -> bool {
+    let marked: Result<bool, Error> = world
+        .metadata
+        .write((blob.clone(), digest.clone()), |tx, (blob, digest)| Box::pin(tx.quarantine(blob, digest, NOW)))
+        .await;
+    marked.unwrap()
+}
+
 async fn a_quarantined_blob_heals_on_docker_push(world: World) {
     let repository = world.repository("alice/app").await;
     let digest = world.blob(&repository, b"rots").await;
     let rotten = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
-    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
-    let uncached = world.metadata.without_cache();
-    assert_eq!(uncached.blob(repository.id, &digest).await.unwrap(), None, "or Docker would not push it again");
+    assert!(quarantine(&world, &rotten, &digest).await);
+    let found = world.metadata.blob(repository.id, &digest).await.unwrap();
+    assert_eq!(found, None, "or Docker would not push it again");
     let put = world.try_put(&repository, Algorithm::Sha256, &image(&digest, &[], ""), &[]).await;
     assert!(put.is_err(), "rotten bytes count as absent");
     let upload = world.upload(&repository, 2).await;
@@ -166,6 +176,26 @@ async fn a_quarantined_blob_heals_on_docker_push(world: World) {
     let blob = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
     assert_eq!((blob.id, blob.key), (rotten.id, healthy));
     assert_eq!(world.look("SELECT storage_key FROM key_deletions").await, [rotten.key.as_str()]);
+}
+
+/// Bytes that were healed since somebody found them damaged lie under another key.
+async fn a_blob_is_quarantined_under_the_key_that_was_read_and_once(world: World) {
+    let (app, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let digest = world.blob(&app, b"rots").await;
+    world.blob(&other, b"rots").await;
+    let blob = world.metadata.blob(app.id, &digest).await.unwrap().unwrap();
+    let before = Blob { key: StorageKey::from_bytes([9; 16]), ..blob.clone() };
+    assert!(!quarantine(&world, &before, &digest).await);
+    assert_eq!(world.metadata.blob(app.id, &digest).await.unwrap().as_ref(), Some(&blob));
+    assert!(quarantine(&world, &blob, &digest).await);
+    for repository in [&app, &other] {
+        assert_eq!(
+            world.metadata.blob(repository.id, &digest).await.unwrap(),
+            None,
+            "the bytes are gone for everybody"
+        );
+    }
+    assert!(!quarantine(&world, &blob, &digest).await, "it is told once");
 }
 
 async fn a_deleted_blob_is_gone_at_once(world: World) {

@@ -1,5 +1,6 @@
 //! Manifests: whole or absent (I1), byte for byte (I7), gone when they go.
 
+use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, Reference, Tag};
 use hallmark_storage::metadata::{Event, ManifestDeletion, PutManifest, PutRefused};
 
@@ -37,7 +38,7 @@ async fn putting_a_small_image_takes_at_most_fourteen_statements(world: World) {
         .write((repository, body, world.alice.id), |tx, (repository, body, actor)| {
             Box::pin(async move {
                 let repository = &tx.repository(&repository.name).await?.unwrap();
-                let manifest = &Manifest::parse(body.as_bytes(), None).unwrap();
+                let manifest = &Manifest::parse(body.as_bytes(), None, MANIFEST_BYTES).unwrap();
                 let digest = &Digest::of(Algorithm::Sha256, body.as_bytes());
                 let tags: &[Tag] = &["latest".parse().unwrap()];
                 let put = PutManifest {

@@ -61,6 +61,7 @@ impl Issuer {
     ///
     /// # Errors
     /// The system has no randomness to give.
+    #[expect(clippy::disallowed_methods, reason = "a key of this run alone, in a process that takes no randomness")]
     pub(crate) fn new() -> Outcome<Self> {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use hallmark_oci::limits::{CONTENT_BYTES, DESCRIPTORS};
+use hallmark_oci::limits::{CONTENT_BYTES, DESCRIPTORS, MANIFEST_BYTES};
 use hallmark_oci::{Algorithm, Descriptor, Digest, Manifest};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -12,7 +12,7 @@ fuzz_target!(|input: &[u8]| {
     let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     let content_type = std::str::from_utf8(&input[..end]).ok();
     let body = input.get(end + 1..).unwrap_or_default();
-    match Manifest::parse(body, content_type) {
+    match Manifest::parse(body, content_type, MANIFEST_BYTES) {
         Ok(manifest) => check(&manifest, body),
         Err(error) => assert!(matches!(error.code().status(), 400 | 413)),
     }
@@ -38,14 +38,14 @@ fn check(manifest: &Manifest, body: &[u8]) {
 
     // The type it is served as reads it again as the same.
     let media_type = manifest.media_type();
-    assert_eq!(Manifest::parse(body, Some(media_type.as_str())).as_ref(), Ok(manifest));
+    assert_eq!(Manifest::parse(body, Some(media_type.as_str()), MANIFEST_BYTES).as_ref(), Ok(manifest));
 
     // Its entry in a referrers list is an entry that an index may have.
     let referrer = manifest.referrer(Digest::of(Algorithm::Sha256, body), body.len() as u64);
     let entry = serde_json::to_string(&referrer).expect("a referrer is JSON");
     let index =
         format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{entry}]}}"#);
-    let index = Manifest::parse(index.as_bytes(), None).expect("a list of referrers is an index");
+    let index = Manifest::parse(index.as_bytes(), None, MANIFEST_BYTES).expect("a list of referrers is an index");
     assert_eq!(index.children()[0].digest, referrer.digest);
     assert_eq!(index.children()[0].annotations, referrer.annotations);
     assert_eq!(index.children()[0].artifact_type, referrer.artifact_type);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use hallmark_oci::limits::SCOPES;
-use hallmark_oci::{Action, RepositoryName, Scope, Scopes};
+use hallmark_oci::{Action, Scope, Scopes};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &str| {
@@ -24,10 +24,9 @@ fuzz_target!(|input: &str| {
 });
 
 fn check_allowed(scopes: &Scopes, scope: &Scope) {
-    let Ok(name) = scope.name.parse::<RepositoryName>() else { return };
-    if scope.resource_type == "repository" && scope.class.is_none() {
+    if scope.class.is_none() {
         for action in [Action::Pull, Action::Push, Action::Delete, Action::All] {
-            assert_eq!(scopes.allow(&name, action), scope.allows(action));
+            assert_eq!(scopes.allow(&scope.resource_type, &scope.name, action), scope.allows(action));
         }
     }
 }

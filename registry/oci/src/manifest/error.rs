@@ -6,7 +6,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::limits::{DESCRIPTORS, MANIFEST_BYTES};
+use crate::limits::DESCRIPTORS;
 use crate::{DigestInvalid, ErrorCode, JsonInvalid, MediaTypeInvalid};
 
 /// Where in a manifest something stands.
@@ -39,9 +39,12 @@ impl fmt::Display for Place {
 /// Why a document is not a [`crate::Manifest`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ManifestInvalid {
-    /// Over [`MANIFEST_BYTES`].
-    #[error("a manifest has at most {MANIFEST_BYTES} bytes")]
-    TooLarge,
+    /// Over the limit.
+    #[error("a manifest has at most {limit} bytes")]
+    TooLarge {
+        /// The longest that is read, in bytes.
+        limit: usize,
+    },
     /// Not a document that is read here.
     #[error(transparent)]
     Json(#[from] JsonInvalid),
@@ -118,7 +121,7 @@ impl ManifestInvalid {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::TooLarge => ErrorCode::ManifestTooLarge,
+            Self::TooLarge { .. } => ErrorCode::ManifestTooLarge,
             Self::Json(_)
             | Self::SchemaOne
             | Self::SchemaVersion

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Kind, Manifest, ManifestInvalid, Place};
 use crate::json::{self, Object, Value};
-use crate::limits::{CONTENT_BYTES, DESCRIPTORS, MANIFEST_BYTES, MEDIA_TYPE_BYTES};
+use crate::limits::{CONTENT_BYTES, DESCRIPTORS, MEDIA_TYPE_BYTES};
 use crate::{Descriptor, Digest, MediaType};
 
 /// The keys of a manifest and of a descriptor that some client gives a meaning to.
@@ -26,9 +26,9 @@ const DESCRIPTOR_KEYS: &[&str] =
     &["mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"];
 
 /// The reading behind [`Manifest::parse`].
-pub(super) fn manifest(body: &[u8], content_type: Option<&str>) -> Result<Manifest, ManifestInvalid> {
-    if body.len() > MANIFEST_BYTES {
-        return Err(ManifestInvalid::TooLarge);
+pub(super) fn manifest(body: &[u8], content_type: Option<&str>, limit: usize) -> Result<Manifest, ManifestInvalid> {
+    if body.len() > limit {
+        return Err(ManifestInvalid::TooLarge { limit });
     }
     let Value::Object(document) = json::parse(body)? else {
         return Err(ManifestInvalid::NotAnObject(Place::Document));

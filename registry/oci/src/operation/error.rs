@@ -27,7 +27,7 @@ pub enum OperationInvalid {
     /// A malformed repository name.
     #[error(transparent)]
     Name(#[from] RepositoryNameInvalid),
-    /// A manifest is read by what can be neither a tag nor a digest, so none is called so.
+    /// A manifest is read by what can be no tag, so none is called so.
     #[error("no manifest is called so: this is neither a tag nor a digest")]
     ReferenceUnknown,
     /// A malformed tag where one is written or deleted.
@@ -57,6 +57,12 @@ pub enum OperationInvalid {
 }
 
 impl OperationInvalid {
+    /// The methods that the path is served for, when only the method is wrong.
+    #[must_use]
+    pub fn allowed(self) -> Option<&'static str> {
+        if let Self::Method { allowed } = self { Some(allowed) } else { None }
+    }
+
     /// The code that answers it.
     #[must_use]
     pub fn code(self) -> ErrorCode {

@@ -112,8 +112,12 @@ fn manifest(method: &str, name: &str, reference: &str, query: Query<'_>) -> Resu
     match method {
         "GET" | "HEAD" => {
             let repository = name.parse()?;
-            // A name that nothing can have is a name that nothing has: the suite asks for 404 here and for 400 on PUT.
-            let reference = reference.parse().map_err(|_| OperationInvalid::ReferenceUnknown)?;
+            // A tag that nothing can have is one that nothing has: the suite asks for 404 here and for 400 on PUT. A
+            // malformed digest is refused wherever it stands.
+            let reference = reference.parse().map_err(|invalid| match invalid {
+                ReferenceInvalid::Tag(_) => OperationInvalid::ReferenceUnknown,
+                ReferenceInvalid::Digest(invalid) => OperationInvalid::Digest(invalid),
+            })?;
             Ok(Operation::PullManifest(PullManifest { repository, reference, head: method == "HEAD" }))
         }
         "PUT" => {

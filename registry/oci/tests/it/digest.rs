@@ -94,16 +94,6 @@ proptest! {
     }
 
     #[test]
-    fn a_fallback_tag_names_its_subject(digest in digest()) {
-        let tag = digest.fallback_tag();
-        prop_assert!(tag.is_fallback());
-        match digest.algorithm() {
-            Algorithm::Sha256 => prop_assert_eq!(tag.fallback_subject(), Some(digest)),
-            Algorithm::Sha512 => prop_assert_eq!(tag.fallback_subject(), None),
-        }
-    }
-
-    #[test]
     fn no_text_makes_the_parser_panic(text in any::<String>()) {
         let _ = text.parse::<Digest>();
     }

@@ -1,5 +1,6 @@
 //! What holds for every document: its facts are the ones written into it, and one wrong thing refuses the whole.
 
+use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{JsonInvalid, Manifest, ManifestInvalid};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -109,9 +110,7 @@ proptest! {
 
     #[test]
     fn a_manifest_says_what_was_written_into_it(document in document()) {
-        let manifest = Manifest::parse(document.to_string().as_bytes(), None).unwrap();
-        let is_index = document["mediaType"] == OCI_INDEX;
-        prop_assert_eq!(manifest.is_index(), is_index);
+        let manifest = Manifest::parse(document.to_string().as_bytes(), None, MANIFEST_BYTES).unwrap();
         prop_assert_eq!(manifest.media_type().to_string(), document["mediaType"].as_str().unwrap());
         let blobs: Vec<String> = manifest.blobs().iter().map(|blob| blob.digest.to_string()).collect();
         let children: Vec<String> = manifest.children().iter().map(|child| child.digest.to_string()).collect();
@@ -127,8 +126,8 @@ proptest! {
 
     #[test]
     fn whitespace_means_nothing(document in document()) {
-        let dense = Manifest::parse(document.to_string().as_bytes(), None);
-        let wide = Manifest::parse(serde_json::to_string_pretty(&document).unwrap().as_bytes(), None);
+        let dense = Manifest::parse(document.to_string().as_bytes(), None, MANIFEST_BYTES);
+        let wide = Manifest::parse(serde_json::to_string_pretty(&document).unwrap().as_bytes(), None, MANIFEST_BYTES);
         prop_assert_eq!(dense, wide);
     }
 
@@ -140,7 +139,7 @@ proptest! {
         objects(&document, String::new(), &mut places);
         let (body, key) = with_duplicate(&document, &places[place.index(places.len())], which);
         let expected = Err(ManifestInvalid::Json(JsonInvalid::DuplicateKey(key)));
-        prop_assert_eq!(Manifest::parse(body.as_bytes(), None), expected, "{}", body);
+        prop_assert_eq!(Manifest::parse(body.as_bytes(), None, MANIFEST_BYTES), expected, "{}", body);
     }
 
     #[test]
@@ -154,13 +153,13 @@ proptest! {
         prop_assume!(!places.is_empty());
         let mut document = document;
         document.pointer_mut(&places[place.index(places.len())]).unwrap()["digest"] = json!(digest);
-        prop_assert_eq!(Manifest::parse(document.to_string().as_bytes(), None).is_ok(), is_valid, "{}", digest);
+        prop_assert_eq!(Manifest::parse(document.to_string().as_bytes(), None, MANIFEST_BYTES).is_ok(), is_valid, "{}", digest);
     }
 
     #[test]
     fn a_cut_document_is_refused(document in document(), at in any::<prop::sample::Index>()) {
         let body = document.to_string();
-        prop_assert!(Manifest::parse(&body.as_bytes()[..at.index(body.len())], None).is_err());
+        prop_assert!(Manifest::parse(&body.as_bytes()[..at.index(body.len())], None, MANIFEST_BYTES).is_err());
     }
 
     #[test]
@@ -174,11 +173,11 @@ proptest! {
             let at = at.index(body.len());
             body[at] = byte;
         }
-        let _ = Manifest::parse(&body, content_type.as_deref());
+        let _ = Manifest::parse(&body, content_type.as_deref(), MANIFEST_BYTES);
     }
 
     #[test]
     fn no_bytes_make_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Manifest::parse(&body, Some(OCI_MANIFEST));
+        let _ = Manifest::parse(&body, Some(OCI_MANIFEST), MANIFEST_BYTES);
     }
 }

@@ -48,23 +48,6 @@ fn a_tag_has_at_most_128_bytes_and_begins_with_a_word_character() {
 }
 
 #[test]
-fn cosigns_tags_are_not_fallback_tags() {
-    let hex = "a".repeat(64);
-    for (tag, is_fallback) in [
-        (format!("sha256-{hex}"), true),
-        (format!("sha512-{hex}"), true),
-        (format!("sha256-{hex}.sig"), false),
-        (format!("sha256-{hex}a"), false),
-        (format!("sha256-{}", hex.to_uppercase()), false),
-        (format!("blake3-{hex}"), false),
-        (format!("sha256_{hex}"), false),
-        ("sha256-".to_owned(), false),
-    ] {
-        assert_eq!(tag.parse::<Tag>().unwrap().is_fallback(), is_fallback, "{tag}");
-    }
-}
-
-#[test]
 fn a_reference_with_a_colon_is_a_digest_or_nothing() {
     assert!(matches!("latest".parse(), Ok(Reference::Tag(_))));
     let digest = format!("sha256:{}", "a".repeat(64));

@@ -196,11 +196,21 @@ fn a_malformed_name_is_name_invalid() {
 }
 
 #[test]
-fn reading_what_is_neither_tag_nor_digest_is_manifest_unknown() {
-    for reference in [".INVALID_MANIFEST_NAME", "sha256:totallywrong", "sha256:", "a%20b", &"a".repeat(129)] {
+fn reading_what_can_be_no_tag_is_manifest_unknown() {
+    for reference in [".INVALID_MANIFEST_NAME", "a%20b", &"a".repeat(129)] {
         for method in ["GET", "HEAD"] {
             let target = format!("/v2/a/manifests/{reference}");
             assert_eq!(refused(method, &target), ("MANIFEST_UNKNOWN", 404), "{target}");
+        }
+    }
+}
+
+#[test]
+fn reading_by_a_malformed_digest_is_digest_invalid() {
+    for reference in ["sha256:totallywrong", "sha256:", &SHA256.to_uppercase(), &format!("md5:{}", "0".repeat(32))] {
+        for method in ["GET", "HEAD"] {
+            let target = format!("/v2/a/manifests/{reference}");
+            assert_eq!(refused(method, &target), ("DIGEST_INVALID", 400), "{target}");
         }
     }
 }

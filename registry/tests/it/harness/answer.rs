@@ -96,6 +96,9 @@ impl Answer {
         assert!(ErrorCode::ALL.iter().any(|known| known.word() == code), "an unknown code in\n{self}");
         assert!(errors[0]["message"].as_str().is_some_and(|message| !message.is_empty()), "{self}");
         assert_eq!(self.status == 401, self.headers.contains_key("www-authenticate"), "{self}");
+        if self.of_api && self.status.is_server_error() {
+            assert_eq!(errors[0]["detail"]["request_id"], self.header("x-request-id"), "{self}");
+        }
         if matches!(self.status.as_u16(), 429 | 503 | 507) {
             assert!(self.header("retry-after").parse::<u32>().is_ok(), "{self}");
         }
@@ -103,6 +106,9 @@ impl Answer {
 
     fn masked(&self, text: &str) -> String {
         let mut text = text.to_owned();
+        if let Some(id) = self.headers.get("x-request-id") {
+            text = text.replace(id.to_str().unwrap(), "{request}");
+        }
         for (hidden, name) in &self.names {
             text = text.replace(hidden, name);
         }

@@ -111,14 +111,32 @@ impl<'w> Call<'w> {
     }
 }
 
+impl Call<'_> {
+    /// Sends it, does `meanwhile` once the head of the answer is there, and fails unless the body then breaks off.
+    pub(crate) async fn breaks_off(self, meanwhile: impl FnOnce()) {
+        let (world, request, peer) = self.request();
+        let response = world.begin(request, peer).await;
+        assert_eq!(response.status(), 200);
+        meanwhile();
+        assert!(response.into_body().collect().await.is_err(), "the body ended clean");
+    }
+}
+
+impl<'w> Call<'w> {
+    fn request(self) -> (&'w World, Request<Sent>, SocketAddr) {
+        let Self { world, method, path, headers, body, peer } = self;
+        let mut request = Request::builder().method(method).uri(path).body(body).unwrap();
+        request.headers_mut().extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
+        (world, request, peer)
+    }
+}
+
 impl<'w> IntoFuture for Call<'w> {
     type Output = Answer;
     type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send + 'w>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { world, method, path, headers, body, peer } = self;
-        let mut request = Request::builder().method(method).uri(path).body(body).unwrap();
-        request.headers_mut().extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
+        let (world, request, peer) = self.request();
         Box::pin(world.send(request, peer))
     }
 }

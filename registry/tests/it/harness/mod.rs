@@ -5,10 +5,13 @@
 mod answer;
 mod call;
 mod images;
+mod log;
+mod metrics;
 mod rows;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +23,8 @@ use hallmark::http::server::PeerAddress;
 use hallmark_oci::{Algorithm, Digest, RepositoryName};
 use hallmark_storage::blobs::StorageConfig;
 use hallmark_storage::metadata::{Error, NewUser, Principal, Repository};
-use http::Request;
+use http::{Request, Response};
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -29,6 +33,8 @@ use tower::ServiceExt as _;
 pub(crate) use answer::Answer;
 pub(crate) use call::{Call, Credentials};
 pub(crate) use images::{ARTIFACT, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, image, index};
+pub(crate) use log::Log;
+pub(crate) use metrics::Metrics;
 
 /// The time at which every world begins: 2027-01-15T08:00:00Z.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
@@ -110,10 +116,19 @@ impl World {
         self.call("DELETE", path)
     }
 
-    async fn send(&self, mut request: Request<call::Sent>, peer: SocketAddr) -> Answer {
-        let of_api = request.uri().path().starts_with("/v2");
+    /// The head of an answer, and its body still to be read.
+    async fn begin(
+        &self,
+        mut request: Request<call::Sent>,
+        peer: SocketAddr,
+    ) -> Response<impl Body<Data = Bytes, Error: std::fmt::Debug>> {
         request.extensions_mut().insert(PeerAddress(peer));
-        let response = hallmark::http::router(Arc::clone(&self.app)).oneshot(request).await.unwrap();
+        hallmark::http::router(Arc::clone(&self.app)).oneshot(request).await.unwrap()
+    }
+
+    async fn send(&self, request: Request<call::Sent>, peer: SocketAddr) -> Answer {
+        let of_api = ["/v2", "/token", "/.well-known"].iter().any(|path| request.uri().path().starts_with(path));
+        let response = self.begin(request, peer).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("an answer ends as it began").to_bytes();
         let names = self.names();
@@ -244,9 +259,36 @@ impl World {
         rows::look(&self.database(), query).await.into_iter().map(named).collect()
     }
 
+    /// Changes the database behind the server's back.
+    pub(crate) async fn meddle(&self, statement: &str) {
+        assert_eq!(rows::look(&self.database(), statement).await, [""; 0]);
+    }
+
+    /// Every row of every table.
+    pub(crate) async fn rows(&self) -> BTreeMap<String, Vec<String>> {
+        rows::all(&self.database()).await
+    }
+
     /// What was recorded since the first user was made: kinds and subjects, in order.
     pub(crate) async fn events(&self) -> Vec<String> {
-        self.look("SELECT kind, subject FROM events WHERE kind NOT LIKE 'user%' ORDER BY id").await
+        self.look("SELECT kind, subject FROM events WHERE kind NOT LIKE 'user%' AND kind NOT LIKE 'token%' ORDER BY id")
+            .await
+    }
+
+    /// The files that hold bytes.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        rows::files(self.data.path()).iter().map(|key| rows::path(self.data.path(), key)).collect()
+    }
+
+    /// Where the registry keeps its data.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Everything counted, as `/metrics` tells it.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        let answer = self.get("/metrics").await.expect(200);
+        Metrics::read(std::str::from_utf8(&answer.body).unwrap())
     }
 
     /// How many files hold bytes.
@@ -254,7 +296,7 @@ impl World {
         rows::files(self.data.path()).len()
     }
 
-    fn database(&self) -> std::path::PathBuf {
+    fn database(&self) -> PathBuf {
         self.data.path().join("hallmark.db")
     }
 }

@@ -1,8 +1,8 @@
 //! What really stands in the database and in the folder, seen by a connection that the server knows nothing of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hallmark_oci::Digest;
 use rusqlite::types::ValueRef;
@@ -23,11 +23,29 @@ pub(crate) async fn look(database: &Path, query: &str) -> Vec<String> {
     rows.unwrap().map(Result::unwrap).collect()
 }
 
+/// Every row of every table, in an order of its own, each as SQL would write it.
+pub(crate) async fn all(database: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut rows = BTreeMap::new();
+    for table in look(database, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'").await
+    {
+        let columns =
+            look(database, &format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')")).await;
+        let query = format!("SELECT {} FROM {table} ORDER BY 1", columns.join(" || ' ' || "));
+        rows.insert(table, look(database, &query).await);
+    }
+    rows
+}
+
 /// The names of the files that hold bytes: storage keys.
 pub(crate) fn files(data: &Path) -> BTreeSet<String> {
     let folders = fs::read_dir(data.join("blobs/blobs")).unwrap().map(|folder| folder.unwrap().path());
     let files = folders.filter(|path| path.is_dir()).flat_map(|folder| fs::read_dir(folder).unwrap());
     files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The file of a storage key.
+pub(crate) fn path(data: &Path, key: &str) -> PathBuf {
+    data.join("blobs/blobs").join(&key[..2]).join(key)
 }
 
 /// Fails unless the world is as every test must leave it: no upload is leased, every file has an owner (I3), every blob's
@@ -47,9 +65,10 @@ pub(crate) async fn is_sound(data: &Path, folder: bool, now: i64) {
     assert_eq!(owned.len(), distinct.len(), "a key with two owners");
     let astray: Vec<_> = files(data).difference(&distinct).cloned().collect();
     assert_eq!(astray, [""; 0], "a file without an owner");
-    for blob in look(&database, "SELECT digest, size, storage_key FROM blobs").await {
+    // What is quarantined counts as absent, bytes and all.
+    for blob in look(&database, "SELECT digest, size, storage_key FROM blobs WHERE quarantined_at IS NULL").await {
         let [digest, size, key] = blob.split(' ').collect::<Vec<_>>()[..] else { panic!("{blob}") };
-        let content = fs::read(data.join("blobs/blobs").join(&key[..2]).join(key)).expect("a blob has its bytes");
+        let content = fs::read(path(data, key)).expect("a blob has its bytes");
         let digest: Digest = digest.parse().unwrap();
         assert_eq!((Digest::of(digest.algorithm(), &content), content.len().to_string()), (digest, size.to_owned()));
     }

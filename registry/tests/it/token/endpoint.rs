@@ -1,7 +1,11 @@
 //! `GET` and `POST /token`: who asks gets a token for as much of what they ask as they may do.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use insta::assert_snapshot;
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use crate::harness::{Answer, Credentials, PASSWORD, World};
 
@@ -201,6 +205,22 @@ async fn forms_that_are_incomplete_are_refused() {
     for form in forms {
         assert_eq!(posted(&world, form).await.status, 400, "{}", form.chars().take(60).collect::<String>());
     }
+}
+
+/// A form that never ends would hold a connection and a task as surely as a silent one.
+#[tokio::test]
+async fn a_form_that_stalls_is_let_go() {
+    let world = World::with(|config| config.http.body_timeout = Duration::from_millis(50)).await;
+    let (feed, body) = mpsc::channel(1);
+    feed.send(Bytes::from("grant_type=password")).await.unwrap();
+    assert_snapshot!(world.post("/token").fed(body).await, @r#"
+    408 Request Timeout
+    content-length: 86
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"the form came too slowly"}]}
+    "#);
+    drop(feed);
 }
 
 #[tokio::test]

@@ -3,11 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
-use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use crate::harness::{Credentials, NOW, World};
+use crate::harness::{Credentials, Log, NOW, World};
 
 /// A world with ann's image, and a good token for it taken apart.
 struct Forge {
@@ -49,17 +48,17 @@ impl Forge {
     /// Signed with the registry's own key, as only it can.
     fn genuine(&self, header: &Value, claims: &Value) -> String {
         let input = self.input(header, claims);
-        let signature = self.world.app.token_keys.ring().sign(&self.world.app.random, input.as_bytes());
+        let signature = self.world.app.token_keys.ring().sign(&self.world.app.random, input.as_bytes()).unwrap();
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     /// Signed with a key of the attacker's.
     fn foreign(&self, header: &Value, claims: &Value) -> (String, Vec<u8>) {
-        let random = SystemRandom::new();
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random).unwrap();
+        let random = self.world.app.random.secure();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), random).unwrap();
         let input = self.input(header, claims);
-        let signature = pair.sign(&random, input.as_bytes()).unwrap();
+        let signature = pair.sign(random, input.as_bytes()).unwrap();
         (format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)), pair.public_key().as_ref().to_vec())
     }
 
@@ -242,4 +241,17 @@ async fn a_wider_access_claim_than_the_users_right_gives_nothing() {
     let token = Credentials::bearer(&forge.genuine(&json!({}), &wide));
     let answer = forge.world.get("/v2/bob/app/manifests/1").by(&token).await.expect(401);
     assert!(answer.header("www-authenticate").ends_with("error=\"insufficient_scope\""));
+}
+
+/// Whether a key is known cannot be told while the database does not answer: the client is to come back with its token.
+#[tokio::test]
+async fn a_database_that_does_not_answer_makes_no_token_invalid() {
+    let forge = Forge::open().await;
+    let unknown = forge.foreign(&json!({"kid": "another-replica"}), &json!({})).0;
+    forge.world.pass(2);
+    forge.world.app.metadata.close().await;
+    let log = Log::begin();
+    let answer = forge.world.get("/v2/ann/app/manifests/1").by(&Credentials::bearer(&unknown)).await;
+    assert_eq!(answer.gist(), (503, "UNAVAILABLE".into()));
+    assert!(log.last()["cause"].is_string(), "{}", log.last());
 }

@@ -79,7 +79,7 @@ async fn a_retired_key_signs_nothing_any_more() {
     let forged = |claims: &str| {
         let input = format!("{{\"alg\":\"ES256\",\"kid\":\"{}\"}}", stolen.signing_kid());
         let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(input), URL_SAFE_NO_PAD.encode(claims));
-        let signature = stolen.sign(&world.app.random, input.as_bytes());
+        let signature = stolen.sign(&world.app.random, input.as_bytes()).unwrap();
         Credentials::bearer(&format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
     };
     let claims = r#"{"iss":"hallmark","sub":"","aud":"hallmark","exp":9999999999,"nbf":0,"iat":0,"jti":"N"}"#;

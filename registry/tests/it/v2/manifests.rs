@@ -295,3 +295,32 @@ async fn a_repository_may_be_called_as_the_protocols_own_words() {
         world.get(&format!("/v2/{name}/manifests/latest")).by(&ann).await.expect(200);
     }
 }
+
+/// An image manifest of about so many bytes, in annotations.
+fn manifest_of(bytes: usize) -> String {
+    image("{}", &[])
+        .replace(",\"config\"", &format!(",\"annotations\":{{\"note\":\"{}\"}},\"config\"", "x".repeat(bytes)))
+}
+
+#[tokio::test]
+async fn a_raised_limit_lets_larger_manifests_in_and_out_again() {
+    for (limit, taken) in [(None, false), (Some(6 * 1024 * 1024), true)] {
+        let world = World::with(|config| {
+            config.limits.manifest_bytes = limit.unwrap_or(config.limits.manifest_bytes);
+        })
+        .await;
+        let ann = world.all_of("ann", "ann/app").await;
+        world.blob(&ann, "ann/app", "{}").await;
+        let body = manifest_of(5 * 1024 * 1024);
+        let put = world.put("/v2/ann/app/manifests/1").by(&ann).header("content-type", OCI_MANIFEST);
+        let answer = put.body(body.clone()).await;
+        let pulled = world.get("/v2/ann/app/manifests/1").by(&ann).await;
+        if taken {
+            answer.expect(201);
+            assert!(pulled.expect(200).body == body);
+        } else {
+            assert_eq!(answer.gist(), (413, "MANIFEST_INVALID".into()));
+            pulled.expect(404);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod blobs;
 mod catalog;
 mod challenges;
+mod damaged;
 mod deletes;
 mod grammar;
 mod manifests;
@@ -14,6 +15,7 @@ mod ping;
 mod ranges;
 mod readonly;
 mod referrers;
+mod refusals;
 mod secrecy;
 mod tags;
 mod uploads;

@@ -95,6 +95,17 @@ async fn a_token_that_does_not_reach_the_named_source_is_told_which_one_would() 
     assert_eq!(missing.gist(), (404, "BLOB_UNKNOWN".into()));
 }
 
+/// A documented departure (ARCHITECTURE.md, "Where the plan was left"): a client that names no source could not ask for a
+/// token that covers it, so the search goes by what the credential behind the token may pull and not by its scopes.
+#[tokio::test]
+async fn without_a_source_the_rights_of_the_principal_count_and_not_the_scopes_of_the_token() {
+    let (world, _, digest) = pushed().await;
+    let narrow = world.token("ann", "repository:ann/target:pull,push").await;
+    world.post(&mount("ann/target", &digest, "")).by(&narrow).await.expect(201);
+    let stranger = world.token("bob", "repository:bob/app:pull,push").await;
+    world.post(&mount("bob/app", &digest, "")).by(&stranger).await.expect(202);
+}
+
 #[tokio::test]
 async fn a_public_repository_is_a_source_for_everybody_who_asks_for_it() {
     let (world, _, digest) = pushed().await;

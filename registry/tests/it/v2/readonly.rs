@@ -20,11 +20,11 @@ async fn a_write_is_asked_to_come_back() {
     let put = world.put("/v2/ann/app/manifests/2").by(&ann).header("content-type", OCI_MANIFEST);
     assert_snapshot!(put.body(image("{}", &["layer"])).await, @r#"
     503 Service Unavailable
-    content-length: 108
+    content-length: 131
     content-type: application/json
     retry-after: 60
 
-    {"errors":[{"code":"UNAVAILABLE","detail":null,"message":"the registry is read-only for now; pulls go on"}]}
+    {"errors":[{"code":"UNAVAILABLE","detail":{"request_id":"{request}"},"message":"the registry is read-only for now; pulls go on"}]}
     "#);
 }
 

@@ -243,3 +243,85 @@ async fn a_fallback_tag_of_another_subject_is_not_folded_in() {
     world.manifest(&ann, ("ann/app", &tag), OCI_INDEX, &index(&[&fallback.old]), "index").await;
     assert_eq!(listed(&world, &ann).await, [""; 0]);
 }
+
+/// Follows the list from page to page: the digests of each page, and every `Link` on the way.
+async fn pages(world: &World, ann: &Credentials, query: &str) -> (Vec<Vec<String>>, Vec<String>) {
+    let (mut pages, mut links) = (Vec::new(), Vec::new());
+    let mut next = Some(format!("{}{query}", path()));
+    while let Some(path) = next {
+        let answer = world.get(&path).by(ann).await.expect(200);
+        let list = answer.json();
+        let digests = list["manifests"].as_array().unwrap().iter();
+        pages.push(digests.map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect());
+        next = answer.headers.get("link").map(|link| {
+            let link = link.to_str().unwrap().to_owned();
+            let path = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).unwrap().to_owned();
+            links.push(link);
+            path
+        });
+    }
+    (pages, links)
+}
+
+/// Six referrers of a mebibyte each and one that a fallback tag lists: more than a page holds, and each is on one page only.
+#[tokio::test]
+async fn a_list_longer_than_a_page_is_told_page_by_page_and_nothing_twice() {
+    let (world, ann) = world().await;
+    let mut signatures = Vec::new();
+    let mut others = Vec::new();
+    let mut bodies = Vec::new();
+    for number in 0..6 {
+        let kind = if number % 2 == 0 { ARTIFACT } else { "text/plain" };
+        let note = format!("{number}").repeat(1024 * 1024);
+        let body = about(&format!("\"artifactType\":\"{kind}\",\"annotations\":{{\"note\":\"{note}\"}},"));
+        let digest = world.manifest(&ann, ("ann/app", sha256(&body).as_str()), OCI_MANIFEST, &body, "referrer").await;
+        if number % 2 == 0 {
+            signatures.push(digest.to_string())
+        } else {
+            others.push(digest.to_string())
+        }
+        bodies.push(body);
+    }
+    // The fallback tag lists one of those again, and an older one that names no subject.
+    let fallback = Fallback::pushed(&world, &ann).await;
+    fallback.tags(&world, &ann, &[&bodies[0], &fallback.old, &bodies[5]]).await;
+    signatures.push(sha256(&fallback.old).to_string());
+
+    let filter = "?artifactType=application%2Fvnd.test.signature%2Bjson";
+    for (query, expected) in [("", [signatures.clone(), others].concat()), (filter, signatures)] {
+        let (pages, links) = pages(&world, &ann, query).await;
+        assert_eq!(links.len() + 1, pages.len());
+        assert!(query.is_empty() == (pages.len() > 1), "four mebibytes fill a page: {}", pages.len());
+        let mut listed: Vec<_> = pages.concat();
+        let mut expected = expected;
+        listed.sort();
+        expected.sort();
+        assert_eq!(listed, expected, "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_next_page_keeps_the_filter() {
+    let (world, ann) = world().await;
+    let mut expected = Vec::new();
+    for number in 0..5 {
+        let note = format!("{number}").repeat(1024 * 1024);
+        for kind in [ARTIFACT, "text/plain"] {
+            let body = about(&format!("\"artifactType\":\"{kind}\",\"annotations\":{{\"note\":\"{note}\"}},"));
+            let digest =
+                world.manifest(&ann, ("ann/app", sha256(&body).as_str()), OCI_MANIFEST, &body, "referrer").await;
+            if kind == ARTIFACT {
+                expected.push(digest.to_string());
+            }
+        }
+    }
+    let (pages, links) = pages(&world, &ann, "?artifactType=application%2Fvnd.test.signature%2Bjson").await;
+    assert!(pages.len() > 1);
+    let mut listed = pages.concat();
+    listed.sort();
+    expected.sort();
+    assert_eq!(listed, expected);
+    for link in links {
+        assert!(link.contains("&artifactType=application%2Fvnd%2Etest%2Esignature%2Bjson>"), "{link}");
+    }
+}

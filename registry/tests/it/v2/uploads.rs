@@ -243,7 +243,7 @@ async fn the_bytes_of_an_upload_that_was_given_up_are_deleted_in_time() {
     world.delete(&upload).by(&ann).await.expect(204);
     for _ in 0..4 {
         world.pass(24 * 60 * 60);
-        hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now()).await.unwrap();
+        hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
     }
     assert_eq!(world.files(), 1);
     let ann = world.all_of("ann", "ann/app").await;
@@ -257,7 +257,7 @@ async fn an_upload_that_rests_too_long_is_given_up() {
     let expiry = i64::try_from(world.app.config.uploads.expiry.as_secs()).unwrap();
     for (seconds, status) in [(expiry - 1, 204), (1, 404)] {
         world.pass(seconds);
-        hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now()).await.unwrap();
+        hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
         let ann = world.all_of("ann", "ann/app").await;
         world.get(&upload).by(&ann).await.expect(status);
     }

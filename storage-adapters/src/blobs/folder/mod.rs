@@ -49,8 +49,13 @@ impl Folder {
     }
 
     pub(super) async fn check(&self) -> Result<(), Error> {
-        let probe = key::probe_file(&self.path);
+        let (probe, blobs) = (key::probe_file(&self.path), key::blobs_folder(&self.path));
         blocking("check", self.path.display(), move || {
+            // A disk that is not mounted leaves an empty folder, which can be written all the same.
+            let absent = key::fanout().map(|name| blobs.join(name)).find(|folder| !folder.is_dir());
+            if let Some(folder) = absent {
+                return Err(Error::unavailable("check", folder.display(), "the folder made at the start is gone"));
+            }
             probe_writable(&probe).map_err(|source| Error::io("check", probe.display(), source))
         })
         .await

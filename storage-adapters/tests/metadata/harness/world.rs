@@ -1,3 +1,4 @@
+use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, RepositoryName, Tag, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
@@ -125,7 +126,7 @@ impl World {
         self.metadata
             .write(input, |tx, (repository, body, tags, pushed_by, algorithm)| {
                 Box::pin(async move {
-                    let manifest = Manifest::parse(body.as_bytes(), None).unwrap();
+                    let manifest = Manifest::parse(body.as_bytes(), None, MANIFEST_BYTES).unwrap();
                     let digest = Digest::of(*algorithm, body.as_bytes());
                     let Some(repository) = tx.repository(&repository.name).await? else {
                         return Err(PutRefused::UnknownChildren(Vec::new()));

@@ -1,0 +1,215 @@
+//! I5 and I8 at the door: a change and its event are one, and a GET leaves every row as it was.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+
+use hallmark_oci::Digest;
+
+use crate::harness::{ARTIFACT, Credentials, OCI_MANIFEST, PASSWORD, World, descriptor, image, sha256};
+
+/// The tables whose rows are state that a client or an operator asks for, and the events.
+const STATE: [&str; 9] = [
+    "repositories",
+    "manifests",
+    "tags",
+    "tag_history",
+    "blobs",
+    "repository_blobs",
+    "settings",
+    "token_keys",
+    "events",
+];
+
+/// A world with an image, a blob that nothing names, an upload that waits for its end, and who may do all there.
+async fn world() -> (World, Credentials, Digest, String) {
+    let world = World::open().await;
+    let ann = world.token("ann", "repository:ann/app:* repository:ann/new:* repository:ann/other:*").await;
+    let manifest = world.image(&ann, "ann/app", "1", "layer").await;
+    world.blob(&ann, "ann/app", "loose").await;
+    let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+    world.patch(&upload).by(&ann).body("0123456789").await.expect(202);
+    (world, ann, manifest, upload)
+}
+
+/// Every change that a request makes with its event, as method, path and body.
+fn changes(manifest: &Digest, upload: &str) -> Vec<(&'static str, String, String)> {
+    let (loose, whole) = (sha256("loose"), sha256("whole"));
+    let of = |method, path: String, body: &str| (method, path, body.to_owned());
+    vec![
+        of("PUT", "/v2/ann/app/manifests/2".into(), &image("{}", &["layer"])),
+        of("PUT", format!("/v2/ann/app/manifests/{}", sha256(image("{}", &[]))), &image("{}", &[])),
+        of("POST", "/v2/ann/new/blobs/uploads/".into(), ""),
+        of("POST", format!("/v2/ann/new/blobs/uploads/?digest={whole}"), "whole"),
+        of("POST", format!("/v2/ann/other/blobs/uploads/?mount={loose}&from=ann/app"), ""),
+        of("PUT", format!("{upload}?digest={}", sha256("0123456789")), ""),
+        of("DELETE", "/v2/ann/app/manifests/1".into(), ""),
+        of("DELETE", format!("/v2/ann/app/manifests/{manifest}"), ""),
+        of("DELETE", format!("/v2/ann/app/blobs/{loose}"), ""),
+    ]
+}
+
+async fn state(world: &World) -> BTreeMap<String, Vec<String>> {
+    let mut rows = world.rows().await;
+    rows.retain(|table, _| STATE.contains(&table.as_str()));
+    rows
+}
+
+/// I5: where the event cannot be written, the state stays as it was.
+#[tokio::test]
+async fn i5_a_change_whose_event_fails_does_not_happen() {
+    let (world, ann, manifest, upload) = world().await;
+    let before = state(&world).await;
+    world.meddle("CREATE TRIGGER no_events BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no events'); END").await;
+    for (method, path, body) in changes(&manifest, &upload) {
+        let answer = world.call(method, &path).by(&ann).header("content-type", OCI_MANIFEST).body(body).await;
+        assert_eq!(answer.gist(), (500, "UNKNOWN".into()), "{method} {path}");
+        assert_eq!(state(&world).await, before, "{method} {path}");
+        world.pass(60);
+    }
+    world.app.set_readonly(true).await.unwrap_err();
+    world.app.rotate_token_keys().await.unwrap_err();
+    assert_eq!(state(&world).await, before);
+    assert!(!world.app.is_readonly());
+    world.meddle("DROP TRIGGER no_events").await;
+}
+
+/// I5: where the state cannot be written, no event tells of it.
+#[tokio::test]
+async fn i5_a_change_that_fails_leaves_no_event() {
+    let (world, ann, manifest, upload) = world().await;
+    let before = state(&world).await;
+    let refusals = [
+        ("tags", "INSERT"),
+        ("tags", "DELETE"),
+        ("manifests", "DELETE"),
+        ("blobs", "INSERT"),
+        ("uploads", "INSERT"),
+        ("repository_blobs", "INSERT"),
+        ("repository_blobs", "DELETE"),
+        ("settings", "INSERT"),
+        ("token_keys", "INSERT"),
+        ("manifests", "INSERT"),
+    ];
+    for (table, change) in refusals {
+        let trigger = format!(
+            "CREATE TRIGGER no_{table}_{change} BEFORE {change} ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
+        world.meddle(&trigger).await;
+    }
+    for (method, path, body) in changes(&manifest, &upload) {
+        let answer = world.call(method, &path).by(&ann).header("content-type", OCI_MANIFEST).body(body).await;
+        assert_eq!(answer.gist(), (500, "UNKNOWN".into()), "{method} {path}");
+        assert_eq!(state(&world).await, before, "{method} {path}");
+        world.pass(60);
+    }
+    world.app.set_readonly(true).await.unwrap_err();
+    world.app.rotate_token_keys().await.unwrap_err();
+    assert_eq!(state(&world).await, before);
+}
+
+/// I5: what the operator changes is remembered as well.
+#[tokio::test]
+async fn i5_an_operators_change_is_recorded() {
+    let world = World::open().await;
+    world.app.set_readonly(true).await.unwrap();
+    world.app.set_readonly(false).await.unwrap();
+    let kid = world.app.rotate_token_keys().await.unwrap();
+    world.show_as(&kid, "new key");
+    let recorded =
+        world.look("SELECT kind, subject, actor_id FROM events WHERE kind NOT LIKE 'user%' ORDER BY id").await;
+    let expected = ["readonly_began readonly 0", "readonly_ended readonly 0", "token_key_added {new key} 0"];
+    assert_eq!(recorded[1..], expected, "after the key of the first start");
+}
+
+/// A server of its own on the data folder of a closed world, killed when it is dropped.
+struct Served<'w> {
+    world: &'w World,
+    server: Child,
+}
+
+impl<'w> Served<'w> {
+    fn on(world: &'w World) -> Self {
+        let mut serve = command(world, &["serve", "--listen", "127.0.0.1:0"]);
+        Self { world, server: serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() }
+    }
+
+    /// Runs a command until the server answers, which it may not do yet when it was just started.
+    fn answers(&self, arguments: &[&str]) {
+        let mut tries = (0..1_000).map(|_| command(self.world, arguments).output().unwrap());
+        let answered = tries.find(|done| done.status.code() != Some(3)).expect("the server starts");
+        assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
+    }
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+}
+
+fn command(world: &World, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallmark"));
+    command.env_clear().args(arguments).arg("--data").arg(world.data());
+    command
+}
+
+/// I5, as the operator types it.
+#[tokio::test]
+async fn i5_who_may_pull_is_changed_with_an_event_that_tells_it() {
+    let (world, ..) = world().await;
+    world.app.metadata.close().await;
+    let served = Served::on(&world);
+    for word in ["public", "private"] {
+        served.answers(&["repository", word, "ann/app"]);
+    }
+    let query = "SELECT e.kind, e.subject, r.name, a.name FROM events e
+        JOIN repositories r ON r.id = e.repository_id JOIN accounts a ON a.id = e.account_id
+        WHERE e.actor_id = 0 ORDER BY e.id";
+    let recorded = world.look(query).await;
+    assert_eq!(recorded, ["repository_published ann/app ann/app ann", "repository_hidden ann/app ann/app ann"]);
+}
+
+/// I8, for every operation that is read with GET or HEAD, found and not found, and every path beside the API.
+#[tokio::test]
+async fn i8_a_get_leaves_every_row_as_it_was() {
+    let (world, ann, manifest, upload) = world().await;
+    let about = image("{}", &[]).replace(
+        ",\"config\"",
+        &format!(",\"artifactType\":\"{ARTIFACT}\",\"subject\":{},\"config\"", descriptor(OCI_MANIFEST, "absent")),
+    );
+    world.manifest(&ann, ("ann/app", "about"), OCI_MANIFEST, &about, "about").await;
+    let admin = Credentials::basic("admin", PASSWORD);
+    world.get("/v2/_catalog").by(&admin).await.expect(200);
+    let layer = sha256("layer");
+    let paths = [
+        "/v2/".to_owned(),
+        "/v2/_catalog".into(),
+        "/v2/_catalog?n=1".into(),
+        "/v2/ann/app/manifests/1".into(),
+        format!("/v2/ann/app/manifests/{manifest}"),
+        "/v2/ann/app/manifests/none".into(),
+        "/v2/ann/none/manifests/1".into(),
+        format!("/v2/ann/app/blobs/{layer}"),
+        format!("/v2/ann/app/blobs/{}", sha256("absent")),
+        upload,
+        "/v2/ann/app/tags/list".into(),
+        "/v2/ann/app/tags/list?n=1&last=1".into(),
+        format!("/v2/ann/app/referrers/{}", sha256("absent")),
+        format!("/v2/ann/app/referrers/{manifest}?artifactType=x"),
+        "/token?service=hallmark&scope=repository:ann/app:pull".into(),
+        "/.well-known/jwks.json".into(),
+        "/metrics".into(),
+        "/livez".into(),
+        "/readyz".into(),
+        "/v2/ann/app/nothing".into(),
+    ];
+    let before = world.rows().await;
+    for path in &paths {
+        for (method, by) in [("GET", &ann), ("HEAD", &ann), ("GET", &admin), ("GET", &Credentials::none())] {
+            let answer = world.call(method, path).by(by).header("range", "bytes=1-2").await;
+            assert!(answer.status.as_u16() < 500, "{method} {path}: {answer}");
+            assert_eq!(world.rows().await, before, "{method} {path}");
+        }
+    }
+}
