@@ -55,7 +55,7 @@ async fn world(leased_until: i64) -> World {
         })
         .await
         .unwrap();
-    let mut appender = blobs.append(state).await.unwrap();
+    let mut appender = blobs.append(state, 1).await.unwrap();
     appender.write(CONTENT).await.unwrap();
     appender.checkpoint(&StorageKey::from_bytes([8; 16])).await.unwrap();
     World { metadata, blobs, key, _folder: folder }

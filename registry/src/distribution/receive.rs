@@ -80,14 +80,14 @@ impl<'a> Receiver<'a> {
     /// # Errors
     /// [`UploadError::OutOfOrder`] and [`UploadError::Busy`] with the offset, [`UploadError::Unknown`], and the stores'.
     pub(super) async fn take(app: &'a App, session: Session, chunk: &Chunk) -> Result<Self, UploadError> {
-        let now = app.clock.now();
-        let wish = (session.clone(), chunk.start, now);
-        let lease = app
+        let wish = (session.clone(), chunk.start, app.clock.clone());
+        let (lease, now) = app
             .metadata
-            .write(wish, |tx, (session, start, now)| {
+            .write(wish, |tx, (session, start, clock)| {
                 Box::pin(async move {
-                    let upload = (&session.upload, session.repository, session.principal);
-                    tx.lease_upload(upload, *start, *now, now + SILENCE).await
+                    // Now, and not when the change was queued: behind many others a lease would begin half spent.
+                    let (upload, now) = ((&session.upload, session.repository, session.principal), clock.now());
+                    Ok::<_, metadata::Error>((tx.lease_upload(upload, *start, now, now + SILENCE).await?, now))
                 })
             })
             .await?;
@@ -99,7 +99,14 @@ impl<'a> Receiver<'a> {
             Lease::NotAtOffset { received, .. } => return Err(UploadError::OutOfOrder { received }),
             Lease::Unknown => return Err(UploadError::Unknown),
         };
-        Self::begin(app, session, upload.fence, state(upload)).await
+        let leased_until = upload.leased_until;
+        let mut receiver = Self::begin(app, session, upload.fence, state(upload)).await?;
+        if app.clock.now() >= leased_until {
+            // Whoever leased the upload since has a ticket to its file that is newer than ours, or no longer needs one: then
+            // the row tells, before the first byte is written.
+            receiver.commit(receiver.committed.clone()).await?;
+        }
+        Ok(receiver)
     }
 
     /// Holds an upload whose lease was taken when it was opened.
@@ -109,7 +116,7 @@ impl<'a> Receiver<'a> {
         fence: i64,
         state: UploadState,
     ) -> Result<Self, UploadError> {
-        let appender = app.blobs.append(state.clone()).await?;
+        let appender = app.blobs.append(state.clone(), fence).await?;
         let spare = StorageKey::from_bytes(app.random.bytes());
         Ok(Self { app, session, fence, appender, committed: state, spare, renewed: Instant::now() })
     }

@@ -112,7 +112,7 @@ async fn probe(config: &StorageConfig) -> Result<(), Error> {
     let blobs = Blobs::open(config).await?;
     blobs.check().await?;
     let (key, spare) = (StorageKey::random(), StorageKey::random());
-    let mut appender = blobs.append(UploadState::new(key.clone(), Algorithm::Sha256)).await?;
+    let mut appender = blobs.append(UploadState::new(key.clone(), Algorithm::Sha256), 1).await?;
     let written = async {
         appender.write(Bytes::from_static(PROBE)).await?;
         let sealed = appender.seal(&spare).await?;

@@ -70,7 +70,7 @@ impl Folder {
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<(), Error> {
         let (file, folder) = (key::file(&self.path, key), key::fanout_folder(&self.path, key));
         // Whoever still appends here is overtaken, or would make the file again.
-        let ticket = self.turns.take(key);
+        let ticket = self.turns.take_last(key);
         blocking("delete", file.clone().display(), move || {
             let _turn = ticket.hold();
             match fs::remove_file(&file) {
