@@ -99,14 +99,17 @@ impl<'a> Receiver<'a> {
             Lease::NotAtOffset { received, .. } => return Err(UploadError::OutOfOrder { received }),
             Lease::Unknown => return Err(UploadError::Unknown),
         };
-        let leased_until = upload.leased_until;
-        let mut receiver = Self::begin(app, session, upload.fence, state(upload)).await?;
-        if app.clock.now() >= leased_until {
-            // Whoever leased the upload since has a ticket to its file that is newer than ours, or no longer needs one: then
-            // the row tells, before the first byte is written.
-            receiver.commit(receiver.committed.clone()).await?;
-        }
-        Ok(receiver)
+        let (fence, leased_until) = (upload.fence, upload.leased_until);
+        let begun = async {
+            let mut receiver = Self::begin(app, session.clone(), fence, state(upload)).await?;
+            if app.clock.now() >= leased_until {
+                // Whoever leased the upload since has a ticket to its file that is newer than ours, or no longer needs one:
+                // then the row tells, before the first byte is written.
+                receiver.commit(receiver.committed.clone()).await?;
+            }
+            Ok(receiver)
+        };
+        or_release(app, &session, fence, begun).await
     }
 
     /// Holds an upload whose lease was taken when it was opened.
@@ -129,18 +132,15 @@ impl<'a> Receiver<'a> {
         if let Err(error) = self.pour(chunk, body).await {
             return Err(self.give_up(error).await);
         }
-        self.reserve().await?;
-        let (app, session, fence) = (self.app, self.session, self.fence);
-        let state = match self.appender.checkpoint(&self.spare).await {
-            Ok(state) => state,
-            Err(error) => {
-                release(app, &session, fence).await;
-                return Err(error.into());
-            }
+        let (app, session, fence) = (self.app, self.session.clone(), self.fence);
+        let kept = async {
+            self.reserve().await?;
+            let state = self.appender.checkpoint(&self.spare).await?;
+            let received = state.received;
+            commit(app, &session, fence, state, 0).await?;
+            Ok(received)
         };
-        let received = state.received;
-        commit(app, &session, fence, state, 0).await?;
-        Ok(received)
+        or_release(app, &session, fence, kept).await
     }
 
     /// Takes the rest of the upload and makes it whole.
@@ -151,15 +151,13 @@ impl<'a> Receiver<'a> {
         if let Err(error) = self.pour(chunk, body).await {
             return Err(self.give_up(error).await);
         }
-        self.reserve().await?;
-        let (app, session, fence, committed) = (self.app, self.session, self.fence, self.committed);
-        match self.appender.seal(&self.spare).await {
-            Ok(sealed) => Ok(Received { sealed, fence, committed }),
-            Err(error) => {
-                release(app, &session, fence).await;
-                Err(error.into())
-            }
-        }
+        let (app, session, fence) = (self.app, self.session.clone(), self.fence);
+        let sealed = async {
+            self.reserve().await?;
+            let sealed = self.appender.seal(&self.spare).await?;
+            Ok(Received { sealed, fence, committed: self.committed })
+        };
+        or_release(app, &session, fence, sealed).await
     }
 
     /// Moves the body into the appender, and commits what becomes durable on the way.
@@ -212,12 +210,17 @@ impl<'a> Receiver<'a> {
 
     /// Ends a request that failed in the middle: what is durable is committed, so that the client goes on from there.
     async fn give_up(mut self, error: UploadError) -> UploadError {
-        if matches!(error, UploadError::Overtaken) || self.reserve().await.is_err() {
+        if matches!(error, UploadError::Overtaken) {
             return error;
         }
-        let state = self.appender.abandon(&self.spare).await;
+        let (app, session, fence) = (self.app, self.session.clone(), self.fence);
+        let kept = async {
+            self.reserve().await?;
+            let state = self.appender.abandon(&self.spare).await;
+            commit(app, &session, fence, state, 0).await
+        };
         // The client hears of the first failure; the upload stands at its last commit if this one fails too.
-        let _ = commit(self.app, &self.session, self.fence, state, 0).await;
+        let _ = or_release(app, &session, fence, kept).await;
         error
     }
 }
@@ -262,7 +265,22 @@ pub(super) async fn checkpoint(
     .await
 }
 
-/// Gives the lease back after a failure of the store. Should that fail too, it ends by itself after [`SILENCE`].
+/// Takes a step under the lease and gives the lease back if it fails, so that the retry that the client is asked for finds
+/// the upload free. A lease that was taken over meanwhile is left alone, and one that cannot be given back ends by itself
+/// after [`SILENCE`].
+pub(super) async fn or_release<T>(
+    app: &App,
+    session: &Session,
+    fence: i64,
+    step: impl Future<Output = Result<T, UploadError>>,
+) -> Result<T, UploadError> {
+    let outcome = step.await;
+    if outcome.is_err() {
+        release(app, session, fence).await;
+    }
+    outcome
+}
+
 async fn release(app: &App, session: &Session, fence: i64) {
     let given = app
         .metadata

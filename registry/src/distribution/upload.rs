@@ -7,7 +7,7 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, Sealed, UploadState};
 use hallmark_storage::metadata::{self, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
 
-use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry};
+use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry, or_release};
 use super::{Occasion, mount};
 use crate::access::Granted;
 use crate::app::App;
@@ -104,16 +104,19 @@ pub(super) async fn begin(
     let Some(digest) = digest else { return Ok(Begun::Open(id)) };
     let session = Session { upload: id.clone(), repository, principal: actor };
     let chunk = Chunk { start: None, length: body.announced() };
-    let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;
-    let received = match receiver.finish(&chunk, body).await {
-        Ok(received) => received,
+    let stored = async {
+        let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;
+        let received = receiver.finish(&chunk, body).await?;
+        settle(app, name, session.clone(), received, digest, occasion.clone()).await
+    };
+    match stored.await {
+        Ok(digest) => Ok(Begun::Stored(digest)),
         Err(error) => {
             // Nobody was told of this upload, so nobody can go on with it.
             give_up(app, &session, &occasion).await;
-            return Err(error);
+            Err(error)
         }
-    };
-    settle(app, name, session, received, digest, occasion).await.map(Begun::Stored)
+    }
 }
 
 /// How many bytes of an upload are durable.
@@ -216,21 +219,20 @@ async fn settle(
     digest: &Digest,
     occasion: Occasion,
 ) -> Result<Digest, UploadError> {
-    let actual = actual_digest(app, &received.sealed, digest.algorithm()).await?;
-    if actual != *digest {
-        give_up(app, &session, &occasion).await;
-        return Err(UploadError::DigestDiffers { actual });
-    }
-    let settling = Settling {
-        name: name.clone(),
-        session,
-        received,
-        digest: actual.clone(),
-        expires_at: occasion.now + expiry(app),
-        occasion,
+    let fence = received.fence;
+    let linked = async {
+        let actual = actual_digest(app, &received.sealed, digest.algorithm()).await?;
+        if actual != *digest {
+            give_up(app, &session, &occasion).await;
+            return Err(UploadError::DigestDiffers { actual });
+        }
+        let (name, session, digest) = (name.clone(), session.clone(), actual.clone());
+        let expires_at = occasion.now + expiry(app);
+        let settling = Settling { name, session, received, digest, expires_at, occasion };
+        app.metadata.write(settling, |tx, settling| Box::pin(link(tx, settling))).await?;
+        Ok(actual)
     };
-    app.metadata.write(settling, |tx, settling| Box::pin(link(tx, settling))).await?;
-    Ok(actual)
+    or_release(app, &session, fence, linked).await
 }
 
 async fn link(tx: &mut Tx, settling: &Settling) -> Result<(), UploadError> {

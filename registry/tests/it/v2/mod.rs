@@ -20,3 +20,4 @@ mod uploads;
 mod uploads_chunked;
 mod uploads_fenced;
 mod uploads_model;
+mod uploads_retried;
