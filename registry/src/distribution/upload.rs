@@ -5,7 +5,7 @@ use hallmark_oci::{
 };
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, Sealed, UploadState};
-use hallmark_storage::metadata::{self, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
+use hallmark_storage::metadata::{self, ErrorKind, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
 
 use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry, or_release};
 use super::{Occasion, mount};
@@ -232,7 +232,27 @@ async fn settle(
         app.metadata.write(settling, |tx, settling| Box::pin(link(tx, settling))).await?;
         Ok(actual)
     };
-    or_release(app, &session, fence, linked).await
+    match or_release(app, &session, fence, linked).await {
+        Err(UploadError::Metadata(error))
+            if error.kind() == ErrorKind::CommitUnknown && has_settled(app, &session, digest).await =>
+        {
+            Ok(digest.clone())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether an upload whose last COMMIT was never answered has become a blob all the same: it is gone, and its repository
+/// holds the blob. To give the lease back was to wait for the row, so by now that COMMIT has happened or never will.
+async fn has_settled(app: &App, session: &Session, digest: &Digest) -> bool {
+    let read = async {
+        let upload = app.metadata.upload(&session.upload, session.repository, session.principal).await?;
+        Ok::<_, metadata::Error>(upload.is_none() && app.metadata.blob(session.repository, digest).await?.is_some())
+    };
+    read.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, upload = session.upload.as_str(), "a commit of unknown outcome cannot be read back");
+        false
+    })
 }
 
 async fn link(tx: &mut Tx, settling: &Settling) -> Result<(), UploadError> {

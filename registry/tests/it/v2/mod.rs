@@ -16,6 +16,7 @@ mod readonly;
 mod referrers;
 mod secrecy;
 mod tags;
+mod unknown_commits;
 mod uploads;
 mod uploads_chunked;
 mod uploads_fenced;
