@@ -75,8 +75,9 @@ impl Appender {
         }
     }
 
-    /// Tells that a state from [`take_checkpoint`](Self::take_checkpoint) was committed. A multipart upload is completed
-    /// only after its id was committed: that is how at most one of them can ever write an upload's key.
+    /// Tells that a state from [`take_checkpoint`](Self::take_checkpoint) was committed. Parts are sent, and a multipart
+    /// upload is completed, only after its id was committed: so no byte is in a bucket that no row leads to, and at most one
+    /// multipart upload can ever write an upload's key.
     pub fn committed(&mut self, state: &UploadState) {
         match &mut self.0 {
             Way::File(_) => {}

@@ -22,6 +22,8 @@ on_buckets! {
     a_part_that_another_writer_replaced_fails_the_completion
     a_retry_with_other_bytes_is_not_taken_for_the_blob
     a_multipart_upload_is_completed_only_after_its_id_was_committed
+    no_part_is_sent_before_its_multipart_upload_was_committed
+    parts_that_waited_for_a_commit_are_whole
     an_upload_of_less_than_a_part_keeps_its_tail_object
     a_blob_of_less_than_a_part_is_one_object_under_the_spare_key
     parts_of_one_request_are_used_by_the_next
@@ -63,6 +65,36 @@ async fn a_multipart_upload_is_completed_only_after_its_id_was_committed(store: 
     assert_eq!((begun.received, begun.multipart_id.is_some()), (0, true));
     appender.seal(&StorageKey::random()).await.unwrap_err();
     assert_eq!(stored(&blobs, &state.key).await, None);
+}
+
+async fn no_part_is_sent_before_its_multipart_upload_was_committed(store: &Store) {
+    let blobs = store.open().await;
+    for committed in [false, true] {
+        let mut appender = blobs.append(fresh(), next_fence()).await.unwrap();
+        appender.write(content(69, store.part)).await.unwrap();
+        let begun = appender.take_checkpoint().unwrap();
+        assert_eq!((begun.received, begun.multipart_id.is_some()), (0, true));
+        if committed {
+            appender.committed(&begun);
+        }
+        let state = appender.abandon(&StorageKey::random()).await;
+        assert_eq!((state.parts.len(), state.multipart_id), (usize::from(committed), begun.multipart_id));
+        assert_eq!(state.received, if committed { store.part as u64 } else { 0 });
+    }
+    let mut appender = blobs.append(fresh(), next_fence()).await.unwrap();
+    appender.write(content(69, store.part)).await.unwrap();
+    appender.checkpoint(&StorageKey::random()).await.unwrap_err();
+}
+
+async fn parts_that_waited_for_a_commit_are_whole(store: &Store) {
+    let blobs = store.open().await;
+    let bytes = content(70, 2 * store.part + 10);
+    let state = append(&blobs, fresh(), &bytes.slice(..7)).await;
+    let mut appender = blobs.append(state, next_fence()).await.unwrap();
+    appender.write(bytes.slice(7..)).await.unwrap();
+    let begun = appender.take_checkpoint().unwrap();
+    appender.committed(&begun);
+    assert_holds(store, &appender.seal(&StorageKey::random()).await.unwrap(), &bytes).await;
 }
 
 async fn an_upload_of_less_than_a_part_keeps_its_tail_object(store: &Store) {
