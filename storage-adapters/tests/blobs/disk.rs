@@ -185,6 +185,17 @@ async fn an_overtaken_appender_that_begins_after_the_seal_leaves_the_blob_whole(
     }
 }
 
+/// What cannot be synced shows whether a sync is made: here the folder itself is gone.
+#[tokio::test]
+async fn a_deletion_of_what_is_gone_already_is_synced_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let blobs = open_folder(folder.path()).await;
+    let key = StorageKey::random();
+    blobs.delete(&key, None).await.unwrap();
+    fs::remove_dir(file_of(folder.path(), &key).parent().unwrap()).unwrap();
+    blobs.delete(&key, None).await.unwrap_err();
+}
+
 #[tokio::test]
 async fn what_is_stored_is_for_its_owner_alone() {
     let above = TempDir::new().unwrap();

@@ -73,11 +73,8 @@ impl Folder {
         let ticket = self.turns.take_last(key);
         blocking("delete", file.clone().display(), move || {
             let _turn = ticket.hold();
-            match fs::remove_file(&file) {
-                Ok(()) => sync_folder(&folder),
-                Err(absent) if absent.kind() == ErrorKind::NotFound => Ok(()),
-                Err(source) => Err(source),
-            }
+            // A file that is absent may have been removed by an attempt whose sync failed.
+            present(fs::remove_file(&file)).and_then(|_| sync_folder(&folder))
             .map_err(|source| Error::io("delete", file.display(), source))
         })
         .await
