@@ -80,14 +80,15 @@ impl<'a> Receiver<'a> {
     /// # Errors
     /// [`UploadError::OutOfOrder`] and [`UploadError::Busy`] with the offset, [`UploadError::Unknown`], and the stores'.
     pub(super) async fn take(app: &'a App, session: Session, chunk: &Chunk) -> Result<Self, UploadError> {
-        let wish = (session.clone(), chunk.start, app.clock.clone());
+        let wish = (session.clone(), chunk.start, app.clock.clone(), expiry(app));
         let (lease, now) = app
             .metadata
-            .write(wish, |tx, (session, start, clock)| {
+            .write(wish, |tx, (session, start, clock, expiry)| {
                 Box::pin(async move {
                     // Now, and not when the change was queued: behind many others a lease would begin half spent.
                     let (upload, now) = ((&session.upload, session.repository, session.principal), clock.now());
-                    Ok::<_, metadata::Error>((tx.lease_upload(upload, *start, now, now + SILENCE).await?, now))
+                    let ends = (now + SILENCE, now + expiry);
+                    Ok::<_, metadata::Error>((tx.lease_upload(upload, *start, now, ends).await?, now))
                 })
             })
             .await?;
@@ -293,9 +294,10 @@ async fn release(app: &App, session: &Session, fence: i64) {
     }
 }
 
-/// How long an upload may rest, in milliseconds.
+/// How long an upload may rest, in milliseconds: longer than its writer may be silent, or it would be given up meanwhile.
 pub(super) fn expiry(app: &App) -> i64 {
-    i64::try_from(app.config.uploads.expiry.as_millis()).unwrap_or(i64::MAX / 2)
+    let rest = app.config.uploads.expiry.max(2 * app.config.http.body_timeout);
+    i64::try_from(rest.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 /// An upload's row as the store wants it.

@@ -10,6 +10,7 @@ family! {
     an_upload_belongs_to_its_user_and_repository,
     a_second_writer_waits_for_the_lease,
     a_writer_at_another_offset_is_told_where_the_upload_stands,
+    a_lease_puts_the_expiry_off_and_never_forward,
     a_released_lease_is_free_at_once,
     a_fenced_writer_records_nothing,
     progress_and_parts_are_read_back,
@@ -24,7 +25,7 @@ async fn lease(world: &World, which: &Which, start: Option<u64>, now: i64) -> Le
     let leased: Result<_, Error> = world
         .metadata
         .write((which.clone(), start, now), |tx, ((id, repository, principal), start, now)| {
-            Box::pin(tx.lease_upload((id, *repository, *principal), *start, *now, *now + 1_000))
+            Box::pin(tx.lease_upload((id, *repository, *principal), *start, *now, (*now + 1_000, *now + 90_000)))
         })
         .await;
     leased.unwrap()
@@ -102,6 +103,12 @@ async fn a_writer_at_another_offset_is_told_where_the_upload_stands(world: World
         let refused = lease(&world, &which, Some(start), NOW + 1_000).await;
         assert_eq!(refused, Lease::NotAtOffset { received: 0, leased_until: NOW + 1_000 });
     }
+}
+
+async fn a_lease_puts_the_expiry_off_and_never_forward(world: World) {
+    let (_, which) = begin(&world).await;
+    assert_eq!(leased(&world, &which, None, NOW + 1_000).await.expires_at, NOW + 100_000);
+    assert_eq!(leased(&world, &which, None, NOW + 99_000).await.expires_at, NOW + 189_000);
 }
 
 async fn a_released_lease_is_free_at_once(world: World) {

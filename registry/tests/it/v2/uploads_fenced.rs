@@ -93,6 +93,26 @@ async fn a_lease_that_waited_for_other_changes_is_whole() {
     assert_eq!((second.status.as_u16(), second.header("range")), (416, "0-0"));
 }
 
+/// The writer began just before the upload would have expired, and was silent for longer than its lease.
+#[tokio::test]
+async fn an_upload_does_not_expire_while_it_is_written() {
+    let (world, _, upload) = opened().await;
+    world.pass(i64::try_from(world.app.config.uploads.expiry.as_secs()).unwrap() - 1);
+    let ann = world.all_of("ann", "ann/app").await;
+    let (feed, body) = mpsc::channel(1);
+    let first = world.patch(&upload).by(&ann).fed(body);
+    let meanwhile = async {
+        feed.send(Bytes::from("01234")).await.unwrap();
+        feed.send(Bytes::from("56789")).await.unwrap();
+        world.pass(20);
+        let report = hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now()).await.unwrap();
+        assert_eq!(report.uploads, 0);
+        drop(feed);
+    };
+    let (first, ()) = tokio::join!(first.into_future(), meanwhile);
+    first.expect(202);
+}
+
 #[tokio::test]
 async fn a_token_that_ends_in_mid_upload_ends_no_request_that_began() {
     let (world, ann, upload) = opened().await;
