@@ -113,7 +113,7 @@ pub(super) async fn begin(
         Ok(digest) => Ok(Begun::Stored(digest)),
         Err(error) => {
             // Nobody was told of this upload, so nobody can go on with it.
-            give_up(app, &session, &occasion).await;
+            give_up(app, &session, FIRST_FENCE, &occasion).await;
             Err(error)
         }
     }
@@ -166,7 +166,7 @@ pub(super) async fn cancel(
 ) -> Result<(), UploadError> {
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
     let session = Session { upload: granted.operation().upload.clone(), repository, principal: actor };
-    if discard(app, &session, occasion.now).await? { Ok(()) } else { Err(UploadError::Unknown) }
+    if discard(app, &session, None, occasion.now).await? { Ok(()) } else { Err(UploadError::Unknown) }
 }
 
 /// Everything the opening transaction needs; it may run more than once.
@@ -223,7 +223,7 @@ async fn settle(
     let linked = async {
         let actual = actual_digest(app, &received.sealed, digest.algorithm()).await?;
         if actual != *digest {
-            give_up(app, &session, &occasion).await;
+            give_up(app, &session, fence, &occasion).await;
             return Err(UploadError::DigestDiffers { actual });
         }
         let (name, session, digest) = (name.clone(), session.clone(), actual.clone());
@@ -291,19 +291,26 @@ async fn actual_digest(app: &App, sealed: &Sealed, algorithm: Algorithm) -> Resu
     hashed.map(|(digest, _)| digest).ok_or(UploadError::Overtaken)
 }
 
-async fn discard(app: &App, session: &Session, now: i64) -> Result<bool, metadata::Error> {
+async fn discard(
+    app: &App,
+    session: &Session,
+    fence: Option<i64>,
+    now: i64,
+) -> Result<bool, metadata::Error> {
     app.metadata
-        .write((session.clone(), now), |tx, (session, now)| {
-            Box::pin(
-                async move { tx.cancel_upload((&session.upload, session.repository, session.principal), *now).await },
-            )
+        .write((session.clone(), fence, now), |tx, (session, fence, now)| {
+            Box::pin(async move {
+                let upload = (&session.upload, session.repository, session.principal);
+                tx.cancel_upload(upload, *fence, *now).await
+            })
         })
         .await
 }
 
-/// Gives an upload up after a failure that the client hears of; if that fails too, the upload expires by itself.
-async fn give_up(app: &App, session: &Session, occasion: &Occasion) {
-    if let Err(error) = discard(app, session, occasion.now).await {
+/// Gives an upload up after a failure that the client hears of, unless another request has taken it over; if that fails
+/// too, the upload expires by itself.
+async fn give_up(app: &App, session: &Session, fence: i64, occasion: &Occasion) {
+    if let Err(error) = discard(app, session, Some(fence), occasion.now).await {
         tracing::warn!(%error, upload = session.upload.as_str(), "an upload that failed waits for its expiry");
     }
 }

@@ -45,6 +45,7 @@ statements! {
     RELEASE = ["UPDATE uploads SET leased_until = 0 WHERE id = $1 AND fence = $2"];
     CANCEL = [
         "DELETE FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3
+            AND ($4 < 0 OR fence = $4)
          RETURNING storage_key, tail_key, multipart_id"
     ];
 }
@@ -287,17 +288,19 @@ impl Tx {
         Ok(self.execute(&RELEASE, values![id, fence]).await? == 1)
     }
 
-    /// Ends an upload and gives its keys to the collector; whether there was one. Whoever is writing to it finds its
-    /// fence gone.
+    /// Ends an upload and gives its keys to the collector; whether there was one. With a fence, only while that lease is the
+    /// last one: a writer that was overtaken ends nothing. Without one whoever is writing to it finds its fence gone.
     ///
     /// # Errors
     /// The database failed.
     pub async fn cancel_upload(
         &mut self,
         (id, repository, principal): (&UploadId, RepositoryId, PrincipalId),
+        fence: Option<i64>,
         now: i64,
     ) -> Result<bool, Error> {
-        let Some(row) = self.row(&CANCEL, values![id, repository, principal]).await? else { return Ok(false) };
+        let which = values![id, repository, principal, fence.unwrap_or(-1)];
+        let Some(row) = self.row(&CANCEL, which).await? else { return Ok(false) };
         self.doom_upload(&row, now).await?;
         Ok(true)
     }

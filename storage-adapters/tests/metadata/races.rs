@@ -75,7 +75,7 @@ async fn an_upload_is_finished_or_cancelled(world: World) {
                 let cancelled: Result<bool, Error> = canceller
                     .metadata
                     .write(which, |tx, (id, repository, alice)| {
-                        Box::pin(tx.cancel_upload((id, *repository, *alice), NOW))
+                        Box::pin(tx.cancel_upload((id, *repository, *alice), None, NOW))
                     })
                     .await;
                 cancelled.unwrap()

@@ -13,6 +13,7 @@ family! {
     a_lease_puts_the_expiry_off_and_never_forward,
     a_released_lease_is_free_at_once,
     a_fenced_writer_records_nothing,
+    a_fenced_writer_ends_nothing,
     progress_and_parts_are_read_back,
     a_tail_always_has_one_owner,
     a_tail_that_was_never_announced_is_refused,
@@ -83,7 +84,7 @@ async fn an_upload_belongs_to_its_user_and_repository(world: World) {
         let cancelled: Result<bool, Error> = world
             .metadata
             .write(stranger, |tx, (id, repository, principal)| {
-                Box::pin(tx.cancel_upload((id, *repository, *principal), NOW))
+                Box::pin(tx.cancel_upload((id, *repository, *principal), None, NOW))
             })
             .await;
         assert!(!cancelled.unwrap());
@@ -137,6 +138,20 @@ async fn a_fenced_writer_records_nothing(world: World) {
     assert_eq!((upload.received, upload.fence), (0, 2));
 }
 
+async fn a_fenced_writer_ends_nothing(world: World) {
+    let (_, which) = begin(&world).await;
+    leased(&world, &which, None, NOW + 1_000).await;
+    for (fence, expected) in [(1, false), (2, true)] {
+        let cancelled: Result<bool, Error> = world
+            .metadata
+            .write((which.clone(), fence), |tx, ((id, repository, principal), fence)| {
+                Box::pin(tx.cancel_upload((id, *repository, *principal), Some(*fence), NOW))
+            })
+            .await;
+        assert_eq!(cancelled.unwrap(), expected);
+    }
+}
+
 async fn progress_and_parts_are_read_back(world: World) {
     let (_, which) = begin(&world).await;
     assert!(checkpoint(&world, &which.0, 1, 5, None).await);
@@ -187,7 +202,7 @@ async fn a_cancelled_upload_dooms_its_keys(world: World) {
         let cancelled: Result<bool, Error> = world
             .metadata
             .write(which.clone(), |tx, (id, repository, principal)| {
-                Box::pin(tx.cancel_upload((id, *repository, *principal), NOW))
+                Box::pin(tx.cancel_upload((id, *repository, *principal), None, NOW))
             })
             .await;
         assert_eq!(cancelled.unwrap(), expected);
