@@ -103,6 +103,9 @@ async fn examine(loaded: &Loaded, clock: &Clock) -> Vec<Finding> {
         Some(file) => Finding::ok("configuration", format!("accepted, with {}", file.display())),
         None => Finding::ok("configuration", "accepted, without a file"),
     }];
+    if let Some(caution) = config.caution() {
+        findings.push(Finding::warn("configuration", caution, "run one server only, or set storage.url to s3://…"));
+    }
     let now = clock.now();
     findings.extend(folder::data(&config.data));
     findings.extend(folder::secrets(config, loaded.file.as_deref()));
@@ -114,7 +117,7 @@ async fn examine(loaded: &Loaded, clock: &Clock) -> Vec<Finding> {
             findings.extend(address::answers(config, &report).await);
         }
         Ok(None) => {
-            findings.extend(stores::opened(config, now).await);
+            findings.extend(stores::opened(config).await);
             findings.push(address::is_free(config).await);
         }
         Err(finding) => findings.push(finding),

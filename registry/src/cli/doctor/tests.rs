@@ -44,10 +44,37 @@ async fn the_stores_of_a_stopped_server_are_tried() {
     let data = folder();
     let loaded = loaded(data.path(), &[]);
     hallmark_storage::metadata::Metadata::open(&loaded.config.database, NOW).await.unwrap().close().await;
-    let findings = stores::opened(&loaded.config, NOW).await;
+    let findings = stores::opened(&loaded.config).await;
     let expected = [("server", Verdict::Ok), ("database", Verdict::Ok), ("store", Verdict::Ok)];
     assert_eq!(verdicts(&findings), expected, "{findings:?}");
     assert_eq!(blobs_left(&data.path().join("blobs")), 0);
+}
+
+#[tokio::test]
+async fn a_database_is_looked_at_and_left_as_it_is() {
+    let data = folder();
+    let loaded = loaded(data.path(), &[]);
+    let file = data.path().join("hallmark.db");
+    fs::write(&file, "").unwrap();
+    let findings = stores::opened(&loaded.config).await;
+    assert_eq!(findings[1], Finding::ok("database", "answers and is empty; the first start makes its tables"));
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0, "the doctor made tables");
+}
+
+#[tokio::test]
+async fn a_folder_beside_a_database_for_many_is_told() {
+    let data = folder();
+    let postgres = ("database.url", "postgres://u:p@127.0.0.1:1/d");
+    for (more, warned) in [
+        (&[][..], false),
+        (&[postgres][..], true),
+        (&[postgres, ("storage.url", "s3://images")][..], false),
+    ] {
+        let loaded = loaded(data.path(), more);
+        assert_eq!(loaded.config.caution().is_some(), warned, "{more:?}");
+    }
+    let findings = examine(&loaded(data.path(), &[postgres]), &Clock::System).await;
+    assert!(verdicts(&findings).contains(&("configuration", Verdict::Warn)), "{findings:?}");
 }
 
 /// How many files the probe left in the store.
@@ -65,7 +92,7 @@ async fn a_store_that_is_not_one_is_told() {
     fs::write(data.path().join("file"), "").unwrap();
     let blobs = data.path().join("file/blobs").display().to_string();
     let loaded = loaded(data.path(), &[("storage.url", &blobs)]);
-    let findings = stores::opened(&loaded.config, NOW).await;
+    let findings = stores::opened(&loaded.config).await;
     assert_eq!(verdicts(&findings).last(), Some(&("store", Verdict::Fail)), "{findings:?}");
 }
 
