@@ -68,6 +68,9 @@ mod tests {
         make_folder(&path("a/b")).unwrap();
         assert_eq!(parents_of_missing(&path("a/b/c")), [path("a/b")]);
         assert_eq!(parents_of_missing(&path("a/b")), [PathBuf::new(); 0]);
-        assert_eq!(parents_of_missing(Path::new("no-such-folder-here/b")), ["no-such-folder-here", "."].map(PathBuf::from));
+        assert_eq!(
+            parents_of_missing(Path::new("no-such-folder-here/b")),
+            ["no-such-folder-here", "."].map(PathBuf::from)
+        );
     }
 }

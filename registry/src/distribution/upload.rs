@@ -291,12 +291,7 @@ async fn actual_digest(app: &App, sealed: &Sealed, algorithm: Algorithm) -> Resu
     hashed.map(|(digest, _)| digest).ok_or(UploadError::Overtaken)
 }
 
-async fn discard(
-    app: &App,
-    session: &Session,
-    fence: Option<i64>,
-    now: i64,
-) -> Result<bool, metadata::Error> {
+async fn discard(app: &App, session: &Session, fence: Option<i64>, now: i64) -> Result<bool, metadata::Error> {
     app.metadata
         .write((session.clone(), fence, now), |tx, (session, fence, now)| {
             Box::pin(async move {

@@ -5,7 +5,8 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::UploadState;
 
 use crate::harness::{
-    KIB, MIB, Request, Row, Store, append, assert_holds, collect, content, finish, fresh, next_fence, stored, upload, write,
+    KIB, MIB, Request, Row, Store, append, assert_holds, collect, content, finish, fresh, next_fence, stored, upload,
+    write,
 };
 
 pub(crate) async fn what_is_sealed_reads_back(store: &Store) {

@@ -11,7 +11,9 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::BlobBody;
 use tempfile::TempDir;
 
-use crate::harness::{KIB, MIB, append, collect, content, file_of, finish, fresh, next_fence, open_folder, stored, upload, write};
+use crate::harness::{
+    KIB, MIB, append, collect, content, file_of, finish, fresh, next_fence, open_folder, stored, upload, write,
+};
 
 /// A file system in memory, of a size; unmounted when dropped.
 struct Tmpfs(TempDir);

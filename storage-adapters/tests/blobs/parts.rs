@@ -4,7 +4,9 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Blobs, S3Config, StorageConfig};
 use tempfile::TempDir;
 
-use crate::harness::{S3Server, Store, append, assert_holds, content, finish, fresh, next_fence, stored, upload, write};
+use crate::harness::{
+    S3Server, Store, append, assert_holds, content, finish, fresh, next_fence, stored, upload, write,
+};
 
 /// Stamps a clause out for memory and for the S3 server.
 macro_rules! on_buckets {

@@ -185,10 +185,9 @@ async fn a_tag_deleted_while_it_is_moved_is_found(world: World) {
     for round in 0..ROUNDS as usize {
         let (mover, deleter, body) = (Arc::clone(&world), Arc::clone(&world), bodies[(round + 1) % 2].clone());
         let (to, from) = (repository.clone(), repository.clone());
-        let ((), deleted) = both(
-            async move { drop(mover.put(&to, &body, &["t"]).await) },
-            async move { deleter.delete_tag(&from, "t").await },
-        )
+        let ((), deleted) = both(async move { drop(mover.put(&to, &body, &["t"]).await) }, async move {
+            deleter.delete_tag(&from, "t").await
+        })
         .await;
         assert!(digests.iter().any(|digest| deleted.as_ref() == Some(digest)), "{deleted:?}");
         world.put(&repository, &bodies[round % 2], &["t"]).await;
@@ -238,7 +237,8 @@ fn a_tag_whose_deletion_waited_for_its_move_is_found() {
         began.notified().await;
         let deleter = Arc::clone(&world);
         let deletion = tokio::spawn(async move { deleter.delete_tag(&repository, "t").await });
-        let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting =
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while world.count(waiting).await == 0 {}
         go.notify_one();
         mover.await.unwrap();

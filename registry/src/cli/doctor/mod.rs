@@ -3,6 +3,7 @@
 //! Start reading at [`Doctor::run`].
 
 mod address;
+mod certificate;
 mod folder;
 mod stores;
 
@@ -111,6 +112,7 @@ async fn examine(loaded: &Loaded, clock: &Clock) -> Vec<Finding> {
     findings.extend(folder::secrets(config, loaded.file.as_deref()));
     findings.extend(folder::space(config));
     findings.extend(folder::clock(&config.data, now));
+    findings.extend(config.tls.as_ref().map(|files| certificate::check(files, now)));
     match running(config).await {
         Ok(Some(report)) => {
             findings.extend(stores::reported(&report));

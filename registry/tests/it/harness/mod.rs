@@ -29,8 +29,8 @@ use tower::ServiceExt as _;
 
 pub(crate) use answer::Answer;
 pub(crate) use call::{Call, Credentials};
-pub(crate) use postgres::Postgres;
 pub(crate) use images::{ARTIFACT, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, image, index};
+pub(crate) use postgres::Postgres;
 
 /// The time at which every world begins: 2027-01-15T08:00:00Z.
 pub(crate) const NOW: i64 = 1_800_000_000_000;

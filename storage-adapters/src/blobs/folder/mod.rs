@@ -74,8 +74,9 @@ impl Folder {
         blocking("delete", file.clone().display(), move || {
             let _turn = ticket.hold();
             // A file that is absent may have been removed by an attempt whose sync failed.
-            present(fs::remove_file(&file)).and_then(|_| sync_folder(&folder))
-            .map_err(|source| Error::io("delete", file.display(), source))
+            present(fs::remove_file(&file))
+                .and_then(|_| sync_folder(&folder))
+                .map_err(|source| Error::io("delete", file.display(), source))
         })
         .await
     }
