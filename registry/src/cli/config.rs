@@ -18,7 +18,7 @@ impl ConfigVerb {
         match self {
             Self::Check(settings) => {
                 if let Some(caution) = settings.load()?.config.caution() {
-                    output::say(&format!("warning: {caution}"))?;
+                    output::say(format!("warning: {caution}"))?;
                 }
                 output::say("ok")
             }

@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(parents_of_missing(&path("a/b/c")), [path("a/b"), path("a"), home.path().to_owned()]);
         make_folder(&path("a/b")).unwrap();
         assert_eq!(parents_of_missing(&path("a/b/c")), [path("a/b")]);
-        assert_eq!(parents_of_missing(&path("a/b")), [PathBuf::new(); 0]);
+        assert!(parents_of_missing(&path("a/b")).is_empty());
         assert_eq!(
             parents_of_missing(Path::new("no-such-folder-here/b")),
             ["no-such-folder-here", "."].map(PathBuf::from)
