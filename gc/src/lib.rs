@@ -39,18 +39,31 @@ pub enum Error {
         /// What the store said.
         source: blobs::Error,
     },
+    /// Some keys could not be deleted; they are tried again later, and all others that were due are gone.
+    #[error("{failed} of the keys that were due could not be deleted, {swept} were")]
+    Left {
+        /// How many keys were left.
+        failed: u64,
+        /// How many were deleted.
+        swept: u64,
+        /// What the first of those that were left met.
+        #[source]
+        first: Box<Error>,
+    },
     /// A key that was to be deleted is in use. Nothing was deleted; this is a defect to be reported.
     #[error("the key {0} is to be deleted but something names it; its bytes were left alone")]
     Named(String),
 }
 
-/// Gives up abandoned uploads, then deletes the bytes of keys that are due. Costs what there is to delete.
+/// Gives up abandoned uploads, then deletes the bytes of keys that are due, also when the uploads could not be given up.
+/// Costs what there is to delete.
 ///
 /// Between two batches `goes_on` is asked; when it says no, the rest is left to the next run.
 ///
 /// # Errors
-/// [`Error`] names what stopped it.
+/// [`Error`] names what stopped it, or what the first of the keys met that had to be left.
 pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64, goes_on: impl Fn() -> bool) -> Result<Report, Error> {
-    let uploads = uploads::expire(metadata, now, &goes_on).await?;
-    Ok(Report { uploads, keys: sweep::sweep(metadata, blobs, now, &goes_on).await? })
+    let uploads = uploads::expire(metadata, now, &goes_on).await;
+    let keys = sweep::sweep(metadata, blobs, now, &goes_on).await;
+    Ok(Report { uploads: uploads?, keys: keys? })
 }

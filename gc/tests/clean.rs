@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use hallmark_storage::metadata::{DatabaseConfig, Error, Metadata, NewUpload, New
 use tempfile::TempDir;
 
 const EXPIRES: i64 = 1_000;
+const MINUTE: i64 = 60 * 1_000;
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 const CONTENT: Bytes = Bytes::from_static(b"bytes that nobody went on with");
 
@@ -20,7 +22,7 @@ struct World {
     metadata: Metadata,
     blobs: Blobs,
     key: StorageKey,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A registry with one upload that holds bytes, expires at [`EXPIRES`] and is written to until `leased_until`.
@@ -57,10 +59,10 @@ async fn world(leased_until: i64) -> World {
         })
         .await
         .unwrap();
-    let mut appender = blobs.append(state).await.unwrap();
+    let mut appender = blobs.append(state, 1).await.unwrap();
     appender.write(CONTENT).await.unwrap();
     appender.checkpoint(&StorageKey::from_bytes([8; 16])).await.unwrap();
-    World { metadata, blobs, key, _folder: folder }
+    World { metadata, blobs, key, folder }
 }
 
 impl World {
@@ -96,6 +98,79 @@ impl World {
     async fn holds_bytes(&self) -> bool {
         self.blobs.size(&self.key).await.unwrap().is_some()
     }
+}
+
+impl World {
+    /// Where a key's bytes are; a folder in that place cannot be deleted as a file can.
+    fn file(&self, key: &StorageKey) -> PathBuf {
+        self.folder.path().join("blobs/blobs").join(&key.as_str()[..2]).join(key.as_str())
+    }
+
+    /// Gives these keys, which hold nothing, to the collector.
+    async fn doom(&self, keys: Vec<StorageKey>, due_at: i64) {
+        let doomed: Result<(), Error> = self
+            .metadata
+            .write((keys, due_at), |tx, (keys, due_at)| {
+                Box::pin(async move {
+                    for key in keys {
+                        assert!(tx.reserve_tail((&UploadId::from_bytes([1; 16]), 1), key, *due_at).await?);
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        doomed.unwrap();
+    }
+
+    async fn left(&self, now: i64) -> (u64, u64) {
+        match clean(&self.metadata, &self.blobs, now, || true).await {
+            Err(hallmark_gc::Error::Left { failed, swept, .. }) => (failed, swept),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn keys(numbers: std::ops::Range<u8>) -> Vec<StorageKey> {
+    numbers.map(|number| StorageKey::from_bytes([number; 16])).collect()
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_deleted_holds_up_no_other() {
+    let world = world(EXPIRES).await;
+    let stuck = keys(20..21).remove(0);
+    std::fs::create_dir(world.file(&stuck)).unwrap();
+    world.doom(vec![stuck.clone()], 1).await;
+    world.doom(keys(21..24), 2).await;
+    assert_eq!(world.left(10).await, (1, 3));
+    assert!(world.clean(10 + 29 * MINUTE).await == Report { uploads: 1, keys: 1 }, "it is left alone for a while");
+    std::fs::remove_dir(world.file(&stuck)).unwrap();
+    assert_eq!(world.clean(10 + 30 * MINUTE).await, Report { uploads: 0, keys: 1 });
+}
+
+#[tokio::test]
+async fn a_store_that_deletes_nothing_ends_the_run_and_the_next_begins_behind() {
+    let world = world(EXPIRES).await;
+    for stuck in keys(20..45) {
+        std::fs::create_dir(world.file(&stuck)).unwrap();
+    }
+    world.doom(keys(20..45), 1).await;
+    world.doom(keys(45..46), 2).await;
+    assert_eq!(world.left(10).await, (10, 0));
+    assert!(world.clean(11).await.is_empty(), "what was claimed with them waits a little too");
+    let minutes = 11 * MINUTE;
+    assert_eq!(world.left(minutes).await.0, 10);
+    assert_eq!(world.left(2 * minutes).await, (5, 2), "the last key and that of the upload, which has expired");
+}
+
+#[tokio::test]
+async fn uploads_that_cannot_be_given_up_do_not_keep_keys() {
+    let world = world(1).await;
+    // The upload's key has an owner already, which no server brings about: to give the upload up fails.
+    world.doom(vec![world.key.clone()], 10 * EXPIRES).await;
+    world.doom(keys(20..21), 1).await;
+    std::fs::write(world.file(&keys(20..21)[0]), b"bytes").unwrap();
+    assert!(clean(&world.metadata, &world.blobs, EXPIRES, || true).await.is_err());
+    assert!(!world.file(&keys(20..21)[0]).exists());
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::auth::token::TokenMemory;
 use crate::auth::users::{self, UserError};
 use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
+use crate::control;
 use crate::http::request::RequestIds;
 use crate::telemetry::Metrics;
 
@@ -103,7 +104,8 @@ impl App {
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
         let random = Random::system();
         let now = clock.now();
-        create_data_folder(&config.data)?;
+        control::make_folder(&config.data)
+            .map_err(|source| StartError::File { path: config.data.display().to_string(), source })?;
         let metadata = Metadata::open(&config.database, now).await?;
         let blobs = Blobs::open(&config.storage).await?;
         let master = master_key(&config, &random)?;
@@ -230,12 +232,6 @@ fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError>
         }
     };
     text.parse().map_err(|source| StartError::MasterKey { place, source })
-}
-
-fn create_data_folder(path: &Path) -> Result<(), StartError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::File { path: path.display().to_string(), source })
 }
 
 /// Writes a file that only its owner may read, whole and synced or not at all.

@@ -69,6 +69,9 @@ impl From<FolderError> for ServeError {
 /// [`ServeError`] says what to put right.
 pub async fn run(config: Config) -> Result<(), ServeError> {
     let lock = FolderLock::take(&config.data)?;
+    if let Some(caution) = config.caution() {
+        tracing::warn!("{caution}; run one server only, or set storage.url to s3://…");
+    }
     let app = App::open(config, Clock::System).await?;
     let certificates = match &app.config.tls {
         Some(files) => Some(tls::Certificates::load(files.clone())?),

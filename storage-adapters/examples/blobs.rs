@@ -45,7 +45,7 @@ async fn main() -> Outcome<()> {
 async fn append(blobs: &Blobs, key: &StorageKey) -> Outcome<()> {
     let frame = Bytes::from(vec![0x5a; FRAME]);
     let clock = Clock::start();
-    let mut appender = blobs.append(UploadState::new(key.clone(), Algorithm::Sha256)).await?;
+    let mut appender = blobs.append(UploadState::new(key.clone(), Algorithm::Sha256), 1).await?;
     let mut checkpoints = 0;
     while appender.received() < GIB as u64 {
         appender.write(frame.clone()).await?;
@@ -87,7 +87,7 @@ async fn small(blobs: &Blobs, round: u8) -> Outcome<()> {
     let key = |number: u32| StorageKey::from_bytes((u128::from(round) << 64 | u128::from(number) << 100).to_be_bytes());
     let clock = Clock::start();
     for number in 0..SMALL_BLOBS {
-        let mut appender = blobs.append(UploadState::new(key(number), Algorithm::Sha256)).await?;
+        let mut appender = blobs.append(UploadState::new(key(number), Algorithm::Sha256), 1).await?;
         appender.write(body.clone()).await?;
         appender.seal(&key(number)).await?;
     }

@@ -17,7 +17,9 @@ impl ConfigVerb {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Check(settings) => {
-                settings.load()?;
+                if let Some(caution) = settings.load()?.config.caution() {
+                    output::say(format!("warning: {caution}"))?;
+                }
                 output::say("ok")
             }
             Self::Print(settings) => output::print(&settings.load()?.to_toml()),

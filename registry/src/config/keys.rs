@@ -202,8 +202,8 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("tokens.refresh_lifetime", Some("30d"), "a time from 1h to 365d", |draft, value| {
         value.duration(seconds(HOUR, 365 * DAY)).map(|time| draft.tokens.refresh_lifetime = time)
     }),
-    Key::new("uploads.expiry", Some("24h"), "a time from 1m to 30d", |draft, value| {
-        value.duration(seconds(60, 30 * DAY)).map(|time| draft.uploads.expiry = time)
+    Key::new("uploads.expiry", Some("24h"), "a time from 10m to 30d", |draft, value| {
+        value.duration(seconds(600, 30 * DAY)).map(|time| draft.uploads.expiry = time)
     }),
     Key::new("limits.manifest_bytes", Some("4MiB"), "a size from 4MiB to 16MiB", |draft, value| {
         value.bytes(4 * MIB..=16 * MIB).map(|size| draft.limits.manifest_bytes = size)

@@ -68,6 +68,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// What holds for one server and would not for two, although the settings let another be started: the bytes of a folder
+    /// are this machine's, and only one process may write them. No process can see the other, so it is said and not refused.
+    #[must_use]
+    pub fn caution(&self) -> Option<&'static str> {
+        let shared = matches!(self.database, DatabaseConfig::Postgres { .. });
+        let own = matches!(self.storage, StorageConfig::Folder { .. });
+        (shared && own).then_some(
+            "the database is PostgreSQL and image data is in a folder: a second server on this database would lose data",
+        )
+    }
+
     /// Whether what the peer at `address` says about the client in front of it is believed.
     #[must_use]
     pub fn trusts_proxy(&self, address: IpAddr) -> bool {

@@ -1,8 +1,8 @@
 //! A manifest on its way in.
 
 use bytes::Bytes;
-use hallmark_oci::{Algorithm, Digest, Manifest, ManifestInvalid, PutManifest, Reference, Tag};
-use hallmark_storage::metadata::{self, PrincipalId, PutRefused, Tx};
+use hallmark_oci::{Algorithm, Digest, Manifest, ManifestInvalid, PutManifest, Reference, RepositoryName, Tag};
+use hallmark_storage::metadata::{self, ErrorKind, PrincipalId, PutRefused, Tx};
 use serde_json::json;
 
 use super::Occasion;
@@ -83,9 +83,35 @@ pub(super) async fn put_manifest(
     };
     let subject = manifest.subject().map(|subject| subject.digest.clone());
     let put = Put { digest: digest.clone(), subject, tags: tags.clone() };
+    let name = asked.repository.clone();
     let change = Change { granted, actor, manifest, digest, body, tags, occasion };
-    app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await?;
-    Ok(put)
+    match app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await {
+        Err(PushError::Metadata(error))
+            if error.kind() == ErrorKind::CommitUnknown && stands(app, &name, &put).await =>
+        {
+            Ok(put)
+        }
+        written => written.map(|()| put),
+    }
+}
+
+/// Whether a manifest whose COMMIT was never answered is there all the same, with every tag that was to point to it.
+async fn stands(app: &App, name: &RepositoryName, put: &Put) -> bool {
+    let read = async {
+        let Some(repository) = app.metadata.repository(name).await? else { return Ok(false) };
+        let tags = put.tags.iter().cloned().map(Reference::Tag);
+        for reference in tags.chain([Reference::Digest(put.digest.clone())]) {
+            let found = app.metadata.manifest(repository.id, &reference).await?;
+            if found.is_none_or(|found| found.digest != put.digest) {
+                return Ok(false);
+            }
+        }
+        Ok::<_, metadata::Error>(true)
+    };
+    read.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, manifest = put.digest.as_str(), "a commit of unknown outcome cannot be read back");
+        false
+    })
 }
 
 /// Parses and hashes a body; a large one on a thread where it holds up nobody else.

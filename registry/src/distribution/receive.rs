@@ -80,14 +80,15 @@ impl<'a> Receiver<'a> {
     /// # Errors
     /// [`UploadError::OutOfOrder`] and [`UploadError::Busy`] with the offset, [`UploadError::Unknown`], and the stores'.
     pub(super) async fn take(app: &'a App, session: Session, chunk: &Chunk) -> Result<Self, UploadError> {
-        let now = app.clock.now();
-        let wish = (session.clone(), chunk.start, now);
-        let lease = app
+        let wish = (session.clone(), chunk.start, app.clock.clone(), expiry(app));
+        let (lease, now) = app
             .metadata
-            .write(wish, |tx, (session, start, now)| {
+            .write(wish, |tx, (session, start, clock, expiry)| {
                 Box::pin(async move {
-                    let upload = (&session.upload, session.repository, session.principal);
-                    tx.lease_upload(upload, *start, *now, now + SILENCE).await
+                    // Now, and not when the change was queued: behind many others a lease would begin half spent.
+                    let (upload, now) = ((&session.upload, session.repository, session.principal), clock.now());
+                    let ends = (now + SILENCE, now + expiry);
+                    Ok::<_, metadata::Error>((tx.lease_upload(upload, *start, now, ends).await?, now))
                 })
             })
             .await?;
@@ -99,7 +100,17 @@ impl<'a> Receiver<'a> {
             Lease::NotAtOffset { received, .. } => return Err(UploadError::OutOfOrder { received }),
             Lease::Unknown => return Err(UploadError::Unknown),
         };
-        Self::begin(app, session, upload.fence, state(upload)).await
+        let (fence, leased_until) = (upload.fence, upload.leased_until);
+        let begun = async {
+            let mut receiver = Self::begin(app, session.clone(), fence, state(upload)).await?;
+            if app.clock.now() >= leased_until {
+                // Whoever leased the upload since has a ticket to its file that is newer than ours, or no longer needs one:
+                // then the row tells, before the first byte is written.
+                receiver.commit(receiver.committed.clone()).await?;
+            }
+            Ok(receiver)
+        };
+        or_release(app, &session, fence, begun).await
     }
 
     /// Holds an upload whose lease was taken when it was opened.
@@ -109,7 +120,7 @@ impl<'a> Receiver<'a> {
         fence: i64,
         state: UploadState,
     ) -> Result<Self, UploadError> {
-        let appender = app.blobs.append(state.clone()).await?;
+        let appender = app.blobs.append(state.clone(), fence).await?;
         let spare = StorageKey::from_bytes(app.random.bytes());
         Ok(Self { app, session, fence, appender, committed: state, spare, renewed: Instant::now() })
     }
@@ -122,18 +133,15 @@ impl<'a> Receiver<'a> {
         if let Err(error) = self.pour(chunk, body).await {
             return Err(self.give_up(error).await);
         }
-        self.reserve().await?;
-        let (app, session, fence) = (self.app, self.session, self.fence);
-        let state = match self.appender.checkpoint(&self.spare).await {
-            Ok(state) => state,
-            Err(error) => {
-                release(app, &session, fence).await;
-                return Err(error.into());
-            }
+        let (app, session, fence) = (self.app, self.session.clone(), self.fence);
+        let kept = async {
+            self.reserve().await?;
+            let state = self.appender.checkpoint(&self.spare).await?;
+            let received = state.received;
+            commit(app, &session, fence, state, 0).await?;
+            Ok(received)
         };
-        let received = state.received;
-        commit(app, &session, fence, state, 0).await?;
-        Ok(received)
+        or_release(app, &session, fence, kept).await
     }
 
     /// Takes the rest of the upload and makes it whole.
@@ -144,15 +152,13 @@ impl<'a> Receiver<'a> {
         if let Err(error) = self.pour(chunk, body).await {
             return Err(self.give_up(error).await);
         }
-        self.reserve().await?;
-        let (app, session, fence, committed) = (self.app, self.session, self.fence, self.committed);
-        match self.appender.seal(&self.spare).await {
-            Ok(sealed) => Ok(Received { sealed, fence, committed }),
-            Err(error) => {
-                release(app, &session, fence).await;
-                Err(error.into())
-            }
-        }
+        let (app, session, fence) = (self.app, self.session.clone(), self.fence);
+        let sealed = async {
+            self.reserve().await?;
+            let sealed = self.appender.seal(&self.spare).await?;
+            Ok(Received { sealed, fence, committed: self.committed })
+        };
+        or_release(app, &session, fence, sealed).await
     }
 
     /// Moves the body into the appender, and commits what becomes durable on the way.
@@ -205,12 +211,17 @@ impl<'a> Receiver<'a> {
 
     /// Ends a request that failed in the middle: what is durable is committed, so that the client goes on from there.
     async fn give_up(mut self, error: UploadError) -> UploadError {
-        if matches!(error, UploadError::Overtaken) || self.reserve().await.is_err() {
+        if matches!(error, UploadError::Overtaken) {
             return error;
         }
-        let state = self.appender.abandon(&self.spare).await;
+        let (app, session, fence) = (self.app, self.session.clone(), self.fence);
+        let kept = async {
+            self.reserve().await?;
+            let state = self.appender.abandon(&self.spare).await;
+            commit(app, &session, fence, state, 0).await
+        };
         // The client hears of the first failure; the upload stands at its last commit if this one fails too.
-        let _ = commit(self.app, &self.session, self.fence, state, 0).await;
+        let _ = or_release(app, &session, fence, kept).await;
         error
     }
 }
@@ -255,7 +266,22 @@ pub(super) async fn checkpoint(
     .await
 }
 
-/// Gives the lease back after a failure of the store. Should that fail too, it ends by itself after [`SILENCE`].
+/// Takes a step under the lease and gives the lease back if it fails, so that the retry that the client is asked for finds
+/// the upload free. A lease that was taken over meanwhile is left alone, and one that cannot be given back ends by itself
+/// after [`SILENCE`].
+pub(super) async fn or_release<T>(
+    app: &App,
+    session: &Session,
+    fence: i64,
+    step: impl Future<Output = Result<T, UploadError>>,
+) -> Result<T, UploadError> {
+    let outcome = step.await;
+    if outcome.is_err() {
+        release(app, session, fence).await;
+    }
+    outcome
+}
+
 async fn release(app: &App, session: &Session, fence: i64) {
     let given = app
         .metadata
@@ -268,9 +294,10 @@ async fn release(app: &App, session: &Session, fence: i64) {
     }
 }
 
-/// How long an upload may rest, in milliseconds.
+/// How long an upload may rest, in milliseconds: longer than its writer may be silent, or it would be given up meanwhile.
 pub(super) fn expiry(app: &App) -> i64 {
-    i64::try_from(app.config.uploads.expiry.as_millis()).unwrap_or(i64::MAX / 2)
+    let rest = app.config.uploads.expiry.max(2 * app.config.http.body_timeout);
+    i64::try_from(rest.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 /// An upload's row as the store wants it.

@@ -5,9 +5,9 @@ use hallmark_oci::{
 };
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, Sealed, UploadState};
-use hallmark_storage::metadata::{self, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
+use hallmark_storage::metadata::{self, ErrorKind, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
 
-use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry};
+use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry, or_release};
 use super::{Occasion, mount};
 use crate::access::Granted;
 use crate::app::App;
@@ -105,16 +105,19 @@ pub(super) async fn begin(
     let _open = app.metrics.receiving();
     let session = Session { upload: id.clone(), repository, principal: actor };
     let chunk = Chunk { start: None, length: body.announced() };
-    let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;
-    let received = match receiver.finish(&chunk, body).await {
-        Ok(received) => received,
+    let stored = async {
+        let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;
+        let received = receiver.finish(&chunk, body).await?;
+        settle(app, name, session.clone(), received, digest, occasion.clone()).await
+    };
+    match stored.await {
+        Ok(digest) => Ok(Begun::Stored(digest)),
         Err(error) => {
             // Nobody was told of this upload, so nobody can go on with it.
-            give_up(app, &session, &occasion).await;
-            return Err(error);
+            give_up(app, &session, FIRST_FENCE, &occasion).await;
+            Err(error)
         }
-    };
-    settle(app, name, session, received, digest, occasion).await.map(Begun::Stored)
+    }
 }
 
 /// How many bytes of an upload are durable.
@@ -164,7 +167,7 @@ pub(super) async fn cancel(
 ) -> Result<(), UploadError> {
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
     let session = Session { upload: granted.operation().upload.clone(), repository, principal: actor };
-    if discard(app, &session, occasion.now).await? { Ok(()) } else { Err(UploadError::Unknown) }
+    if discard(app, &session, None, occasion.now).await? { Ok(()) } else { Err(UploadError::Unknown) }
 }
 
 /// Everything the opening transaction needs; it may run more than once.
@@ -217,21 +220,40 @@ async fn settle(
     digest: &Digest,
     occasion: Occasion,
 ) -> Result<Digest, UploadError> {
-    let actual = actual_digest(app, &received.sealed, digest.algorithm()).await?;
-    if actual != *digest {
-        give_up(app, &session, &occasion).await;
-        return Err(UploadError::DigestDiffers { actual });
-    }
-    let settling = Settling {
-        name: name.clone(),
-        session,
-        received,
-        digest: actual.clone(),
-        expires_at: occasion.now + expiry(app),
-        occasion,
+    let fence = received.fence;
+    let linked = async {
+        let actual = actual_digest(app, &received.sealed, digest.algorithm()).await?;
+        if actual != *digest {
+            give_up(app, &session, fence, &occasion).await;
+            return Err(UploadError::DigestDiffers { actual });
+        }
+        let (name, session, digest) = (name.clone(), session.clone(), actual.clone());
+        let expires_at = occasion.now + expiry(app);
+        let settling = Settling { name, session, received, digest, expires_at, occasion };
+        app.metadata.write(settling, |tx, settling| Box::pin(link(tx, settling))).await?;
+        Ok(actual)
     };
-    app.metadata.write(settling, |tx, settling| Box::pin(link(tx, settling))).await?;
-    Ok(actual)
+    match or_release(app, &session, fence, linked).await {
+        Err(UploadError::Metadata(error))
+            if error.kind() == ErrorKind::CommitUnknown && has_settled(app, &session, digest).await =>
+        {
+            Ok(digest.clone())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether an upload whose last COMMIT was never answered has become a blob all the same: it is gone, and its repository
+/// holds the blob. To give the lease back was to wait for the row, so by now that COMMIT has happened or never will.
+async fn has_settled(app: &App, session: &Session, digest: &Digest) -> bool {
+    let read = async {
+        let upload = app.metadata.upload(&session.upload, session.repository, session.principal).await?;
+        Ok::<_, metadata::Error>(upload.is_none() && app.metadata.blob(session.repository, digest).await?.is_some())
+    };
+    read.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, upload = session.upload.as_str(), "a commit of unknown outcome cannot be read back");
+        false
+    })
 }
 
 async fn link(tx: &mut Tx, settling: &Settling) -> Result<(), UploadError> {
@@ -270,19 +292,21 @@ async fn actual_digest(app: &App, sealed: &Sealed, algorithm: Algorithm) -> Resu
     hashed.map(|(digest, _)| digest).ok_or(UploadError::Overtaken)
 }
 
-async fn discard(app: &App, session: &Session, now: i64) -> Result<bool, metadata::Error> {
+async fn discard(app: &App, session: &Session, fence: Option<i64>, now: i64) -> Result<bool, metadata::Error> {
     app.metadata
-        .write((session.clone(), now), |tx, (session, now)| {
-            Box::pin(
-                async move { tx.cancel_upload((&session.upload, session.repository, session.principal), *now).await },
-            )
+        .write((session.clone(), fence, now), |tx, (session, fence, now)| {
+            Box::pin(async move {
+                let upload = (&session.upload, session.repository, session.principal);
+                tx.cancel_upload(upload, *fence, *now).await
+            })
         })
         .await
 }
 
-/// Gives an upload up after a failure that the client hears of; if that fails too, the upload expires by itself.
-async fn give_up(app: &App, session: &Session, occasion: &Occasion) {
-    if let Err(error) = discard(app, session, occasion.now).await {
+/// Gives an upload up after a failure that the client hears of, unless another request has taken it over; if that fails
+/// too, the upload expires by itself.
+async fn give_up(app: &App, session: &Session, fence: i64, occasion: &Occasion) {
+    if let Err(error) = discard(app, session, Some(fence), occasion.now).await {
         tracing::warn!(%error, upload = session.upload.as_str(), "an upload that failed waits for its expiry");
     }
 }

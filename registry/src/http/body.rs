@@ -14,7 +14,7 @@ const DISCARDED: u64 = 1024 * 1024;
 const DISCARD_TIME: Duration = Duration::from_millis(500);
 
 /// What a body must bring at least in each period of patience, in bytes: a sender that trickles holds an upload's lease and a
-/// task as surely as a silent one.
+/// task as surely as a silent one. Only the time that we wait for it counts: a disk that stalls is no fault of the sender's.
 const LEAST: u64 = 16 * 1024;
 
 /// Why a body could not be read to its end.
@@ -39,15 +39,15 @@ pub(crate) struct Incoming {
     expects_continue: bool,
     received: u64,
     ended: bool,
-    /// When the period of patience began, and what had been received by then.
-    period: (Instant, u64),
+    /// How long this period of patience has been waited for, and what had been received when it began.
+    period: (Duration, u64),
 }
 
 impl Incoming {
     /// Reads `body`, giving up when nothing comes for `patience`. `expects_continue`: the client waits to be told to send.
     pub(crate) fn new(body: Body, patience: Duration, expects_continue: bool) -> Self {
         let ended = body.is_end_stream();
-        Self { body, patience, expects_continue, received: 0, ended, period: (Instant::now(), 0) }
+        Self { body, patience, expects_continue, received: 0, ended, period: (Duration::ZERO, 0) }
     }
 
     /// How long the body will be, in bytes, when the client said so.
@@ -68,7 +68,9 @@ impl Incoming {
     /// [`BodyError::Slow`] and [`BodyError::Cut`].
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         while !self.ended {
+            let since = Instant::now();
             let frame = timeout(self.patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;
+            self.period.0 += since.elapsed();
             let Some(frame) = frame else {
                 self.ended = true;
                 break;
@@ -90,11 +92,11 @@ impl Incoming {
 
     /// Refuses a sender that brought less than [`LEAST`] in a whole period of patience.
     fn check_rate(&mut self) -> Result<(), BodyError> {
-        let (began, before) = self.period;
-        if began.elapsed() < self.patience {
+        let (waited, before) = self.period;
+        if waited < self.patience {
             return Ok(());
         }
-        self.period = (Instant::now(), self.received);
+        self.period = (Duration::ZERO, self.received);
         if self.received - before < LEAST { Err(BodyError::Slow) } else { Ok(()) }
     }
 
@@ -140,4 +142,41 @@ impl Incoming {
 
 fn within(bytes: Bytes, limit: usize) -> Result<Bytes, BodyError> {
     if bytes.len() > limit { Err(BodyError::TooLong(limit)) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A byte each time it is asked, after a while.
+    fn trickle(after: Duration) -> Incoming {
+        let bytes = stream::unfold((), move |()| async move {
+            tokio::time::sleep(after).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        Incoming::new(Body::from_stream(bytes), PATIENCE, false)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_is_not_charged_for_our_own_stalls() {
+        let mut body = trickle(Duration::ZERO);
+        for _ in 0..10 {
+            assert!(body.next().await.is_ok_and(|piece| piece.is_some()));
+            tokio::time::advance(2 * PATIENCE).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_trickles_is_let_go() {
+        let mut body = trickle(PATIENCE / 4);
+        let mut pieces = 0;
+        while body.next().await.is_ok() {
+            pieces += 1;
+        }
+        assert_eq!(pieces, 3);
+    }
 }

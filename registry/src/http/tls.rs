@@ -1,5 +1,7 @@
 //! The certificate that HTTPS is served with, read again whenever its files change.
 
+mod validity;
+
 use std::fs;
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
@@ -148,6 +150,16 @@ impl Certificates {
             }
         }
     }
+}
+
+/// Reads the two files as a start would; until when the certificate is valid, in milliseconds since 1970, or `None` when it
+/// does not say.
+///
+/// # Errors
+/// [`TlsError`] names the file and what is wrong with it.
+pub fn valid_until(files: &Tls) -> Result<Option<i64>, TlsError> {
+    let key = read(files, &aws_lc_rs::default_provider())?;
+    Ok(key.cert.first().and_then(|certificate| validity::not_after(certificate)))
 }
 
 /// The next SIGHUP; never, if it cannot be received.

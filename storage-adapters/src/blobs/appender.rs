@@ -19,7 +19,7 @@ pub(super) const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 /// that was taken.
 ///
 /// ```text
-/// let mut appender = blobs.append(state).await?;
+/// let mut appender = blobs.append(state, fence).await?;
 /// while let Some(chunk) = body.next().await {
 ///     appender.write(chunk).await?;
 ///     if let Some(state) = appender.take_checkpoint() {
@@ -39,9 +39,9 @@ enum Way {
 }
 
 impl Appender {
-    pub(super) fn begin(store: &Arc<Store>, state: UploadState) -> Result<Self, Error> {
+    pub(super) fn begin(store: &Arc<Store>, state: UploadState, fence: i64) -> Result<Self, Error> {
         Ok(Self(match &**store {
-            Store::Folder(folder) => Way::File(Box::new(FileAppender::begin(folder, state)?)),
+            Store::Folder(folder) => Way::File(Box::new(FileAppender::begin(folder, state, fence)?)),
             Store::Objects(objects) => Way::Parts(Box::new(PartAppender::begin(objects, state)?)),
         }))
     }
@@ -75,8 +75,9 @@ impl Appender {
         }
     }
 
-    /// Tells that a state from [`take_checkpoint`](Self::take_checkpoint) was committed. A multipart upload is completed
-    /// only after its id was committed: that is how at most one of them can ever write an upload's key.
+    /// Tells that a state from [`take_checkpoint`](Self::take_checkpoint) was committed. Parts are sent, and a multipart
+    /// upload is completed, only after its id was committed: so no byte is in a bucket that no row leads to, and at most one
+    /// multipart upload can ever write an upload's key.
     pub fn committed(&mut self, state: &UploadState) {
         match &mut self.0 {
             Way::File(_) => {}

@@ -124,13 +124,14 @@ impl Blobs {
         }
     }
 
-    /// Goes on with an upload at its durable offset. Whatever lies beyond it is dropped, and any other appender of this
-    /// upload in this process is overtaken; between processes the caller's fence decides.
+    /// Goes on with an upload at its durable offset, under the fence of the caller's lease. Whatever lies beyond the offset
+    /// is dropped. Of the appenders of one upload in this process the one with the highest fence writes, whichever began
+    /// first, and the others are overtaken ([`Error::is_overtaken`]); between processes the caller's fence decides.
     ///
     /// # Errors
     /// The state is not one that this store made ([`Error::is_damaged`]).
-    pub async fn append(&self, state: UploadState) -> Result<Appender, Error> {
-        Appender::begin(&self.0, state)
+    pub async fn append(&self, state: UploadState, fence: i64) -> Result<Appender, Error> {
+        Appender::begin(&self.0, state, fence)
     }
 
     /// Whether [`Appender::checkpoint`], [`Appender::abandon`] and [`Appender::seal`] may store an object under the spare

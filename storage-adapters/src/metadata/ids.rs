@@ -37,10 +37,13 @@ impl Ids {
         }
     }
 
-    /// Lays ids ready. The connection is in no transaction: a block must be committed before its first id is used.
+    /// Lays ids ready. The connection is in no transaction: a block must be committed before its first id is used. That
+    /// commit happens as the statement ends, so its answer is read to the end: a reader that stops at the first row never
+    /// hears that the commit failed, and the next process would be given the same block.
     pub(super) async fn fill(&self, connection: &mut Connection) -> Result<(), Error> {
         while self.left() < READY {
-            let Some(row) = connection.row(&NEXT_BLOCK, values![BLOCK]).await? else {
+            let rows = connection.rows(&NEXT_BLOCK, values![BLOCK]).await?;
+            let Some(row) = rows.first() else {
                 return Err(Error::new(super::ErrorKind::Corrupt, "id_blocks has no row 'rows'"));
             };
             let end = row.integer(0)?;
@@ -57,6 +60,10 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use super::super::sql::sqlite_writer;
+    use super::super::{DatabaseConfig, Metadata};
     use super::*;
 
     #[test]
@@ -64,5 +71,28 @@ mod tests {
         let ids = Ids { blocks: Mutex::new(VecDeque::from([1..3, 7..8])) };
         let taken: Vec<_> = std::iter::from_fn(|| ids.take()).collect();
         assert_eq!(taken, [1, 2, 7]);
+    }
+
+    /// A deferred foreign key fails where a full disk does: in the commit, when the row has been given already.
+    #[tokio::test]
+    async fn a_block_whose_commit_failed_is_not_given_out() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("hallmark.db");
+        Metadata::open(&DatabaseConfig::Sqlite { path: path.clone() }, 0).await.unwrap().close().await;
+        let mut connection = sqlite_writer(&path).unwrap();
+        let (ids, mut taken) = (Ids::default(), Vec::new());
+        ids.fill(&mut connection).await.unwrap();
+        taken.extend(std::iter::from_fn(|| ids.take()));
+        let failing = "CREATE TABLE fails (id INTEGER REFERENCES blobs(id) DEFERRABLE INITIALLY DEFERRED);
+            CREATE TRIGGER fails_at_commit AFTER UPDATE ON id_blocks BEGIN INSERT INTO fails VALUES (998); END";
+        connection.script("a commit that fails", failing).await.unwrap();
+        assert!(ids.fill(&mut connection).await.is_err());
+        taken.extend(std::iter::from_fn(|| ids.take()));
+        connection.script("a commit that succeeds", "DROP TRIGGER fails_at_commit").await.unwrap();
+        ids.fill(&mut connection).await.unwrap();
+        taken.extend(std::iter::from_fn(|| ids.take()));
+        assert_eq!(taken.len(), 2 * READY as usize);
+        assert_eq!(taken.iter().collect::<HashSet<_>>().len(), taken.len(), "an id was given twice");
+        connection.close().await;
     }
 }

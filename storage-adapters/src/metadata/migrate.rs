@@ -1,8 +1,8 @@
 //! The schema and its way forward. A migration never goes back, and the release before must still run on its result.
 
 use super::error::{Error, ErrorKind, OpenError};
-use super::sql::Connection;
-use super::statement::{Engine, statements};
+use super::sql::{Connection, Reader, Row};
+use super::statement::{Engine, Statement, statements};
 use super::value::values;
 
 /// One step of the schema, in the words of each engine.
@@ -29,6 +29,37 @@ statements! {
     VERSION = ["SELECT COALESCE(MAX(version), 0) FROM migrations"];
 }
 
+/// Whether there is a ledger at all: each engine has its own list of tables.
+static HAS_LEDGER: Statement = Statement::new(
+    "migrate::HAS_LEDGER",
+    "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'",
+    "SELECT COUNT(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'migrations'",
+);
+
+/// The schema of a database that nobody has opened for this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The number of the last migration; 0 when there are no tables yet.
+    pub found: i64,
+    /// The schema that a start of this release brings it to.
+    pub known: i64,
+}
+
+/// Reads which schema the database has, and changes nothing.
+pub(super) async fn look(reader: &Reader) -> Result<Schema, OpenError> {
+    let number = |row: Option<Row>| row.map_or(Ok(0), |row| row.integer(0));
+    let found = match number(reader.row(&HAS_LEDGER, &[]).await?)? {
+        0 => 0,
+        _ => number(reader.row(&VERSION, &[]).await?)?,
+    };
+    let known = known();
+    if found > known { Err(OpenError::NewerSchema { found, known }) } else { Ok(Schema { found, known }) }
+}
+
+fn known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 /// Brings the database to the schema of this release, in one transaction; replicas that start together wait for each
 /// other. The schema it then has.
 pub(super) async fn migrate(connection: &mut Connection, now: i64) -> Result<i64, OpenError> {
@@ -49,7 +80,7 @@ async fn run(connection: &mut Connection, now: i64) -> Result<i64, OpenError> {
         Some(row) => row.integer(0)?,
         None => return Err(Error::new(ErrorKind::Corrupt, "migrations").into()),
     };
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    let known = known();
     if found > known {
         return Err(OpenError::NewerSchema { found, known });
     }

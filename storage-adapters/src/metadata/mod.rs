@@ -61,6 +61,7 @@ pub use error::{Error, ErrorKind, OpenError};
 pub use events::Event;
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
+pub use migrate::Schema;
 pub use mount::Mount;
 pub use put::{Put, PutManifest, PutRefused};
 pub use reclaim::DoomedKey;

@@ -10,7 +10,7 @@ use super::error::OpenError;
 use super::generations::Generations;
 use super::ids::Ids;
 use super::lock::FolderLock;
-use super::migrate::migrate;
+use super::migrate::{Schema, look, migrate};
 use super::runner::Runner;
 use super::sql::{self, Connection};
 use super::statistics::Counters;
@@ -42,8 +42,36 @@ impl Metadata {
     }
 }
 
+impl Schema {
+    /// Looks at a database without opening it for use: no table is made or migrated, no lease ended. The file of the
+    /// embedded database exists.
+    ///
+    /// # Errors
+    /// [`OpenError`], as a start would meet it.
+    pub async fn look(config: &DatabaseConfig) -> Result<Self, OpenError> {
+        let reader = match config {
+            DatabaseConfig::Sqlite { path } => {
+                FolderLock::look(folder_of(path))?;
+                sql::sqlite_readers(path)
+            }
+            DatabaseConfig::Postgres { url, .. } => {
+                let reader = sql::postgres_pool(url, 2).map_err(|reason| OpenError::Url { reason })?;
+                check(&mut reader.connection().await?).await?;
+                reader
+            }
+        };
+        let schema = look(&reader).await;
+        reader.close().await;
+        schema
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let lock = FolderLock::acquire(folder)?;
     create(path, folder)?;
     let mut connection = sql::sqlite_writer(path)?;

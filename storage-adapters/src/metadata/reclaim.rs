@@ -7,6 +7,8 @@ use crate::StorageKey;
 
 /// How long one claim of a doomed key holds: longer than a store takes to delete a hundred of them.
 const CLAIM: i64 = 10 * 60 * 1_000;
+/// How long a key that could not be deleted is left alone.
+const PUT_OFF_FOR: i64 = 30 * 60 * 1_000;
 /// When a key that a stalled write may still reach is deleted for the second time.
 const SECOND_PASS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -24,6 +26,7 @@ statements! {
     ];
     FORGET = ["DELETE FROM key_deletions WHERE storage_key = $1"];
     AGAIN = ["UPDATE key_deletions SET passes = passes - 1, due_at = $2, leased_until = 0 WHERE storage_key = $1"];
+    PUT_OFF = ["UPDATE key_deletions SET due_at = $2, leased_until = $2 WHERE storage_key = $1"];
     NAMED = [
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM blobs WHERE storage_key = $1)
                      OR EXISTS (SELECT 1 FROM uploads WHERE storage_key = $1)
@@ -74,6 +77,16 @@ impl Tx {
         rows.iter()
             .map(|row| Ok(DoomedKey { key: row.parsed(0)?, multipart_id: row.maybe_text(1)?, passes: row.integer(2)? }))
             .collect()
+    }
+
+    /// Records that the bytes of a key could not be deleted: it comes up again half an hour later, behind those that are due
+    /// by then, so that it holds up none of them. It stays claimed until then: a deletion that failed may happen yet, so no
+    /// upload may take the key back.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn put_key_off(&mut self, doomed: &DoomedKey, now: i64) -> Result<(), Error> {
+        self.execute(&PUT_OFF, values![&doomed.key, now + PUT_OFF_FOR]).await.map(drop)
     }
 
     /// Records that the bytes of a key were deleted: it is forgotten, or comes up once more a day later.

@@ -26,11 +26,7 @@ statements! {
     RECORD = [
         "INSERT INTO tag_history (repository_id, name, version, digest, at, actor_id) VALUES ($1, $2, $3, $4, $5, $6)"
     ];
-    HOLD_POINTING = [
-        "SELECT t.version, t.moved_at, m.digest, m.id FROM tags t
-           JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
-          WHERE t.repository_id = $1 AND t.name = $2" {update of t}
-    ];
+    POINTED_AT = ["SELECT digest FROM manifests WHERE repository_id = $1 AND id = $2"];
     DELETE = ["DELETE FROM tags WHERE repository_id = $1 AND name = $2"];
 }
 
@@ -105,14 +101,20 @@ impl Tx {
         now: i64,
     ) -> Result<Option<Digest>, Error> {
         let id = repository.id;
-        let Some(row) = self.row(&HOLD_POINTING, values![id, tag]).await? else { return Ok(None) };
-        let (version, at) = (row.integer(0)? + 1, now.max(row.integer(1)? + 1));
+        // Lock, then look, in two statements: joined in one, the manifest would be the one from before the wait for the lock,
+        // and a tag that was moved meanwhile would seem to be gone.
+        let Some(row) = self.row(&HOLD, values![id, tag]).await? else { return Ok(None) };
+        let manifest = row.integer(0)?;
+        let (version, at) = (row.integer(1)? + 1, now.max(row.integer(2)? + 1));
+        let Some(pointed_at) = self.row(&POINTED_AT, values![id, manifest]).await? else {
+            return Err(Error::new(ErrorKind::Corrupt, "a tag points to no manifest"));
+        };
         if self.execute(&DELETE, values![id, tag]).await? != 1 {
             return Err(Error::new(ErrorKind::Failed, "a tag that is locked was gone"));
         }
         self.execute(&RECORD, values![id, tag, version, None::<&str>, at, actor]).await?;
         self.touch(Slot::repository(id));
-        self.candidates(Item::Manifest, id.0, [row.integer(3)?], now + MARGIN).await?;
-        row.parsed(2).map(Some)
+        self.candidates(Item::Manifest, id.0, [manifest], now + MARGIN).await?;
+        pointed_at.parsed(0).map(Some)
     }
 }

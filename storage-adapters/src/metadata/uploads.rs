@@ -21,7 +21,8 @@ statements! {
     ];
     PARTS = ["SELECT number, size, etag FROM upload_parts WHERE upload_id = $1 ORDER BY number"];
     LEASE = [
-        "UPDATE uploads SET fence = fence + 1, leased_until = $6
+        "UPDATE uploads SET fence = fence + 1, leased_until = $6,
+                expires_at = CASE WHEN expires_at < $7 THEN $7 ELSE expires_at END
           WHERE id = $1 AND repository_id = $2 AND principal_id = $3 AND leased_until <= $5
             AND ($4 < 0 OR received = $4)
          RETURNING id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until,
@@ -44,6 +45,7 @@ statements! {
     RELEASE = ["UPDATE uploads SET leased_until = 0 WHERE id = $1 AND fence = $2"];
     CANCEL = [
         "DELETE FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3
+            AND ($4 < 0 OR fence = $4)
          RETURNING storage_key, tail_key, multipart_id"
     ];
 }
@@ -181,7 +183,7 @@ impl Tx {
     }
 
     /// Takes the right to write to an upload from `start` on, or from wherever it stands with `None`, until
-    /// `leased_until`. Whoever wrote before is fenced out.
+    /// `leased_until`. Whoever wrote before is fenced out, and the upload does not expire before `expires_at`.
     ///
     /// # Errors
     /// The database failed.
@@ -190,11 +192,11 @@ impl Tx {
         (id, repository, principal): (&UploadId, RepositoryId, PrincipalId),
         start: Option<u64>,
         now: i64,
-        leased_until: i64,
+        (leased_until, expires_at): (i64, i64),
     ) -> Result<Lease, Error> {
         // No upload stands at an offset that a row cannot hold.
         let start = start.map_or(-1, |start| i64::try_from(start).unwrap_or(i64::MAX));
-        let wish = values![id, repository, principal, start, now, leased_until];
+        let wish = values![id, repository, principal, start, now, leased_until, expires_at];
         if let Some(row) = self.row(&LEASE, wish).await? {
             let mut upload = upload(&row)?;
             if upload.multipart_id.is_some() {
@@ -286,17 +288,19 @@ impl Tx {
         Ok(self.execute(&RELEASE, values![id, fence]).await? == 1)
     }
 
-    /// Ends an upload and gives its keys to the collector; whether there was one. Whoever is writing to it finds its
-    /// fence gone.
+    /// Ends an upload and gives its keys to the collector; whether there was one. With a fence, only while that lease is the
+    /// last one: a writer that was overtaken ends nothing. Without one whoever is writing to it finds its fence gone.
     ///
     /// # Errors
     /// The database failed.
     pub async fn cancel_upload(
         &mut self,
         (id, repository, principal): (&UploadId, RepositoryId, PrincipalId),
+        fence: Option<i64>,
         now: i64,
     ) -> Result<bool, Error> {
-        let Some(row) = self.row(&CANCEL, values![id, repository, principal]).await? else { return Ok(false) };
+        let which = values![id, repository, principal, fence.unwrap_or(-1)];
+        let Some(row) = self.row(&CANCEL, which).await? else { return Ok(false) };
         self.doom_upload(&row, now).await?;
         Ok(true)
     }

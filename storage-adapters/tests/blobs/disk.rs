@@ -11,7 +11,9 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::BlobBody;
 use tempfile::TempDir;
 
-use crate::harness::{KIB, MIB, append, collect, content, file_of, finish, fresh, open_folder, stored, upload, write};
+use crate::harness::{
+    KIB, MIB, append, collect, content, file_of, finish, fresh, next_fence, open_folder, stored, upload, write,
+};
 
 /// A file system in memory, of a size; unmounted when dropped.
 struct Tmpfs(TempDir);
@@ -54,7 +56,7 @@ async fn a_full_disk_says_so_and_keeps_the_durable_offset() {
     let blobs = open_folder(disk.path()).await;
     let bytes = content(40, 3 * MIB);
     let state = append(&blobs, fresh(), &bytes.slice(..MIB)).await;
-    let mut appender = blobs.append(state.clone()).await.unwrap();
+    let mut appender = blobs.append(state.clone(), next_fence()).await.unwrap();
     let written = write(&mut appender, &bytes.slice(MIB..)).await;
     let full = match written {
         Ok(_) => appender.seal(&StorageKey::random()).await.unwrap_err(),
@@ -167,12 +169,45 @@ async fn the_later_of_two_appenders_overtakes_the_earlier() {
     let folder = TempDir::new().unwrap();
     let blobs = open_folder(folder.path()).await;
     let state = fresh();
-    let mut early = blobs.append(state.clone()).await.unwrap();
+    let mut early = blobs.append(state.clone(), next_fence()).await.unwrap();
     write(&mut early, &content(47, MIB)).await.unwrap();
     let bytes = content(48, 10);
     let sealed = finish(&blobs, state, &bytes).await.unwrap();
     assert!(early.seal(&StorageKey::random()).await.unwrap_err().is_overtaken());
     assert_eq!(stored(&blobs, &sealed.key).await, Some(bytes));
+}
+
+/// Its request was leased, stalled before it came to the store, and lost the upload to one that finished it meanwhile.
+#[tokio::test]
+async fn an_overtaken_appender_that_begins_after_the_seal_leaves_the_blob_whole() {
+    let folder = TempDir::new().unwrap();
+    let blobs = open_folder(folder.path()).await;
+    let bytes = content(67, MIB);
+    for durable in [0, 1000] {
+        let state = append(&blobs, fresh(), &bytes.slice(..durable)).await;
+        let (stale, newer) = (next_fence(), next_fence());
+        let mut appender = blobs.append(state.clone(), newer).await.unwrap();
+        write(&mut appender, &bytes.slice(durable..)).await.unwrap();
+        let sealed = appender.seal(&StorageKey::random()).await.unwrap();
+        let mut late = blobs.append(state.clone(), stale).await.unwrap();
+        let written = write(&mut late, &content(68, 2 * MIB)).await;
+        assert!(written.is_err() || late.checkpoint(&StorageKey::random()).await.unwrap_err().is_overtaken());
+        let late = blobs.append(state.clone(), stale).await.unwrap();
+        assert!(late.seal(&StorageKey::random()).await.unwrap_err().is_overtaken(), "also without a byte");
+        assert_eq!(blobs.append(state.clone(), stale).await.unwrap().abandon(&StorageKey::random()).await, state);
+        assert!(stored(&blobs, &sealed.key).await.is_some_and(|found| found == bytes));
+    }
+}
+
+/// What cannot be synced shows whether a sync is made: here the folder itself is gone.
+#[tokio::test]
+async fn a_deletion_of_what_is_gone_already_is_synced_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let blobs = open_folder(folder.path()).await;
+    let key = StorageKey::random();
+    blobs.delete(&key, None).await.unwrap();
+    fs::remove_dir(file_of(folder.path(), &key).parent().unwrap()).unwrap();
+    blobs.delete(&key, None).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use bytes::Bytes;
@@ -109,6 +110,12 @@ impl S3Server {
     }
 }
 
+/// A fence above all that were given out: whoever comes later is newer.
+pub(crate) fn next_fence() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
 /// Bytes that differ from seed to seed and do not repeat within a part.
 pub(crate) fn content(seed: u64, length: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -148,14 +155,14 @@ pub(crate) async fn upload(blobs: &Blobs, bytes: &Bytes) -> Sealed {
 
 /// One request that appends to an upload and ends in mid-blob.
 pub(crate) async fn append(blobs: &Blobs, state: UploadState, bytes: &Bytes) -> UploadState {
-    let mut appender = blobs.append(state).await.unwrap();
+    let mut appender = blobs.append(state, next_fence()).await.unwrap();
     write(&mut appender, bytes).await.unwrap();
     appender.checkpoint(&StorageKey::random()).await.unwrap()
 }
 
 /// One request that appends the last bytes of an upload and seals it.
 pub(crate) async fn finish(blobs: &Blobs, state: UploadState, bytes: &Bytes) -> Result<Sealed, Error> {
-    let mut appender = blobs.append(state).await?;
+    let mut appender = blobs.append(state, next_fence()).await?;
     write(&mut appender, bytes).await?;
     appender.seal(&StorageKey::random()).await
 }
@@ -188,13 +195,13 @@ pub(crate) async fn assert_holds(store: &Store, sealed: &Sealed, bytes: &Bytes) 
 }
 
 /// The row of an upload in a database, with its fence.
-pub(crate) struct Row(Mutex<(UploadState, u64)>);
+pub(crate) struct Row(Mutex<(UploadState, i64)>);
 
 /// A request that holds an upload until another leases it, as a server's do.
 pub(crate) struct Request<'row> {
     appender: Option<Appender>,
     row: &'row Row,
-    fence: u64,
+    fence: i64,
 }
 
 impl Row {
@@ -202,7 +209,7 @@ impl Row {
         Self(Mutex::new((state, 0)))
     }
 
-    fn commit(&self, state: &UploadState, fence: u64) -> bool {
+    fn commit(&self, state: &UploadState, fence: i64) -> bool {
         let mut row = self.0.lock().unwrap();
         if row.1 == fence {
             row.0 = state.clone();
@@ -215,10 +222,10 @@ impl<'row> Request<'row> {
     pub(crate) async fn lease(blobs: &Blobs, row: &'row Row) -> Self {
         let (state, fence) = {
             let mut row = row.0.lock().unwrap();
-            row.1 += 1;
+            row.1 = next_fence();
             row.clone()
         };
-        Self { appender: Some(blobs.append(state).await.unwrap()), row, fence }
+        Self { appender: Some(blobs.append(state, fence).await.unwrap()), row, fence }
     }
 
     /// Writes until the store or the fence refuses.

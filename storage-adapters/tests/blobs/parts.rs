@@ -4,7 +4,9 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Blobs, S3Config, StorageConfig};
 use tempfile::TempDir;
 
-use crate::harness::{S3Server, Store, append, assert_holds, content, finish, fresh, stored, upload, write};
+use crate::harness::{
+    S3Server, Store, append, assert_holds, content, finish, fresh, next_fence, stored, upload, write,
+};
 
 /// Stamps a clause out for memory and for the S3 server.
 macro_rules! on_buckets {
@@ -22,6 +24,8 @@ on_buckets! {
     a_part_that_another_writer_replaced_fails_the_completion
     a_retry_with_other_bytes_is_not_taken_for_the_blob
     a_multipart_upload_is_completed_only_after_its_id_was_committed
+    no_part_is_sent_before_its_multipart_upload_was_committed
+    parts_that_waited_for_a_commit_are_whole
     an_upload_of_less_than_a_part_keeps_its_tail_object
     a_blob_of_less_than_a_part_is_one_object_under_the_spare_key
     parts_of_one_request_are_used_by_the_next
@@ -31,7 +35,7 @@ on_buckets! {
 async fn a_part_that_another_writer_replaced_fails_the_completion(store: &Store) {
     let blobs = store.open().await;
     let state = append(&blobs, fresh(), &content(50, store.part)).await;
-    let mut early = blobs.append(state.clone()).await.unwrap();
+    let mut early = blobs.append(state.clone(), next_fence()).await.unwrap();
     write(&mut early, &content(51, store.part)).await.unwrap();
     // The second part of the early writer has arrived, and then the late one sends its own in the same place.
     let early_state = early.checkpoint(&StorageKey::random()).await.unwrap();
@@ -57,12 +61,42 @@ async fn a_retry_with_other_bytes_is_not_taken_for_the_blob(store: &Store) {
 async fn a_multipart_upload_is_completed_only_after_its_id_was_committed(store: &Store) {
     let blobs = store.open().await;
     let state = fresh();
-    let mut appender = blobs.append(state.clone()).await.unwrap();
+    let mut appender = blobs.append(state.clone(), next_fence()).await.unwrap();
     appender.write(content(56, store.part + 1)).await.unwrap();
     let begun = appender.take_checkpoint().unwrap();
     assert_eq!((begun.received, begun.multipart_id.is_some()), (0, true));
     appender.seal(&StorageKey::random()).await.unwrap_err();
     assert_eq!(stored(&blobs, &state.key).await, None);
+}
+
+async fn no_part_is_sent_before_its_multipart_upload_was_committed(store: &Store) {
+    let blobs = store.open().await;
+    for committed in [false, true] {
+        let mut appender = blobs.append(fresh(), next_fence()).await.unwrap();
+        appender.write(content(69, store.part)).await.unwrap();
+        let begun = appender.take_checkpoint().unwrap();
+        assert_eq!((begun.received, begun.multipart_id.is_some()), (0, true));
+        if committed {
+            appender.committed(&begun);
+        }
+        let state = appender.abandon(&StorageKey::random()).await;
+        assert_eq!((state.parts.len(), state.multipart_id), (usize::from(committed), begun.multipart_id));
+        assert_eq!(state.received, if committed { store.part as u64 } else { 0 });
+    }
+    let mut appender = blobs.append(fresh(), next_fence()).await.unwrap();
+    appender.write(content(69, store.part)).await.unwrap();
+    appender.checkpoint(&StorageKey::random()).await.unwrap_err();
+}
+
+async fn parts_that_waited_for_a_commit_are_whole(store: &Store) {
+    let blobs = store.open().await;
+    let bytes = content(70, 2 * store.part + 10);
+    let state = append(&blobs, fresh(), &bytes.slice(..7)).await;
+    let mut appender = blobs.append(state, next_fence()).await.unwrap();
+    appender.write(bytes.slice(7..)).await.unwrap();
+    let begun = appender.take_checkpoint().unwrap();
+    appender.committed(&begun);
+    assert_holds(store, &appender.seal(&StorageKey::random()).await.unwrap(), &bytes).await;
 }
 
 async fn an_upload_of_less_than_a_part_keeps_its_tail_object(store: &Store) {
@@ -78,7 +112,7 @@ async fn an_upload_of_less_than_a_part_keeps_its_tail_object(store: &Store) {
 async fn a_blob_of_less_than_a_part_is_one_object_under_the_spare_key(store: &Store) {
     let blobs = store.open().await;
     let (state, spare) = (fresh(), StorageKey::random());
-    let mut appender = blobs.append(state.clone()).await.unwrap();
+    let mut appender = blobs.append(state.clone(), next_fence()).await.unwrap();
     appender.write(content(58, 1000)).await.unwrap();
     assert_eq!(appender.seal(&spare).await.unwrap().key, spare);
     assert_eq!(stored(&blobs, &state.key).await, None);

@@ -6,7 +6,7 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::Blobs;
 use proptest::prelude::*;
 
-use crate::harness::{KIB, Store, content, fresh, stored, write};
+use crate::harness::{KIB, Store, content, fresh, next_fence, stored, write};
 
 /// The part size of the store in memory: small, so that a few requests make many parts.
 const PART: usize = 4 * KIB;
@@ -39,7 +39,7 @@ async fn run(blobs: &Blobs, requests: &[(usize, usize, End)], last: usize, algor
     let mut state = hallmark_storage::blobs::UploadState::new(fresh().key, algorithm);
     for (number, (length, frame, end)) in requests.iter().enumerate() {
         let bytes = content(number as u64, *length);
-        let mut appender = blobs.append(state.clone()).await.unwrap();
+        let mut appender = blobs.append(state.clone(), next_fence()).await.unwrap();
         let mut committed = Vec::new();
         for frame in bytes.chunks(*frame) {
             committed.extend(write(&mut appender, &Bytes::copy_from_slice(frame)).await.unwrap());
@@ -60,7 +60,7 @@ async fn run(blobs: &Blobs, requests: &[(usize, usize, End)], last: usize, algor
     }
     let bytes = content(99, last);
     expected.extend_from_slice(&bytes);
-    let mut appender = blobs.append(state).await.unwrap();
+    let mut appender = blobs.append(state, next_fence()).await.unwrap();
     write(&mut appender, &bytes).await.unwrap();
     let sealed = appender.seal(&StorageKey::random()).await.unwrap();
     assert_eq!(sealed.digest, Digest::of(algorithm, &expected));

@@ -3,7 +3,7 @@
 use futures_util::{FutureExt, StreamExt};
 use hallmark_storage::blobs::{BlobBody, Blobs};
 
-use crate::harness::{KIB, MIB, Store, assert_holds, content, fresh, stored, upload, write};
+use crate::harness::{KIB, MIB, Store, assert_holds, content, fresh, next_fence, stored, upload, write};
 
 /// Far more readers than the blocking threads of the runtime that the clause runs on could serve if each held one.
 const READERS: usize = 600;
@@ -46,7 +46,7 @@ fn two_threads_serve_many_readers_and_writers() {
         let (mut readers, mut writers) = (Vec::new(), Vec::new());
         for _ in 0..20 {
             readers.push(blobs.read(&sealed.key, 0..MIB as u64).await.unwrap().unwrap());
-            let mut writer = blobs.append(fresh()).await.unwrap();
+            let mut writer = blobs.append(fresh(), next_fence()).await.unwrap();
             write(&mut writer, &bytes).await.unwrap();
             writers.push(writer);
         }
@@ -58,13 +58,13 @@ fn two_threads_serve_many_readers_and_writers() {
 async fn an_upload_waits_until_another_gives_its_part_memory_back() {
     let part = 256 * KIB;
     let blobs = Blobs::in_memory(part as u64, part as u64);
-    let mut first = blobs.append(fresh()).await.unwrap();
+    let mut first = blobs.append(fresh(), next_fence()).await.unwrap();
     first.write(content(32, part - 1)).await.unwrap();
-    let mut second = blobs.append(fresh()).await.unwrap();
+    let mut second = blobs.append(fresh(), next_fence()).await.unwrap();
     let piece = content(33, part - 1);
     assert!(second.write(piece.clone()).now_or_never().is_none(), "there is memory for one part only");
     drop(first);
-    let mut third = blobs.append(fresh()).await.unwrap();
+    let mut third = blobs.append(fresh(), next_fence()).await.unwrap();
     third.write(piece).await.unwrap();
 }
 
@@ -72,7 +72,7 @@ async fn an_upload_waits_until_another_gives_its_part_memory_back() {
 async fn small_blobs_wait_for_no_part_memory() {
     let part = 256 * KIB;
     let blobs = Blobs::in_memory(part as u64, part as u64);
-    let mut large = blobs.append(fresh()).await.unwrap();
+    let mut large = blobs.append(fresh(), next_fence()).await.unwrap();
     large.write(content(34, part - 1)).await.unwrap();
     let bytes = content(35, 128 * KIB);
     let sealed = upload(&blobs, &bytes).await;

@@ -119,7 +119,7 @@ async fn an_upload_finishes_under_its_fence_only(world: World) {
     let leased: Result<_, Error> = world
         .metadata
         .write(input, |tx, (id, repository, alice)| {
-            Box::pin(tx.lease_upload((id, *repository, *alice), None, NOW + 1_000, NOW + 2_000))
+            Box::pin(tx.lease_upload((id, *repository, *alice), None, NOW + 1_000, (NOW + 2_000, NOW + 3_000)))
         })
         .await;
     leased.unwrap();

@@ -1,6 +1,6 @@
 //! Opening: who may, what is refused, and what a process finds again.
 
-use hallmark_storage::metadata::{DatabaseConfig, Engine, Metadata, OpenError};
+use hallmark_storage::metadata::{DatabaseConfig, Engine, Metadata, OpenError, Schema};
 
 use crate::harness::{NOW, World, run, suite};
 
@@ -8,6 +8,7 @@ suite! {
     a_newer_schema_is_refused,
     a_database_is_found_as_it_was_left,
     an_id_is_never_given_twice,
+    a_look_changes_nothing,
     two_that_open_a_new_database_at_once_migrate_it_once,
 }
 
@@ -29,6 +30,22 @@ async fn a_database_is_found_as_it_was_left(world: World) {
     let again = Metadata::open(&world.config, NOW).await.unwrap();
     assert_eq!(again.repository(&repository.name).await.unwrap(), Some(repository));
     again.close().await;
+}
+
+async fn a_look_changes_nothing(world: World) {
+    let known = world.metadata.schema_version();
+    if matches!(world.config, DatabaseConfig::Sqlite { .. }) {
+        assert!(matches!(Schema::look(&world.config).await, Err(OpenError::Locked { .. })));
+    }
+    world.metadata.close().await;
+    assert_eq!(Schema::look(&world.config).await.unwrap(), Schema { found: known, known });
+    for (change, found) in [("DELETE FROM migrations", 0), ("DROP TABLE migrations", 0)] {
+        world.meddle(change).await;
+        assert_eq!(Schema::look(&world.config).await.unwrap(), Schema { found, known }, "{change}");
+    }
+    world.meddle("CREATE TABLE migrations (version BIGINT)").await;
+    world.meddle("INSERT INTO migrations (version) VALUES (999)").await;
+    assert!(matches!(Schema::look(&world.config).await, Err(OpenError::NewerSchema { found: 999, .. })));
 }
 
 async fn an_id_is_never_given_twice(mut world: World) {

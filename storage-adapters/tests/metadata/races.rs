@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use hallmark_oci::{Algorithm, Digest, Reference};
-use hallmark_storage::metadata::{BlobDeletion, Error, ManifestDeletion, PutRefused, Repository, UserRemoval};
+use hallmark_oci::{Algorithm, Digest, Manifest, Reference};
+use hallmark_storage::metadata::{
+    BlobDeletion, Engine, Error, ManifestDeletion, PutManifest, PutRefused, Repository, UserRemoval,
+};
+use tokio::sync::Notify;
 
 use crate::harness::images::{image, index};
-use crate::harness::{NOW, World, suite};
+use crate::harness::{NOW, World, run, suite};
 
 /// Rounds of each race of two.
 const ROUNDS: u32 = 25;
@@ -19,6 +22,7 @@ suite! {
     an_index_put_while_its_child_is_deleted_is_whole_or_refused,
     a_tag_put_while_its_manifest_is_deleted_never_dangles,
     tags_moved_at_once_keep_a_history_without_gaps,
+    a_tag_deleted_while_it_is_moved_is_found,
     a_name_is_taken_once,
     a_repository_made_at_once_is_one,
     an_account_is_removed_or_has_its_repository,
@@ -71,7 +75,7 @@ async fn an_upload_is_finished_or_cancelled(world: World) {
                 let cancelled: Result<bool, Error> = canceller
                     .metadata
                     .write(which, |tx, (id, repository, alice)| {
-                        Box::pin(tx.cancel_upload((id, *repository, *alice), NOW))
+                        Box::pin(tx.cancel_upload((id, *repository, *alice), None, NOW))
                     })
                     .await;
                 cancelled.unwrap()
@@ -169,6 +173,78 @@ async fn tags_moved_at_once_keep_a_history_without_gaps(world: World) {
         task.await.unwrap();
     }
     world.is_sound().await;
+}
+
+async fn a_tag_deleted_while_it_is_moved_is_found(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"x").await;
+    let bodies = ["a", "b"].map(|note| image(&blob, &[], note));
+    let digests = bodies.each_ref().map(|body| Digest::of(Algorithm::Sha256, body.as_bytes()));
+    world.put(&repository, &bodies[0], &["t"]).await;
+    let world = Arc::new(world);
+    for round in 0..ROUNDS as usize {
+        let (mover, deleter, body) = (Arc::clone(&world), Arc::clone(&world), bodies[(round + 1) % 2].clone());
+        let (to, from) = (repository.clone(), repository.clone());
+        let ((), deleted) = both(async move { drop(mover.put(&to, &body, &["t"]).await) }, async move {
+            deleter.delete_tag(&from, "t").await
+        })
+        .await;
+        assert!(digests.iter().any(|digest| deleted.as_ref() == Some(digest)), "{deleted:?}");
+        world.put(&repository, &bodies[round % 2], &["t"]).await;
+        world.put(&repository, &bodies[(round + 1) % 2], &["t"]).await;
+    }
+    world.is_sound().await;
+}
+
+/// The same, its moments chosen: the deletion waits for the row when the move commits.
+#[test]
+fn a_tag_whose_deletion_waited_for_its_move_is_found() {
+    run(Engine::Postgres, async |world: World| {
+        let repository = world.repository("alice/app").await;
+        let blob = world.blob(&repository, b"x").await;
+        let (first, second) = (image(&blob, &[], "a"), image(&blob, &[], "b"));
+        world.put(&repository, &second, &["other"]).await;
+        world.put(&repository, &first, &["t"]).await;
+        let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let world = Arc::new(world);
+        let mover = {
+            let metadata = world.metadata.clone();
+            let input = (repository.clone(), second.clone(), world.alice.id, Arc::clone(&began), Arc::clone(&go));
+            tokio::spawn(async move {
+                let moved: Result<_, PutRefused> = metadata
+                    .write(input, |tx, (repository, body, alice, began, go)| {
+                        Box::pin(async move {
+                            let manifest = Manifest::parse(body.as_bytes(), None).unwrap();
+                            let put = PutManifest {
+                                repository,
+                                digest: &Digest::of(Algorithm::Sha256, body.as_bytes()),
+                                manifest: &manifest,
+                                body: body.as_bytes(),
+                                tags: &["t".parse().unwrap()],
+                                pushed_by: *alice,
+                                now: NOW,
+                            };
+                            let put = tx.put_manifest(&put).await?;
+                            began.notify_one();
+                            go.notified().await;
+                            Ok(put)
+                        })
+                    })
+                    .await;
+                assert_eq!(moved.unwrap().moved.len(), 1);
+            })
+        };
+        began.notified().await;
+        let deleter = Arc::clone(&world);
+        let deletion = tokio::spawn(async move { deleter.delete_tag(&repository, "t").await });
+        let waiting =
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while world.count(waiting).await == 0 {}
+        go.notify_one();
+        mover.await.unwrap();
+        assert_eq!(deletion.await.unwrap(), Some(Digest::of(Algorithm::Sha256, second.as_bytes())));
+        world.is_sound().await;
+    });
 }
 
 async fn a_name_is_taken_once(world: World) {

@@ -14,6 +14,7 @@ family! {
     a_key_is_claimed_once,
     a_claim_ends_by_itself,
     a_key_that_a_stalled_write_may_reach_comes_up_again,
+    a_key_that_cannot_be_deleted_is_put_off,
     a_key_that_has_an_owner_is_named,
     a_tail_that_the_collector_came_to_is_not_adopted,
 }
@@ -88,6 +89,17 @@ async fn a_key_that_a_stalled_write_may_reach_comes_up_again(world: World) {
     assert_eq!(world.count("SELECT COUNT(*) FROM key_deletions").await, 0);
 }
 
+async fn a_key_that_cannot_be_deleted_is_put_off(world: World) {
+    doomed(&world).await;
+    let now = NOW + 100_000;
+    let left = claim(&world, now).await.remove(0);
+    let put_off: Result<(), Error> =
+        world.metadata.write(left.clone(), |tx, key| Box::pin(tx.put_key_off(key, NOW + 100_000))).await;
+    put_off.unwrap();
+    assert_eq!(claim(&world, now + 29 * 60_000).await, []);
+    assert_eq!(claim(&world, now + 30 * 60_000).await, [left]);
+}
+
 async fn a_key_that_has_an_owner_is_named(world: World) {
     let repository = world.repository("alice/app").await;
     let (id, uploading) = world.upload(&repository, 1).await;
@@ -104,18 +116,24 @@ async fn a_key_that_has_an_owner_is_named(world: World) {
 async fn a_tail_that_the_collector_came_to_is_not_adopted(world: World) {
     let repository = world.repository("alice/app").await;
     let (id, _) = world.upload(&repository, 1).await;
-    for gone in [false, true] {
-        let tail = StorageKey::from_bytes([1 + u8::from(gone); 16]);
+    for (number, end) in [(1, "claimed"), (2, "gone"), (3, "put off")] {
+        let tail = StorageKey::from_bytes([number; 16]);
         let reserved: Result<bool, Error> = world
             .metadata
             .write((id.clone(), tail.clone()), |tx, (id, tail)| Box::pin(tx.reserve_tail((id, 1), tail, NOW)))
             .await;
         assert!(reserved.unwrap());
         let claimed = claim(&world, NOW).await.remove(0);
-        if gone {
-            deleted(&world, claimed, NOW).await;
+        match end {
+            "gone" => deleted(&world, claimed, NOW).await,
+            "put off" => {
+                let put_off: Result<(), Error> =
+                    world.metadata.write(claimed, |tx, key| Box::pin(tx.put_key_off(key, NOW))).await;
+                put_off.unwrap();
+            }
+            _ => {}
         }
-        assert!(!checkpoint_at(&world, &id, &tail).await, "its bytes are going or gone");
+        assert!(!checkpoint_at(&world, &id, &tail).await, "{end}: its bytes are going or gone");
     }
 }
 

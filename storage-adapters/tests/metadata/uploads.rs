@@ -10,8 +10,10 @@ family! {
     an_upload_belongs_to_its_user_and_repository,
     a_second_writer_waits_for_the_lease,
     a_writer_at_another_offset_is_told_where_the_upload_stands,
+    a_lease_puts_the_expiry_off_and_never_forward,
     a_released_lease_is_free_at_once,
     a_fenced_writer_records_nothing,
+    a_fenced_writer_ends_nothing,
     progress_and_parts_are_read_back,
     a_tail_always_has_one_owner,
     a_tail_that_was_never_announced_is_refused,
@@ -24,7 +26,7 @@ async fn lease(world: &World, which: &Which, start: Option<u64>, now: i64) -> Le
     let leased: Result<_, Error> = world
         .metadata
         .write((which.clone(), start, now), |tx, ((id, repository, principal), start, now)| {
-            Box::pin(tx.lease_upload((id, *repository, *principal), *start, *now, *now + 1_000))
+            Box::pin(tx.lease_upload((id, *repository, *principal), *start, *now, (*now + 1_000, *now + 90_000)))
         })
         .await;
     leased.unwrap()
@@ -82,7 +84,7 @@ async fn an_upload_belongs_to_its_user_and_repository(world: World) {
         let cancelled: Result<bool, Error> = world
             .metadata
             .write(stranger, |tx, (id, repository, principal)| {
-                Box::pin(tx.cancel_upload((id, *repository, *principal), NOW))
+                Box::pin(tx.cancel_upload((id, *repository, *principal), None, NOW))
             })
             .await;
         assert!(!cancelled.unwrap());
@@ -102,6 +104,12 @@ async fn a_writer_at_another_offset_is_told_where_the_upload_stands(world: World
         let refused = lease(&world, &which, Some(start), NOW + 1_000).await;
         assert_eq!(refused, Lease::NotAtOffset { received: 0, leased_until: NOW + 1_000 });
     }
+}
+
+async fn a_lease_puts_the_expiry_off_and_never_forward(world: World) {
+    let (_, which) = begin(&world).await;
+    assert_eq!(leased(&world, &which, None, NOW + 1_000).await.expires_at, NOW + 100_000);
+    assert_eq!(leased(&world, &which, None, NOW + 99_000).await.expires_at, NOW + 189_000);
 }
 
 async fn a_released_lease_is_free_at_once(world: World) {
@@ -128,6 +136,20 @@ async fn a_fenced_writer_records_nothing(world: World) {
     assert_eq!(stale.unwrap(), (false, false));
     let upload = world.metadata.upload(&which.0, which.1, which.2).await.unwrap().unwrap();
     assert_eq!((upload.received, upload.fence), (0, 2));
+}
+
+async fn a_fenced_writer_ends_nothing(world: World) {
+    let (_, which) = begin(&world).await;
+    leased(&world, &which, None, NOW + 1_000).await;
+    for (fence, expected) in [(1, false), (2, true)] {
+        let cancelled: Result<bool, Error> = world
+            .metadata
+            .write((which.clone(), fence), |tx, ((id, repository, principal), fence)| {
+                Box::pin(tx.cancel_upload((id, *repository, *principal), Some(*fence), NOW))
+            })
+            .await;
+        assert_eq!(cancelled.unwrap(), expected);
+    }
 }
 
 async fn progress_and_parts_are_read_back(world: World) {
@@ -180,7 +202,7 @@ async fn a_cancelled_upload_dooms_its_keys(world: World) {
         let cancelled: Result<bool, Error> = world
             .metadata
             .write(which.clone(), |tx, (id, repository, principal)| {
-                Box::pin(tx.cancel_upload((id, *repository, *principal), NOW))
+                Box::pin(tx.cancel_upload((id, *repository, *principal), None, NOW))
             })
             .await;
         assert_eq!(cancelled.unwrap(), expected);

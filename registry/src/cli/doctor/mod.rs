@@ -3,6 +3,7 @@
 //! Start reading at [`Doctor::run`].
 
 mod address;
+mod certificate;
 mod folder;
 mod stores;
 
@@ -103,18 +104,22 @@ async fn examine(loaded: &Loaded, clock: &Clock) -> Vec<Finding> {
         Some(file) => Finding::ok("configuration", format!("accepted, with {}", file.display())),
         None => Finding::ok("configuration", "accepted, without a file"),
     }];
+    if let Some(caution) = config.caution() {
+        findings.push(Finding::warn("configuration", caution, "run one server only, or set storage.url to s3://…"));
+    }
     let now = clock.now();
     findings.extend(folder::data(&config.data));
     findings.extend(folder::secrets(config, loaded.file.as_deref()));
     findings.extend(folder::space(config));
     findings.extend(folder::clock(&config.data, now));
+    findings.extend(config.tls.as_ref().map(|files| certificate::check(files, now)));
     match running(config).await {
         Ok(Some(report)) => {
             findings.extend(stores::reported(&report));
             findings.extend(address::answers(config, &report).await);
         }
         Ok(None) => {
-            findings.extend(stores::opened(config, now).await);
+            findings.extend(stores::opened(config).await);
             findings.push(address::is_free(config).await);
         }
         Err(finding) => findings.push(finding),

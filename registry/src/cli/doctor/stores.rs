@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hallmark_oci::Algorithm;
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Blobs, Error, StorageConfig, UploadState};
-use hallmark_storage::metadata::{DatabaseConfig, Metadata, OpenError};
+use hallmark_storage::metadata::{DatabaseConfig, OpenError, Schema};
 
 use super::Finding;
 use crate::config::Config;
@@ -38,8 +38,8 @@ fn health(check: &'static str, health: &Health, advice: &str) -> Finding {
     }
 }
 
-/// What opening them shows, while no server runs. The database is opened as a start opens it, newer tables included.
-pub(super) async fn opened(config: &Config, now: i64) -> Vec<Finding> {
+/// What a look at them shows, while no server runs. The database is read and left as it is, older tables included.
+pub(super) async fn opened(config: &Config) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("server", "none runs on this data folder")];
     if !config.data.exists() {
         findings.push(Finding::ok("database", "is made at the first start"));
@@ -56,29 +56,26 @@ pub(super) async fn opened(config: &Config, now: i64) -> Vec<Finding> {
             return findings;
         }
     };
-    findings.push(database(config, now).await);
+    findings.push(database(config).await);
     findings.push(store(&config.storage).await);
     drop(lock);
     findings
 }
 
-async fn database(config: &Config, now: i64) -> Finding {
+async fn database(config: &Config) -> Finding {
     const CHECK: &str = "database";
     if let DatabaseConfig::Sqlite { path } = &config.database
         && !path.exists()
     {
         return Finding::ok(CHECK, format!("{} is made at the first start", path.display()));
     }
-    let metadata = match Metadata::open(&config.database, now).await {
-        Ok(metadata) => metadata,
-        Err(error) => return Finding::fail(CHECK, chain(&error), advice(&error)),
-    };
-    let answered = metadata.ping().await;
-    let schema = metadata.schema_version();
-    metadata.close().await;
-    match answered {
-        Ok(()) => Finding::ok(CHECK, format!("opens and answers (schema {schema})")),
-        Err(error) => Finding::fail(CHECK, chain(&error), "see that the database runs and that its disk has room"),
+    match Schema::look(&config.database).await {
+        Ok(Schema { found: 0, .. }) => Finding::ok(CHECK, "answers and is empty; the first start makes its tables"),
+        Ok(Schema { found, known }) if found == known => Finding::ok(CHECK, format!("answers (schema {found})")),
+        Ok(Schema { found, known }) => {
+            Finding::ok(CHECK, format!("answers; it has schema {found}, and a start brings it to {known}"))
+        }
+        Err(error) => Finding::fail(CHECK, chain(&error), advice(&error)),
     }
 }
 
@@ -112,7 +109,7 @@ async fn probe(config: &StorageConfig) -> Result<(), Error> {
     let blobs = Blobs::open(config).await?;
     blobs.check().await?;
     let (key, spare) = (StorageKey::random(), StorageKey::random());
-    let mut appender = blobs.append(UploadState::new(key.clone(), Algorithm::Sha256)).await?;
+    let mut appender = blobs.append(UploadState::new(key.clone(), Algorithm::Sha256), 1).await?;
     let written = async {
         appender.write(Bytes::from_static(PROBE)).await?;
         let sealed = appender.seal(&spare).await?;

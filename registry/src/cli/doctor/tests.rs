@@ -44,10 +44,35 @@ async fn the_stores_of_a_stopped_server_are_tried() {
     let data = folder();
     let loaded = loaded(data.path(), &[]);
     hallmark_storage::metadata::Metadata::open(&loaded.config.database, NOW).await.unwrap().close().await;
-    let findings = stores::opened(&loaded.config, NOW).await;
+    let findings = stores::opened(&loaded.config).await;
     let expected = [("server", Verdict::Ok), ("database", Verdict::Ok), ("store", Verdict::Ok)];
     assert_eq!(verdicts(&findings), expected, "{findings:?}");
     assert_eq!(blobs_left(&data.path().join("blobs")), 0);
+}
+
+#[tokio::test]
+async fn a_database_is_looked_at_and_left_as_it_is() {
+    let data = folder();
+    let loaded = loaded(data.path(), &[]);
+    let file = data.path().join("hallmark.db");
+    fs::write(&file, "").unwrap();
+    let findings = stores::opened(&loaded.config).await;
+    assert_eq!(findings[1], Finding::ok("database", "answers and is empty; the first start makes its tables"));
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0, "the doctor made tables");
+}
+
+#[tokio::test]
+async fn a_folder_beside_a_database_for_many_is_told() {
+    let data = folder();
+    let postgres = ("database.url", "postgres://u:p@127.0.0.1:1/d");
+    for (more, warned) in
+        [(&[][..], false), (&[postgres][..], true), (&[postgres, ("storage.url", "s3://images")][..], false)]
+    {
+        let loaded = loaded(data.path(), more);
+        assert_eq!(loaded.config.caution().is_some(), warned, "{more:?}");
+    }
+    let findings = examine(&loaded(data.path(), &[postgres]), &Clock::System).await;
+    assert!(verdicts(&findings).contains(&("configuration", Verdict::Warn)), "{findings:?}");
 }
 
 /// How many files the probe left in the store.
@@ -65,7 +90,7 @@ async fn a_store_that_is_not_one_is_told() {
     fs::write(data.path().join("file"), "").unwrap();
     let blobs = data.path().join("file/blobs").display().to_string();
     let loaded = loaded(data.path(), &[("storage.url", &blobs)]);
-    let findings = stores::opened(&loaded.config, NOW).await;
+    let findings = stores::opened(&loaded.config).await;
     assert_eq!(verdicts(&findings).last(), Some(&("store", Verdict::Fail)), "{findings:?}");
 }
 
@@ -153,6 +178,44 @@ fn a_clock_behind_what_was_written_is_told() {
     {
         assert_eq!(verdicts(&folder::clock(data.path(), now)), [("clock", expected)], "{now}");
     }
+}
+
+#[test]
+fn a_certificate_that_ends_or_is_not_its_keys_is_told() {
+    let data = folder();
+    let (certificate, key) = (data.path().join("cert.pem"), data.path().join("key.pem"));
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    parameters.not_after = rcgen::date_time_ymd(2027, 1, 29);
+    fs::write(&certificate, parameters.self_signed(&signing_key).unwrap().pem()).unwrap();
+    fs::write(&key, signing_key.serialize_pem()).unwrap();
+    let files = config::Tls { certificate, key };
+    let end = 1_801_180_800_000;
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    for (now, expected) in [
+        (end - 15 * DAY, Verdict::Ok),
+        (end - 14 * DAY, Verdict::Ok),
+        (end - 14 * DAY + 1, Verdict::Warn),
+        (end - 1, Verdict::Warn),
+        (end, Verdict::Fail),
+    ] {
+        let finding = certificate::check(&files, now);
+        assert_eq!(finding.verdict, expected, "{finding:?}");
+        assert!(finding.message.contains("2027-01-29T00:00:00Z"), "{finding:?}");
+    }
+    fs::write(&files.key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    assert_eq!(certificate::check(&files, end - 15 * DAY).verdict, Verdict::Fail, "the key is another's");
+    fs::remove_file(&files.certificate).unwrap();
+    assert_eq!(certificate::check(&files, end - 15 * DAY).verdict, Verdict::Fail);
+}
+
+#[tokio::test]
+async fn a_certificate_is_looked_at_where_there_is_one() {
+    let data = folder();
+    let file = |name: &str| data.path().join(name).display().to_string();
+    let settings = [("tls.certificate", &*file("cert.pem")), ("tls.key", &*file("key.pem"))];
+    let findings = examine(&loaded(data.path(), &settings), &Clock::System).await;
+    assert!(verdicts(&findings).contains(&("certificate", Verdict::Fail)), "{findings:?}");
 }
 
 #[tokio::test]

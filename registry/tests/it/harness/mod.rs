@@ -7,6 +7,7 @@ mod call;
 mod images;
 mod log;
 mod metrics;
+mod postgres;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use hallmark::config::{self, Config, Flag, MasterKey, Purpose, Secret, Sources};
 use hallmark::http::server::PeerAddress;
 use hallmark_oci::{Algorithm, Digest, RepositoryName};
 use hallmark_storage::blobs::StorageConfig;
-use hallmark_storage::metadata::{Error, NewUser, Principal, Repository};
+use hallmark_storage::metadata::{DatabaseConfig, Error, NewUser, Principal, Repository};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -35,6 +36,7 @@ pub(crate) use call::{Call, Credentials};
 pub(crate) use images::{ARTIFACT, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, image, index};
 pub(crate) use log::Log;
 pub(crate) use metrics::Metrics;
+pub(crate) use postgres::Postgres;
 
 /// The time at which every world begins: 2027-01-15T08:00:00Z.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
@@ -305,7 +307,8 @@ impl Drop for World {
     /// A test that leaves an upload leased or a file without an owner fails, whatever else it asserted. The look has a
     /// thread and a connection of its own, since nothing can be awaited here.
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        let embedded = matches!(self.app.config.database, DatabaseConfig::Sqlite { .. });
+        if std::thread::panicking() || !embedded {
             return;
         }
         let (data, in_folder, now) = (self.data.path().to_owned(), self.in_folder, self.now());

@@ -1,9 +1,11 @@
 //! Two requests at one upload: one writes, and one that has fallen silent loses it (the lease and its fence).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use hallmark_storage::metadata::Error;
+use tokio::sync::{Notify, mpsc};
 
 use crate::harness::{Credentials, World, sha256};
 
@@ -50,6 +52,65 @@ async fn a_writer_that_fell_silent_loses_the_upload_and_its_bytes_do_not_count()
     assert_eq!((second.status.as_u16(), second.header("range")), (202, "0-4"));
     assert_eq!(first.gist(), (404, "BLOB_UPLOAD_INVALID".into()));
     world.put(&format!("{upload}?digest={}", sha256("01234"))).by(&ann).await.expect(201);
+}
+
+/// A lease begins when it is taken, not when it was asked for: behind other changes it would else be over already.
+#[tokio::test]
+async fn a_lease_that_waited_for_other_changes_is_whole() {
+    let (world, ann, upload) = opened().await;
+    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (metadata, input) = (world.app.metadata.clone(), (Arc::clone(&began), Arc::clone(&go)));
+    let held = tokio::spawn(async move {
+        let held: Result<(), Error> = metadata
+            .write(input, |_, (began, go)| {
+                Box::pin(async move {
+                    began.notify_one();
+                    go.notified().await;
+                    Ok(())
+                })
+            })
+            .await;
+        held.unwrap();
+    });
+    began.notified().await;
+    let (feed, body) = mpsc::channel(1);
+    let first = world.patch(&upload).by(&ann).fed(body);
+    let second = async {
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        world.pass(11);
+        go.notify_one();
+        held.await.unwrap();
+        feed.send(Bytes::from("01234")).await.unwrap();
+        feed.send(Bytes::from("56789")).await.unwrap();
+        let refused = world.patch(&upload).by(&ann).header("content-range", "0-4").body("xxxxx").await;
+        drop(feed);
+        refused
+    };
+    let (first, second) = tokio::join!(first.into_future(), second);
+    assert_eq!((first.status.as_u16(), first.header("range")), (202, "0-9"));
+    assert_eq!((second.status.as_u16(), second.header("range")), (416, "0-0"));
+}
+
+/// The writer began just before the upload would have expired, and was silent for longer than its lease.
+#[tokio::test]
+async fn an_upload_does_not_expire_while_it_is_written() {
+    let (world, _, upload) = opened().await;
+    world.pass(i64::try_from(world.app.config.uploads.expiry.as_secs()).unwrap() - 1);
+    let ann = world.all_of("ann", "ann/app").await;
+    let (feed, body) = mpsc::channel(1);
+    let first = world.patch(&upload).by(&ann).fed(body);
+    let meanwhile = async {
+        feed.send(Bytes::from("01234")).await.unwrap();
+        feed.send(Bytes::from("56789")).await.unwrap();
+        world.pass(20);
+        let report = hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
+        assert_eq!(report.uploads, 0);
+        drop(feed);
+    };
+    let (first, ()) = tokio::join!(first.into_future(), meanwhile);
+    first.expect(202);
 }
 
 #[tokio::test]

@@ -38,11 +38,11 @@ enum Stage {
 }
 
 impl FileAppender {
-    pub(in super::super) fn begin(folder: &Folder, state: UploadState) -> Result<Self, Error> {
+    pub(in super::super) fn begin(folder: &Folder, state: UploadState, fence: i64) -> Result<Self, Error> {
         let path = key::file(&folder.path, &state.key);
         let hasher = BlobHasher::restore(&state.hasher_state)
             .map_err(|invalid| Error::damaged("append to", path.display(), invalid.to_string()))?;
-        let ticket = folder.turns.take(&state.key);
+        let ticket = folder.turns.take(&state.key, fence);
         let writer = Writer::new(path, key::fanout_folder(&folder.path, &state.key), ticket, hasher, state.received);
         Ok(Self {
             received: state.received,

@@ -78,15 +78,13 @@ impl Folder {
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<(), Error> {
         let (file, folder) = (key::file(&self.path, key), key::fanout_folder(&self.path, key));
         // Whoever still appends here is overtaken, or would make the file again.
-        let ticket = self.turns.take(key);
+        let ticket = self.turns.take_last(key);
         blocking("delete", file.clone().display(), move || {
             let _turn = ticket.hold();
-            match fs::remove_file(&file) {
-                Ok(()) => sync_folder(&folder),
-                Err(absent) if absent.kind() == ErrorKind::NotFound => Ok(()),
-                Err(source) => Err(source),
-            }
-            .map_err(|source| Error::io("delete", file.display(), source))
+            // A file that is absent may have been removed by an attempt whose sync failed.
+            present(fs::remove_file(&file))
+                .and_then(|_| sync_folder(&folder))
+                .map_err(|source| Error::io("delete", file.display(), source))
         })
         .await
     }

@@ -5,6 +5,9 @@
 //! received ─┬─ part 1 ─┬─ part 2 ─┬─ part 3 ─┬─ tail ─┐
 //!           │ durable  │ durable  │ going    │ here   │
 //! ```
+//! The first part waits until the id of its multipart upload was committed: a crash in between leaves an empty multipart
+//! upload that nobody knows, and never bytes that nobody would find.
+//!
 //! Three rules keep two writers of one upload from ever making a blob of mixed bytes. Every object is put under a key
 //! that was never used. A multipart upload is completed only after its id was committed under the caller's fence, so there
 //! is at most one that can write the upload's key. And a completion names each part by its entity tag: a part that
@@ -30,6 +33,8 @@ use crate::blobs::hasher::BlobHasher;
 
 /// The parts of one upload that are under way at once.
 const PARTS_UNDER_WAY: usize = 3;
+/// The parts that may wait for their multipart upload to be committed: one, unless a single piece of a body is longer.
+const PARTS_HELD: usize = 4;
 
 /// One request's hold on an upload in a bucket.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub(in super::super) struct PartAppender {
     hashed: u64,
     tail: Tail,
     hash: Hash,
+    /// Full parts whose multipart upload is not committed yet, each with what of it is not hashed.
+    held: VecDeque<(Gathered, Vec<Bytes>)>,
     going: VecDeque<Task<Result<Sent, Error>>>,
     /// The multipart upload is gone: completed by an earlier attempt to seal, or deleted.
     gone: bool,
@@ -102,6 +109,7 @@ impl PartAppender {
             hashed: 0,
             tail: Tail::Stored(tail),
             hash: Hash::Here(Box::new(hasher)),
+            held: VecDeque::new(),
             going: VecDeque::new(),
             gone: false,
             failure: None,
@@ -152,6 +160,11 @@ impl PartAppender {
 
     pub(in super::super) fn committed(&mut self, state: &UploadState) {
         self.told.committed |= state.multipart_id.is_some() && state.multipart_id == self.durable.multipart_id;
+        while self.told.committed
+            && let Some((part, unhashed)) = self.held.pop_front()
+        {
+            self.start(part, unhashed);
+        }
     }
 
     pub(in super::super) async fn checkpoint(mut self, spare: &StorageKey) -> Result<UploadState, Error> {
@@ -172,6 +185,9 @@ impl PartAppender {
         if self.gone {
             return Err(self.broken("append to", "its multipart upload is gone"));
         }
+        if !self.held.is_empty() {
+            return Err(self.uncommitted("append to"));
+        }
         if self.received == self.durable.received {
             return Ok(());
         }
@@ -184,13 +200,27 @@ impl PartAppender {
         Ok(())
     }
 
-    /// Sends what the buffer holds as the next part, on a task of its own that hashes it too.
+    /// Sends what the buffer holds as the next part, or holds it until the caller has committed where it goes.
     async fn send(&mut self) -> Result<(), Error> {
-        let id = self.multipart_id().await?;
+        self.begin_multipart().await?;
         self.settle_until(PARTS_UNDER_WAY - 1).await?;
-        let number = self.next_number();
-        let gathered = self.buffer.take();
-        let unhashed = gathered.after(std::mem::take(&mut self.hashed));
+        let part = self.buffer.take();
+        let unhashed = part.after(std::mem::take(&mut self.hashed));
+        if self.told.committed {
+            self.start(part, unhashed);
+        } else if self.held.len() < PARTS_HELD {
+            self.held.push_back((part, unhashed));
+        } else {
+            return Err(self.uncommitted("append to"));
+        }
+        Ok(())
+    }
+
+    /// Sends a part, on a task of its own that hashes it too.
+    fn start(&mut self, gathered: Gathered, unhashed: Vec<Bytes>) {
+        // Begun and committed before the first part is started.
+        let Some(id) = self.durable.multipart_id.clone() else { return };
+        let number = (self.durable.parts.len() + self.going.len()) as u32 + 1;
         let (objects, key) = (self.objects.clone(), self.durable.key.clone());
         let (pass_on, coming) = oneshot::channel();
         let hash = std::mem::replace(&mut self.hash, Hash::Coming(coming));
@@ -207,19 +237,18 @@ impl PartAppender {
             let (hasher_state, etag) = tokio::try_join!(hashed, sent)?;
             Ok(Sent { size, etag, hasher_state })
         }));
-        Ok(())
     }
 
-    /// The multipart upload, begun when the first part is full. The caller is told before any part counts.
-    async fn multipart_id(&mut self) -> Result<MultipartId, Error> {
-        if let Some(id) = &self.durable.multipart_id {
-            return Ok(id.clone());
+    /// Begins the multipart upload when the first part is full.
+    async fn begin_multipart(&mut self) -> Result<(), Error> {
+        if self.durable.multipart_id.is_some() {
+            return Ok(());
         }
         let path = self.objects.path(&self.durable.key);
         let begun = bounded("begin", &path, 0, self.objects.0.multipart.create_multipart(&path)).await?;
         let id = begun.map_err(|source| Error::store("begin", path, source))?;
-        self.durable.multipart_id = Some(id.clone());
-        Ok(id)
+        self.durable.multipart_id = Some(id);
+        Ok(())
     }
 
     /// Waits until at most `left` parts are under way.
@@ -282,7 +311,7 @@ impl PartAppender {
     }
 
     fn next_number(&self) -> u32 {
-        (self.durable.parts.len() + self.going.len()) as u32 + 1
+        (self.durable.parts.len() + self.going.len() + self.held.len()) as u32 + 1
     }
 
     fn next_part_size(&self) -> Result<u64, Error> {
@@ -292,6 +321,11 @@ impl PartAppender {
             return Err(Error::too_large(self.objects.path(&self.durable.key), what));
         }
         Ok(part_size(number, self.objects.0.part_size, self.objects.0.part_memory))
+    }
+
+    fn uncommitted(&self, action: &'static str) -> Error {
+        let what = "its multipart upload was never committed by the caller";
+        Error::task(action, self.objects.path(&self.durable.key), what)
     }
 
     fn broken(&self, action: &'static str, what: &str) -> Error {

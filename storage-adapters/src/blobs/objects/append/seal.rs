@@ -16,8 +16,7 @@ impl PartAppender {
             return self.seal_object(spare).await;
         }
         if !self.told.committed {
-            let what = "its multipart upload was never committed by the caller";
-            return Err(Error::task("seal", self.objects.path(&self.durable.key), what));
+            return Err(self.uncommitted("seal"));
         }
         self.load_tail().await?;
         if self.buffer.len() > 0 {
