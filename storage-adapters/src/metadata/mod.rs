@@ -64,7 +64,7 @@ pub use manifests::StoredManifest;
 pub use mount::Mount;
 pub use put::{Put, PutManifest, PutRefused};
 pub use reclaim::DoomedKey;
-pub use referrers::Referrer;
+pub use referrers::{Described, Referrer};
 pub use repositories::Repository;
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 pub use statement::{Engine, StatementUsage};
