@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use hallmark_oci::{Action, Challenge, ChallengeError, ErrorCode, Scopes};
 use serde_json::{Value, json};
 
-use super::Refused;
+use super::standing::Why;
+use super::{Lapsed, Refused};
 use crate::auth::{self, Identity, token::SERVICE};
 use crate::http::error::Error;
 
@@ -24,6 +25,15 @@ pub(crate) fn refusal(refused: Refused, identity: &Identity, realm: &str) -> Err
     }
     let error = identity.showed_token().then_some(ChallengeError::InsufficientScope);
     unauthorized(&needed, error, realm, "authentication required")
+}
+
+/// Answers a request whose grant lapsed while its body came: like one that begins now.
+pub(crate) fn lapsed(lapsed: Lapsed) -> Error {
+    let Lapsed { why, identity, needed, realm } = lapsed;
+    match why {
+        Why::Unidentified(refused) => unidentified(refused, &needed, &realm),
+        Why::Refused(refused) => refusal(refused, &identity, &realm),
+    }
 }
 
 /// Answers credentials that identify nobody.

@@ -5,14 +5,16 @@
 mod granted;
 pub(crate) mod http;
 mod rights;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 use hallmark_oci::{Action, Operation, RepositoryName, Scope, Scopes};
 use hallmark_storage::metadata::{self, Repository, Viewer};
 
-pub use granted::{Grant, Granted, Target, Work};
+pub use granted::{Grant, Granted, Ground, Target, Work};
 pub use rights::Rights;
+pub use standing::{Lapsed, Shown, Standing};
 
 use crate::app::App;
 use crate::auth::Identity;

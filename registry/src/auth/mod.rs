@@ -48,6 +48,32 @@ pub async fn identify(app: &App, authorization: Option<&str>, now: i64) -> Resul
     }
 }
 
+/// Tells who `identity` is by now, which was made from `authorization` at the time `then`. As long as their facts are the
+/// same this costs one look at them, and no password is hashed; otherwise what was shown is checked again, as at that time.
+///
+/// # Errors
+/// [`Refused`] as by [`identify`]; also when the credentials are somebody else's by now.
+pub async fn confirm(
+    app: &App,
+    identity: &Identity,
+    authorization: Option<&str>,
+    then: i64,
+) -> Result<Identity, Refused> {
+    let Identity::Known(known) = identity else { return Ok(identity.clone()) };
+    let before = &known.principal;
+    if let Some(principal) = token::live(app.metadata.principal(before.id).await?, before.credential_epoch) {
+        return Ok(Identity::Known(Authenticated { principal, ceiling: known.ceiling.clone() }));
+    }
+    let identity = identify(app, authorization, then).await?;
+    if identity.principal().is_some_and(|principal| principal.id == before.id) {
+        return Ok(identity);
+    }
+    Err(match known.ceiling {
+        Ceiling::None => Refused::WrongPassword,
+        Ceiling::Scopes(_) => Refused::Token(token::CHANGED.into()),
+    })
+}
+
 /// Takes `name:password` out of the value of a Basic `Authorization` header (RFC 7617).
 pub(crate) fn basic(value: &str) -> Result<(String, String), Refused> {
     let decoded = STANDARD.decode(value.trim()).map_err(|_| Refused::Malformed)?;

@@ -11,6 +11,7 @@ use hallmark_storage::blobs::{Appender, Part, Sealed, UploadState};
 use hallmark_storage::metadata::{self, Checkpoint, Lease, PrincipalId, RepositoryId, Tx, Upload, UploadPart};
 
 use super::upload::UploadError;
+use crate::access::Standing;
 use crate::app::App;
 use crate::http::body::Incoming;
 
@@ -50,6 +51,7 @@ pub(super) struct Received {
 /// One request's hold on an upload.
 pub(super) struct Receiver<'a> {
     app: &'a App,
+    standing: &'a Standing<'a>,
     session: Session,
     fence: i64,
     appender: Appender,
@@ -79,7 +81,12 @@ impl<'a> Receiver<'a> {
     ///
     /// # Errors
     /// [`UploadError::OutOfOrder`] and [`UploadError::Busy`] with the offset, [`UploadError::Unknown`], and the stores'.
-    pub(super) async fn take(app: &'a App, session: Session, chunk: &Chunk) -> Result<Self, UploadError> {
+    pub(super) async fn take(
+        app: &'a App,
+        standing: &'a Standing<'a>,
+        session: Session,
+        chunk: &Chunk,
+    ) -> Result<Self, UploadError> {
         let now = app.clock.now();
         let wish = (session.clone(), chunk.start, now);
         let lease = app
@@ -99,19 +106,20 @@ impl<'a> Receiver<'a> {
             Lease::NotAtOffset { received, .. } => return Err(UploadError::OutOfOrder { received }),
             Lease::Unknown => return Err(UploadError::Unknown),
         };
-        Self::begin(app, session, upload.fence, state(upload)).await
+        Self::begin(app, standing, session, upload.fence, state(upload)).await
     }
 
     /// Holds an upload whose lease was taken when it was opened.
     pub(super) async fn begin(
         app: &'a App,
+        standing: &'a Standing<'a>,
         session: Session,
         fence: i64,
         state: UploadState,
     ) -> Result<Self, UploadError> {
         let appender = app.blobs.append(state.clone()).await?;
         let spare = StorageKey::from_bytes(app.random.bytes());
-        Ok(Self { app, session, fence, appender, committed: state, spare, renewed: Instant::now() })
+        Ok(Self { app, standing, session, fence, appender, committed: state, spare, renewed: Instant::now() })
     }
 
     /// Takes the body into the upload and leaves it open; how many bytes are durable now.
@@ -172,12 +180,13 @@ impl<'a> Receiver<'a> {
         }
         match chunk.length {
             Some(limit) if self.appender.received() - start != limit => Err(UploadError::LengthDiffers),
-            _ => Ok(()),
+            _ => Ok(self.standing.ask().await?),
         }
     }
 
-    /// Commits a durable state and says that this writer is alive.
+    /// Commits a durable state and says that this writer is alive, as long as it may write.
     async fn commit(&mut self, state: UploadState) -> Result<(), UploadError> {
+        self.standing.ask().await?;
         let until = self.app.clock.now() + SILENCE;
         commit(self.app, &self.session, self.fence, state.clone(), until).await?;
         self.appender.committed(&state);

@@ -29,7 +29,7 @@ use self::body::Incoming;
 use self::error::Error;
 use self::line::Line;
 use self::server::PeerAddress;
-use crate::access;
+use crate::access::{self, Shown, Standing};
 use crate::app::App;
 use crate::auth;
 use crate::distribution::{self, Occasion};
@@ -124,6 +124,8 @@ async fn answer(
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
     line.by(&identity);
     let writes = !matches!(parts.method, Method::GET | Method::HEAD);
+    // A read is decided once.
+    let again = if writes { operation.clone() } else { Operation::Ping };
     let granted = access::authorize(app, &identity, operation)
         .await
         .map_err(|refused| access::http::refusal(refused, &identity, &realm()))?;
@@ -132,7 +134,8 @@ async fn answer(
             .retry_after(READONLY_RETRY));
     }
     let occasion = Occasion { now, request_id: line.id().to_owned() };
-    distribution::http::serve(app, granted.sort(), parts, body, occasion).await
+    let standing = Standing::new(app, Shown { identity: &identity, authorization, at: now }, again, &realm);
+    distribution::http::serve(app, granted.sort(), parts, body, &standing, occasion).await
 }
 
 fn refuse_grammar(invalid: OperationInvalid) -> Error {

@@ -7,6 +7,7 @@ mod catalog;
 mod challenges;
 mod deletes;
 mod grammar;
+mod lapsed;
 mod manifests;
 mod manifests_refused;
 mod mounts;

@@ -52,8 +52,9 @@ async fn a_writer_that_fell_silent_loses_the_upload_and_its_bytes_do_not_count()
     world.put(&format!("{upload}?digest={}", sha256("01234"))).by(&ann).await.expect(201);
 }
 
+/// Within a second the decision stands; `lapsed` holds what happens after that.
 #[tokio::test]
-async fn a_token_that_ends_in_mid_upload_ends_no_request_that_began() {
+async fn a_token_that_ends_in_mid_upload_ends_no_request_that_began_just_now() {
     let (world, ann, upload) = opened().await;
     let (feed, body) = mpsc::channel(1);
     let first = world.patch(&upload).by(&ann).fed(body);
