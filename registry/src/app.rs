@@ -4,7 +4,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
 use hallmark_storage::blobs::{self, Blobs};
@@ -18,6 +17,7 @@ use crate::auth::users::{self, UserError};
 use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
 use crate::http::request::RequestIds;
+use crate::readonly::ReadOnly;
 use crate::telemetry::Metrics;
 
 /// The setting that makes every replica refuse writes.
@@ -50,7 +50,8 @@ pub struct App {
     /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
     pub changes: TaskTracker,
     master: MasterKey,
-    readonly: AtomicBool,
+    /// Whether writes are refused for now, and the changes that began before they were.
+    pub readonly: ReadOnly,
 }
 
 /// Why a registry cannot start.
@@ -116,7 +117,7 @@ impl App {
             metrics: Metrics::default(),
             token_memory: TokenMemory::default(),
             changes: TaskTracker::new(),
-            readonly: AtomicBool::new(readonly),
+            readonly: ReadOnly::new(readonly),
             config,
             clock,
             random,
@@ -132,10 +133,11 @@ impl App {
     /// Whether writes are refused for now.
     #[must_use]
     pub fn is_readonly(&self) -> bool {
-        self.readonly.load(Ordering::Relaxed)
+        self.readonly.is_on()
     }
 
-    /// Refuses writes on every replica, or takes them again.
+    /// Refuses writes on every replica, or takes them again. Changes that have begun here are refused at their next step;
+    /// [`ReadOnly::settled`] waits for them.
     ///
     /// # Errors
     /// The database's; nothing has changed then.
@@ -144,7 +146,7 @@ impl App {
         self.metadata
             .write(value, |tx, value| Box::pin(async move { tx.set_setting(READONLY, Some(value)).await }))
             .await?;
-        self.readonly.store(readonly, Ordering::Relaxed);
+        self.readonly.turn(readonly);
         Ok(())
     }
 
@@ -154,7 +156,7 @@ impl App {
     /// What could not be read; the old state stays.
     pub async fn refresh(&self) -> Result<(), StartError> {
         let readonly = self.metadata.setting(READONLY).await?.as_deref() == Some("on");
-        self.readonly.store(readonly, Ordering::Relaxed);
+        self.readonly.turn(readonly);
         self.reload_token_keys(self.clock.now()).await?;
         Ok(())
     }

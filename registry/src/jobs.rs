@@ -30,12 +30,16 @@ pub(crate) async fn run(app: Arc<App>, shutdown: impl Future<Output = ()>) {
                 }
             }
             // Read-only means that nothing changes, so that a copy taken meanwhile is whole.
-            _ = sweep.tick(), if !app.is_readonly() => clean(&app).await,
+            _ = sweep.tick() => clean(&app).await,
         }
     }
 }
 
 async fn clean(app: &App) {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return;
+    }
     let now = app.clock.now();
     match hallmark_gc::clean(&app.metadata, &app.blobs, now).await {
         Ok(report) if report.is_empty() => {}

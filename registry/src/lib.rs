@@ -13,5 +13,6 @@ pub mod distribution;
 pub mod http;
 mod jobs;
 mod operate;
+mod readonly;
 pub mod serve;
 pub mod telemetry;

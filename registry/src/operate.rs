@@ -111,7 +111,14 @@ async fn set_visibility(app: &App, name: &str, visibility: Visibility) -> Result
 
 async fn switch_readonly(app: &App, change: SwitchChange) -> Answer {
     let switched = match change {
-        SwitchChange::On => app.set_readonly(true).await,
+        SwitchChange::On => match app.set_readonly(true).await {
+            Ok(()) if !app.readonly.settled().await => {
+                let message =
+                    "read-only is on, but changes that began before have not ended yet; ask again to wait for them";
+                return Answer::Refused { message: message.to_owned() };
+            }
+            switched => switched,
+        },
         SwitchChange::Off => app.set_readonly(false).await,
         SwitchChange::Keep => Ok(()),
     };

@@ -10,6 +10,9 @@ use super::{Lapsed, Refused};
 use crate::auth::{self, Identity, token::SERVICE};
 use crate::http::error::Error;
 
+/// How long a client waits before it writes again while the registry is read-only, in seconds.
+const READONLY_RETRY: u32 = 60;
+
 /// Answers a request that lacks a right: 401 with the challenge for that very request.
 ///
 /// The status is 401 also for a valid token that lacks a right, because clients learn from the challenge which scope to
@@ -33,7 +36,13 @@ pub(crate) fn lapsed(lapsed: Lapsed) -> Error {
     match why {
         Why::Unidentified(refused) => unidentified(refused, &needed, &realm),
         Why::Refused(refused) => refusal(refused, &identity, &realm),
+        Why::ReadOnly => read_only(),
     }
+}
+
+/// Asks a writer to come back.
+pub(crate) fn read_only() -> Error {
+    Error::new(ErrorCode::Unavailable, "the registry is read-only for now; pulls go on").retry_after(READONLY_RETRY)
 }
 
 /// Answers credentials that identify nobody.

@@ -50,6 +50,9 @@ pub(super) enum Why {
     /// Who was identified lacks the right now.
     #[error(transparent)]
     Refused(Refused),
+    /// The registry takes no writes for now.
+    #[error("the registry is read-only for now")]
+    ReadOnly,
 }
 
 impl std::fmt::Debug for Standing<'_> {
@@ -76,6 +79,9 @@ impl<'a> Standing<'a> {
     /// # Errors
     /// [`Lapsed`], which is answered like a request that begins now.
     pub async fn ask(&self) -> Result<(), Box<Lapsed>> {
+        if self.app.is_readonly() {
+            return Err(self.lapsed(Why::ReadOnly));
+        }
         let now = self.app.clock.now();
         // A clock that was set back makes no decision fresh.
         if (0..FRESH).contains(&(now - self.decided_at.load(Ordering::Relaxed))) {
@@ -89,6 +95,12 @@ impl<'a> Standing<'a> {
         granted.map_err(|refused| self.lapsed(Why::Refused(refused)))?;
         self.decided_at.store(now, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Resolves when the registry becomes read-only: nobody then waits for the rest of a body.
+    pub async fn readonly(&self) -> Box<Lapsed> {
+        self.app.readonly.turned_on().await;
+        self.lapsed(Why::ReadOnly)
     }
 
     /// The refusal of a request whose repository became somebody else's between the decision and the change.

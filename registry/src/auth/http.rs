@@ -29,9 +29,7 @@ pub(crate) async fn get_token(State(app): State<Arc<App>>, request: Request) -> 
     form.check_service()?;
     let identity = identify(&app, request.headers()).await.map_err(refusal)?;
     let refresh = match identity.principal() {
-        Some(principal) if form.flag("offline_token") && !app.is_readonly() => {
-            Some(refresh::issue(&app, principal, now).await.map_err(refusal)?)
-        }
+        Some(principal) if form.flag("offline_token") => refresh::issue(&app, principal, now).await.map_err(refusal)?,
         _ => None,
     };
     let issued = token::issue(&app, &identity, &form.scopes(), now).await.map_err(refusal)?;
@@ -69,9 +67,7 @@ async fn by_password(app: &App, form: &Form<'_>, now: i64) -> Result<(Authentica
     let known = password::identify(app, name, secret).await.map_err(refusal)?;
     let refresh = match form.one("access_type") {
         // Nothing is written while the registry is read-only; the client then keeps the password.
-        Some("offline") if !app.is_readonly() => {
-            Some(refresh::issue(app, &known.principal, now).await.map_err(refusal)?)
-        }
+        Some("offline") => refresh::issue(app, &known.principal, now).await.map_err(refusal)?,
         _ => None,
     };
     Ok((known, refresh))

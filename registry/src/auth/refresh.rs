@@ -16,8 +16,12 @@ const PREFIX: &str = "hmr_";
 const KIND: &str = "refresh";
 const SELECTOR_CHARACTERS: usize = 11;
 
-/// Makes a refresh token for `principal`, bound to this registry's token service.
-pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<String, Refused> {
+/// Makes a refresh token for `principal`, bound to this registry's token service; none while nothing is written.
+pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<Option<String>, Refused> {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return Ok(None);
+    }
     let selector = URL_SAFE_NO_PAD.encode(app.random.bytes::<8>());
     let secret = URL_SAFE_NO_PAD.encode(app.random.bytes::<32>());
     let lifetime = i64::try_from(app.config.tokens.refresh_lifetime.as_millis()).unwrap_or(i64::MAX - now);
@@ -41,7 +45,7 @@ pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<
             })
         })
         .await?;
-    Ok(format!("{PREFIX}{selector}_{secret}"))
+    Ok(Some(format!("{PREFIX}{selector}_{secret}")))
 }
 
 /// Tells whose refresh token this is.

@@ -253,7 +253,11 @@ async fn put_manifest(
 ) -> Result<Response, Error> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let repository = granted.operation().repository.clone();
-    let content = body.collect(app.config.limits.manifest_bytes).await.map_err(body_error)?;
+    let content = tokio::select! {
+        biased;
+        lapsed = standing.readonly() => return Err(access::http::lapsed(*lapsed)),
+        content = body.collect(app.config.limits.manifest_bytes) => content.map_err(body_error)?,
+    };
     let actor = actor(&granted)?;
     standing.ask().await.map_err(|lapsed| access::http::lapsed(*lapsed))?;
     let put = push::put_manifest(app, granted, actor, content_type, content, occasion).await;

@@ -3,6 +3,7 @@
 //! The lease is a row with a fence: a writer that stays silent for [`SILENCE`] loses the upload to the next request that
 //! comes at the durable offset, and whatever it commits later is refused, since its fence is not the row's any more.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use hallmark_oci::{ChunkRange, UploadId};
@@ -166,7 +167,15 @@ impl<'a> Receiver<'a> {
     /// Moves the body into the appender, and commits what becomes durable on the way.
     async fn pour(&mut self, chunk: &Chunk, body: &mut Incoming) -> Result<(), UploadError> {
         let start = self.appender.received();
-        while let Some(bytes) = body.next().await? {
+        let standing = self.standing;
+        let mut readonly = pin!(standing.readonly());
+        loop {
+            let next = tokio::select! {
+                biased;
+                lapsed = &mut readonly => return Err(lapsed.into()),
+                next = body.next() => next?,
+            };
+            let Some(bytes) = next else { break };
             let poured = self.appender.received() - start + bytes.len() as u64;
             if chunk.length.is_some_and(|limit| poured > limit) {
                 return Err(UploadError::LengthDiffers);

@@ -39,9 +39,6 @@ static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-ap
 static NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// How long a client waits before it writes again while the registry is read-only, in seconds.
-const READONLY_RETRY: u32 = 60;
-
 /// Every path that the registry answers.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -79,7 +76,10 @@ async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
         return respond(app, parts, body).await;
     }
     let tracker = app.changes.clone();
-    let task = tracker.spawn(respond(app, parts, body));
+    let task = tracker.spawn(async move {
+        let _change = app.readonly.begin_change();
+        respond(Arc::clone(&app), parts, body).await
+    });
     task.await.unwrap_or_else(|panic| Error::internal(panic).into_response())
 }
 
@@ -130,8 +130,7 @@ async fn answer(
         .await
         .map_err(|refused| access::http::refusal(refused, &identity, &realm()))?;
     if writes && app.is_readonly() {
-        return Err(Error::new(ErrorCode::Unavailable, "the registry is read-only for now; pulls go on")
-            .retry_after(READONLY_RETRY));
+        return Err(access::http::read_only());
     }
     let occasion = Occasion { now, request_id: line.id().to_owned() };
     let standing = Standing::new(app, Shown { identity: &identity, authorization, at: now }, again, &realm);
