@@ -7,6 +7,7 @@ use std::time::Duration;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use hallmark_storage::metadata::Source;
 use moka::sync::Cache;
 use ring::hmac;
 use tokio::sync::Semaphore;
@@ -70,9 +71,6 @@ impl Passwords {
     ///
     /// Without a stored hash the same work is done, so that time does not tell which names exist.
     async fn holds(&self, name: &str, password: &str, stored: Option<&str>) -> Result<bool, Refused> {
-        if password.len() > PASSWORD_BYTES {
-            return Ok(false);
-        }
         let remembered = stored.map(|stored| self.remember_key(name, password, stored));
         if remembered.is_some_and(|key| self.remembered.contains_key(&key)) {
             return Ok(true);
@@ -145,14 +143,24 @@ impl Drop for Waiting<'_> {
 
 /// Identifies the user `name` by password.
 pub(crate) async fn identify(app: &App, name: &str, password: &str) -> Result<Authenticated, Refused> {
-    let user = app.metadata.user(name).await?;
+    // Before the user is looked up: nothing is hashed of what is too long, so the look-up would be all that takes time.
+    if password.len() > PASSWORD_BYTES {
+        return Err(Refused::WrongPassword);
+    }
+    let (user, source) = app.metadata.user_from(name).await?;
     let stored = user.as_ref().and_then(|user| user.password.as_deref());
     let holds = app.passwords.holds(name, password, stored).await?;
     match user {
         Some(user) if holds && !user.principal.disabled => {
             Ok(Authenticated { principal: user.principal, ceiling: Ceiling::None })
         }
-        _ => Err(Refused::WrongPassword),
+        _ => {
+            if source == Source::Memory {
+                // Whoever is unknown is asked for in the database, so a refusal costs the same for whoever is known.
+                app.metadata.without_cache().user(name).await?;
+            }
+            Err(Refused::WrongPassword)
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub use blobs::{Blob, BlobDeletion, Finish, Finished};
 pub use catalog::Viewer;
 pub use config::DatabaseConfig;
 pub use credentials::{Credential, NewCredential};
-pub use database::Metadata;
+pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
 pub use events::Event;
