@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Metadata, OpenError};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::keys::{KeyError, TokenKeys};
@@ -22,6 +23,9 @@ use crate::telemetry::Metrics;
 
 /// The setting that makes every replica refuse writes.
 const READONLY: &str = "readonly";
+/// How many requests that change something run at once; further ones wait, unread, and are forgotten when they are taken
+/// back. An upload holds some 1.5 MiB.
+pub const CHANGES: usize = 512;
 /// The name of the user that the first start makes.
 pub const ADMINISTRATOR: &str = "admin";
 
@@ -47,6 +51,9 @@ pub struct App {
     pub token_keys: TokenKeys,
     /// Bearer tokens whose signature was checked already.
     pub token_memory: TokenMemory,
+    /// Places for requests that change something. A client that takes its requests back frees its streams, but not what
+    /// they began.
+    pub places: Arc<Semaphore>,
     /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
     pub changes: TaskTracker,
     master: MasterKey,
@@ -116,6 +123,7 @@ impl App {
             request_ids: RequestIds::new(random.bytes()),
             metrics: Metrics::default(),
             token_memory: TokenMemory::default(),
+            places: Arc::new(Semaphore::new(CHANGES)),
             changes: TaskTracker::new(),
             readonly: ReadOnly::new(readonly),
             config,

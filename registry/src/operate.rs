@@ -33,6 +33,10 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
                 .map(|()| format!("the password of {name} was changed; every token made before stops working"))
                 .map_err(|error| chain(&error))
         }
+        Command::UserLogout { name } => users::log_out(app, &name, app.clock.now())
+            .await
+            .map(|()| format!("user {name} logged out; every token and refresh token made before stops working"))
+            .map_err(|error| chain(&error)),
         Command::UserList { after } => return list_users(app, after.as_deref()).await,
         Command::RepositoryVisibility { name, visibility } => set_visibility(app, &name, visibility).await,
         Command::RepositoryList { after } => return list_repositories(app, after.as_deref()).await,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use hallmark_oci::Scopes;
 use tempfile::TempDir;
 
 use super::users::{self, UserError};
-use super::{Refused, password};
+use super::{Identity, Refused, password, refresh, token};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Flag, Purpose, Secret, Sources};
@@ -112,6 +113,21 @@ async fn more_sign_ins_than_the_line_holds_are_asked_to_come_back() {
     let busy = answers.iter().filter(|answer| matches!(answer, Err(Refused::Busy))).count();
     assert_eq!(busy, 16, "64 wait, 16 are sent away");
     assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "and then there is room again");
+}
+
+#[tokio::test]
+async fn who_is_logged_out_keeps_the_password_and_loses_every_token() {
+    let (app, _data) = app().await;
+    let ann = password::identify(&app, "ann", PASSWORD).await.unwrap();
+    let refresh_token = refresh::issue(&app, &ann.principal, NOW).await.unwrap().unwrap();
+    let bearer = token::issue(&app, &Identity::Known(ann), &Scopes::default(), NOW).await.unwrap().token;
+    refresh::identify(&app, &refresh_token, NOW).await.unwrap();
+    token::identify(&app, &bearer, NOW).await.unwrap();
+    users::log_out(&app, "ann", NOW).await.unwrap();
+    assert!(matches!(refresh::identify(&app, &refresh_token, NOW).await, Err(Refused::RefreshToken)));
+    assert!(matches!(token::identify(&app, &bearer, NOW).await, Err(Refused::Token(_))));
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (0, true), "remembered as before");
+    assert!(matches!(users::log_out(&app, "eve", NOW).await, Err(UserError::Unknown(_))));
 }
 
 #[tokio::test]

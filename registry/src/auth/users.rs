@@ -94,6 +94,24 @@ pub(crate) async fn set_password(app: &App, name: &str, password: String, now: i
     changed.then_some(()).ok_or_else(|| UserError::Unknown(name.to_owned()))
 }
 
+/// Ends what a user is logged in with, wherever that is; the password stays.
+///
+/// # Errors
+/// [`UserError`]; nothing has changed then.
+pub(crate) async fn log_out(app: &App, name: &str, now: i64) -> Result<(), UserError> {
+    let done = app
+        .metadata
+        .write((name.to_owned(), now), |tx, (name, now)| {
+            Box::pin(async move {
+                let Some(user) = tx.user(name).await? else { return Ok::<_, metadata::Error>(false) };
+                tx.record(&event("user_logged_out", &user.principal, *now)).await?;
+                tx.void_tokens(&user.principal).await
+            })
+        })
+        .await?;
+    done.then_some(()).ok_or_else(|| UserError::Unknown(name.to_owned()))
+}
+
 /// Removes a user who owns nothing any more.
 ///
 /// # Errors

@@ -40,6 +40,9 @@ const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const OCTETS: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 
+/// When a client that has too many uploads open may ask again, in seconds: some of its own may have ended by then.
+const UPLOADS_RETRY: u32 = 60;
+
 /// A blob never changes under its digest; it is private to whoever may pull it.
 const BLOB_CACHING: &str = "private, max-age=31536000, immutable";
 
@@ -429,6 +432,7 @@ fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
     let message = error.to_string();
     match error {
         UploadError::AccountUnknown(_) => Error::new(ErrorCode::NameUnknown, message),
+        UploadError::TooMany => Error::new(ErrorCode::TooManyRequests, message).retry_after(UPLOADS_RETRY),
         UploadError::Lapsed(lapsed) => access::http::lapsed(*lapsed),
         UploadError::Unknown => Error::new(ErrorCode::BlobUploadUnknown, message),
         UploadError::Busy { received } | UploadError::OutOfOrder { received } => {

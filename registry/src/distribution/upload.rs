@@ -5,7 +5,7 @@ use hallmark_oci::{
 };
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, Sealed, UploadState};
-use hallmark_storage::metadata::{self, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
+use hallmark_storage::metadata::{self, Finish, NewUpload, OPEN_UPLOADS, PrincipalId, RepositoryId, Tx};
 
 use super::occasion::Nowhere;
 use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry};
@@ -23,6 +23,9 @@ pub(crate) enum UploadError {
     /// No account owns the first component of the name.
     #[error("there is no account {0:?} to hold this repository; the first part of its name must be an account's name")]
     AccountUnknown(String),
+    /// The user has as many uploads open as one may have.
+    #[error("you have {OPEN_UPLOADS} uploads open; finish or cancel some, or wait until they expire")]
+    TooMany,
     /// The grant does not hold any more.
     #[error(transparent)]
     Lapsed(#[from] Box<Lapsed>),
@@ -118,7 +121,11 @@ pub(super) async fn begin(
         occasion: occasion.clone(),
     };
     let opened = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await;
-    let repository = opened.map_err(|nowhere| UploadError::of(nowhere, standing))?;
+    let repository = match opened {
+        Ok(repository) => repository,
+        Err(NotOpened::TooMany) => return Err(UploadError::TooMany),
+        Err(NotOpened::Nowhere(nowhere)) => return Err(UploadError::of(nowhere, standing)),
+    };
     let Some(digest) = digest else { return Ok(Begun::Open(id)) };
     let session = Session { upload: id.clone(), repository, principal: actor };
     let chunk = Chunk { start: None, length: body.announced() };
@@ -199,11 +206,29 @@ struct Opening {
     occasion: Occasion,
 }
 
+/// Why the opening transaction opened nothing.
+enum NotOpened {
+    Nowhere(Nowhere),
+    TooMany,
+}
+
+impl From<Nowhere> for NotOpened {
+    fn from(nowhere: Nowhere) -> Self {
+        Self::Nowhere(nowhere)
+    }
+}
+
+impl From<metadata::Error> for NotOpened {
+    fn from(error: metadata::Error) -> Self {
+        Self::Nowhere(error.into())
+    }
+}
+
 /// The row is committed before the first byte is written, so that no byte is ever without an owner.
-async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, Nowhere> {
+async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, NotOpened> {
     let Opening { name, actor, ground, occasion, .. } = opening;
     let repository = occasion.repository(tx, name, *actor, *ground).await?;
-    tx.begin_upload(&NewUpload {
+    let new = NewUpload {
         id: &opening.id,
         repository: repository.id,
         principal: *actor,
@@ -211,9 +236,8 @@ async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, Nowhere> {
         hash_state: &opening.hash_state,
         leased_until: opening.leased_until,
         expires_at: opening.expires_at,
-    })
-    .await?;
-    Ok(repository.id)
+    };
+    if tx.begin_upload(&new).await? { Ok(repository.id) } else { Err(NotOpened::TooMany) }
 }
 
 /// Everything the finishing transaction needs; it may run more than once.

@@ -75,9 +75,13 @@ async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
     if matches!(parts.method, Method::GET | Method::HEAD) {
         return respond(app, parts, body).await;
     }
+    // Nobody closes the places, so each gets one in its turn.
+    let Ok(place) = Arc::clone(&app.places).acquire_owned().await else {
+        return Error::unavailable("the registry is stopping", None).into_response();
+    };
     let tracker = app.changes.clone();
     let task = tracker.spawn(async move {
-        let _change = app.readonly.begin_change();
+        let _held = (place, app.readonly.begin_change());
         respond(Arc::clone(&app), parts, body).await
     });
     task.await.unwrap_or_else(|panic| Error::internal(panic).into_response())

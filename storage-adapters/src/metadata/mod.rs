@@ -70,7 +70,7 @@ pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use tx::Tx;
-pub use uploads::{Checkpoint, Lease, NewUpload, Upload, UploadPart};
+pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, Principal, PrincipalKind, User, UserRemoval};
 
 use statement::Statement;

@@ -200,6 +200,15 @@ impl Tx {
         Ok(self.execute(&SET_PASSWORD, values![user.id, password]).await? == 1)
     }
 
+    /// Voids every token and refresh token that a user has; the password stays. Whether the user exists.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn void_tokens(&mut self, user: &Principal) -> Result<bool, Error> {
+        self.touch_user(user);
+        Ok(self.execute(&RAISE_EPOCH, values![user.id]).await? == 1)
+    }
+
     /// Disables a principal since `at`, or enables them again with `None`, and voids every token they have; whether they
     /// exist.
     ///
