@@ -6,7 +6,7 @@ use hallmark_oci::{Operation, Scopes};
 
 use super::{Refused, authorize, needed_by};
 use crate::app::App;
-use crate::auth::{self, Identity};
+use crate::auth::{self, Client, Identity};
 
 /// For how long a decision holds without being made again, in milliseconds: small bodies cost no second look.
 const FRESH: i64 = 1_000;
@@ -27,6 +27,8 @@ pub struct Shown<'a> {
     pub identity: &'a Identity,
     /// The value of the `Authorization` header.
     pub authorization: Option<&'a str>,
+    /// From where.
+    pub client: Client,
     /// Milliseconds since 1970.
     pub at: i64,
 }
@@ -87,8 +89,8 @@ impl<'a> Standing<'a> {
         if (0..FRESH).contains(&(now - self.decided_at.load(Ordering::Relaxed))) {
             return Ok(());
         }
-        let Shown { identity, authorization, at } = self.shown;
-        let identity = auth::confirm(self.app, identity, authorization, at)
+        let Shown { identity, authorization, client, at } = self.shown;
+        let identity = auth::confirm(self.app, identity, authorization, client, at)
             .await
             .map_err(|refused| self.lapsed(Why::Unidentified(refused)))?;
         let granted = authorize(self.app, &identity, self.operation.clone()).await;

@@ -14,10 +14,12 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::token::{self, Issued, SERVICE};
-use super::{Authenticated, Identity, Refused, basic, password, refresh};
+use super::{Authenticated, Client, Identity, Refused, basic, password, refresh};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::http::error::Error;
+use crate::http::request::client_address;
+use crate::http::server::PeerAddress;
 
 /// The longest form that the token endpoint reads, in bytes.
 const FORM_BYTES: usize = 64 * 1024;
@@ -27,7 +29,7 @@ pub(crate) async fn get_token(State(app): State<Arc<App>>, request: Request) -> 
     let now = app.clock.now();
     let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes());
     form.check_service()?;
-    let identity = identify(&app, request.headers()).await.map_err(refusal)?;
+    let identity = identify(&app, client(&app, &request), request.headers()).await.map_err(refusal)?;
     let refresh = match identity.principal() {
         Some(principal) if form.flag("offline_token") => refresh::issue(&app, principal, now).await.map_err(refusal)?,
         _ => None,
@@ -39,13 +41,14 @@ pub(crate) async fn get_token(State(app): State<Arc<App>>, request: Request) -> 
 /// `POST /token`: the OAuth 2 form, with the grants `password` and `refresh_token`.
 pub(crate) async fn post_token(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
     let now = app.clock.now();
+    let client = client(&app, &request);
     let body = to_bytes(request.into_body(), FORM_BYTES)
         .await
         .map_err(|_| invalid_request("the form is cut off or longer than 64 KiB"))?;
     let form = Form::parse(&body);
     form.check_service()?;
     let (known, refresh) = match form.one("grant_type") {
-        Some("password") => by_password(&app, &form, now).await?,
+        Some("password") => by_password(&app, &form, client, now).await?,
         Some("refresh_token") => by_refresh_token(&app, &form, now).await?,
         _ => return Err(invalid_request("grant_type must be password or refresh_token")),
     };
@@ -60,11 +63,16 @@ pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-async fn by_password(app: &App, form: &Form<'_>, now: i64) -> Result<(Authenticated, Option<String>), Error> {
+async fn by_password(
+    app: &App,
+    form: &Form<'_>,
+    client: Client,
+    now: i64,
+) -> Result<(Authenticated, Option<String>), Error> {
     let (Some(name), Some(secret)) = (form.one("username"), form.one("password")) else {
         return Err(invalid_request("the password grant needs username and password"));
     };
-    let known = password::identify(app, name, secret).await.map_err(refusal)?;
+    let known = password::identify(app, name, secret, client).await.map_err(refusal)?;
     let refresh = match form.one("access_type") {
         // Nothing is written while the registry is read-only; the client then keeps the password.
         Some("offline") => refresh::issue(app, &known.principal, now).await.map_err(refusal)?,
@@ -81,15 +89,21 @@ async fn by_refresh_token(app: &App, form: &Form<'_>, now: i64) -> Result<(Authe
     Ok((known, Some(text.to_owned())))
 }
 
+/// From where a request comes.
+fn client(app: &App, request: &Request) -> Client {
+    let peer = request.extensions().get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN);
+    Client::At(client_address(&app.config, peer, request.headers()))
+}
+
 /// Who asks for a token by GET: a name with a password, or nobody.
-async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Refused> {
+async fn identify(app: &App, client: Client, headers: &HeaderMap) -> Result<Identity, Refused> {
     let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Identity::Anonymous) };
     let (scheme, value) = header.to_str().ok().and_then(|header| header.split_once(' ')).ok_or(Refused::Malformed)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Refused::Malformed);
     }
     let (name, secret) = basic(value)?;
-    password::identify(app, &name, &secret).await.map(Identity::Known)
+    password::identify(app, &name, &secret, client).await.map(Identity::Known)
 }
 
 fn answer(issued: &Issued, refresh: Option<&str>, now: i64) -> Response {

@@ -12,6 +12,7 @@ use moka::sync::Cache;
 use ring::hmac;
 use tokio::sync::Semaphore;
 
+use super::line::{Client, Line};
 use super::{Authenticated, Ceiling, Refused};
 use crate::app::App;
 use crate::clock::Random;
@@ -20,8 +21,6 @@ use crate::clock::Random;
 const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 /// How many verified passwords are remembered.
 const REMEMBERED_COUNT: u64 = 10_000;
-/// How many sign-ins may wait for a place; further ones are told to come back.
-const WAITING: usize = 64;
 /// The longest password that is hashed, in bytes.
 pub(crate) const PASSWORD_BYTES: usize = 1024;
 
@@ -32,7 +31,7 @@ pub(crate) const PASSWORD_BYTES: usize = 1024;
 /// was remembered for the old one is never found again.
 pub struct Passwords {
     places: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    line: Line,
     remembered: Cache<[u8; 32], ()>,
     key: hmac::Key,
     stand_in: Arc<OnceLock<String>>,
@@ -51,7 +50,7 @@ impl Passwords {
     pub fn new(random: &Random, cores: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new((cores / 2).max(1))),
-            waiting: AtomicUsize::new(0),
+            line: Line::default(),
             remembered: Cache::builder().max_capacity(REMEMBERED_COUNT).time_to_live(REMEMBERED).build(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>()),
             stand_in: Arc::new(OnceLock::new()),
@@ -59,25 +58,25 @@ impl Passwords {
         }
     }
 
-    /// Hashes `password` for storage, as a PHC string of argon2id.
+    /// Hashes `password` for storage, as a PHC string of argon2id, for the operator, who alone sets passwords.
     ///
     /// # Errors
     /// [`Refused::Busy`] when too many wait already.
     pub async fn hash(&self, password: String) -> Result<String, Refused> {
-        self.work(move |_| hash(&password)).await
+        self.work(Client::Operator, move |_| hash(&password)).await
     }
 
     /// Whether `password` is the one that `stored` (a PHC string) was made from.
     ///
     /// Without a stored hash the same work is done, so that time does not tell which names exist.
-    async fn holds(&self, name: &str, password: &str, stored: Option<&str>) -> Result<bool, Refused> {
+    async fn holds(&self, name: &str, password: &str, stored: Option<&str>, client: Client) -> Result<bool, Refused> {
         let remembered = stored.map(|stored| self.remember_key(name, password, stored));
         if remembered.is_some_and(|key| self.remembered.contains_key(&key)) {
             return Ok(true);
         }
         let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
         let holds = self
-            .work(move |stand_in| match &stored {
+            .work(client, move |stand_in| match &stored {
                 Some(stored) => verify(&password, stored),
                 None => {
                     verify(&password, stand_in.get_or_init(|| hash("nobody has this password")));
@@ -99,9 +98,10 @@ impl Passwords {
 
     async fn work<T: Send + 'static>(
         &self,
+        client: Client,
         job: impl FnOnce(&OnceLock<String>) -> T + Send + 'static,
     ) -> Result<T, Refused> {
-        let _waiting = Waiting::enter(&self.waiting)?;
+        let _waiting = self.line.enter(client)?;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Refused::Busy)?;
         let (stand_in, hashed) = (Arc::clone(&self.stand_in), Arc::clone(&self.hashed));
         tokio::task::spawn_blocking(move || {
@@ -125,31 +125,15 @@ impl Passwords {
     }
 }
 
-/// A place in the line of sign-ins, given back when it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Result<Self, Refused> {
-        let waiting = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) >= WAITING { Err(Refused::Busy) } else { Ok(waiting) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Identifies the user `name` by password.
-pub(crate) async fn identify(app: &App, name: &str, password: &str) -> Result<Authenticated, Refused> {
+/// Identifies the user `name` by password, for `client`.
+pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Client) -> Result<Authenticated, Refused> {
     // Before the user is looked up: nothing is hashed of what is too long, so the look-up would be all that takes time.
     if password.len() > PASSWORD_BYTES {
         return Err(Refused::WrongPassword);
     }
     let (user, source) = app.metadata.user_from(name).await?;
     let stored = user.as_ref().and_then(|user| user.password.as_deref());
-    let holds = app.passwords.holds(name, password, stored).await?;
+    let holds = app.passwords.holds(name, password, stored, client).await?;
     match user {
         Some(user) if holds && !user.principal.disabled => {
             Ok(Authenticated { principal: user.principal, ceiling: Ceiling::None })

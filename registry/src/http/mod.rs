@@ -31,7 +31,7 @@ use self::line::Line;
 use self::server::PeerAddress;
 use crate::access::{self, Shown, Standing};
 use crate::app::App;
-use crate::auth;
+use crate::auth::{self, Client};
 use crate::distribution::{self, Occasion};
 use crate::telemetry;
 
@@ -123,7 +123,8 @@ async fn answer(
             return Err(access::http::unidentified(auth::Refused::Malformed, &access::needed_by(&operation), &realm()));
         }
     };
-    let identity = auth::identify(app, authorization, now)
+    let client = Client::At(line.client());
+    let identity = auth::identify(app, authorization, client, now)
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
     line.by(&identity);
@@ -137,7 +138,7 @@ async fn answer(
         return Err(access::http::read_only());
     }
     let occasion = Occasion { now, request_id: line.id().to_owned() };
-    let standing = Standing::new(app, Shown { identity: &identity, authorization, at: now }, again, &realm);
+    let standing = Standing::new(app, Shown { identity: &identity, authorization, client, at: now }, again, &realm);
     distribution::http::serve(app, granted.sort(), parts, body, &standing, occasion).await
 }
 
