@@ -13,7 +13,7 @@ use ring::hmac;
 use tokio::sync::Semaphore;
 
 use super::line::{Client, Line};
-use super::{Authenticated, Ceiling, Refused};
+use super::{Authenticated, Ceiling, Refused, users};
 use crate::app::App;
 use crate::clock::Random;
 
@@ -131,7 +131,11 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
     if password.len() > PASSWORD_BYTES {
         return Err(Refused::WrongPassword);
     }
-    let (user, source) = app.metadata.user_from(name).await?;
+    // What cannot be a name is not asked for: PostgreSQL takes no NUL in a text.
+    let (user, source) = match users::is_name(name) {
+        true => app.metadata.user_from(name).await?,
+        false => (None, Source::Database),
+    };
     let stored = user.as_ref().and_then(|user| user.password.as_deref());
     let holds = app.passwords.holds(name, password, stored, client).await?;
     match user {

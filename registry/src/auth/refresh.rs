@@ -69,10 +69,13 @@ fn usable(credential: &Credential, now: i64) -> bool {
         && now < credential.expires_at
 }
 
-/// Splits by length, since base64url text may itself contain an underscore.
+/// Splits by length, since base64url text may itself contain an underscore. What is no such text is nobody's token, and is
+/// not asked for: PostgreSQL takes no NUL.
 fn split(text: &str) -> Option<(&str, &str)> {
     let (selector, rest) = text.strip_prefix(PREFIX)?.split_at_checked(SELECTOR_CHARACTERS)?;
-    Some((selector, rest.strip_prefix('_')?))
+    let secret = rest.strip_prefix('_')?;
+    let is_text = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    (is_text(selector) && is_text(secret)).then_some((selector, secret))
 }
 
 fn sha256(text: &str) -> Vec<u8> {

@@ -55,6 +55,28 @@ async fn a_wrong_password_costs_the_same_for_known_and_unknown_names() {
     assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, false), "a disabled user with the right password");
 }
 
+/// PostgreSQL refuses a NUL in a text, which would be answered as a failure of ours.
+#[tokio::test]
+async fn what_cannot_be_a_name_or_a_refresh_token_is_not_asked_for() {
+    let (app, _data) = app().await;
+    for name in ["", "ann\0", "Ann", "ann/app", "ä", "<token>"] {
+        let before = app.metadata.statistics().reads;
+        assert_eq!(signs_in(&app, name, "wrong password").await, (1, false), "{name:?}");
+        assert_eq!(app.metadata.statistics().reads, before, "{name:?}");
+    }
+    let (selector, secret) = ("a".repeat(11), "b".repeat(43));
+    for (token, reads) in [
+        (format!("hmr_{selector}_{secret}"), 1),
+        (format!("hmr_{}\0_{secret}", &selector[1..]), 0),
+        (format!("hmr_{}+_{secret}", &selector[1..]), 0),
+        (format!("hmr_{selector}_{}\0", &secret[1..]), 0),
+    ] {
+        let before = app.metadata.statistics().reads;
+        assert!(matches!(refresh::identify(&app, &token, NOW).await, Err(Refused::RefreshToken)));
+        assert_eq!(app.metadata.statistics().reads - before, reads, "{token:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_password_that_was_right_is_remembered_and_not_hashed_again() {
     let (app, _data) = app().await;

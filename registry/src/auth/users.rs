@@ -155,9 +155,13 @@ fn event<'a>(kind: &'a str, principal: &'a Principal, now: i64) -> Event<'a> {
     }
 }
 
-/// A user's name is the first component of the names of their repositories.
+/// Whether this could be a user's name: the first component of the names of their repositories.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.contains('/') && name.parse::<RepositoryName>().is_ok()
+}
+
 fn check_name(name: &str) -> Result<(), UserError> {
-    if name.contains('/') || name.parse::<RepositoryName>().is_err() {
+    if !is_name(name) {
         return Err(UserError::NameInvalid(name.to_owned()));
     }
     if RESERVED.contains(&name) {
