@@ -196,18 +196,30 @@ impl App {
         if !self.metadata.users(None, 1).await?.is_empty() {
             return Ok(());
         }
+        self.make_first_user(now).await
+    }
+
+    /// Makes the administrator, unless another replica that starts at the same moment is faster.
+    async fn make_first_user(&self, now: i64) -> Result<(), StartError> {
         let given = self.config.admin_password.as_ref().map(|password| password.expose().to_owned());
         let generated = given.is_none();
         let password = given.unwrap_or_else(|| users::generate_password(&self.random));
+        let path = self.config.data.join("admin-password");
         if generated {
             // The file first: a crash between the two must not leave a user whose password nobody knows.
-            let path = self.config.data.join("admin-password");
             write_secret(&path, format!("{password}\n").as_bytes())?;
-            announce(&password, &path);
         }
-        users::add(self, ADMINISTRATOR, password, true, now)
-            .await
-            .map_err(|error| StartError::Administrator(Box::new(error)))
+        match users::add(self, ADMINISTRATOR, password.clone(), true, now).await {
+            Ok(()) if generated => announce(&password, &path),
+            Err(UserError::NameTaken(_)) if generated => {
+                // What is in the file is nobody's password; the other replica told the right one.
+                let removed = std::fs::remove_file(&path);
+                removed.map_err(|source| StartError::File { path: path.display().to_string(), source })?;
+            }
+            Ok(()) | Err(UserError::NameTaken(_)) => {}
+            Err(error) => return Err(StartError::Administrator(Box::new(error))),
+        }
+        Ok(())
     }
 }
 
@@ -259,4 +271,25 @@ fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
         std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Flag, Purpose, Sources};
+
+    /// Two replicas on one new database find no user at the same moment; the one whose turn comes second is this.
+    #[tokio::test]
+    async fn a_replica_that_comes_second_tells_no_password_and_starts() {
+        let data = tempfile::TempDir::new().unwrap();
+        let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+        let sources = Sources { flags: vec![flag], ..Sources::default() };
+        let app = App::open(config::load(&sources, Purpose::Serve).unwrap().config, Clock::System).await.unwrap();
+        let path = data.path().join("admin-password");
+        std::fs::remove_file(&path).unwrap();
+        let before = app.metadata.user(ADMINISTRATOR).await.unwrap().unwrap();
+        app.make_first_user(0).await.unwrap();
+        assert!(!path.exists(), "nobody's password is in no file");
+        assert!(app.metadata.user(ADMINISTRATOR).await.unwrap().unwrap() == before);
+    }
 }
