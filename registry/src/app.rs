@@ -19,7 +19,7 @@ use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
 use crate::http::request::RequestIds;
 use crate::readonly::ReadOnly;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Readiness};
 
 /// The setting that makes every replica refuse writes.
 const READONLY: &str = "readonly";
@@ -43,6 +43,8 @@ pub struct App {
     pub blobs: Blobs,
     /// The counters.
     pub metrics: Metrics,
+    /// Whether the stores answered when they were last asked.
+    pub readiness: Readiness,
     /// Names for requests.
     pub request_ids: RequestIds,
     /// Where passwords are hashed and checked.
@@ -122,6 +124,7 @@ impl App {
             passwords: Passwords::new(&random, cores),
             request_ids: RequestIds::new(random.bytes()),
             metrics: Metrics::default(),
+            readiness: Readiness::default(),
             token_memory: TokenMemory::default(),
             places: Arc::new(Semaphore::new(CHANGES)),
             changes: TaskTracker::new(),
