@@ -49,9 +49,9 @@ statements! {
     ];
 }
 
-/// How many uploads a principal may have open: many times what a client sends at once, and an end to rows and bytes that
-/// somebody who never finishes leaves until they expire.
-pub const OPEN_UPLOADS: i64 = 1_000;
+/// How many uploads a principal may have open: many times what clients send at once and what they leave behind in a day of
+/// broken connections, and an end to the rows of somebody who never finishes.
+pub const OPEN_UPLOADS: i64 = 4_000;
 
 /// An upload to be opened. It is committed before its first byte is written, so that no byte is without an owner.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt as _;
 use hallmark_oci::Digest;
+use hallmark_storage::metadata::OPEN_UPLOADS;
 use insta::assert_snapshot;
 
 use crate::harness::{Credentials, PASSWORD, World, pieces, sha256, sha512};
@@ -361,16 +362,22 @@ async fn who_has_too_many_uploads_open_is_asked_to_finish_some() {
     let world = World::open().await;
     let ann = world.all_of("ann", "ann/app").await;
     let first = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
-    for _ in 1..1_000 {
-        world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202);
-    }
+    // All but one of the others are there by a stroke of the pen.
+    let pen = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {OPEN_UPLOADS} - 2)
+         INSERT INTO uploads (id, repository_id, principal_id, storage_key, hash_state, expires_at)
+         SELECT printf('%032x', i), repository_id, principal_id, printf('%032x', i), hash_state, expires_at
+           FROM n, uploads WHERE fence = 0"
+    );
+    world.look(&pen).await;
+    world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202);
     assert_snapshot!(world.post("/v2/ann/app/blobs/uploads/").by(&ann).await, @r#"
     429 Too Many Requests
     content-length: 142
     content-type: application/json
     retry-after: 60
 
-    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"you have 1000 uploads open; finish or cancel some, or wait until they expire"}]}
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"you have 4000 uploads open; finish or cancel some, or wait until they expire"}]}
     "#);
     let new = world.all_of("ann", "ann/new").await;
     let whole = format!("/v2/ann/new/blobs/uploads/?digest={}", sha256("layer"));
