@@ -4,11 +4,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::keys::{KeyError, TokenKeys};
@@ -19,10 +19,14 @@ use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
 use crate::control;
 use crate::http::request::RequestIds;
-use crate::telemetry::Metrics;
+use crate::readonly::ReadOnly;
+use crate::telemetry::{Metrics, Readiness};
 
 /// The setting that makes every replica refuse writes.
 const READONLY: &str = "readonly";
+/// How many requests that change something run at once; further ones wait, unread, and are forgotten when they are taken
+/// back. An upload holds some 1.5 MiB.
+pub const CHANGES: usize = 512;
 /// The name of the user that the first start makes.
 pub const ADMINISTRATOR: &str = "admin";
 
@@ -40,6 +44,8 @@ pub struct App {
     pub blobs: Blobs,
     /// The counters.
     pub metrics: Metrics,
+    /// Whether the stores answered when they were last asked.
+    pub readiness: Readiness,
     /// Names for requests.
     pub request_ids: RequestIds,
     /// Where passwords are hashed and checked.
@@ -48,10 +54,14 @@ pub struct App {
     pub token_keys: TokenKeys,
     /// Bearer tokens whose signature was checked already.
     pub token_memory: TokenMemory,
+    /// Places for requests that change something. A client that takes its requests back frees its streams, but not what
+    /// they began.
+    pub places: Arc<Semaphore>,
     /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
     pub changes: TaskTracker,
     master: MasterKey,
-    readonly: AtomicBool,
+    /// Whether writes are refused for now, and the changes that began before they were.
+    pub readonly: ReadOnly,
 }
 
 /// Why a registry cannot start.
@@ -116,9 +126,11 @@ impl App {
             passwords: Passwords::new(&random, cores),
             request_ids: RequestIds::new(random.bytes()),
             metrics: Metrics::default(),
+            readiness: Readiness::default(),
             token_memory: TokenMemory::default(),
+            places: Arc::new(Semaphore::new(CHANGES)),
             changes: TaskTracker::new(),
-            readonly: AtomicBool::new(readonly),
+            readonly: ReadOnly::new(readonly),
             config,
             clock,
             random,
@@ -134,10 +146,11 @@ impl App {
     /// Whether writes are refused for now.
     #[must_use]
     pub fn is_readonly(&self) -> bool {
-        self.readonly.load(Ordering::Relaxed)
+        self.readonly.is_on()
     }
 
-    /// Refuses writes on every replica, or takes them again.
+    /// Refuses writes on every replica, or takes them again. Changes that have begun here are refused at their next step;
+    /// [`ReadOnly::settled`] waits for them.
     ///
     /// # Errors
     /// The database's; nothing has changed then.
@@ -151,7 +164,7 @@ impl App {
                 })
             })
             .await?;
-        self.readonly.store(readonly, Ordering::Relaxed);
+        self.readonly.turn(readonly);
         Ok(())
     }
 
@@ -161,7 +174,7 @@ impl App {
     /// What could not be read; the old state stays.
     pub async fn refresh(&self) -> Result<(), StartError> {
         let readonly = self.metadata.setting(READONLY).await?.as_deref() == Some("on");
-        self.readonly.store(readonly, Ordering::Relaxed);
+        self.readonly.turn(readonly);
         self.reload_token_keys(self.clock.now()).await?;
         Ok(())
     }
@@ -193,16 +206,30 @@ impl App {
         if !self.metadata.users(None, 1).await?.is_empty() {
             return Ok(());
         }
+        self.make_first_user(now).await
+    }
+
+    /// Makes the administrator, unless another replica that starts at the same moment is faster.
+    async fn make_first_user(&self, now: i64) -> Result<(), StartError> {
         let given = self.config.admin_password.as_ref().map(|password| password.expose().to_owned());
         let generated = given.is_none();
         let password = given.unwrap_or_else(|| users::generate_password(&self.random));
+        let path = self.config.data.join("admin-password");
         if generated {
             // The file first: a crash between the two must not leave a user whose password nobody knows.
-            let path = self.config.data.join("admin-password");
             write_secret(&path, format!("{password}\n").as_bytes())?;
-            announce(&password, &path);
         }
-        users::add_first(self, password, now).await.map_err(|error| StartError::Administrator(Box::new(error)))
+        match users::add_first(self, password.clone(), now).await {
+            Ok(()) if generated => announce(&password, &path),
+            Err(UserError::NameTaken(_)) if generated => {
+                // What is in the file is nobody's password; the other replica told the right one.
+                let removed = std::fs::remove_file(&path);
+                removed.map_err(|source| StartError::File { path: path.display().to_string(), source })?;
+            }
+            Ok(()) | Err(UserError::NameTaken(_)) => {}
+            Err(error) => return Err(StartError::Administrator(Box::new(error))),
+        }
+        Ok(())
     }
 }
 
@@ -248,4 +275,25 @@ fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
         std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Flag, Purpose, Sources};
+
+    /// Two replicas on one new database find no user at the same moment; the one whose turn comes second is this.
+    #[tokio::test]
+    async fn a_replica_that_comes_second_tells_no_password_and_starts() {
+        let data = tempfile::TempDir::new().unwrap();
+        let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+        let sources = Sources { flags: vec![flag], ..Sources::default() };
+        let app = App::open(config::load(&sources, Purpose::Serve).unwrap().config, Clock::System).await.unwrap();
+        let path = data.path().join("admin-password");
+        std::fs::remove_file(&path).unwrap();
+        let before = app.metadata.user(ADMINISTRATOR).await.unwrap().unwrap();
+        app.make_first_user(0).await.unwrap();
+        assert!(!path.exists(), "nobody's password is in no file");
+        assert!(app.metadata.user(ADMINISTRATOR).await.unwrap().unwrap() == before);
+    }
 }

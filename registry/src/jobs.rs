@@ -32,12 +32,16 @@ pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
                 }
             }
             // Read-only means that nothing changes, so that a copy taken meanwhile is whole.
-            _ = sweep.tick(), if !app.is_readonly() => clean(&app, &stop).await,
+            _ = sweep.tick() => clean(&app, &stop).await,
         }
     }
 }
 
 async fn clean(app: &App, stop: &watch::Receiver<bool>) {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return;
+    }
     let now = app.clock.now();
     match hallmark_gc::clean(&app.metadata, &app.blobs, now, || !*stop.borrow()).await {
         Ok(report) if report.is_empty() => {}

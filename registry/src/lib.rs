@@ -14,5 +14,6 @@ pub mod http;
 mod jobs;
 mod memory;
 mod operate;
+mod readonly;
 pub mod serve;
 pub mod telemetry;

@@ -33,6 +33,10 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
                 .map(|()| format!("the password of {name} was changed; every token made before stops working"))
                 .map_err(|error| chain(&error))
         }
+        Command::UserLogout { name } => users::log_out(app, &name, app.clock.now())
+            .await
+            .map(|()| format!("user {name} logged out; every token and refresh token made before stops working"))
+            .map_err(|error| chain(&error)),
         Command::UserList { after } => return list_users(app, after.as_deref()).await,
         Command::RepositoryVisibility { name, visibility } => set_visibility(app, &name, visibility).await,
         Command::RepositoryList { after } => return list_repositories(app, after.as_deref()).await,
@@ -115,7 +119,14 @@ async fn set_visibility(app: &App, name: &str, visibility: Visibility) -> Result
 
 async fn switch_readonly(app: &App, change: SwitchChange) -> Answer {
     let switched = match change {
-        SwitchChange::On => app.set_readonly(true).await,
+        SwitchChange::On => match app.set_readonly(true).await {
+            Ok(()) if !app.readonly.settled().await => {
+                let message =
+                    "read-only is on, but changes that began before have not ended yet; ask again to wait for them";
+                return Answer::Refused { message: message.to_owned() };
+            }
+            switched => switched,
+        },
         SwitchChange::Off => app.set_readonly(false).await,
         SwitchChange::Keep => Ok(()),
     };

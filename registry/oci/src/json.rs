@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
-use crate::limits::{JSON_DEPTH, JSON_VALUES};
+use crate::limits::{JSON_DEPTH, JSON_VALUES, MEDIA_TYPE_BYTES};
 
 /// A JSON value. Text without escapes borrows from the document.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ pub enum JsonInvalid {
         /// From 1, in bytes.
         column: usize,
     },
-    /// One object has a key twice, so that readers could disagree on its value.
+    /// One object has a key twice, so that readers could disagree on its value. Of a long key only the beginning is told.
     #[error("the key {0:?} stands twice in one object")]
     DuplicateKey(String),
     /// Nested deeper than [`JSON_DEPTH`].
@@ -201,7 +201,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
 fn duplicate(members: &[(Cow<'_, str>, Value<'_>)]) -> Option<String> {
     let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_ref()).collect();
     keys.sort_unstable();
-    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_owned())
+    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| excerpt(pair[0]))
+}
+
+/// As much of a stranger's text as a message repeats.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(MEDIA_TYPE_BYTES).collect()
 }
 
 /// An object's key, borrowed from the document when it has no escapes.

@@ -4,7 +4,7 @@ use hallmark_oci::{
     AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
     ListTags, Operation, PullBlob, PullManifest, PutManifest, RepositoryName, UploadStatus,
 };
-use hallmark_storage::metadata::{PrincipalId, Repository, Viewer};
+use hallmark_storage::metadata::{AccountId, PrincipalId, Repository, RepositoryId, Viewer};
 
 use crate::auth::Identity;
 
@@ -58,9 +58,41 @@ impl<O> Granted<O> {
         self.grant.target.as_ref().and_then(|target| target.repository.as_ref())
     }
 
+    /// What the grant was decided on.
+    pub fn ground(&self) -> Ground {
+        let principal = self.grant.identity.principal();
+        Ground {
+            repository: self.repository().map(|repository| repository.id),
+            account: principal.map(|principal| principal.account_id),
+            everywhere: principal.is_some_and(|principal| principal.system_admin),
+        }
+    }
+
     /// What part of the catalog may be shown.
     pub fn viewer(&self) -> Viewer {
         self.grant.viewer
+    }
+}
+
+/// What a grant was decided on, for the transaction that acts on it: a name may have become somebody else's since.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground {
+    repository: Option<RepositoryId>,
+    account: Option<AccountId>,
+    everywhere: bool,
+}
+
+impl Ground {
+    /// Whether this is the repository that the grant was decided on, or one made since where its principal may make one.
+    #[must_use]
+    pub fn covers(&self, repository: &Repository) -> bool {
+        self.repository == Some(repository.id) || self.covers_account(repository.account_id)
+    }
+
+    /// Whether the grant's principal may make repositories in this account.
+    #[must_use]
+    pub fn covers_account(&self, account: AccountId) -> bool {
+        self.everywhere || self.account == Some(account)
     }
 }
 

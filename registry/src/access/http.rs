@@ -5,9 +5,13 @@ use std::borrow::Cow;
 use hallmark_oci::{Action, Challenge, ChallengeError, ErrorCode, Scopes};
 use serde_json::{Value, json};
 
-use super::Refused;
+use super::standing::Why;
+use super::{Lapsed, Refused};
 use crate::auth::{self, Identity, token::SERVICE};
 use crate::http::error::Error;
+
+/// How long a client waits before it writes again while the registry is read-only, in seconds.
+const READONLY_RETRY: u32 = 60;
 
 /// Answers a request that lacks a right: 401 with the challenge for that very request.
 ///
@@ -24,6 +28,21 @@ pub(crate) fn refusal(refused: Refused, identity: &Identity, realm: &str) -> Err
     }
     let error = identity.showed_token().then_some(ChallengeError::InsufficientScope);
     unauthorized(&needed, error, realm, "authentication required")
+}
+
+/// Answers a request whose grant lapsed while its body came: like one that begins now.
+pub(crate) fn lapsed(lapsed: Lapsed) -> Error {
+    let Lapsed { why, identity, needed, realm } = lapsed;
+    match why {
+        Why::Unidentified(refused) => unidentified(refused, &needed, &realm),
+        Why::Refused(refused) => refusal(refused, &identity, &realm),
+        Why::ReadOnly => read_only(),
+    }
+}
+
+/// Asks a writer to come back.
+pub(crate) fn read_only() -> Error {
+    Error::new(ErrorCode::Unavailable, "the registry is read-only for now; pulls go on").retry_after(READONLY_RETRY)
 }
 
 /// Answers credentials that identify nobody.

@@ -5,14 +5,16 @@
 mod granted;
 pub(crate) mod http;
 mod rights;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 use hallmark_oci::{Action, Operation, RepositoryName, Scope, Scopes};
-use hallmark_storage::metadata::{self, Repository, Viewer};
+use hallmark_storage::metadata::{self, Principal, Repository, Source, Viewer};
 
-pub use granted::{Grant, Granted, Target, Work};
+pub use granted::{Grant, Granted, Ground, Target, Work};
 pub use rights::Rights;
+pub use standing::{Lapsed, Shown, Standing};
 
 use crate::app::App;
 use crate::auth::Identity;
@@ -61,11 +63,13 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     let Some(name) = operation.repository().cloned() else {
         return Err(Refused::Lacking { needed: Scopes::default() });
     };
-    let repository = app.metadata.repository(&name).await?;
-    let rights = Rights::of(identity.principal(), &name, repository.as_ref());
     let ceiling = identity.ceiling();
-    let mut needed = operation.actions().iter();
-    if !needed.all(|action| rights.allow(*action) && ceiling.covers("repository", name.as_str(), *action)) {
+    let suffices = |rights: Rights| {
+        let mut needed = operation.actions().iter();
+        needed.all(|action| rights.allow(*action) && ceiling.covers("repository", name.as_str(), *action))
+    };
+    let (repository, rights) = look(app, identity.principal(), &name, suffices).await?;
+    if !suffices(rights) {
         return Err(Refused::Lacking { needed: needed_by(&operation) });
     }
     if let Some(source) = mount_source(&operation)
@@ -74,6 +78,24 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
         return Err(Refused::Lacking { needed: needed_by(&operation) });
     }
     Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }), viewer(identity))))
+}
+
+/// The repository of this name as it stands, and the rights of `principal` in it.
+///
+/// Rights that do not suffice cost the same whether there is such a repository or not: what is absent is always asked of
+/// the database, so a row that was remembered is asked for once more, and that answer is thrown away.
+async fn look(
+    app: &App,
+    principal: Option<&Principal>,
+    name: &RepositoryName,
+    suffices: impl Fn(Rights) -> bool,
+) -> Result<(Option<Repository>, Rights), metadata::Error> {
+    let (repository, source) = app.metadata.repository_from(name).await?;
+    let rights = Rights::of(principal, name, repository.as_ref());
+    if source == Source::Memory && !suffices(rights) {
+        app.metadata.without_cache().repository(name).await?;
+    }
+    Ok((repository, rights))
 }
 
 /// What a token for `operation` would have to cover. A mount asks for its source too, although it goes on without.
@@ -99,8 +121,9 @@ async fn lacks_only_the_token(
     if identity.ceiling().covers("repository", source.as_str(), Action::Pull) {
         return Ok(false);
     }
-    let repository = app.metadata.repository(source).await?;
-    Ok(repository.is_some_and(|found| Rights::of(identity.principal(), source, Some(&found)).allow(Action::Pull)))
+    let may_pull = |rights: Rights| rights.allow(Action::Pull);
+    let (repository, rights) = look(app, identity.principal(), source, may_pull).await?;
+    Ok(repository.is_some() && may_pull(rights))
 }
 
 /// The repository `name`, when both the right of `identity` and the ceiling of its credential reach a pull from it now:
@@ -116,8 +139,9 @@ pub async fn may_pull(
     if !identity.ceiling().covers("repository", name.as_str(), Action::Pull) {
         return Ok(None);
     }
-    let repository = app.metadata.repository(name).await?;
-    Ok(repository.filter(|repository| Rights::of(identity.principal(), name, Some(repository)).allow(Action::Pull)))
+    let may_pull = |rights: Rights| rights.allow(Action::Pull);
+    let (repository, rights) = look(app, identity.principal(), name, may_pull).await?;
+    Ok(repository.filter(|_| may_pull(rights)))
 }
 
 /// Cuts `asked` down to what `identity` may do now; what is not allowed is left out without a word.
@@ -130,8 +154,8 @@ pub async fn cut_down(app: &App, identity: &Identity, asked: &Scopes) -> Result<
         let mut scope = scope.clone();
         let rights = match (scope.resource_type.as_str(), scope.name.parse::<RepositoryName>()) {
             ("repository", Ok(name)) => {
-                let repository = app.metadata.repository(&name).await?;
-                Rights::of(identity.principal(), &name, repository.as_ref())
+                let keeps_any = |rights: Rights| !rights.cut_down(&scope.actions).is_empty();
+                look(app, identity.principal(), &name, keeps_any).await?.1
             }
             ("registry", _) if scope.name == "catalog" && identity.principal().is_some() => Rights::all(),
             _ => Rights::none(),

@@ -13,18 +13,20 @@ use url::form_urlencoded;
 
 use super::keys::KeyError;
 use super::token::{self, Issued, SERVICE};
-use super::{Authenticated, Identity, Refused, basic, password, refresh};
+use super::{Authenticated, Client, Identity, Refused, basic, password, refresh};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
+use crate::http::request::client_address;
+use crate::http::server::PeerAddress;
 
 /// The longest form that the token endpoint reads, in bytes.
 const FORM_BYTES: usize = 64 * 1024;
 
 /// Answers a request for a token, in either form.
 pub(crate) async fn token(app: &App, parts: &Parts, body: &mut Incoming) -> Result<Response, Error> {
-    if parts.method == Method::POST { post_token(app, body).await } else { get_token(app, parts).await }
+    if parts.method == Method::POST { post_token(app, parts, body).await } else { get_token(app, parts).await }
 }
 
 /// `GET /token`: the form of the token endpoint that Docker and its kin use.
@@ -32,10 +34,10 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     let now = app.clock.now();
     let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
     form.check_service()?;
-    let identity = identify(app, &parts.headers).await.map_err(refusal)?;
+    let identity = identify(app, client(app, parts), &parts.headers).await.map_err(refusal)?;
     let refresh = match identity.principal() {
         Some(principal) if form.flag("offline_token") && !app.is_readonly() => {
-            Some(refresh::issue(app, principal, now).await.map_err(refusal)?)
+            refresh::issue(app, principal, now).await.map_err(refusal)?
         }
         _ => None,
     };
@@ -44,13 +46,13 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
 }
 
 /// `POST /token`: the OAuth 2 form, with the grants `password` and `refresh_token`.
-async fn post_token(app: &App, body: &mut Incoming) -> Result<Response, Error> {
+async fn post_token(app: &App, parts: &Parts, body: &mut Incoming) -> Result<Response, Error> {
     let now = app.clock.now();
     let body = body.collect(FORM_BYTES).await.map_err(form_error)?;
     let form = Form::parse(&body);
     form.check_service()?;
     let (known, refresh) = match form.one("grant_type") {
-        Some("password") => by_password(app, &form, now).await?,
+        Some("password") => by_password(app, &form, client(app, parts), now).await?,
         Some("refresh_token") => by_refresh_token(app, &form, now).await?,
         _ => return Err(invalid_request("grant_type must be password or refresh_token")),
     };
@@ -65,16 +67,19 @@ pub(crate) fn key_set(app: &App) -> Response {
     response
 }
 
-async fn by_password(app: &App, form: &Form<'_>, now: i64) -> Result<(Authenticated, Option<String>), Error> {
+async fn by_password(
+    app: &App,
+    form: &Form<'_>,
+    client: Client,
+    now: i64,
+) -> Result<(Authenticated, Option<String>), Error> {
     let (Some(name), Some(secret)) = (form.one("username"), form.one("password")) else {
         return Err(invalid_request("the password grant needs username and password"));
     };
-    let known = password::identify(app, name, secret).await.map_err(refusal)?;
+    let known = password::identify(app, name, secret, client).await.map_err(refusal)?;
     let refresh = match form.one("access_type") {
         // Nothing is written while the registry is read-only; the client then keeps the password.
-        Some("offline") if !app.is_readonly() => {
-            Some(refresh::issue(app, &known.principal, now).await.map_err(refusal)?)
-        }
+        Some("offline") => refresh::issue(app, &known.principal, now).await.map_err(refusal)?,
         _ => None,
     };
     Ok((known, refresh))
@@ -88,15 +93,21 @@ async fn by_refresh_token(app: &App, form: &Form<'_>, now: i64) -> Result<(Authe
     Ok((known, Some(text.to_owned())))
 }
 
+/// From where a request comes.
+fn client(app: &App, parts: &Parts) -> Client {
+    let peer = parts.extensions.get::<PeerAddress>().copied().unwrap_or(PeerAddress::UNKNOWN);
+    Client::At(client_address(&app.config, peer, &parts.headers))
+}
+
 /// Who asks for a token by GET: a name with a password, or nobody.
-async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Refused> {
+async fn identify(app: &App, client: Client, headers: &HeaderMap) -> Result<Identity, Refused> {
     let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Identity::Anonymous) };
     let (scheme, value) = header.to_str().ok().and_then(|header| header.split_once(' ')).ok_or(Refused::Malformed)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Refused::Malformed);
     }
     let (name, secret) = basic(value)?;
-    password::identify(app, &name, &secret).await.map(Identity::Known)
+    password::identify(app, &name, &secret, client).await.map(Identity::Known)
 }
 
 fn answer(issued: &Issued, refresh: Option<&str>, now: i64) -> Response {

@@ -6,6 +6,7 @@ mod error;
 pub(crate) mod http;
 mod identity;
 pub(crate) mod keys;
+mod line;
 pub(crate) mod password;
 pub(crate) mod refresh;
 #[cfg(test)]
@@ -18,13 +19,14 @@ use base64::engine::general_purpose::STANDARD;
 
 pub use error::Refused;
 pub use identity::{Authenticated, Ceiling, Identity};
+pub use line::Client;
 
 use crate::app::App;
 
 /// The longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES: usize = 16 * 1024;
 
-/// Tells who sent `authorization`, the value of the header of that name.
+/// Tells who sent `authorization`, the value of the header of that name, from the address of `client`.
 ///
 /// A bearer token names a principal and is a ceiling for its rights; a password has no ceiling. Whether the principal
 /// still exists, is enabled and has not revoked its credentials is looked up on every call.
@@ -32,7 +34,7 @@ const AUTHORIZATION_BYTES: usize = 16 * 1024;
 /// # Errors
 /// [`Refused`] when the credentials are malformed, wrong, expired or revoked, when too many passwords wait to be checked,
 /// or when the database does not answer.
-pub async fn identify(app: &App, authorization: Option<&str>, now: i64) -> Result<Identity, Refused> {
+pub async fn identify(app: &App, authorization: Option<&str>, client: Client, now: i64) -> Result<Identity, Refused> {
     let Some(authorization) = authorization else { return Ok(Identity::Anonymous) };
     if authorization.len() > AUTHORIZATION_BYTES {
         return Err(Refused::Malformed);
@@ -42,10 +44,37 @@ pub async fn identify(app: &App, authorization: Option<&str>, now: i64) -> Resul
         token::identify(app, value.trim(), now).await
     } else if scheme.eq_ignore_ascii_case("basic") {
         let (name, password) = basic(value)?;
-        password::identify(app, &name, &password).await.map(Identity::Known)
+        password::identify(app, &name, &password, client).await.map(Identity::Known)
     } else {
         Err(Refused::Malformed)
     }
+}
+
+/// Tells who `identity` is by now, which was made from `authorization` at the time `then`. As long as their facts are the
+/// same this costs one look at them, and no password is hashed; otherwise what was shown is checked again, as at that time.
+///
+/// # Errors
+/// [`Refused`] as by [`identify`]; also when the credentials are somebody else's by now.
+pub async fn confirm(
+    app: &App,
+    identity: &Identity,
+    authorization: Option<&str>,
+    client: Client,
+    then: i64,
+) -> Result<Identity, Refused> {
+    let Identity::Known(known) = identity else { return Ok(identity.clone()) };
+    let before = &known.principal;
+    if let Some(principal) = token::live(app.metadata.principal(before.id).await?, before.credential_epoch) {
+        return Ok(Identity::Known(Authenticated { principal, ceiling: known.ceiling.clone() }));
+    }
+    let identity = identify(app, authorization, client, then).await?;
+    if identity.principal().is_some_and(|principal| principal.id == before.id) {
+        return Ok(identity);
+    }
+    Err(match known.ceiling {
+        Ceiling::None => Refused::WrongPassword,
+        Ceiling::Scopes(_) => Refused::Token(token::CHANGED.into()),
+    })
 }
 
 /// Takes `name:password` out of the value of a Basic `Authorization` header (RFC 7617).

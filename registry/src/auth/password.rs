@@ -7,12 +7,13 @@ use std::time::Duration;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use hallmark_storage::metadata::{Principal, User};
+use hallmark_storage::metadata::{Principal, Source, User};
 use moka::sync::Cache;
 use ring::hmac;
 use tokio::sync::Semaphore;
 
-use super::{Authenticated, Ceiling, Refused};
+use super::line::{Client, Line};
+use super::{Authenticated, Ceiling, Refused, users};
 use crate::app::App;
 use crate::clock::Random;
 use crate::memory;
@@ -23,8 +24,6 @@ const REMEMBERED: i64 = 5 * 60 * 1_000;
 const KEPT: Duration = Duration::from_secs(5 * 60);
 /// How many verified passwords are remembered.
 const REMEMBERED_COUNT: u64 = 10_000;
-/// How many sign-ins may wait for a place; further ones are told to come back.
-const WAITING: usize = 64;
 /// The longest password that is hashed, in bytes.
 pub(crate) const PASSWORD_BYTES: usize = 1024;
 
@@ -36,7 +35,7 @@ pub(crate) const PASSWORD_BYTES: usize = 1024;
 /// before a change is never found again.
 pub struct Passwords {
     places: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    line: Line,
     /// When each password was verified, in milliseconds since 1970.
     remembered: Cache<[u8; 32], i64>,
     key: hmac::Key,
@@ -56,7 +55,7 @@ impl Passwords {
     pub fn new(random: &Random, cores: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new((cores / 2).max(1))),
-            waiting: AtomicUsize::new(0),
+            line: Line::default(),
             remembered: Cache::builder().max_capacity(REMEMBERED_COUNT).time_to_live(KEPT).build(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>()),
             stand_in: Arc::new(OnceLock::new()),
@@ -64,21 +63,18 @@ impl Passwords {
         }
     }
 
-    /// Hashes `password` for storage, as a PHC string of argon2id.
+    /// Hashes `password` for storage, as a PHC string of argon2id, for the operator, who alone sets passwords.
     ///
     /// # Errors
     /// [`Refused::Busy`] when too many wait already.
     pub async fn hash(&self, password: String) -> Result<String, Refused> {
-        self.work(move |_| hash(&password)).await
+        self.work(Client::Operator, move |_| hash(&password)).await
     }
 
     /// Whether `password` is the one that the hash of `user` was made from.
     ///
     /// Without a user or a hash the same work is done, so that time does not tell which names exist.
-    async fn holds(&self, password: &str, user: Option<&User>, now: i64) -> Result<bool, Refused> {
-        if password.len() > PASSWORD_BYTES {
-            return Ok(false);
-        }
+    async fn holds(&self, password: &str, user: Option<&User>, client: Client, now: i64) -> Result<bool, Refused> {
         let stored = user.and_then(|user| user.password.as_deref());
         let remembered = user.zip(stored).map(|(user, stored)| self.remember_key(&user.principal, password, stored));
         let verified_at = remembered.and_then(|key| self.remembered.get(&key));
@@ -88,7 +84,7 @@ impl Passwords {
         }
         let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
         let holds = self
-            .work(move |stand_in| match &stored {
+            .work(client, move |stand_in| match &stored {
                 Some(stored) => verify(&password, stored),
                 None => {
                     verify(&password, stand_in.get_or_init(|| hash("nobody has this password")));
@@ -110,9 +106,10 @@ impl Passwords {
 
     async fn work<T: Send + 'static>(
         &self,
+        client: Client,
         job: impl FnOnce(&OnceLock<String>) -> T + Send + 'static,
     ) -> Result<T, Refused> {
-        let _waiting = Waiting::enter(&self.waiting)?;
+        let _waiting = self.line.enter(client)?;
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Refused::Busy)?;
         let (stand_in, hashed) = (Arc::clone(&self.stand_in), Arc::clone(&self.hashed));
         tokio::task::spawn_blocking(move || {
@@ -141,31 +138,29 @@ impl Passwords {
     }
 }
 
-/// A place in the line of sign-ins, given back when it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Result<Self, Refused> {
-        let waiting = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) >= WAITING { Err(Refused::Busy) } else { Ok(waiting) }
+/// Identifies the user `name` by password, for `client`.
+pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Client) -> Result<Authenticated, Refused> {
+    // Before the user is looked up: nothing is hashed of what is too long, so the look-up would be all that takes time.
+    if password.len() > PASSWORD_BYTES {
+        return Err(Refused::WrongPassword);
     }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Identifies the user `name` by password.
-pub(crate) async fn identify(app: &App, name: &str, password: &str) -> Result<Authenticated, Refused> {
-    let user = app.metadata.user(name).await?;
-    let holds = app.passwords.holds(password, user.as_ref(), app.clock.now()).await?;
+    // What cannot be a name is not asked for: PostgreSQL takes no NUL in a text.
+    let (user, source) = match users::is_name(name) {
+        true => app.metadata.user_from(name).await?,
+        false => (None, Source::Database),
+    };
+    let holds = app.passwords.holds(password, user.as_ref(), client, app.clock.now()).await?;
     match user {
         Some(user) if holds && !user.principal.disabled => {
             Ok(Authenticated { principal: user.principal, ceiling: Ceiling::None })
         }
-        _ => Err(Refused::WrongPassword),
+        _ => {
+            if source == Source::Memory {
+                // Whoever is unknown is asked for in the database, so a refusal costs the same for whoever is known.
+                app.metadata.without_cache().user(name).await?;
+            }
+            Err(Refused::WrongPassword)
+        }
     }
 }
 
@@ -203,10 +198,10 @@ mod tests {
                         began.send(()).unwrap();
                         released.lock().unwrap().recv().unwrap();
                     };
-                    tokio::spawn(async move { passwords.work(job).await.unwrap() })
+                    tokio::spawn(async move { passwords.work(Client::Operator, job).await.unwrap() })
                 })
                 .collect();
-            while passwords.waiting.load(Ordering::Relaxed) < places + 2 {
+            while passwords.line.operators() < places + 2 {
                 tokio::task::yield_now().await;
             }
             for _ in 0..places {

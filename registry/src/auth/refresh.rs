@@ -16,8 +16,12 @@ const PREFIX: &str = "hmr_";
 const KIND: &str = "refresh";
 const SELECTOR_CHARACTERS: usize = 11;
 
-/// Makes a refresh token for `principal`, bound to this registry's token service.
-pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<String, Refused> {
+/// Makes a refresh token for `principal`, bound to this registry's token service; none while nothing is written.
+pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<Option<String>, Refused> {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return Ok(None);
+    }
     let selector = URL_SAFE_NO_PAD.encode(app.random.bytes::<8>());
     let secret = URL_SAFE_NO_PAD.encode(app.random.bytes::<32>());
     let lifetime = i64::try_from(app.config.tokens.refresh_lifetime.as_millis()).unwrap_or(i64::MAX - now);
@@ -41,7 +45,7 @@ pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<
             })
         })
         .await?;
-    Ok(format!("{PREFIX}{selector}_{secret}"))
+    Ok(Some(format!("{PREFIX}{selector}_{secret}")))
 }
 
 /// Tells whose refresh token this is.
@@ -65,10 +69,13 @@ fn usable(credential: &Credential, now: i64) -> bool {
         && now < credential.expires_at
 }
 
-/// Splits by length, since base64url text may itself contain an underscore.
+/// Splits by length, since base64url text may itself contain an underscore. What is no such text is nobody's token, and is
+/// not asked for: PostgreSQL takes no NUL.
 fn split(text: &str) -> Option<(&str, &str)> {
     let (selector, rest) = text.strip_prefix(PREFIX)?.split_at_checked(SELECTOR_CHARACTERS)?;
-    Some((selector, rest.strip_prefix('_')?))
+    let secret = rest.strip_prefix('_')?;
+    let is_text = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    (is_text(selector) && is_text(secret)).then_some((selector, secret))
 }
 
 fn sha256(text: &str) -> Vec<u8> {

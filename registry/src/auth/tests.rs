@@ -1,18 +1,21 @@
 //! Passwords and users below the door: how much work a sign-in is, and which users there can be.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use hallmark_oci::Scopes;
 use tempfile::TempDir;
 
 use super::users::{self, UserError};
-use super::{Refused, password};
+use super::{Client, Identity, Refused, password, refresh, token};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Flag, Purpose, Secret, Sources};
 
 const NOW: i64 = 1_800_000_000_000;
 const PASSWORD: &str = "correct horse battery";
+const HOME: Client = Client::At(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 /// A registry with the administrator `admin` and the user `ann`.
 async fn app() -> (Arc<App>, TempDir) {
@@ -33,7 +36,7 @@ async fn add(app: &App, name: &str) -> Result<(), UserError> {
 /// How many hashes are computed while `name` signs in, and whether that succeeds.
 async fn signs_in(app: &App, name: &str, secret: &str) -> (usize, bool) {
     let before = app.passwords.hashes_computed();
-    let identified = password::identify(app, name, secret).await;
+    let identified = password::identify(app, name, secret, HOME).await;
     assert!(matches!(identified, Ok(_) | Err(Refused::WrongPassword)), "{identified:?}");
     (app.passwords.hashes_computed() - before, identified.is_ok())
 }
@@ -50,6 +53,28 @@ async fn a_wrong_password_costs_the_same_for_known_and_unknown_names() {
         app.metadata.write(user, |tx, user| Box::pin(tx.set_disabled(user, Some(NOW)))).await;
     assert!(disabled.unwrap());
     assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, false), "a disabled user with the right password");
+}
+
+/// PostgreSQL refuses a NUL in a text, which would be answered as a failure of ours.
+#[tokio::test]
+async fn what_cannot_be_a_name_or_a_refresh_token_is_not_asked_for() {
+    let (app, _data) = app().await;
+    for name in ["", "ann\0", "Ann", "ann/app", "ä", "<token>"] {
+        let before = app.metadata.statistics().reads;
+        assert_eq!(signs_in(&app, name, "wrong password").await, (1, false), "{name:?}");
+        assert_eq!(app.metadata.statistics().reads, before, "{name:?}");
+    }
+    let (selector, secret) = ("a".repeat(11), "b".repeat(43));
+    for (token, reads) in [
+        (format!("hmr_{selector}_{secret}"), 1),
+        (format!("hmr_{}\0_{secret}", &selector[1..]), 0),
+        (format!("hmr_{}+_{secret}", &selector[1..]), 0),
+        (format!("hmr_{selector}_{}\0", &secret[1..]), 0),
+    ] {
+        let before = app.metadata.statistics().reads;
+        assert!(matches!(refresh::identify(&app, &token, NOW).await, Err(Refused::RefreshToken)));
+        assert_eq!(app.metadata.statistics().reads - before, reads, "{token:?}");
+    }
 }
 
 #[tokio::test]
@@ -137,12 +162,53 @@ async fn a_removed_user_is_forgotten_at_once() {
 #[tokio::test]
 async fn more_sign_ins_than_the_line_holds_are_asked_to_come_back() {
     let (app, _data) = app().await;
-    let names: Vec<String> = (0..80).map(|number| format!("user{number}")).collect();
-    let all = names.iter().map(|name| password::identify(&app, name, "wrong password"));
-    let answers = futures_util::future::join_all(all).await;
-    let busy = answers.iter().filter(|answer| matches!(answer, Err(Refused::Busy))).count();
-    assert_eq!(busy, 16, "64 wait, 16 are sent away");
+    let from = |number: u8| Client::At(Ipv4Addr::new(192, 0, 2, number / 4).into());
+    assert_eq!(busy(&app, (0..80).map(from)).await, 16, "64 wait, 16 are sent away");
     assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "and then there is room again");
+}
+
+#[tokio::test]
+async fn who_is_logged_out_keeps_the_password_and_loses_every_token() {
+    let (app, _data) = app().await;
+    let ann = password::identify(&app, "ann", PASSWORD, HOME).await.unwrap();
+    let refresh_token = refresh::issue(&app, &ann.principal, NOW).await.unwrap().unwrap();
+    let bearer = token::issue(&app, &Identity::Known(ann), &Scopes::default(), NOW).await.unwrap().token;
+    refresh::identify(&app, &refresh_token, NOW).await.unwrap();
+    token::identify(&app, &bearer, NOW).await.unwrap();
+    users::log_out(&app, "ann", NOW).await.unwrap();
+    assert!(matches!(refresh::identify(&app, &refresh_token, NOW).await, Err(Refused::RefreshToken)));
+    assert!(matches!(token::identify(&app, &bearer, NOW).await, Err(Refused::Token(_))));
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (0, true), "remembered as before");
+    assert!(matches!(users::log_out(&app, "eve", NOW).await, Err(UserError::Unknown(_))));
+}
+
+/// How many of these are sent away when they all sign in at once.
+async fn busy(app: &App, clients: impl Iterator<Item = Client>) -> usize {
+    // Her row is remembered from here on, so all of them stand in the line before any hash is done.
+    app.metadata.user("ann").await.unwrap();
+    let all = clients.map(|client| password::identify(app, "ann", "wrong password", client));
+    let answers = futures_util::future::join_all(all).await;
+    answers.iter().filter(|answer| matches!(answer, Err(Refused::Busy))).count()
+}
+
+#[tokio::test]
+async fn one_address_holds_no_more_than_its_share_of_the_line() {
+    let (app, _data) = app().await;
+    assert_eq!(busy(&app, [HOME; 20].into_iter()).await, 12);
+    let network = |last: u16| Client::At(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last).into());
+    assert_eq!(busy(&app, (0..20).map(network)).await, 12, "an IPv6 network is one client");
+    let mapped = Client::At(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into());
+    assert_eq!(busy(&app, [HOME, mapped].into_iter().cycle().take(20)).await, 12);
+}
+
+#[tokio::test]
+async fn sign_ins_do_not_shut_the_operator_out() {
+    let (app, _data) = app().await;
+    let from = |number: u8| Client::At(Ipv4Addr::new(192, 0, 2, number / 4).into());
+    let (busy, set) =
+        futures_util::join!(busy(&app, (0..80).map(from)), users::set_password(&app, "ann", PASSWORD.to_owned(), NOW));
+    assert_eq!(busy, 16);
+    set.unwrap();
 }
 
 #[tokio::test]

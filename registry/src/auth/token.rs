@@ -16,6 +16,9 @@ use crate::app::App;
 /// Who every token of this registry is issued by and for; the same on every host name that reaches it.
 pub(crate) const SERVICE: &str = "hallmark";
 
+/// Why a token of somebody who is gone, disabled or has other credentials by now is refused.
+pub(super) const CHANGED: &str = "its user was changed or removed";
+
 /// How many verified signatures are remembered; a token has some 700 bytes.
 const REMEMBERED: u64 = 5_000;
 
@@ -91,8 +94,7 @@ pub(crate) async fn identify(app: &App, token: &str, now: i64) -> Result<Identit
     remembered.claims.check(SERVICE, SERVICE, now).map_err(|refused| Refused::Token(refused.to_string()))?;
     let ceiling = Ceiling::Scopes(Arc::clone(&remembered.scopes));
     let Some((id, epoch)) = remembered.subject else { return Ok(Identity::Stranger(ceiling)) };
-    let principal = live(app.metadata.principal(id).await?, epoch)
-        .ok_or(Refused::Token("its user was changed or removed".into()))?;
+    let principal = live(app.metadata.principal(id).await?, epoch).ok_or(Refused::Token(CHANGED.into()))?;
     Ok(Identity::Known(Authenticated { principal, ceiling }))
 }
 

@@ -107,6 +107,24 @@ pub(crate) async fn set_password(app: &App, name: &str, password: String, now: i
     changed.then_some(()).ok_or_else(|| UserError::Unknown(name.to_owned()))
 }
 
+/// Ends what a user is logged in with, wherever that is; the password stays.
+///
+/// # Errors
+/// [`UserError`]; nothing has changed then.
+pub(crate) async fn log_out(app: &App, name: &str, now: i64) -> Result<(), UserError> {
+    let done = app
+        .metadata
+        .write((name.to_owned(), now), |tx, (name, now)| {
+            Box::pin(async move {
+                let Some(user) = tx.user(name).await? else { return Ok::<_, metadata::Error>(false) };
+                tx.record(&event("user_logged_out", &user.principal, *now)).await?;
+                tx.void_tokens(&user.principal).await
+            })
+        })
+        .await?;
+    done.then_some(()).ok_or_else(|| UserError::Unknown(name.to_owned()))
+}
+
 /// Removes a user who owns nothing any more.
 ///
 /// # Errors
@@ -141,9 +159,13 @@ fn event<'a>(kind: &'a str, principal: &'a Principal, now: i64) -> Event<'a> {
     Event { account: Some(principal.account_id), ..Event::of_system(kind, &principal.name, now) }
 }
 
-/// A user's name is the first component of the names of their repositories.
+/// Whether this could be a user's name: the first component of the names of their repositories.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.contains('/') && name.parse::<RepositoryName>().is_ok()
+}
+
 fn check_name(name: &str) -> Result<(), UserError> {
-    if name.contains('/') || name.parse::<RepositoryName>().is_err() {
+    if !is_name(name) {
         return Err(UserError::NameInvalid(name.to_owned()));
     }
     if RESERVED.contains(&name) {

@@ -29,6 +29,7 @@ fn every_verb_of_the_manual_can_be_typed() {
         "user remove ann --offline",
         "user password ann --offline",
         "user password ann --generate",
+        "user logout ann --offline",
         "user list --output json --offline",
         "repository public ann/app",
         "repository private ann/app --data /d",

@@ -15,6 +15,8 @@ pub(super) enum UserVerb {
     Remove(Remove),
     /// Set a user's password, asked for on the terminal unless a flag says otherwise; every token of theirs ends.
     Password(Password),
+    /// Log a user out everywhere: every token and refresh token of theirs ends, the password stays.
+    Logout(Logout),
     /// List the users.
     List(List),
 }
@@ -48,6 +50,13 @@ pub(super) struct Password {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct Logout {
+    name: String,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct List {
     #[arg(long, value_enum, default_value_t)]
     output: Format,
@@ -71,6 +80,9 @@ impl UserVerb {
                 let chosen = change.password.choose(Otherwise::Prompt)?;
                 let command = Command::UserPassword { name: change.name, password: chosen.password.clone() };
                 with_password(&change.asked, command, &chosen)
+            }
+            Self::Logout(logout) => {
+                super::block_on(output_done(&logout.asked, Command::UserLogout { name: logout.name }))?
             }
             Self::List(list) => list.run(),
         }

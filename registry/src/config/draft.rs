@@ -106,14 +106,15 @@ pub(super) fn public_url(text: &str) -> Result<Url, Refused> {
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(Refused::because("there is more behind the host"));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refused::because("it holds a user name or password"));
-    }
     Ok(url)
 }
 
+/// A URL without a name or password, which would be printed with it.
 pub(super) fn endpoint(text: &str) -> Result<Url, Refused> {
     let url = Url::parse(text).map_err(Refused::because)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refused::because("it holds a user name or password"));
+    }
     match (url.scheme(), url.host_str()) {
         ("http" | "https", Some(host)) if !host.is_empty() => Ok(url),
         _ => Err(Refused::default()),

@@ -130,7 +130,8 @@ pub(super) static KEYS: &[Key] = &[
     .shaped(Shape::UrlOrPath),
     Key::new("storage.s3.endpoint", None, "an http:// or https:// URL", |draft, value| {
         super::draft::endpoint(value.text()?).map(|url| draft.s3.endpoint = Some(url))
-    }),
+    })
+    .hidden(Hidden::Password),
     Key::new("storage.s3.region", None, "the name of a region (else AWS_REGION, else us-east-1)", |draft, value| {
         value.text().map(|region| draft.s3.region = Some(region.to_owned()))
     }),

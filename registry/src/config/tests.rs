@@ -313,6 +313,10 @@ fn each_key_refuses_what_it_does_not_take() {
             "`https://u:p@a` is not accepted for `public_url` (it holds a user name or password): it takes scheme, host and port only, such as https://registry.example.com",
         ),
         (
+            "storage.s3.endpoint = \"https://key:secret@s3\"\nstorage.url = \"s3://b\"",
+            "this value is not accepted for `storage.s3.endpoint` (it holds a user name or password): it takes an http:// or https:// URL",
+        ),
+        (
             "aliases = [\"a b\"]",
             "`a b` is not accepted for `aliases` (`a b`: it is not a host or host:port): it takes a list of host or host:port",
         ),

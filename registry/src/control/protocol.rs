@@ -28,6 +28,8 @@ pub(crate) enum Command {
         #[serde(serialize_with = "exposed")]
         password: Secret,
     },
+    /// End every token and refresh token of a user. Answered by `Done` or `Refused`.
+    UserLogout { name: String },
     /// One page of users, by name, behind `after`. Answered by `Users`.
     UserList { after: Option<String> },
     /// Allow or forbid anonymous pulls. Answered by `Done` or `Refused`.

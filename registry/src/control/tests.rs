@@ -93,6 +93,7 @@ async fn every_command_arrives_as_it_was_sent() {
             Command::UserPassword { name: "ann".to_owned(), password: Secret::new("p2".to_owned()) },
             r#"{"command":"user_password","name":"ann","password":"p2"}"#,
         ),
+        (Command::UserLogout { name: "ann".to_owned() }, r#"{"command":"user_logout","name":"ann"}"#),
         (Command::UserList { after: None }, r#"{"command":"user_list","after":null}"#),
         (
             Command::RepositoryVisibility { name: "a/b".to_owned(), visibility: Visibility::Public },

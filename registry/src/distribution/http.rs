@@ -26,7 +26,7 @@ use super::pull::{self, PullError};
 use super::push::{self, PushError};
 use super::receive::Chunk;
 use super::upload::{self, Begun, UploadError};
-use crate::access::{Granted, Work};
+use crate::access::{self, Granted, Standing, Work};
 use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
@@ -42,6 +42,9 @@ const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const OCTETS: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 
+/// When a client that has too many uploads open may ask again, in seconds: some of its own may have ended by then.
+const UPLOADS_RETRY: u32 = 60;
+
 /// A blob never changes under its digest; it is private to whoever may pull it.
 const BLOB_CACHING: &str = "private, max-age=31536000, immutable";
 
@@ -51,6 +54,7 @@ pub(crate) async fn serve(
     work: Work,
     parts: &Parts,
     body: &mut Incoming,
+    standing: &Standing<'_>,
     occasion: Occasion,
 ) -> Result<Response, Error> {
     match work {
@@ -60,7 +64,7 @@ pub(crate) async fn serve(
         Work::ListTags(granted) => list_tags(app, &granted).await,
         Work::ListRepositories(granted) => list_repositories(app, &granted).await,
         Work::ListReferrers(granted) => list_referrers(app, &granted).await,
-        Work::PutManifest(granted) => put_manifest(app, granted, &parts.headers, body, occasion).await,
+        Work::PutManifest(granted) => put_manifest(app, granted, &parts.headers, body, standing, occasion).await,
         Work::DeleteManifest(granted) => {
             let actor = actor(&granted)?;
             delete::manifest(app, granted, actor, occasion).await.map(accepted).map_err(delete_error)
@@ -69,7 +73,7 @@ pub(crate) async fn serve(
             let actor = actor(&granted)?;
             delete::blob(app, granted, actor, occasion).await.map(accepted).map_err(delete_error)
         }
-        Work::BeginUpload(granted) => begin_upload(app, &granted, body, occasion).await,
+        Work::BeginUpload(granted) => begin_upload(app, &granted, body, standing, occasion).await,
         Work::UploadStatus(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
             let received =
@@ -79,13 +83,13 @@ pub(crate) async fn serve(
         Work::AppendUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
             let chunk = chunk(&parts.headers, body, at)?;
-            let received = upload::append(app, &granted, actor(&granted)?, chunk, body).await;
+            let received = upload::append(app, &granted, actor(&granted)?, chunk, body, standing).await;
             Ok(at.progress(StatusCode::ACCEPTED, received.map_err(|error| upload_error(error, Some(at)))?))
         }
         Work::FinishUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
             let chunk = chunk(&parts.headers, body, at)?;
-            let finished = upload::finish(app, &granted, actor(&granted)?, chunk, body, occasion).await;
+            let finished = upload::finish(app, &granted, actor(&granted)?, chunk, body, standing, occasion).await;
             Ok(stored(at.repository, &finished.map_err(|error| upload_error(error, Some(at)))?))
         }
         Work::CancelUpload(granted) => {
@@ -147,10 +151,11 @@ async fn begin_upload(
     app: &App,
     granted: &Granted<hallmark_oci::BeginUpload>,
     body: &mut Incoming,
+    standing: &Standing<'_>,
     occasion: Occasion,
 ) -> Result<Response, Error> {
     let repository = &granted.operation().repository;
-    let begun = upload::begin(app, granted, actor(granted)?, body, occasion).await;
+    let begun = upload::begin(app, granted, actor(granted)?, body, standing, occasion).await;
     match begun.map_err(|error| upload_error(error, None))? {
         Begun::Stored(digest) => Ok(stored(repository, &digest)),
         Begun::Open(upload) => {
@@ -266,13 +271,20 @@ async fn put_manifest(
     granted: Granted<hallmark_oci::PutManifest>,
     headers: &HeaderMap,
     body: &mut Incoming,
+    standing: &Standing<'_>,
     occasion: Occasion,
 ) -> Result<Response, Error> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let repository = granted.operation().repository.clone();
-    let content = body.collect(app.config.limits.manifest_bytes).await.map_err(body_error)?;
+    let content = tokio::select! {
+        biased;
+        lapsed = standing.readonly() => return Err(access::http::lapsed(*lapsed)),
+        content = body.collect(app.config.limits.manifest_bytes) => content.map_err(body_error)?,
+    };
     let actor = actor(&granted)?;
-    let put = push::put_manifest(app, granted, actor, content_type, content, occasion).await.map_err(push_error)?;
+    standing.ask().await.map_err(|lapsed| access::http::lapsed(*lapsed))?;
+    let put = push::put_manifest(app, granted, actor, content_type, content, occasion).await;
+    let put = put.map_err(|error| push_error(error, standing))?;
     let mut response = empty(StatusCode::CREATED);
     set(&mut response, LOCATION, &location(&repository, "manifests", put.digest.as_str()));
     set(&mut response, CONTENT_DIGEST.clone(), put.digest.as_str());
@@ -408,10 +420,11 @@ fn list_error(error: ListError) -> Error {
     }
 }
 
-fn push_error(error: PushError) -> Error {
+fn push_error(error: PushError, standing: &Standing<'_>) -> Error {
     let message = error.to_string();
     match error {
         PushError::AccountUnknown(_) => Error::new(ErrorCode::NameUnknown, message),
+        PushError::Foreign => access::http::lapsed(*standing.lacking()),
         PushError::Invalid(invalid) => Error::new(invalid.code(), message),
         PushError::DigestDiffers { actual } => {
             Error::new(ErrorCode::DigestInvalid, message).detail(json!({"actual": actual}))
@@ -443,6 +456,8 @@ fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
     let message = error.to_string();
     match error {
         UploadError::AccountUnknown(_) => Error::new(ErrorCode::NameUnknown, message),
+        UploadError::TooMany => Error::new(ErrorCode::TooManyRequests, message).retry_after(UPLOADS_RETRY),
+        UploadError::Lapsed(lapsed) => access::http::lapsed(*lapsed),
         UploadError::Unknown => Error::new(ErrorCode::BlobUploadUnknown, message),
         UploadError::Busy { received } | UploadError::OutOfOrder { received } => {
             let error = Error::new(ErrorCode::RangeInvalid, message);

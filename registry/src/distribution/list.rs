@@ -1,14 +1,17 @@
 //! Pages of tags and repositories, and the referrers of a digest.
 
 use hallmark_oci::{ListReferrers, ListRepositories, ListTags, Page, limits};
-use hallmark_storage::metadata::{self, ManifestId};
+use hallmark_storage::metadata::{self, ManifestId, Referrer, RepositoryId};
 
 use crate::access::Granted;
 use crate::app::App;
 
 /// Referrers are answered whole up to this many bytes of descriptors; many clients read the first page only.
-const REFERRERS_BYTES: usize = 4 * 1024 * 1024 - 1024;
-/// How many referrers are read from the database at a time.
+const REFERRERS_BYTES: u64 = 4 * 1024 * 1024 - 1024;
+/// How many bytes of manifests one page parses. Only what a fallback tag lists must be parsed, and of that an index full of
+/// signatures fits into one page.
+const PARSED_BYTES: u64 = 16 * 1024 * 1024;
+/// How many referrers are listed, before any of them is described, at a time.
 const REFERRERS_BATCH: u32 = 500;
 
 /// Why there is no list.
@@ -48,7 +51,7 @@ pub(super) async fn repositories(app: &App, granted: &Granted<ListRepositories>)
 }
 
 /// The referrers of a digest as descriptors in JSON, and after which one the next page begins.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Referrers {
     pub(super) descriptors: Vec<String>,
     pub(super) next: Option<String>,
@@ -56,29 +59,83 @@ pub(super) struct Referrers {
 
 /// The referrers of a digest; none for a subject or repository that is not there (distribution-spec, "Listing Referrers").
 ///
-/// Many clients read the first page only, so a page ends at [`REFERRERS_BYTES`] and not at a number of entries.
+/// Many clients read the first page only, so a page ends at [`REFERRERS_BYTES`] and not at a number of entries. Who pushes
+/// decides how large an entry is, so what a page costs is known before its entries are read.
 pub(super) async fn referrers(app: &App, granted: &Granted<ListReferrers>) -> Result<Referrers, ListError> {
-    let mut page = Referrers { descriptors: Vec::new(), next: None };
-    let Some(repository) = granted.repository() else { return Ok(page) };
+    let Some(repository) = granted.repository() else { return Ok(Referrers::default()) };
     let asked = granted.operation();
     let mut after = asked.page.after.as_deref().and_then(|after| after.parse().ok()).map(ManifestId);
-    let mut bytes = 0;
+    let mut filling = Filling::default();
     loop {
         let kind = asked.artifact_type.as_deref();
         let batch = app.metadata.referrers(repository.id, &asked.subject, kind, after, REFERRERS_BATCH).await?;
-        let last = batch.len() < REFERRERS_BATCH as usize;
-        for referrer in batch {
-            bytes += referrer.descriptor.len() + 1;
-            if bytes > REFERRERS_BYTES && !page.descriptors.is_empty() {
-                page.next = after.map(|after| after.0.to_string());
-                return Ok(page);
+        if !filling.take(app, repository.id, &batch).await? || batch.len() < REFERRERS_BATCH as usize {
+            return Ok(filling.page);
+        }
+        after = batch.last().map(|referrer| referrer.id);
+    }
+}
+
+/// A page on its way to being full.
+#[derive(Default)]
+struct Filling {
+    page: Referrers,
+    /// Bytes of its descriptors.
+    bytes: u64,
+    /// Bytes of manifests that were parsed for it.
+    parsed: u64,
+    /// The last referrer that it holds.
+    last: Option<ManifestId>,
+}
+
+impl Filling {
+    /// Takes these referrers in; `false` when the page ended before the last of them.
+    async fn take(&mut self, app: &App, repository: RepositoryId, batch: &[Referrer]) -> Result<bool, ListError> {
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(self.fitting(rest));
+            if run.is_empty() {
+                return Ok(self.end());
             }
-            after = Some(referrer.id);
-            page.descriptors.push(referrer.descriptor);
+            self.parsed +=
+                run.iter().filter(|referrer| !referrer.described).map(|referrer| referrer.bytes).sum::<u64>();
+            for entry in app.metadata.describe(repository, run).await? {
+                let bytes = entry.descriptor.len() as u64 + 1;
+                if self.bytes + bytes > REFERRERS_BYTES && !self.page.descriptors.is_empty() {
+                    return Ok(self.end());
+                }
+                self.bytes += bytes;
+                self.last = Some(entry.id);
+                self.page.descriptors.push(entry.descriptor);
+            }
+            rest = behind;
         }
-        if last {
-            return Ok(page);
+        Ok(true)
+    }
+
+    /// How many of these are described next, all of one kind: as many as the page has bytes for, and never more than a
+    /// page's bytes in memory at once. An entry that is larger than any page comes all the same, alone.
+    fn fitting(&self, referrers: &[Referrer]) -> usize {
+        let Some(first) = referrers.first() else { return 0 };
+        let room = match first.described {
+            true => REFERRERS_BYTES.saturating_sub(self.bytes),
+            false => PARSED_BYTES.saturating_sub(self.parsed),
+        };
+        if first.bytes + 1 > room {
+            return usize::from(self.page.descriptors.is_empty());
         }
+        let mut sum = 0;
+        let fits = |referrer: &&Referrer| {
+            sum += referrer.bytes + 1;
+            referrer.described == first.described && sum <= room.min(REFERRERS_BYTES)
+        };
+        referrers.iter().take_while(fits).count().max(1)
+    }
+
+    /// Ends the page; the next one begins after its last entry.
+    fn end(&mut self) -> bool {
+        self.page.next = self.last.map(|last| last.0.to_string());
+        false
     }
 }
 

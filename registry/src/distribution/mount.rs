@@ -5,8 +5,9 @@ use hallmark_storage::metadata::{self, Mount, PrincipalId, RepositoryId, Tx};
 use serde_json::json;
 
 use super::Occasion;
+use super::occasion::Nowhere;
 use super::upload::UploadError;
-use crate::access::{self, Granted};
+use crate::access::{self, Granted, Ground, Standing};
 use crate::app::App;
 
 /// In how many repositories a mount without a source looks.
@@ -18,6 +19,7 @@ struct Change {
     source: RepositoryId,
     digest: Digest,
     actor: PrincipalId,
+    ground: Ground,
     occasion: Occasion,
 }
 
@@ -27,6 +29,7 @@ pub(super) async fn mount(
     app: &App,
     granted: &Granted<BeginUpload>,
     actor: PrincipalId,
+    standing: &Standing<'_>,
     occasion: &Occasion,
 ) -> Result<Option<Digest>, UploadError> {
     let Some(asked) = &granted.operation().mount else { return Ok(None) };
@@ -36,9 +39,11 @@ pub(super) async fn mount(
             source,
             digest: asked.digest.clone(),
             actor,
+            ground: granted.ground(),
             occasion: occasion.clone(),
         };
-        if app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await? {
+        let mounted = app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await;
+        if mounted.map_err(|nowhere| UploadError::of(nowhere, standing))? {
             return Ok(Some(asked.digest.clone()));
         }
     }
@@ -61,11 +66,9 @@ async fn sources(app: &App, granted: &Granted<BeginUpload>) -> Result<Vec<Reposi
     Ok(held.into_iter().map(|source| source.id).collect())
 }
 
-async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, UploadError> {
-    let Change { repository: name, source, digest, actor, occasion } = change;
-    let repository = occasion.repository(tx, name, *actor).await?;
-    let repository =
-        repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, Nowhere> {
+    let Change { repository: name, source, digest, actor, ground, occasion } = change;
+    let repository = occasion.repository(tx, name, *actor, *ground).await?;
     let mount = Mount { repository: &repository, source: *source, digest, now: occasion.now };
     if tx.mount(&mount).await?.is_none() {
         return Ok(false);

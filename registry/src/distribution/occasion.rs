@@ -3,6 +3,22 @@
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, Repository, Tx};
 
+use crate::access::Ground;
+
+/// Why a push has nowhere to go.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Nowhere {
+    /// Nobody has an account of this name.
+    #[error("there is no account {0:?}")]
+    AccountUnknown(String),
+    /// The name became somebody else's after the push was granted.
+    #[error("the repository is another's by now")]
+    Foreign,
+    /// The database failed.
+    #[error(transparent)]
+    Failed(#[from] metadata::Error),
+}
+
 /// The time of a request and its name.
 #[derive(Debug, Clone)]
 pub struct Occasion {
@@ -35,26 +51,34 @@ impl Occasion {
         }
     }
 
-    /// The repository that a push goes to, made on the first push; `None` when nobody has an account of that name.
+    /// The repository that a push goes to, made on the first push: the one that the grant was decided on, or one that its
+    /// principal may make. Names are looked up again here, and may be another's since.
     pub(super) async fn repository(
         &self,
         tx: &mut Tx,
         name: &RepositoryName,
         actor: PrincipalId,
-    ) -> Result<Option<Repository>, metadata::Error> {
+        ground: Ground,
+    ) -> Result<Repository, Nowhere> {
         if let Some(repository) = tx.repository(name).await? {
-            return Ok(Some(repository));
+            return if ground.covers(&repository) { Ok(repository) } else { Err(Nowhere::Foreign) };
         }
         let account = match name.account() {
             None => AccountId::SYSTEM,
             Some(account) => match tx.account(account).await? {
                 Some(account) => account.id,
-                None => return Ok(None),
+                None => return Err(Nowhere::AccountUnknown(account.to_owned())),
             },
         };
+        if !ground.covers_account(account) {
+            return Err(Nowhere::Foreign);
+        }
         let repository = tx.create_repository(name, account, self.now).await?;
+        if !ground.covers(&repository) {
+            return Err(Nowhere::Foreign);
+        }
         tx.record(&self.event("repository_created", actor, &repository, name.as_str(), "")).await?;
-        Ok(Some(repository))
+        Ok(repository)
     }
 }
 

@@ -6,6 +6,7 @@ use hallmark_storage::metadata::{self, ErrorKind, PrincipalId, PutRefused, Tx};
 use serde_json::json;
 
 use super::Occasion;
+use super::occasion::Nowhere;
 use crate::access::Granted;
 use crate::app::App;
 
@@ -18,6 +19,9 @@ pub(crate) enum PushError {
     /// No account owns the first component of the name.
     #[error("there is no account {0:?} to hold this repository; the first part of its name must be an account's name")]
     AccountUnknown(String),
+    /// The name became somebody else's after the push was granted.
+    #[error("the repository is another's by now")]
+    Foreign,
     /// The body is not a manifest that the registry takes.
     #[error("{0}")]
     Invalid(#[from] ManifestInvalid),
@@ -135,9 +139,7 @@ async fn examine(
 async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
     let Change { actor, occasion, .. } = change;
     let name = &change.granted.operation().repository;
-    let repository = occasion.repository(tx, name, *actor).await?;
-    let repository =
-        repository.ok_or_else(|| PushError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
+    let repository = occasion.repository(tx, name, *actor, change.granted.ground()).await?;
     tx.put_manifest(&metadata::PutManifest {
         repository: &repository,
         digest: &change.digest,
@@ -151,6 +153,16 @@ async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
     let payload = json!({"media_type": change.manifest.media_type().as_str(), "tags": change.tags}).to_string();
     tx.record(&occasion.event("manifest_pushed", *actor, &repository, change.digest.as_str(), &payload)).await?;
     Ok(())
+}
+
+impl From<Nowhere> for PushError {
+    fn from(nowhere: Nowhere) -> Self {
+        match nowhere {
+            Nowhere::AccountUnknown(name) => Self::AccountUnknown(name),
+            Nowhere::Foreign => Self::Foreign,
+            Nowhere::Failed(error) => Self::Metadata(error),
+        }
+    }
 }
 
 impl From<PutRefused> for PushError {

@@ -3,6 +3,7 @@
 //! The lease is a row with a fence: a writer that stays silent for [`SILENCE`] loses the upload to the next request that
 //! comes at the durable offset, and whatever it commits later is refused, since its fence is not the row's any more.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use hallmark_oci::{ChunkRange, UploadId};
@@ -11,6 +12,7 @@ use hallmark_storage::blobs::{Appender, Part, Sealed, UploadState};
 use hallmark_storage::metadata::{self, Checkpoint, Lease, PrincipalId, RepositoryId, Tx, Upload, UploadPart};
 
 use super::upload::UploadError;
+use crate::access::Standing;
 use crate::app::App;
 use crate::http::body::Incoming;
 
@@ -50,6 +52,7 @@ pub(super) struct Received {
 /// One request's hold on an upload.
 pub(super) struct Receiver<'a> {
     app: &'a App,
+    standing: &'a Standing<'a>,
     session: Session,
     fence: i64,
     appender: Appender,
@@ -79,7 +82,12 @@ impl<'a> Receiver<'a> {
     ///
     /// # Errors
     /// [`UploadError::OutOfOrder`] and [`UploadError::Busy`] with the offset, [`UploadError::Unknown`], and the stores'.
-    pub(super) async fn take(app: &'a App, session: Session, chunk: &Chunk) -> Result<Self, UploadError> {
+    pub(super) async fn take(
+        app: &'a App,
+        standing: &'a Standing<'a>,
+        session: Session,
+        chunk: &Chunk,
+    ) -> Result<Self, UploadError> {
         let wish = (session.clone(), chunk.start, app.clock.clone(), expiry(app));
         let (lease, now) = app
             .metadata
@@ -102,7 +110,7 @@ impl<'a> Receiver<'a> {
         };
         let (fence, leased_until) = (upload.fence, upload.leased_until);
         let begun = async {
-            let mut receiver = Self::begin(app, session.clone(), fence, state(upload)).await?;
+            let mut receiver = Self::begin(app, standing, session.clone(), fence, state(upload)).await?;
             if app.clock.now() >= leased_until {
                 // Whoever leased the upload since has a ticket to its file that is newer than ours, or no longer needs one:
                 // then the row tells, before the first byte is written.
@@ -116,13 +124,14 @@ impl<'a> Receiver<'a> {
     /// Holds an upload whose lease was taken when it was opened.
     pub(super) async fn begin(
         app: &'a App,
+        standing: &'a Standing<'a>,
         session: Session,
         fence: i64,
         state: UploadState,
     ) -> Result<Self, UploadError> {
         let appender = app.blobs.append(state.clone(), fence).await?;
         let spare = StorageKey::from_bytes(app.random.bytes());
-        Ok(Self { app, session, fence, appender, committed: state, spare, renewed: Instant::now() })
+        Ok(Self { app, standing, session, fence, appender, committed: state, spare, renewed: Instant::now() })
     }
 
     /// Takes the body into the upload and leaves it open; how many bytes are durable now.
@@ -164,7 +173,15 @@ impl<'a> Receiver<'a> {
     /// Moves the body into the appender, and commits what becomes durable on the way.
     async fn pour(&mut self, chunk: &Chunk, body: &mut Incoming) -> Result<(), UploadError> {
         let start = self.appender.received();
-        while let Some(bytes) = body.next().await? {
+        let standing = self.standing;
+        let mut readonly = pin!(standing.readonly());
+        loop {
+            let next = tokio::select! {
+                biased;
+                lapsed = &mut readonly => return Err(lapsed.into()),
+                next = body.next() => next?,
+            };
+            let Some(bytes) = next else { break };
             let poured = self.appender.received() - start + bytes.len() as u64;
             if chunk.length.is_some_and(|limit| poured > limit) {
                 return Err(UploadError::LengthDiffers);
@@ -178,12 +195,13 @@ impl<'a> Receiver<'a> {
         }
         match chunk.length {
             Some(limit) if self.appender.received() - start != limit => Err(UploadError::LengthDiffers),
-            _ => Ok(()),
+            _ => Ok(self.standing.ask().await?),
         }
     }
 
-    /// Commits a durable state and says that this writer is alive.
+    /// Commits a durable state and says that this writer is alive, as long as it may write.
     async fn commit(&mut self, state: UploadState) -> Result<(), UploadError> {
+        self.standing.ask().await?;
         let until = self.app.clock.now() + SILENCE;
         commit(self.app, &self.session, self.fence, state.clone(), until).await?;
         self.appender.committed(&state);

@@ -5,11 +5,12 @@ use hallmark_oci::{
 };
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, Sealed, UploadState};
-use hallmark_storage::metadata::{self, ErrorKind, Finish, NewUpload, PrincipalId, RepositoryId, Tx};
+use hallmark_storage::metadata::{self, ErrorKind, Finish, NewUpload, OPEN_UPLOADS, PrincipalId, RepositoryId, Tx};
 
+use super::occasion::Nowhere;
 use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry, or_release};
 use super::{Occasion, mount};
-use crate::access::Granted;
+use crate::access::{Granted, Ground, Lapsed, Standing};
 use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
 
@@ -22,6 +23,12 @@ pub(crate) enum UploadError {
     /// No account owns the first component of the name.
     #[error("there is no account {0:?} to hold this repository; the first part of its name must be an account's name")]
     AccountUnknown(String),
+    /// The user has as many uploads open as one may have.
+    #[error("you have {OPEN_UPLOADS} uploads open; finish or cancel some, or wait until they expire")]
+    TooMany,
+    /// The grant does not hold any more.
+    #[error(transparent)]
+    Lapsed(#[from] Box<Lapsed>),
     /// The upload is not one of this user in this repository, or it ended.
     #[error("there is no such upload; begin a new one")]
     Unknown,
@@ -66,6 +73,17 @@ impl From<blobs::Error> for UploadError {
     }
 }
 
+impl UploadError {
+    /// What it means to a request that it has nowhere to go.
+    pub(super) fn of(nowhere: Nowhere, standing: &Standing<'_>) -> Self {
+        match nowhere {
+            Nowhere::AccountUnknown(name) => Self::AccountUnknown(name),
+            Nowhere::Foreign => Self::Lapsed(standing.lacking()),
+            Nowhere::Failed(error) => Self::Metadata(error),
+        }
+    }
+}
+
 /// What opening an upload came to.
 #[derive(Debug)]
 pub(super) enum Begun {
@@ -81,9 +99,10 @@ pub(super) async fn begin(
     granted: &Granted<BeginUpload>,
     actor: PrincipalId,
     body: &mut Incoming,
+    standing: &Standing<'_>,
     occasion: Occasion,
 ) -> Result<Begun, UploadError> {
-    if let Some(digest) = mount::mount(app, granted, actor, &occasion).await? {
+    if let Some(digest) = mount::mount(app, granted, actor, standing, &occasion).await? {
         return Ok(Begun::Stored(digest));
     }
     let BeginUpload { repository: name, digest, algorithm, .. } = granted.operation();
@@ -93,6 +112,7 @@ pub(super) async fn begin(
     let opening = Opening {
         name: name.clone(),
         actor,
+        ground: granted.ground(),
         id: id.clone(),
         key: state.key.clone(),
         hash_state: state.hasher_state.clone(),
@@ -100,13 +120,18 @@ pub(super) async fn begin(
         expires_at: occasion.now + expiry(app),
         occasion: occasion.clone(),
     };
-    let repository = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await?;
+    let opened = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await;
+    let repository = match opened {
+        Ok(repository) => repository,
+        Err(NotOpened::TooMany) => return Err(UploadError::TooMany),
+        Err(NotOpened::Nowhere(nowhere)) => return Err(UploadError::of(nowhere, standing)),
+    };
     let Some(digest) = digest else { return Ok(Begun::Open(id)) };
     let _open = app.metrics.receiving();
     let session = Session { upload: id.clone(), repository, principal: actor };
     let chunk = Chunk { start: None, length: body.announced() };
     let stored = async {
-        let receiver = Receiver::begin(app, session.clone(), FIRST_FENCE, state).await?;
+        let receiver = Receiver::begin(app, standing, session.clone(), FIRST_FENCE, state).await?;
         let received = receiver.finish(&chunk, body).await?;
         settle(app, name, session.clone(), received, digest, occasion.clone()).await
     };
@@ -134,11 +159,12 @@ pub(super) async fn append(
     actor: PrincipalId,
     chunk: Chunk,
     body: &mut Incoming,
+    standing: &Standing<'_>,
 ) -> Result<u64, UploadError> {
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
     let session = Session { upload: granted.operation().upload.clone(), repository, principal: actor };
     let _open = app.metrics.receiving();
-    Receiver::take(app, session, &chunk).await?.append(&chunk, body).await
+    Receiver::take(app, standing, session, &chunk).await?.append(&chunk, body).await
 }
 
 /// Adds the last chunk, if any, and makes the upload a blob of the repository.
@@ -148,13 +174,14 @@ pub(super) async fn finish(
     actor: PrincipalId,
     chunk: Chunk,
     body: &mut Incoming,
+    standing: &Standing<'_>,
     occasion: Occasion,
 ) -> Result<Digest, UploadError> {
     let FinishUpload { repository: name, upload, digest } = granted.operation();
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
     let session = Session { upload: upload.clone(), repository, principal: actor };
     let _open = app.metrics.receiving();
-    let received = Receiver::take(app, session.clone(), &chunk).await?.finish(&chunk, body).await?;
+    let received = Receiver::take(app, standing, session.clone(), &chunk).await?.finish(&chunk, body).await?;
     settle(app, name, session, received, digest, occasion).await
 }
 
@@ -174,6 +201,7 @@ pub(super) async fn cancel(
 struct Opening {
     name: RepositoryName,
     actor: PrincipalId,
+    ground: Ground,
     id: UploadId,
     key: StorageKey,
     hash_state: Vec<u8>,
@@ -182,13 +210,29 @@ struct Opening {
     occasion: Occasion,
 }
 
+/// Why the opening transaction opened nothing.
+enum NotOpened {
+    Nowhere(Nowhere),
+    TooMany,
+}
+
+impl From<Nowhere> for NotOpened {
+    fn from(nowhere: Nowhere) -> Self {
+        Self::Nowhere(nowhere)
+    }
+}
+
+impl From<metadata::Error> for NotOpened {
+    fn from(error: metadata::Error) -> Self {
+        Self::Nowhere(error.into())
+    }
+}
+
 /// The row is committed before the first byte is written, so that no byte is ever without an owner.
-async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, UploadError> {
-    let Opening { name, actor, occasion, .. } = opening;
-    let repository = occasion.repository(tx, name, *actor).await?;
-    let repository =
-        repository.ok_or_else(|| UploadError::AccountUnknown(name.account().unwrap_or_default().to_owned()))?;
-    tx.begin_upload(&NewUpload {
+async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, NotOpened> {
+    let Opening { name, actor, ground, occasion, .. } = opening;
+    let repository = occasion.repository(tx, name, *actor, *ground).await?;
+    let new = NewUpload {
         id: &opening.id,
         repository: repository.id,
         principal: *actor,
@@ -196,9 +240,8 @@ async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, UploadErro
         hash_state: &opening.hash_state,
         leased_until: opening.leased_until,
         expires_at: opening.expires_at,
-    })
-    .await?;
-    Ok(repository.id)
+    };
+    if tx.begin_upload(&new).await? { Ok(repository.id) } else { Err(NotOpened::TooMany) }
 }
 
 /// Everything the finishing transaction needs; it may run more than once.

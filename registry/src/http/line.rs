@@ -55,6 +55,12 @@ impl Line {
         &self.id
     }
 
+    /// The address of the client.
+    #[must_use]
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Notes what the request is about.
     pub(super) fn about(&mut self, operation: &Operation) {
         self.operation = operation.name();

@@ -28,18 +28,15 @@ use self::body::Incoming;
 use self::error::Error;
 use self::line::Line;
 use self::server::PeerAddress;
-use crate::access;
+use crate::access::{self, Shown, Standing};
 use crate::app::App;
-use crate::auth;
+use crate::auth::{self, Client};
 use crate::distribution::{self, Occasion};
 use crate::telemetry;
 
 static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 static NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// How long a client waits before it writes again while the registry is read-only, in seconds.
-const READONLY_RETRY: u32 = 60;
 
 /// What a path is a part of.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +97,15 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     }
     let (started, peer) = (Instant::now(), peer(&parts));
     let line = Line::new(&app, part.name(), &parts.headers, peer);
-    let task = app.changes.spawn(respond(Arc::clone(&app), part, parts, body));
+    // Nobody closes the places, so each gets one in its turn.
+    let Ok(place) = Arc::clone(&app.places).acquire_owned().await else {
+        return Error::unavailable("the registry is stopping", None).answer(line.id());
+    };
+    let changing = Arc::clone(&app);
+    let task = app.changes.spawn(async move {
+        let _held = (place, changing.readonly.begin_change());
+        respond(Arc::clone(&changing), part, parts, body).await
+    });
     match task.await {
         Ok(response) => response,
         Err(panic) => {
@@ -156,20 +161,23 @@ async fn answer(
             return Err(access::http::unidentified(auth::Refused::Malformed, &access::needed_by(&operation), &realm()));
         }
     };
-    let identity = auth::identify(app, authorization, now)
+    let client = Client::At(line.client());
+    let identity = auth::identify(app, authorization, client, now)
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
     line.by(&identity);
     let writes = !matches!(parts.method, Method::GET | Method::HEAD);
+    // A read is decided once.
+    let again = if writes { operation.clone() } else { Operation::Ping };
     let granted = access::authorize(app, &identity, operation)
         .await
         .map_err(|refused| access::http::refusal(refused, &identity, &realm()))?;
     if writes && app.is_readonly() {
-        return Err(Error::new(ErrorCode::Unavailable, "the registry is read-only for now; pulls go on")
-            .retry_after(READONLY_RETRY));
+        return Err(access::http::read_only());
     }
     let occasion = Occasion { now, request_id: line.id().to_owned() };
-    distribution::http::serve(app, granted.sort(), parts, body, occasion).await
+    let standing = Standing::new(app, Shown { identity: &identity, authorization, client, at: now }, again, &realm);
+    distribution::http::serve(app, granted.sort(), parts, body, &standing, occasion).await
 }
 
 fn refuse_grammar(invalid: OperationInvalid) -> Error {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::app::App;
 use crate::http::error::Error;
@@ -15,8 +16,29 @@ pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
+/// For how long an answer is good, in milliseconds. The store's is a file that is written and deleted, and anybody may ask.
+const READY_FOR: i64 = 1_000;
+
+/// The last answer to `GET /readyz`, and when it was found. Whoever asks while somebody looks waits for what they find.
+#[derive(Debug, Default)]
+pub struct Readiness(Mutex<Option<(i64, Value)>>);
+
 /// `GET /readyz`: the database and the store answer; 503 and which one does not, otherwise.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let mut last = app.readiness.0.lock().await;
+    let now = app.clock.now();
+    let checks = match last.take() {
+        Some((at, checks)) if (0..READY_FOR).contains(&(now - at)) => last.insert((at, checks)),
+        _ => last.insert((now, look(&app).await)),
+    };
+    let checks = checks.1.clone();
+    if checks.as_object().is_some_and(|checks| checks.values().all(|state| state == "ok")) {
+        return axum::Json(json!({"status": "ok", "checks": checks})).into_response();
+    }
+    Error::unavailable("the registry is not ready", None).detail(checks).into_response()
+}
+
+async fn look(app: &App) -> Value {
     let (database, store) = tokio::join!(app.metadata.ping(), app.blobs.check());
     let checks = json!({"database": state(database.is_ok()), "store": state(store.is_ok())});
     for (what, error) in [
@@ -27,10 +49,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
             tracing::warn!(error, "{what} is not ready");
         }
     }
-    if checks.as_object().is_some_and(|checks| checks.values().all(|state| state == "ok")) {
-        return axum::Json(json!({"status": "ok", "checks": checks})).into_response();
-    }
-    Error::unavailable("the registry is not ready", None).detail(checks).into_response()
+    checks
 }
 
 /// `GET /metrics`: everything counted, in Prometheus' text format.

@@ -6,6 +6,7 @@ pub(crate) mod http;
 mod logging;
 mod metrics;
 
+pub use http::Readiness;
 pub use logging::start_logging;
 pub use metrics::{Metrics, OperationLabel};
 

@@ -32,6 +32,25 @@ async fn the_registry_says_that_it_is_ready() {
     "#);
 }
 
+/// Anybody may ask, and the store is asked by a file that is written and deleted.
+#[tokio::test]
+async fn the_stores_are_asked_once_a_second_whether_they_are_ready() {
+    let world = World::open().await;
+    let looks = || world.app.metadata.statistics().reads;
+    let before = looks();
+    for _ in 0..10 {
+        world.get("/readyz").await.expect(200);
+    }
+    assert_eq!(looks() - before, 1);
+    world.pass(1);
+    let together = futures_util::future::join_all((0..10).map(|_| world.get("/readyz").into_future())).await;
+    assert!(together.iter().all(|answer| answer.status == 200));
+    assert_eq!(looks() - before, 2);
+    world.app.metadata.close().await;
+    world.pass(1);
+    world.get("/readyz").await.expect(503);
+}
+
 #[tokio::test]
 async fn a_registry_without_its_database_is_not_ready() {
     let world = World::open().await;

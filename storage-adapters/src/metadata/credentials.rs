@@ -11,7 +11,11 @@ statements! {
         "SELECT id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at, revoked_at
            FROM credentials WHERE selector = $1"
     ];
-    FORGET_EXPIRED = ["DELETE FROM credentials WHERE principal_id = $1 AND expires_at <= $2"];
+    FORGET = [
+        "DELETE FROM credentials WHERE principal_id = $1 AND (expires_at <= $2 OR id IN (
+           SELECT id FROM credentials WHERE principal_id = $1 AND kind = $3
+            ORDER BY created_at DESC, id DESC LIMIT 10000 OFFSET $4))"
+    ];
     INSERT = [
         "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at,
                                   expires_at)
@@ -19,6 +23,9 @@ statements! {
     ];
     REVOKE = ["UPDATE credentials SET revoked_at = $2 WHERE selector = $1 AND revoked_at IS NULL"];
 }
+
+/// How many credentials of one kind a principal keeps, the newest. Every login makes one, and no client gives one back.
+const KEPT: i64 = 100;
 
 /// A long-lived credential, a refresh token for instance: what is kept to recognize it, never the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +86,13 @@ impl Metadata {
 }
 
 impl Tx {
-    /// Keeps a credential, and forgets those of the same principal that have ended, so that logins leave no heap.
+    /// Keeps a credential, and forgets those of the same principal that have ended and all but the newest of the same kind,
+    /// so that logins leave no heap.
     ///
     /// # Errors
     /// The database failed.
     pub async fn insert_credential(&mut self, new: &NewCredential<'_>, now: i64) -> Result<(), Error> {
-        self.execute(&FORGET_EXPIRED, values![new.principal, now]).await?;
+        self.execute(&FORGET, values![new.principal, now, new.kind, KEPT - 1]).await?;
         let id = self.id()?;
         let row = values![
             id,

@@ -25,6 +25,15 @@ pub(super) struct Inner {
     pub(super) schema: i64,
 }
 
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This process remembered it.
+    Memory,
+    /// The database was asked.
+    Database,
+}
+
 /// How changes are made: by one task, or by many transactions.
 pub(super) enum Writes {
     Writer(Writer),
@@ -88,15 +97,16 @@ impl Metadata {
     }
 
     pub(super) async fn rows(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        self.inner.counters.read_one();
         self.inner.reader.rows(statement, values).await
     }
 
     pub(super) async fn row(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<Row>, Error> {
+        self.inner.counters.read_one();
         self.inner.reader.row(statement, values).await
     }
 
-    /// The answer that `kind` holds under `key` if its stamp still stands, else the one that `ask` gives, which is kept.
-    /// Absence is never kept: there is no end to what does not exist.
+    /// [`Self::cached_from`] for those who need not know where the answer came from.
     pub(super) async fn cached<K, V>(
         &self,
         kind: impl FnOnce(&Cache) -> &super::cache::Kept<K, V>,
@@ -108,20 +118,36 @@ impl Metadata {
         K: std::hash::Hash + Eq + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let Some(cache) = &self.cache else { return ask.await };
+        self.cached_from(kind, slot, key, ask).await.map(|(answer, _)| answer)
+    }
+
+    /// The answer, and where it came from, that `kind` holds under `key` if its stamp still stands, else the one that `ask` gives, which is kept.
+    /// Absence is never kept: there is no end to what does not exist.
+    pub(super) async fn cached_from<K, V>(
+        &self,
+        kind: impl FnOnce(&Cache) -> &super::cache::Kept<K, V>,
+        slot: super::generations::Slot,
+        key: impl FnOnce() -> K,
+        ask: impl Future<Output = Result<Option<V>, Error>>,
+    ) -> Result<(Option<V>, Source), Error>
+    where
+        K: std::hash::Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let Some(cache) = &self.cache else { return Ok((ask.await?, Source::Database)) };
         let generation = cache.generations.of(slot);
         let (kind, key) = (kind(cache), key());
         if let Some((stamp, value)) = kind.get(&key)
             && stamp == generation
         {
             self.inner.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(Some(value));
+            return Ok((Some(value), Source::Memory));
         }
         self.inner.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
         let answer = ask.await?;
         if let Some(value) = &answer {
             kind.insert(key, (generation, value.clone()));
         }
-        Ok(answer)
+        Ok((answer, Source::Database))
     }
 }

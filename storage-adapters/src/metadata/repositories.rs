@@ -1,6 +1,6 @@
 use hallmark_oci::RepositoryName;
 
-use super::database::Metadata;
+use super::database::{Metadata, Source};
 use super::error::Error;
 use super::generations::Slot;
 use super::rows::{AccountId, PrincipalId, RepositoryId};
@@ -53,8 +53,17 @@ impl Metadata {
     /// # Errors
     /// The database does not answer.
     pub async fn repository(&self, name: &RepositoryName) -> Result<Option<Repository>, Error> {
+        self.repository_from(name).await.map(|(repository, _)| repository)
+    }
+
+    /// The repository of this name, and where that was found. What is absent is never found in memory, which takes less
+    /// time than the database: whoever must not tell the two apart asks [`Self::without_cache`] once more.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn repository_from(&self, name: &RepositoryName) -> Result<(Option<Repository>, Source), Error> {
         let ask = async { self.row(&FIND, values![name]).await?.map(|row| repository(&row)).transpose() };
-        self.cached(|cache| &cache.repositories, Slot::name(name), || name.clone(), ask).await
+        self.cached_from(|cache| &cache.repositories, Slot::name(name), || name.clone(), ask).await
     }
 }
 

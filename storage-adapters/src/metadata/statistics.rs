@@ -12,6 +12,8 @@ pub struct Statistics {
     pub repeats: u64,
     /// Statements that changes ran.
     pub statements: u64,
+    /// Statements that reads ran.
+    pub reads: u64,
     /// How long changes waited before they began, added up.
     pub waited: Duration,
     /// The longest of these waits.
@@ -28,6 +30,7 @@ pub(super) struct Counters {
     commits: AtomicU64,
     repeats: AtomicU64,
     statements: AtomicU64,
+    reads: AtomicU64,
     waited_us: AtomicU64,
     longest_wait_us: AtomicU64,
     pub(super) cache_hits: AtomicU64,
@@ -47,6 +50,10 @@ impl Counters {
         self.statements.fetch_add(statements, Ordering::Relaxed);
     }
 
+    pub(super) fn read_one(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn committed(&self) {
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
@@ -62,6 +69,7 @@ impl Counters {
             commits: of(&self.commits),
             repeats: of(&self.repeats),
             statements: of(&self.statements),
+            reads: of(&self.reads),
             waited: Duration::from_micros(of(&self.waited_us)),
             longest_wait: Duration::from_micros(of(&self.longest_wait_us)),
             cache_hits: of(&self.cache_hits),

@@ -13,7 +13,8 @@ use crate::StorageKey;
 statements! {
     INSERT = [
         "INSERT INTO uploads (id, repository_id, principal_id, storage_key, hash_state, fence, leased_until, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8
+          WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE principal_id = $3 LIMIT 1 OFFSET $9)"
     ];
     FIND = [
         "SELECT id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until, expires_at
@@ -49,6 +50,10 @@ statements! {
          RETURNING storage_key, tail_key, multipart_id"
     ];
 }
+
+/// How many uploads a principal may have open: many times what clients send at once and what they leave behind in a day of
+/// broken connections, and an end to the rows of somebody who never finishes.
+pub const OPEN_UPLOADS: i64 = 4_000;
 
 /// An upload to be opened. It is committed before its first byte is written, so that no byte is without an owner.
 #[derive(Clone, Copy, Debug)]
@@ -167,19 +172,18 @@ impl Metadata {
 }
 
 impl Tx {
-    /// Opens an upload in a repository that [`Tx::repository`] holds.
+    /// Opens an upload in a repository that [`Tx::repository`] holds; `false` when its principal has [`OPEN_UPLOADS`] open
+    /// already. Some that open uploads at one moment may together have a few more.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn begin_upload(&mut self, new: &NewUpload<'_>) -> Result<(), Error> {
+    pub async fn begin_upload(&mut self, new: &NewUpload<'_>) -> Result<bool, Error> {
         let fence = i64::from(new.leased_until > 0);
         let owner = (new.id, new.repository, new.principal);
-        self.execute(
-            &INSERT,
-            values![owner.0, owner.1, owner.2, new.key, new.hash_state, fence, new.leased_until, new.expires_at],
-        )
-        .await
-        .map(drop)
+        let (state, until, expires_at) = (new.hash_state, new.leased_until, new.expires_at);
+        let before_the_last = OPEN_UPLOADS - 1;
+        let row = values![owner.0, owner.1, owner.2, new.key, state, fence, until, expires_at, before_the_last];
+        Ok(self.execute(&INSERT, row).await? == 1)
     }
 
     /// Takes the right to write to an upload from `start` on, or from wherever it stands with `None`, until

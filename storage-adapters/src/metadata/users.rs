@@ -1,5 +1,5 @@
 use super::candidates::Item;
-use super::database::Metadata;
+use super::database::{Metadata, Source};
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
 use super::rows::{AccountId, PrincipalId};
@@ -128,8 +128,16 @@ impl Metadata {
     /// # Errors
     /// The database does not answer.
     pub async fn user(&self, name: &str) -> Result<Option<User>, Error> {
+        self.user_from(name).await.map(|(user, _)| user)
+    }
+
+    /// The user of this name, and where they were found, as with [`Self::repository_from`].
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn user_from(&self, name: &str) -> Result<(Option<User>, Source), Error> {
         let ask = async { self.row(&BY_NAME, values![name]).await?.map(|row| user(&row)).transpose() };
-        self.cached(|cache| &cache.users, Slot::user(name), || name.to_owned(), ask).await
+        self.cached_from(|cache| &cache.users, Slot::user(name), || name.to_owned(), ask).await
     }
 
     /// Users in the byte order of their names, after this one, at most `limit`.
@@ -190,6 +198,15 @@ impl Tx {
         self.touch_user(user);
         self.execute(&RAISE_EPOCH, values![user.id]).await?;
         Ok(self.execute(&SET_PASSWORD, values![user.id, password]).await? == 1)
+    }
+
+    /// Voids every token and refresh token that a user has; the password stays. Whether the user exists.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn void_tokens(&mut self, user: &Principal) -> Result<bool, Error> {
+        self.touch_user(user);
+        Ok(self.execute(&RAISE_EPOCH, values![user.id]).await? == 1)
     }
 
     /// Disables a principal since `at`, or enables them again with `None`, and voids every token they have; whether they

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, Reference};
 use hallmark_storage::metadata::{
     BlobDeletion, Engine, Error, ManifestDeletion, PutManifest, PutRefused, Repository, UserRemoval,
@@ -214,7 +215,7 @@ fn a_tag_whose_deletion_waited_for_its_move_is_found() {
                 let moved: Result<_, PutRefused> = metadata
                     .write(input, |tx, (repository, body, alice, began, go)| {
                         Box::pin(async move {
-                            let manifest = Manifest::parse(body.as_bytes(), None).unwrap();
+                            let manifest = Manifest::parse(body.as_bytes(), None, MANIFEST_BYTES).unwrap();
                             let put = PutManifest {
                                 repository,
                                 digest: &Digest::of(Algorithm::Sha256, body.as_bytes()),

@@ -11,6 +11,8 @@ family! {
     a_referrer_is_described_by_its_own_bytes,
     a_filter_keeps_one_artifact_type,
     referrers_page_by_id,
+    a_list_of_referrers_tells_what_describing_them_reads,
+    a_referrer_that_was_deleted_meanwhile_is_not_described,
     a_deleted_referrer_is_gone_at_once,
     a_fallback_tag_folds_its_children,
     a_folded_child_goes_with_the_tag,
@@ -23,6 +25,13 @@ family! {
 async fn list(world: &World, repository: &Repository, subject: &Digest, kind: Option<&str>) -> Vec<String> {
     let referrers = world.metadata.referrers(repository.id, subject, kind, None, 100).await.unwrap();
     referrers.into_iter().map(|referrer| referrer.digest.to_string()).collect()
+}
+
+/// The entry of the first referrer.
+async fn first_described(world: &World, repository: &Repository, subject: &Digest) -> serde_json::Value {
+    let referrers = world.metadata.referrers(repository.id, subject, None, None, 9).await.unwrap();
+    let described = world.metadata.describe(repository.id, &referrers).await.unwrap();
+    serde_json::from_str(&described[0].descriptor).unwrap()
 }
 
 async fn a_referrer_is_listed_before_its_subject_exists(world: World) {
@@ -40,8 +49,7 @@ async fn a_referrer_is_described_by_its_own_bytes(world: World) {
     let subject = Digest::of(Algorithm::Sha256, b"subject");
     let body = artifact(&config, "application/vnd.x+json", Some(&subject), "why");
     let digest = world.put(&repository, &body, &[]).await;
-    let referrers = world.metadata.referrers(repository.id, &subject, None, None, 9).await.unwrap();
-    let described: serde_json::Value = serde_json::from_str(&referrers[0].descriptor).unwrap();
+    let described = first_described(&world, &repository, &subject).await;
     let expected = serde_json::json!({
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": digest.as_str(),
@@ -76,6 +84,32 @@ async fn referrers_page_by_id(world: World) {
     assert!(!first.contains(&rest[0]));
 }
 
+/// Who pushes decides how large an annotation is: a list that read them would hold all of them at once.
+async fn a_list_of_referrers_tells_what_describing_them_reads(world: World) {
+    let repository = world.repository("alice/app").await;
+    let (subject, signature) = signed_by_an_older_client(&world, &repository, Algorithm::Sha256).await;
+    let config = world.blob(&repository, b"{}").await;
+    world.put(&repository, &artifact(&config, "a/b", Some(&subject), &"ä".repeat(10_000)), &[]).await;
+    let listed = world.metadata.referrers(repository.id, &subject, None, None, 9).await.unwrap();
+    let described = world.metadata.describe(repository.id, &listed).await.unwrap();
+    let [folded, kept] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!((&folded.digest, folded.described, kept.described), (&signature, false, true));
+    assert_eq!(folded.bytes, artifact(&config, "sig", None, "signature").len() as u64, "its whole body is parsed");
+    assert_eq!(kept.bytes, described[1].descriptor.len() as u64, "in bytes, not in characters");
+}
+
+async fn a_referrer_that_was_deleted_meanwhile_is_not_described(world: World) {
+    let repository = world.repository("alice/app").await;
+    let config = world.blob(&repository, b"{}").await;
+    let subject = Digest::of(Algorithm::Sha256, b"subject");
+    let gone = world.put(&repository, &artifact(&config, "a/b", Some(&subject), "1"), &[]).await;
+    world.put(&repository, &artifact(&config, "a/b", Some(&subject), "2"), &[]).await;
+    let listed = world.metadata.referrers(repository.id, &subject, None, None, 9).await.unwrap();
+    world.delete_manifest(&repository, &gone).await;
+    let described = world.metadata.describe(repository.id, &listed).await.unwrap();
+    assert_eq!(described.iter().map(|entry| entry.id).collect::<Vec<_>>(), [listed[1].id]);
+}
+
 async fn a_deleted_referrer_is_gone_at_once(world: World) {
     let repository = world.repository("alice/app").await;
     let config = world.blob(&repository, b"{}").await;
@@ -104,8 +138,7 @@ async fn a_fallback_tag_folds_its_children(world: World) {
     assert_eq!(list(&world, &repository, &subject, None).await, [signature.as_str()]);
     assert_eq!(list(&world, &repository, &subject, Some("sig")).await, [signature.as_str()]);
     assert_eq!(list(&world, &repository, &subject, Some("other")).await, [""; 0]);
-    let referrers = world.metadata.referrers(repository.id, &subject, None, None, 9).await.unwrap();
-    let described: serde_json::Value = serde_json::from_str(&referrers[0].descriptor).unwrap();
+    let described = first_described(&world, &repository, &subject).await;
     assert_eq!(described["annotations"]["note"], "signature", "from the child's own bytes");
     let elsewhere = world.repository("alice/other").await;
     assert_eq!(list(&world, &elsewhere, &subject, None).await, [""; 0]);

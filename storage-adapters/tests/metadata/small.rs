@@ -7,6 +7,7 @@ use crate::harness::{NOW, World, family};
 family! {
     a_credential_is_read_back_and_revoked_once,
     credentials_that_ended_are_forgotten,
+    the_newest_hundred_credentials_are_kept,
     a_setting_is_set_changed_and_unset,
     a_token_key_retires_and_is_forgotten,
     an_event_waits_for_its_number,
@@ -53,6 +54,16 @@ async fn credentials_that_ended_are_forgotten(world: World) {
     give(&world, "ended", NOW).await.unwrap();
     give(&world, "next", NOW + 5).await.unwrap();
     assert_eq!(world.look("SELECT selector FROM credentials").await, ["next"]);
+}
+
+/// Threat 14: every login makes a refresh token, and nothing gives one back.
+async fn the_newest_hundred_credentials_are_kept(world: World) {
+    let selectors: &'static [String] = Vec::leak((0..103).map(|number| format!("s{number:03}")).collect());
+    for selector in selectors {
+        give(&world, selector, NOW + 5).await.unwrap();
+    }
+    let kept = world.look("SELECT selector FROM credentials ORDER BY selector").await;
+    assert_eq!(kept, selectors[3..]);
 }
 
 async fn a_setting_is_set_changed_and_unset(world: World) {

@@ -2,7 +2,9 @@
 
 use hallmark_oci::UploadId;
 use hallmark_storage::StorageKey;
-use hallmark_storage::metadata::{Checkpoint, Error, Lease, PrincipalId, Repository, RepositoryId, Upload, UploadPart};
+use hallmark_storage::metadata::{
+    Checkpoint, Error, Lease, NewUpload, OPEN_UPLOADS, PrincipalId, Repository, RepositoryId, Upload, UploadPart,
+};
 
 use crate::harness::{NOW, World, family};
 
@@ -18,6 +20,7 @@ family! {
     a_tail_always_has_one_owner,
     a_tail_that_was_never_announced_is_refused,
     a_cancelled_upload_dooms_its_keys,
+    nobody_has_more_uploads_open_than_a_stated_number,
 }
 
 type Which = (UploadId, RepositoryId, PrincipalId);
@@ -210,4 +213,43 @@ async fn a_cancelled_upload_dooms_its_keys(world: World) {
     assert_eq!(world.look("SELECT passes, multipart_id FROM key_deletions ORDER BY multipart_id").await.len(), 2);
     assert_eq!(world.count("SELECT COUNT(*) FROM key_deletions WHERE passes = 2").await, 2);
     assert_eq!(world.count("SELECT COUNT(*) FROM upload_parts").await, 0);
+}
+
+/// Threat 9: uploads that nobody finishes hold rows and bytes until they expire.
+async fn nobody_has_more_uploads_open_than_a_stated_number(world: World) {
+    let repository = world.repository("alice/app").await;
+    world.upload(&repository, 1).await;
+    let bob = world.user("bob").await.id;
+    // One is open; all but one of the rest are there by a stroke of the pen.
+    world
+        .meddle(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {})
+             INSERT INTO uploads (id, repository_id, principal_id, storage_key, hash_state, expires_at)
+             SELECT CAST(i AS TEXT), {}, {}, CAST(i AS TEXT), NULL, 0 FROM n",
+            OPEN_UPLOADS - 1,
+            repository.id,
+            world.alice.id
+        ))
+        .await;
+    world.upload(&repository, 2).await;
+    let open = async |number: u8, principal: PrincipalId| {
+        let input = (UploadId::from_bytes([number; 16]), StorageKey::random(), repository.id, principal);
+        let begun: Result<bool, Error> = world
+            .metadata
+            .write(input, |tx, (id, key, repository, principal)| {
+                Box::pin(async move {
+                    let (repository, principal) = (*repository, *principal);
+                    let hash_state = b"empty";
+                    let (leased_until, expires_at) = (0, NOW);
+                    let new = NewUpload { id, repository, principal, key, hash_state, leased_until, expires_at };
+                    tx.begin_upload(&new).await
+                })
+            })
+            .await;
+        begun.unwrap()
+    };
+    assert!(!open(3, world.alice.id).await);
+    assert!(open(4, bob).await, "others are not bounded by hers");
+    world.meddle("DELETE FROM uploads WHERE id = '2'").await;
+    assert!(open(5, world.alice.id).await);
 }

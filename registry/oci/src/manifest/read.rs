@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Kind, Manifest, ManifestInvalid, Place};
-use crate::json::{self, Object, Value};
+use crate::json::{self, Object, Value, excerpt};
 use crate::limits::{CONTENT_BYTES, DESCRIPTORS, MEDIA_TYPE_BYTES};
 use crate::{Descriptor, Digest, MediaType};
 
@@ -107,11 +107,6 @@ fn kind_of(media_type: &str) -> Option<Kind> {
 /// The type in a `Content-Type` header, without its parameters.
 fn essence(header: &str) -> &str {
     header.split_once(';').map_or(header, |(essence, _)| essence).trim()
-}
-
-/// As much of a stranger's text as a message repeats.
-fn excerpt(text: &str) -> String {
-    text.chars().take(MEDIA_TYPE_BYTES).collect()
 }
 
 fn refuse_members(document: &Object<'_>, foreign: &[&'static str]) -> Result<(), ManifestInvalid> {

@@ -400,6 +400,13 @@ fn a_key_that_stands_twice_is_refused_at_every_depth() {
 }
 
 #[test]
+fn of_a_long_key_only_the_beginning_is_repeated() {
+    let key = "k".repeat(1_000_000);
+    let body = format!("{{\"{key}\":1,\"{key}\":1}}");
+    assert_eq!(json_refused(body.as_bytes()), JsonInvalid::DuplicateKey("k".repeat(255)));
+}
+
+#[test]
 fn nesting_is_bounded_and_deep_documents_are_refused_without_harm() {
     let nested = |levels: usize, open: &str, close: &str| {
         format!(r#"{{"x":{}0{}}}"#, open.repeat(levels), close.repeat(levels)).into_bytes()

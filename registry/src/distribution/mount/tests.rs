@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::access::{Work, authorize};
-use crate::auth::{Identity, password, users};
+use crate::auth::{Client, Identity, password, users};
 use crate::clock::Clock;
 use crate::config::{self, Flag, Purpose, Secret, Sources};
 
@@ -54,7 +54,7 @@ async fn hold_in(tx: &mut Tx, number: u8) -> Result<(), Error> {
 #[tokio::test]
 async fn a_mount_without_a_source_looks_in_64_repositories_at_most() {
     let (app, _data) = app().await;
-    let identity = Identity::Known(password::identify(&app, "ann", PASSWORD).await.unwrap());
+    let identity = Identity::Known(password::identify(&app, "ann", PASSWORD, Client::Operator).await.unwrap());
     let query = format!("mount={}", Digest::of(Algorithm::Sha256, CONTENT));
     for holders in 1..=65 {
         let held: Result<(), Error> = app.metadata.write(holders, |tx, holders| Box::pin(hold_in(tx, *holders))).await;

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, AnswerBody, Overdue};
 use super::outbox::Outbox;
 use super::transport::{Protocol, Stream, Transport};
-use super::{PeerAddress, Phase, Shared, Tasks};
+use super::{PeerAddress, Phase, STREAM, Shared, Tasks};
 use crate::config;
 
 /// The longest head of a request, in bytes: the longest names, many scopes and a token fit many times. Longer ones get 431.
@@ -184,6 +184,7 @@ impl Connection {
                     return Poll::Ready(End::Natural);
                 }
                 match std::task::ready!(self.poll_deadline(alarm.as_mut(), context)) {
+                    Overdue::Look => self.activity.end_what_lies(self.shared.limits.body_timeout),
                     Overdue::Idle if !stopped => {
                         stopped = true;
                         if stop(connection) {
@@ -231,12 +232,18 @@ impl Service<Request<Incoming>> for Handler {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let running = self.activity.begin();
+        let mut running = self.activity.begin();
         request.extensions_mut().insert(self.peer);
         if let Some(outbox) = &self.outbox {
             request.extensions_mut().insert(outbox.clone());
         }
         let answer = self.router.call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| AnswerBody { body, _running: running })) })
+        Box::pin(async move {
+            let answer = answer.await?;
+            if let Ok(end) = STREAM.try_with(Arc::clone) {
+                running.answers(end);
+            }
+            Ok(answer.map(|body| AnswerBody::new(body, running)))
+        })
     }
 }

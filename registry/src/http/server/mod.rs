@@ -5,6 +5,7 @@
 mod activity;
 mod connection;
 mod outbox;
+mod taking;
 mod transport;
 
 #[cfg(test)]
@@ -21,7 +22,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::rt::Executor;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::connection::Connection;
@@ -33,6 +34,12 @@ use crate::config;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often at most a failing `accept` is told in the log.
 const ACCEPT_WARNING: Duration = Duration::from_secs(10);
+
+tokio::task_local! {
+    /// Ends the task that it is looked up in: that of one HTTP/2 stream. A connection has none, and its HTTP/1.1 requests
+    /// are served in its own task.
+    static STREAM: Arc<Notify>;
+}
 
 /// The address of the other end of the connection, an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +152,7 @@ fn spawn(
     let open = OpenConnection::count(shared);
     let tasks = Tasks { phase: phase.subscribe() };
     let connection = Connection::new(peer, Arc::clone(shared), tasks.clone());
-    tasks.execute(async move {
+    tasks.spawn(async move {
         connection.run(stream).await;
         drop((permit, open));
     });
@@ -179,10 +186,9 @@ impl Tasks {
             let _ = receiver.wait_for(|now| *now >= phase).await;
         }
     }
-}
 
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
-    fn execute(&self, task: F) {
+    /// Starts a task that is dropped when the server is cut.
+    fn spawn(&self, task: impl Future<Output: Send> + Send + 'static) {
         let cut = self.reached(Phase::Cut);
         tokio::spawn(async move {
             tokio::select! {
@@ -190,6 +196,20 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
                 _ = task => {}
             }
         });
+    }
+}
+
+/// Streams of HTTP/2, each in a task that can be ended alone.
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let end = Arc::new(Notify::new());
+        let ended = Arc::clone(&end);
+        self.spawn(STREAM.scope(end, async move {
+            tokio::select! {
+                () = ended.notified() => {}
+                _ = task => {}
+            }
+        }));
     }
 }
 

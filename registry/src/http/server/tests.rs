@@ -3,6 +3,7 @@
 
 mod http1;
 mod http2;
+mod sips;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -132,11 +132,10 @@ impl AsyncWrite for Stream {
 
 impl Transport {
     /// Notes whether the client takes what it is sent.
-    fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_pending() {
-            self.activity.blocked();
-        } else {
-            self.activity.sent();
+    fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Pending => self.activity.blocked(),
+            Poll::Ready(bytes) => self.activity.sent(*bytes.as_ref().unwrap_or(&0)),
         }
         written
     }
@@ -216,7 +215,7 @@ impl AsyncWrite for Transport {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.noted(flushed)
+        self.noted(flushed.map_ok(|()| 0)).map_ok(drop)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -261,3 +261,23 @@ async fn the_claims_of_a_token_say_who_and_what_and_until_when() {
         })
     );
 }
+
+/// Threat 15: whoever fills the line of sign-ins fills their own part of it.
+#[tokio::test]
+async fn one_address_does_not_keep_others_from_signing_in() {
+    let world = World::open().await;
+    // Her row is remembered from here on, so all of them stand in the line before any hash is done.
+    world.app.metadata.user("ann").await.unwrap();
+    let flood: Vec<_> = (0..40)
+        .map(|number| {
+            let by = Credentials::basic("ann", &format!("wrong {number}"));
+            let call = if number % 2 == 0 { world.get("/v2/") } else { world.get("/token?service=hallmark") };
+            call.by(&by).sent_from([192, 0, 2, 66]).into_future()
+        })
+        .collect();
+    let ann = world.get("/v2/").by(&Credentials::basic("ann", PASSWORD)).sent_from([192, 0, 2, 67]).into_future();
+    let (flooded, ann) = tokio::join!(futures_util::future::join_all(flood), ann);
+    ann.expect(200);
+    let busy = flooded.iter().filter(|answer| answer.status.as_u16() == 429).count();
+    assert_eq!(busy, 32, "8 wait, 32 are sent away");
+}

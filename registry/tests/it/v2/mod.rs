@@ -8,6 +8,7 @@ mod challenges;
 mod damaged;
 mod deletes;
 mod grammar;
+mod lapsed;
 mod manifests;
 mod manifests_refused;
 mod mounts;

@@ -1,9 +1,12 @@
 //! A registry that is read-only for now: pulls go on, and whoever writes is asked to come back.
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use hallmark_oci::Digest;
 use insta::assert_snapshot;
+use tokio::sync::mpsc;
 
-use crate::harness::{Credentials, OCI_MANIFEST, World, image, sha256};
+use crate::harness::{Call, Credentials, OCI_MANIFEST, World, image, sha256};
 
 async fn switched() -> (World, Credentials, Digest, String) {
     let world = World::open().await;
@@ -75,4 +78,60 @@ async fn the_switch_holds_over_a_restart_and_is_turned_back() {
     world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(503);
     world.app.set_readonly(false).await.unwrap();
     world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202);
+}
+
+/// Turns the switch in the middle of a body of which no more comes; the write is refused and was waited for.
+async fn refused_in_the_middle(world: &World, call: Call<'_>) {
+    let (feed, body) = mpsc::channel(1);
+    let switching = async {
+        feed.send(Bytes::from("01234")).await.unwrap();
+        feed.send(Bytes::from("56789")).await.unwrap();
+        world.app.set_readonly(true).await.unwrap();
+        assert!(world.app.readonly.settled().await, "nobody waits for the rest of a body");
+        let events = world.events().await;
+        drop(feed);
+        events
+    };
+    let (answer, events) = tokio::join!(call.fed(body).into_future(), switching);
+    assert_eq!(answer.gist(), (503, "UNAVAILABLE".into()));
+    assert_eq!(answer.header("retry-after"), "60");
+    assert_eq!(world.events().await, events, "what is there when the switch has turned is all there is");
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_on_its_way_is_asked_to_come_back() {
+    let (world, ann, ..) = switched().await;
+    world.app.set_readonly(false).await.unwrap();
+    let put = world.put("/v2/ann/app/manifests/2").by(&ann).header("content-type", OCI_MANIFEST);
+    refused_in_the_middle(&world, put).await;
+}
+
+#[tokio::test]
+async fn a_layer_that_is_on_its_way_is_asked_to_come_back_and_goes_on_later() {
+    let (world, ann, _, upload) = switched().await;
+    world.app.set_readonly(false).await.unwrap();
+    refused_in_the_middle(&world, world.patch(&upload).by(&ann)).await;
+    world.app.set_readonly(false).await.unwrap();
+    let standing = world.get(&upload).by(&ann).await.expect(204);
+    assert_eq!(standing.header("range"), "0-9", "what came is kept");
+    let path = format!("{upload}?digest={}", sha256("0123456789"));
+    refused_in_the_middle(&world, world.put(&path).by(&ann)).await;
+    let whole = format!("/v2/ann/app/blobs/uploads/?digest={}", sha256("0123456789"));
+    world.app.set_readonly(false).await.unwrap();
+    refused_in_the_middle(&world, world.post(&whole).by(&ann)).await;
+}
+
+#[tokio::test]
+async fn the_switch_waits_for_what_began_before_it_and_for_nothing_else() {
+    let (world, ann, ..) = switched().await;
+    world.app.set_readonly(false).await.unwrap();
+    let before = world.app.readonly.begin_change();
+    world.app.set_readonly(true).await.unwrap();
+    assert!(world.app.readonly.settled().now_or_never().is_none());
+    let mut asked_again = std::pin::pin!(world.app.readonly.settled());
+    assert!(asked_again.as_mut().now_or_never().is_none());
+    let _later = world.app.readonly.begin_change();
+    world.delete("/v2/ann/app/manifests/1").by(&ann).await.expect(503);
+    drop(before);
+    assert!(asked_again.await, "the first wait was given up, the second one is not shorter for it");
 }

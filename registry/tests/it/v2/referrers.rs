@@ -325,3 +325,42 @@ async fn the_next_page_keeps_the_filter() {
         assert!(link.contains("&artifactType=application%2Fvnd%2Etest%2Esignature%2Bjson>"), "{link}");
     }
 }
+
+/// Pages of the list, from the first to the last: how many entries each holds.
+async fn sizes(world: &World, ann: &Credentials) -> Vec<usize> {
+    let (mut pages, mut next) = (Vec::new(), Some(path()));
+    while let Some(path) = next {
+        let answer = world.get(&path).by(ann).await.expect(200);
+        pages.push(answer.json()["manifests"].as_array().unwrap().len());
+        let link = answer.headers.get("link").map(|link| link.to_str().unwrap());
+        next = link.map(|link| link.trim_start_matches('<').split_once('>').unwrap().0.to_owned());
+    }
+    pages
+}
+
+#[tokio::test]
+async fn a_page_ends_where_many_clients_stop_reading() {
+    let (world, ann) = world().await;
+    for (number, megabytes) in [1, 2, 3, 3, 1].into_iter().enumerate() {
+        let note = "x".repeat(megabytes << 20);
+        let body = about(&format!("\"annotations\":{{\"n{number}\":\"{note}\"}},"));
+        world.manifest(&ann, ("ann/app", sha256(&body).as_str()), OCI_MANIFEST, &body, "large").await;
+    }
+    assert_eq!(sizes(&world, &ann).await, [2, 1, 1, 1], "3 and 1 MiB are some bytes too many for one page");
+}
+
+/// What a fallback tag lists is described by its stored bytes, which may be 4 MiB for an entry of a hundred.
+#[tokio::test]
+async fn a_page_parses_no_more_than_a_stated_number_of_bytes() {
+    let (world, ann) = world().await;
+    let bodies: Vec<_> = (0..5)
+        .map(|number| image("{}", &[]).replacen('{', &format!("{{\"x{number}\":\"{}\",", "x".repeat(4_190_000)), 1))
+        .collect();
+    for body in &bodies {
+        world.manifest(&ann, ("ann/app", sha256(body).as_str()), OCI_MANIFEST, body, "large").await;
+    }
+    let tag = sha256(SUBJECT).as_str().replace(':', "-");
+    let children: Vec<_> = bodies.iter().map(String::as_str).collect();
+    world.manifest(&ann, ("ann/app", &tag), OCI_INDEX, &index(&children), "fallback index").await;
+    assert_eq!(sizes(&world, &ann).await, [4, 1]);
+}

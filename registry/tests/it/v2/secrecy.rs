@@ -58,15 +58,25 @@ fn without_name(answer: &Answer, name: &str) -> String {
     format!("{status} {headers:?} {}", String::from_utf8_lossy(&body)).replace(name, "R")
 }
 
+/// An answer, and how often the database was asked for it: a look into memory is faster, and time would tell.
+async fn counted(world: &World, asking: impl Future<Output = Answer>) -> (Answer, u64) {
+    let before = world.app.metadata.statistics().reads;
+    let answer = asking.await;
+    (answer, world.app.metadata.statistics().reads - before)
+}
+
 async fn cannot_be_told_apart(credentials: impl AsyncFn(&World, &str) -> Credentials) {
     let (world, manifest, upload) = hidden().await;
     let before = world.events().await;
     for (method, path) in operations(&manifest, &upload) {
         let mut seen = Vec::new();
         for name in ["bob/hidden", "bob/absent"] {
-            let answer = ask(&world, method, &path, name, &credentials(&world, name).await).await;
+            let by = credentials(&world, name).await;
+            // Who asks is remembered from here on, or not known at all.
+            world.get("/v2/").by(&by).await;
+            let (answer, reads) = counted(&world, ask(&world, method, &path, name, &by)).await;
             assert!(matches!(answer.status.as_u16(), 401 | 403), "{method} {path}: {answer}");
-            seen.push(without_name(&answer, name));
+            seen.push((without_name(&answer, name), reads));
         }
         assert_eq!(seen[0], seen[1], "{method} {path}");
     }
@@ -120,10 +130,54 @@ async fn a_repository_of_the_system_is_hidden_from_users() {
 #[tokio::test]
 async fn the_scopes_of_a_token_do_not_tell_hidden_from_absent() {
     let (world, ..) = hidden().await;
+    let ann = Credentials::basic("ann", PASSWORD);
+    ann_signs_in(&world, &ann).await;
     for name in ["bob/hidden", "bob/absent"] {
         let path = format!("/token?service=hallmark&scope=repository:{name}:pull,push,delete,*");
-        let answer = world.get(&path).by(&Credentials::basic("ann", PASSWORD)).await.expect(200);
-        assert_eq!(answer.json()["scope"], "", "{name}");
+        let (answer, reads) = counted(&world, world.get(&path).by(&ann).into_future()).await;
+        assert_eq!(answer.expect(200).json()["scope"], "", "{name}");
+        assert_eq!(reads, 1, "{name}");
+    }
+}
+
+/// From then on she and her password are remembered.
+async fn ann_signs_in(world: &World, ann: &Credentials) {
+    world.get("/v2/").by(ann).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_mount_does_not_tell_a_hidden_source_from_an_absent_one() {
+    let (world, ..) = hidden().await;
+    let basic = Credentials::basic("ann", PASSWORD);
+    ann_signs_in(&world, &basic).await;
+    let token = world.all_of("ann", "ann/app").await;
+    world.image(&token, "ann/app", "1", "another layer").await;
+    for by in [&basic, &token] {
+        let mut seen = Vec::new();
+        for name in ["bob/hidden", "bob/absent"] {
+            let path = format!("/v2/ann/app/blobs/uploads/?mount={}&from={name}", sha256("layer"));
+            let (answer, reads) = counted(&world, world.post(&path).by(by).into_future()).await;
+            seen.push((answer.expect(202).to_string(), reads));
+        }
+        assert_eq!(seen[0], seen[1], "{by:?}");
+    }
+}
+
+/// Threat 15: the same work for names that exist and names that do not.
+#[tokio::test]
+async fn a_refused_sign_in_does_not_tell_who_is_known() {
+    let (world, ..) = hidden().await;
+    ann_signs_in(&world, &Credentials::basic("ann", PASSWORD)).await;
+    for password in ["wrong password".to_owned(), "x".repeat(1025)] {
+        let mut seen = Vec::new();
+        for name in ["ann", "eve"] {
+            let hashes = world.app.passwords.hashes_computed();
+            let by = Credentials::basic(name, &password);
+            let (answer, reads) = counted(&world, world.get("/v2/").by(&by).into_future()).await;
+            let hashes = world.app.passwords.hashes_computed() - hashes;
+            seen.push((without_name(&answer, name), reads, hashes));
+        }
+        assert_eq!(seen[0], seen[1]);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Uploads from their opening to their end, in one piece (distribution-spec, end-4, end-6, end-13, end-14).
 
+use futures_util::FutureExt as _;
 use hallmark_oci::Digest;
+use hallmark_storage::metadata::OPEN_UPLOADS;
 use insta::assert_snapshot;
 
 use crate::harness::{Credentials, PASSWORD, World, pieces, sha256, sha512};
@@ -352,4 +354,54 @@ async fn an_administrator_pushes_to_anybody_and_to_the_system() {
     }
     let owners = "SELECT a.name, r.name FROM repositories r JOIN accounts a ON a.id = r.account_id ORDER BY r.name";
     assert_eq!(world.look(owners).await, ["admin admin/app", "ann ann/app", "_system busybox"]);
+}
+
+/// Threat 9: abandoned uploads are bounded for each user.
+#[tokio::test]
+async fn who_has_too_many_uploads_open_is_asked_to_finish_some() {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let first = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+    // All but one of the others are there by a stroke of the pen.
+    let pen = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {OPEN_UPLOADS} - 2)
+         INSERT INTO uploads (id, repository_id, principal_id, storage_key, hash_state, expires_at)
+         SELECT printf('%032x', i), repository_id, principal_id, printf('%032x', i), hash_state, expires_at
+           FROM n, uploads WHERE fence = 0"
+    );
+    world.look(&pen).await;
+    world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202);
+    assert_snapshot!(world.post("/v2/ann/app/blobs/uploads/").by(&ann).await, @r#"
+    429 Too Many Requests
+    content-length: 142
+    content-type: application/json
+    retry-after: 60
+
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"you have 4000 uploads open; finish or cancel some, or wait until they expire"}]}
+    "#);
+    let new = world.all_of("ann", "ann/new").await;
+    let whole = format!("/v2/ann/new/blobs/uploads/?digest={}", sha256("layer"));
+    world.post(&whole).by(&new).body("layer").await.expect(429);
+    assert!(world.repository("ann/new").await.is_none(), "nothing was made for a refused upload");
+    let bob = world.all_of("bob", "bob/app").await;
+    world.post("/v2/bob/app/blobs/uploads/").by(&bob).await.expect(202);
+    world.delete(&first).by(&ann).await.expect(204);
+    world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202);
+}
+
+/// Threat 11: a client that takes its requests back frees its streams at once, but not what they began.
+#[tokio::test]
+async fn requests_that_are_taken_back_while_they_wait_leave_nothing() {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let all = u32::try_from(hallmark::app::CHANGES).unwrap();
+    let held = std::sync::Arc::clone(&world.app.places).acquire_many_owned(all).await.unwrap();
+    for _ in 0..100 {
+        let begun = world.post("/v2/ann/app/blobs/uploads/").by(&ann).into_future();
+        assert!(begun.now_or_never().is_none());
+    }
+    assert_eq!(world.app.changes.len(), 0);
+    drop(held);
+    world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202);
+    assert_eq!(world.look("SELECT COUNT(*) FROM uploads").await, ["1"]);
 }

@@ -113,8 +113,9 @@ async fn an_upload_does_not_expire_while_it_is_written() {
     first.expect(202);
 }
 
+/// Within a second the decision stands; `lapsed` holds what happens after that.
 #[tokio::test]
-async fn a_token_that_ends_in_mid_upload_ends_no_request_that_began() {
+async fn a_token_that_ends_in_mid_upload_ends_no_request_that_began_just_now() {
     let (world, ann, upload) = opened().await;
     let (feed, body) = mpsc::channel(1);
     let first = world.patch(&upload).by(&ann).fed(body);

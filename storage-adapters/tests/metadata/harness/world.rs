@@ -63,7 +63,7 @@ impl World {
     pub(crate) async fn upload(&self, repository: &Repository, number: u128) -> (UploadId, StorageKey) {
         let (id, key) = (UploadId::from_bytes(number.to_be_bytes()), StorageKey::random());
         let input = (id.clone(), key.clone(), repository.id, self.alice.id);
-        let begun: Result<(), Error> = self
+        let begun: Result<bool, Error> = self
             .metadata
             .write(input, |tx, (id, key, repository, principal)| {
                 Box::pin(async move {
@@ -80,7 +80,7 @@ impl World {
                 })
             })
             .await;
-        begun.unwrap();
+        assert!(begun.unwrap());
         (id, key)
     }
 

@@ -17,6 +17,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -161,6 +162,47 @@ async fn an_http2_client_that_goes_deaf_is_closed() {
     let mut client = Client::begin(server.connect().await).await;
     // The client reads but acknowledges nothing, so the server cannot learn that it has gone.
     assert!(!rest(&mut client.stream).await.is_empty());
+}
+
+/// SETTINGS_INITIAL_WINDOW_SIZE.
+fn window(size: u32) -> Vec<u8> {
+    [&[0, 4][..], &size.to_be_bytes()].concat()
+}
+
+#[tokio::test]
+async fn a_stream_whose_answer_nobody_takes_is_ended_alone() {
+    let server = Server::start(config::Http { body_timeout: SOON, ..PATIENT }).await;
+    let mut client = Client::begin(server.connect().await).await;
+    client.send(SETTINGS, 0, 0, &window(0)).await;
+    client.get(1, "/large").await;
+    let kinds = [client.frame().await.unwrap(), client.frame().await.unwrap()].map(|frame| (frame.kind, frame.stream));
+    assert_eq!(kinds, [(HEADERS, 1), (RST_STREAM, 1)]);
+    client.get(3, "/peer").await;
+    client.send(WINDOW_UPDATE, 0, 3, &100_u32.to_be_bytes()).await;
+    assert_eq!(client.answer(3).await.0, 0x88, "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_left_in_the_middle_is_ended() {
+    let server = Server::start(config::Http { body_timeout: SOON, ..PATIENT }).await;
+    let mut client = Client::begin(server.connect().await).await;
+    client.get(1, "/large").await;
+    let mut last = client.frame().await.unwrap();
+    while last.kind != RST_STREAM {
+        last = client.frame().await.expect("the stream is ended and not the connection");
+    }
+    assert_eq!(last.stream, 1);
+}
+
+#[tokio::test]
+async fn a_large_answer_arrives_whole() {
+    let server = Server::start(PATIENT).await;
+    let mut client = Client::begin(server.connect().await).await;
+    client.send(SETTINGS, 0, 0, &window(i32::MAX as u32)).await;
+    client.send(WINDOW_UPDATE, 0, 0, &(i32::MAX as u32 - 65_535).to_be_bytes()).await;
+    client.get(1, "/large").await;
+    let (status, body) = client.answer(1).await;
+    assert_eq!((status, body.len()), (0x88, 64 << 20));
 }
 
 #[tokio::test]
