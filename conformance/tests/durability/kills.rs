@@ -1,6 +1,9 @@
 //! SIGKILL and power loss at random moments of concurrent pushes.
 
-use hallmark_conformance::durability::{Storm, Watched};
+use hallmark_conformance::{
+    durability::{Loss, Storm, Watched},
+    server::Plan,
+};
 
 use crate::{
     model::shim,
@@ -28,6 +31,24 @@ fn what_was_acknowledged_survives_every_power_loss() {
     tell("power-losses", seed, &tally);
     hold(&tally);
     assert!(tally.lost.pieces > 0, "the power losses took nothing: was the library preloaded?");
+}
+
+/// Its own name, and the names of the folders above it that were made with it.
+#[test]
+fn a_data_folder_that_a_start_made_survives_a_power_loss() {
+    let _alone = alone();
+    let watched = Watched::new(shim()).unwrap();
+    let data = watched.folder().join("made/for/data");
+    let plan = watched
+        .variables()
+        .into_iter()
+        .fold(Plan::default().data(&data), |plan, (name, value)| plan.variable(name, value));
+    let mut server = plan.start().unwrap();
+    server.kill().unwrap();
+    watched.lose_power(Loss::Everything).unwrap();
+    assert!(data.join("hallmark.db").exists(), "the folder went, and with it all that was acknowledged");
+    server.start().unwrap();
+    server.stop().unwrap();
 }
 
 /// How many power losses a server that forgets a class of sync is given to show it.
