@@ -22,7 +22,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "JOB", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// The servers that are measured. One that is left out leaves rows missing, and a missing row fails.
-    #[arg(long, value_delimiter = ',', default_value = "hallmark,distribution,zot,nginx")]
+    #[arg(long, value_delimiter = ',', default_value = "hallmark,distribution,nginx")]
     pub(crate) peers: Vec<Kind>,
     /// Hallmark's binary, a release build. Default: `hallmark` beside this program.
     #[arg(long, value_name = "PATH")]
