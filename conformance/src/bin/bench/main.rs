@@ -30,7 +30,7 @@ use clap::Parser;
 use hallmark_conformance::{Failure, Outcome, failure::While, process::run};
 
 use crate::{
-    budget::{BUDGETS, Verdict},
+    budget::BUDGETS,
     content::Layers,
     jobs::{JOBS, Job, World},
     options::{Options, Role, Scale},
@@ -45,10 +45,11 @@ const DISK_GIB: u64 = 48;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let outcome = match options.role {
-        Some(Role::NullServer { port }) => null::serve(port).map(|()| true),
-        None if options.list => list().map(|()| true),
-        None => measure(&options),
+    let outcome = match (options.role, options.refusal()) {
+        (Some(Role::NullServer { port }), _) => null::serve(port).map(|()| true),
+        (None, _) if options.list => list().map(|()| true),
+        (None, Some(refusal)) => Err(Failure::new(refusal)),
+        (None, None) => measure(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -72,7 +73,7 @@ fn measure(options: &Options) -> Outcome<bool> {
     kinds.push(Kind::Null);
     let versions = kinds.iter().map(|kind| Ok((*kind, kind.version(&setup)?))).collect::<Outcome<Vec<_>>>()?;
     check_disk(&setup.folder)?;
-    let jobs = JOBS.iter().filter(|job| wanted(options, job.name)).collect::<Vec<_>>();
+    let jobs = JOBS.iter().filter(|job| options.wants(job.name)).collect::<Vec<_>>();
     if jobs.is_empty() {
         return Err(Failure::new("no job has such a name: see --list"));
     }
@@ -80,7 +81,7 @@ fn measure(options: &Options) -> Outcome<bool> {
     let scale = Scale::of(options);
     let results = run_jobs(&jobs, &kinds, &setup, scale)?;
 
-    let verdicts = verdicts(options, &results);
+    let verdicts = BUDGETS.iter().map(|budget| budget.judge(&results)).collect::<Vec<_>>();
     let report = Report {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
         machine: machine::describe(&setup.folder),
@@ -94,12 +95,13 @@ fn measure(options: &Options) -> Outcome<bool> {
         Some(file) => fs::write(file, &text).or_fail(format!("cannot write {}", file.display()))?,
         None => say(&text)?,
     }
-    let failed = verdicts.iter().filter(|verdict| !verdict.holds).collect::<Vec<_>>();
-    for verdict in &failed {
-        say(&format!("FAIL {}: asked for {}, found: {}", verdict.job, verdict.budget, verdict.measured))?;
+    let mut passed = 0;
+    for verdict in &verdicts {
+        say(&verdict.to_string())?;
+        passed += usize::from(verdict.holds);
     }
-    say(&format!("{} passed, {} failed", verdicts.len() - failed.len(), failed.len()))?;
-    Ok(failed.is_empty())
+    say(&format!("budgets: {passed} passed, {} failed of {}", verdicts.len() - passed, verdicts.len()))?;
+    Ok(passed == verdicts.len())
 }
 
 /// Every job on every server that can do it, the servers taking turns.
@@ -125,16 +127,6 @@ fn run_jobs(jobs: &[&'static Job], kinds: &[Kind], setup: &Setup, scale: Scale) 
     }
     servers.into_iter().try_for_each(Server::remove)?;
     Ok(results)
-}
-
-/// The budgets of the jobs that were asked for; all of them where no choice was made.
-fn verdicts(options: &Options, results: &Results) -> Vec<Verdict> {
-    let chosen = BUDGETS.iter().filter(|budget| wanted(options, budget.job));
-    chosen.map(|budget| budget.judge(results)).collect()
-}
-
-fn wanted(options: &Options, job: &str) -> bool {
-    options.only.is_empty() || options.only.iter().any(|name| job.starts_with(name.as_str()))
 }
 
 fn list() -> Outcome<()> {

@@ -70,9 +70,6 @@ impl Report<'_> {
     }
 
     fn budgets(&self, text: &mut String) {
-        if self.verdicts.is_empty() {
-            return;
-        }
         text.push_str("## Budgets\n\n| job | budget | measured | |\n|---|---|---|---|\n");
         for verdict in self.verdicts {
             let word = if verdict.holds { "pass" } else { "**fail**" };

@@ -89,10 +89,11 @@ impl Results {
             .filter(|(_, rows)| !rows.is_empty())
     }
 
-    /// The highest peak of memory of a server over all jobs but `except`, bytes.
-    pub(crate) fn peak_memory(&self, kind: Kind, except: &str) -> Option<u64> {
-        let rows = self.rows.iter().filter(|row| row.kind == kind && row.job.name != except);
-        rows.map(Row::memory).max()
+    /// The highest peak of memory of a server over all jobs that `counts` names, bytes. `None` when one of them was not measured.
+    pub(crate) fn peak_memory(&self, kind: Kind, counts: impl Fn(&Job) -> bool) -> Option<u64> {
+        let counted = JOBS.iter().filter(|job| counts(job) && (job.on)(kind));
+        let peaks = counted.map(|job| self.row(job.name, kind).map(Row::memory)).collect::<Option<Vec<_>>>()?;
+        peaks.into_iter().max()
     }
 }
 

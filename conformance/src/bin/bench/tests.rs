@@ -7,15 +7,16 @@ use std::{
     time::Duration,
 };
 
+use clap::Parser as _;
 use hallmark_conformance::server::free_port;
 
 use crate::{
     budget::BUDGETS,
     content::Layers,
-    jobs::JOBS,
+    jobs::{JOBS, Job},
     load::{self, Sample, Until},
     null,
-    options::GIB,
+    options::{GIB, Options},
     results::Results,
     server::Kind,
     watch::Watch,
@@ -45,6 +46,10 @@ fn answering(bytes: &'static [u8]) -> Connection {
         stream.write_all(bytes).unwrap();
     });
     Connection::open(port).unwrap()
+}
+
+fn job(name: &str) -> &'static Job {
+    JOBS.iter().find(|job| job.name == name).unwrap()
 }
 
 fn body_of(connection: &mut Connection) -> (u16, String) {
@@ -104,9 +109,50 @@ fn a_client_that_cannot_begin_ends_the_load() {
 }
 
 #[test]
-fn a_row_that_is_missing_fails() {
+fn a_row_that_is_missing_fails_and_says_so() {
     let results = Results::default();
-    assert!(BUDGETS.iter().all(|budget| !budget.judge(&results).holds));
+    for verdict in BUDGETS.iter().map(|budget| budget.judge(&results)) {
+        assert_eq!((verdict.measured.as_str(), verdict.holds), ("not measured", false), "{}", verdict.job);
+    }
+}
+
+#[test]
+fn the_memory_of_all_jobs_is_not_measured_while_one_is_missing() {
+    let all = BUDGETS.iter().find(|budget| budget.job == "all jobs").unwrap();
+    let mut results = Results::default();
+    let held = |bytes| Sample { memory: bytes, ..Sample::default() };
+    for job in JOBS.iter().filter(|job| job.name != "idle" && job.name != "push.crowd") {
+        results.add(job, Kind::Hallmark, held(40 << 20));
+    }
+    assert_eq!(all.judge(&results).measured, "not measured");
+    results.add(job("idle"), Kind::Hallmark, held(50 << 20));
+    assert_eq!(all.judge(&results).measured, "50 MiB");
+    results.add(job("push.crowd"), Kind::Hallmark, held(90 << 20));
+    assert_eq!(all.judge(&results).measured, "50 MiB");
+}
+
+fn refusal(words: &str) -> Option<String> {
+    Options::try_parse_from(["bench"].into_iter().chain(words.split_whitespace())).unwrap().refusal()
+}
+
+#[test]
+fn a_whole_run_may_be_written() {
+    assert_eq!(refusal("--out x --rounds 5"), None);
+    assert_eq!(refusal("--out x --peers nginx,distribution,hallmark"), None);
+}
+
+#[test]
+fn a_run_with_less_is_never_written() {
+    for (less, named) in [
+        ("--only push", "--only"),
+        ("--quick", "--quick"),
+        ("--peers hallmark,nginx", "--peers without distribution"),
+        ("--peers hallmark", "--peers without distribution"),
+    ] {
+        assert_eq!(refusal(less), None, "{less}");
+        let refusal = refusal(&format!("--out x {less}")).unwrap();
+        assert!(refusal.contains(named), "{refusal}");
+    }
 }
 
 #[test]
@@ -117,7 +163,7 @@ fn every_budget_is_of_a_job_or_of_all() {
 
 #[test]
 fn a_budget_compares_the_best_rounds() {
-    let push = JOBS.iter().find(|job| job.name == "push.layer").unwrap();
+    let push = job("push.layer");
     let sample =
         |seconds| Sample { wall: Duration::from_secs(seconds), operations: 1, bytes: GIB, ..Sample::default() };
     let mut results = Results::default();
