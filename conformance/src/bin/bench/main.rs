@@ -13,6 +13,7 @@ mod report;
 mod results;
 mod seed;
 mod server;
+mod sitting;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -31,12 +32,10 @@ use hallmark_conformance::{Failure, Outcome, failure::While, process::run};
 
 use crate::{
     budget::BUDGETS,
-    content::Layers,
-    jobs::{JOBS, Job, World},
+    jobs::JOBS,
     options::{Options, Role, Scale},
-    report::{Report, progress},
-    results::Results,
-    server::{Kind, Server, Setup},
+    report::{Report, say},
+    server::{Kind, Setup},
     token::Issuer,
 };
 
@@ -62,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs all that was asked for, prints and writes the tables; whether every budget holds.
+/// Runs all that was asked for, prints and writes the tables; whether nothing failed and every budget holds.
 fn measure(options: &Options) -> Outcome<bool> {
     let setup = Setup {
         hallmark: options.hallmark.clone().map_or_else(beside, Ok)?,
@@ -79,7 +78,7 @@ fn measure(options: &Options) -> Outcome<bool> {
     }
 
     let scale = Scale::of(options);
-    let results = run_jobs(&jobs, &kinds, &setup, scale)?;
+    let results = sitting::hold(&jobs, &kinds, &setup, scale)?;
 
     let verdicts = BUDGETS.iter().map(|budget| budget.judge(&results)).collect::<Vec<_>>();
     let report = Report {
@@ -101,32 +100,7 @@ fn measure(options: &Options) -> Outcome<bool> {
         passed += usize::from(verdict.holds);
     }
     say(&format!("budgets: {passed} passed, {} failed of {}", verdicts.len() - passed, verdicts.len()))?;
-    Ok(passed == verdicts.len())
-}
-
-/// Every job on every server that can do it, the servers taking turns.
-fn run_jobs(jobs: &[&'static Job], kinds: &[Kind], setup: &Setup, scale: Scale) -> Outcome<Results> {
-    let layers = Layers::new();
-    let world = World::new(setup, scale, &layers);
-    let mut servers = kinds.iter().map(|kind| Server::start(*kind, setup)).collect::<Outcome<Vec<_>>>()?;
-    let mut results = Results::default();
-    for job in jobs {
-        for server in servers.iter_mut().filter(|server| (job.on)(server.kind)) {
-            (job.prepare)(&world, server).map_err(|failure| in_job(job, server.kind, failure))?;
-        }
-        let able = servers.iter().filter(|server| (job.on)(server.kind)).collect::<Vec<_>>();
-        for _ in 0..if job.repeats { scale.rounds } else { 1 } {
-            for server in &able {
-                let sample = (job.measure)(&world, server).map_err(|failure| in_job(job, server.kind, failure))?;
-                results.add(job, server.kind, sample);
-            }
-        }
-        for row in able.iter().filter_map(|server| results.row(job.name, server.kind)) {
-            say(&progress(job, row.kind, row))?;
-        }
-    }
-    servers.into_iter().try_for_each(Server::remove)?;
-    Ok(results)
+    Ok(passed == verdicts.len() && results.failures().is_empty())
 }
 
 fn list() -> Outcome<()> {
@@ -146,12 +120,4 @@ fn check_disk(folder: &Path) -> Outcome<()> {
     }
     let folder = folder.display();
     Err(Failure::new(format!("{folder} has {free} GiB free and {DISK_GIB} are needed: give another --folder")))
-}
-
-fn in_job(job: &Job, kind: Kind, failure: Failure) -> Failure {
-    Failure::caused_by(format!("{} on {kind}", job.name), failure)
-}
-
-fn say(words: &str) -> Outcome<()> {
-    writeln!(io::stdout(), "{words}").or_fail("cannot print")
 }

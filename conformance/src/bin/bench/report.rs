@@ -2,7 +2,13 @@
 //! Never measures.
 //! Start at `Report::render`.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use hallmark_conformance::{Outcome, failure::While};
 
 use crate::{
     budget::Verdict,
@@ -53,8 +59,8 @@ impl Report<'_> {
         line(
             text,
             &format!(
-                "\nThe best of {rounds} round{} counts; the servers take turns in each round, and *spread* is how far the worst round lies behind the \
-                 best. Small requests are repeated for {} s by 8 connections. Each client of `push.crowd` pushes {} MiB. The long lists were \
+                "\nThe best of {rounds} round{} counts. The servers take turns in each round, in every second one backwards; *spread* is how \
+                 far the worst round lies behind the best. A job that takes long has one round. Small requests are repeated for {} s by 8 connections. Each client of `push.crowd` pushes {} MiB. The long lists were \
                  written into the servers' data while they stood still.\n",
                 if rounds == 1 { "" } else { "s" },
                 rounded(self.scale.period.as_secs_f64()),
@@ -82,10 +88,13 @@ impl Report<'_> {
         text.push_str(
             "## Rows\n\n*Hallmark is* tells how many times a peer's rate Hallmark reaches, and how many times less processor time its server takes.\n",
         );
+        for failure in self.results.failures() {
+            line(text, &format!("\nNot measured: {}.", failure.lines().next().unwrap_or_default()));
+        }
         for (job, rows) in self.results.by_job() {
             line(text, &format!("\n### {}\n\n{}.\n", job.name, job.what));
-            line(text, "| server | rate | wall | server | client | memory | spread | Hallmark is |");
-            line(text, "|---|---|---|---|---|---|---|---|");
+            line(text, "| server | rate | wall | server | client | memory | rounds | spread | Hallmark is |");
+            line(text, "|---|---|---|---|---|---|---|---|---|");
             let own = rows.iter().find(|row| row.kind == Kind::Hallmark).copied();
             for row in &rows {
                 line(text, &table_line(row, own));
@@ -142,13 +151,14 @@ fn table_line(row: &Row, own: Option<&Row>) -> String {
         format!("{times} × as fast, {cheaper} × cheaper")
     });
     format!(
-        "| {} | {} | {} | {} | {} | {} MiB | {:.0} % | {compared} |",
+        "| {} | {} | {} | {} | {} | {} MiB | {} | {:.0} % | {compared} |",
         row.kind,
         cells.rate,
         cells.wall,
         cells.server,
         cells.client,
         mebibytes(row.memory()),
+        row.samples.len(),
         row.spread() * 100.0
     )
 }
@@ -180,6 +190,11 @@ pub(crate) fn rounded(number: f64) -> String {
         size if size >= 10.0 => format!("{number:.1}"),
         _ => format!("{number:.2}"),
     }
+}
+
+/// A line for a terminal.
+pub(crate) fn say(words: &str) -> Outcome<()> {
+    writeln!(io::stdout(), "{words}").or_fail("cannot print")
 }
 
 fn line(text: &mut String, words: &str) {

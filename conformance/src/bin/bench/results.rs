@@ -65,6 +65,7 @@ impl Row {
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     rows: Vec<Row>,
+    failures: Vec<String>,
 }
 
 impl Results {
@@ -75,6 +76,17 @@ impl Results {
             Some(row) => row.samples.push(sample),
             None => self.rows.push(Row { job, kind, samples: vec![sample] }),
         }
+    }
+
+    /// Notes that a job failed on a server; what was measured of it before does not count.
+    pub(crate) fn fail(&mut self, job: &Job, kind: Kind, failure: String) {
+        self.rows.retain(|row| row.job.name != job.name || row.kind != kind);
+        self.failures.push(failure);
+    }
+
+    /// What failed, in words.
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
     }
 
     /// The row of a job and a server, if it was measured.

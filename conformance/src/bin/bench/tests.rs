@@ -16,9 +16,11 @@ use crate::{
     jobs::{JOBS, Job},
     load::{self, Sample, Until},
     null,
-    options::{GIB, Options},
+    options::{GIB, Options, Scale},
+    report::Report,
     results::Results,
     server::Kind,
+    sitting::in_turn,
     watch::Watch,
     wire::{Connection, Request},
 };
@@ -129,6 +131,42 @@ fn the_memory_of_all_jobs_is_not_measured_while_one_is_missing() {
     assert_eq!(all.judge(&results).measured, "50 MiB");
     results.add(job("push.crowd"), Kind::Hallmark, held(90 << 20));
     assert_eq!(all.judge(&results).measured, "50 MiB");
+}
+
+#[test]
+fn a_job_that_fails_leaves_no_row_of_earlier_rounds() {
+    let mut results = Results::default();
+    let push = job("push.layer");
+    results.add(push, Kind::Hallmark, Sample { wall: Duration::from_secs(1), bytes: GIB, ..Sample::default() });
+    results.fail(push, Kind::Hallmark, "push.layer on hallmark: the disk is full".to_owned());
+    assert!(results.row("push.layer", Kind::Hallmark).is_none());
+    assert_eq!(results.failures(), ["push.layer on hallmark: the disk is full"]);
+}
+
+#[test]
+fn the_servers_change_places_every_round() {
+    let orders = [0, 1, 2].map(|round| in_turn(&["a", "b", "c"], round).concat());
+    assert_eq!(orders, ["abc", "cba", "abc"]);
+}
+
+#[test]
+fn a_row_tells_how_many_rounds_it_had_and_how_far_they_lie_apart() {
+    let mut results = Results::default();
+    for seconds in [2, 4] {
+        let sample = Sample { wall: Duration::from_secs(seconds), operations: 1, bytes: GIB, ..Sample::default() };
+        results.add(job("push.layer"), Kind::Hallmark, sample);
+    }
+    let options = Options::try_parse_from(["bench"]).unwrap();
+    let report = Report {
+        date: String::new(),
+        machine: Vec::new(),
+        servers: Vec::new(),
+        scale: Scale::of(&options),
+        results: &results,
+        verdicts: &[],
+    };
+    let text = report.render();
+    assert!(text.contains("| hallmark | 512 MiB/s | 2.00 s | 0.00 µs | 0.00 µs | 0 MiB | 2 | 50 % |  |"), "{text}");
 }
 
 fn refusal(words: &str) -> Option<String> {
