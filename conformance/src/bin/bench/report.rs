@@ -139,7 +139,11 @@ fn cells(row: &Row) -> Cells {
             Unit::Bytes | Unit::Operations => format!("{:.2} s", best.wall.as_secs_f64()),
         },
         server: spent(row.server_cost()),
-        client: spent(row.client_cost()),
+        client: match row.job.unit {
+            // Starting a server is no work of the client.
+            Unit::Wait => "–".to_owned(),
+            Unit::Bytes | Unit::Operations => spent(row.client_cost()),
+        },
     }
 }
 
