@@ -35,7 +35,7 @@ use crate::{
     jobs::JOBS,
     options::{Options, Role, Scale},
     report::{Report, say},
-    server::{Kind, Setup},
+    server::{Kind, Setup, engine::Engine},
     token::Issuer,
 };
 
@@ -71,11 +71,14 @@ fn measure(options: &Options) -> Outcome<bool> {
     let mut kinds = options.peers.clone();
     kinds.push(Kind::Null);
     let versions = kinds.iter().map(|kind| Ok((*kind, kind.version(&setup)?))).collect::<Outcome<Vec<_>>>()?;
-    check_disk(&setup.folder)?;
     let jobs = JOBS.iter().filter(|job| options.wants(job.name)).collect::<Vec<_>>();
     if jobs.is_empty() {
         return Err(Failure::new("no job has such a name: see --list"));
     }
+    let engines = [Engine::Postgres, Engine::S3].into_iter();
+    let engines = engines.filter(|engine| jobs.iter().any(|job| job.engine == Some(*engine)));
+    let engines = engines.map(|engine| Ok((engine, engine.version()?))).collect::<Outcome<Vec<_>>>()?;
+    check_disk(&setup.folder)?;
 
     let scale = Scale::of(options);
     let results = sitting::hold(&jobs, &kinds, &setup, scale)?;
@@ -85,6 +88,7 @@ fn measure(options: &Options) -> Outcome<bool> {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
         machine: machine::describe(&setup.folder),
         servers: versions,
+        engines,
         scale,
         results: &results,
         verdicts: &verdicts,
@@ -104,7 +108,7 @@ fn measure(options: &Options) -> Outcome<bool> {
 }
 
 fn list() -> Outcome<()> {
-    JOBS.iter().try_for_each(|job| say(&format!("{:<20} {}", job.name, job.what)))
+    JOBS.iter().try_for_each(|job| say(&format!("{:<24} {}", job.name, job.what)))
 }
 
 /// `hallmark` in the folder of this program: both come out of one build.

@@ -91,6 +91,8 @@ pub(crate) struct Scale {
     pub(crate) layer: u64,
     /// Bytes that each of the many clients pushes.
     pub(crate) crowd_layer: u64,
+    /// Bytes that each of the many clients pushes to S3: half as much, since the S3 server holds each byte twice in the end.
+    pub(crate) bucket_layer: u64,
     /// Tags of the large repository, and repositories of the large catalog.
     pub(crate) many: usize,
 }
@@ -107,6 +109,7 @@ impl Scale {
             period: Duration::from_millis(if quick { 2_000 } else { 4_000 }),
             layer: GIB,
             crowd_layer: if quick { GIB / 8 } else { GIB },
+            bucket_layer: if quick { GIB / 16 } else { GIB / 2 },
             many: 100_000,
         }
     }

@@ -16,8 +16,11 @@ use crate::{
     load::ratio,
     options::Scale,
     results::{Results, Row},
-    server::Kind,
+    server::{Kind, engine::Engine},
 };
+
+/// What Hallmark sends to S3 in one piece, by default.
+const PART_SIZE: u64 = 8 << 20;
 
 /// Everything the tables tell.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct Report<'a> {
     pub(crate) machine: Vec<String>,
     /// The servers with their versions.
     pub(crate) servers: Vec<(Kind, String)>,
+    /// The engines that Hallmark was measured on, with their versions.
+    pub(crate) engines: Vec<(Engine, String)>,
     /// How much work was done.
     pub(crate) scale: Scale,
     /// What was measured.
@@ -55,16 +60,22 @@ impl Report<'_> {
         for (kind, version) in &self.servers {
             line(text, &format!("- **{kind} {version}**: {}.", kind.conditions()));
         }
+        for (engine, version) in &self.engines {
+            line(text, &format!("- **{engine} {version}**: {}.", engine.conditions()));
+        }
         let rounds = self.scale.rounds;
         line(
             text,
             &format!(
                 "\nThe best of {rounds} round{} counts. The servers take turns in each round, in every second one backwards; *spread* is how \
-                 far the worst round lies behind the best. A job that takes long has one round. Small requests are repeated for {} s by 8 connections. Each client of `push.crowd` pushes {} MiB. The long lists were \
+                 far the worst round lies behind the best. A job that takes long has one round. Small requests are repeated for {} s by 8 connections. Each client of `push.crowd` pushes {} MiB, \
+                 of `push.crowd.s3` {} MiB, which are {} parts of one size. The long lists were \
                  written into the servers' data while they stood still.\n",
                 if rounds == 1 { "" } else { "s" },
                 rounded(self.scale.period.as_secs_f64()),
                 mebibytes(self.scale.crowd_layer),
+                mebibytes(self.scale.bucket_layer),
+                self.scale.bucket_layer / PART_SIZE,
             ),
         );
         text.push_str(
@@ -107,7 +118,7 @@ impl Report<'_> {
 pub(crate) fn progress(job: &'static Job, kind: Kind, row: &Row) -> String {
     let cells = cells(row);
     format!(
-        "{:<20} {kind:<13} {:>14}  wall {:>9}  server {:>9}  client {:>9}  {:>5} MiB",
+        "{:<24} {kind:<13} {:>14}  wall {:>9}  server {:>9}  client {:>9}  {:>5} MiB",
         job.name,
         cells.rate,
         cells.wall,

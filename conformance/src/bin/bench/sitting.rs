@@ -26,13 +26,29 @@ pub(crate) fn hold(jobs: &[&'static Job], kinds: &[Kind], setup: &Setup, scale: 
     let layers = Layers::new();
     let world = World::new(setup, scale, &layers);
     let mut results = Results::default();
-    let needed = kinds.iter().filter(|kind| jobs.iter().any(|job| (job.on)(**kind)));
+    let (shared, alone) = jobs.iter().copied().partition::<Vec<&Job>, _>(|job| job.engine.is_none());
+    let needed = kinds.iter().filter(|kind| shared.iter().any(|job| (job.on)(**kind)));
     let mut servers = needed.map(|kind| Server::start(*kind, setup)).collect::<Outcome<Vec<_>>>()?;
-    for job in jobs {
+    for job in shared {
         compare(&world, job, &mut servers, &mut results)?;
     }
     servers.into_iter().try_for_each(Server::remove)?;
+    // On engines last, when what the others stored is gone and none of them runs.
+    for (job, engine) in alone.iter().filter_map(|job| Some((job, job.engine?))) {
+        if kinds.iter().any(|kind| (job.on)(*kind)) {
+            match Server::start_on(engine, setup) {
+                Ok(server) => on_engine(&world, job, server, &mut results)?,
+                Err(failure) => told(&mut results, job, Kind::Hallmark, failure)?,
+            }
+        }
+    }
     Ok(results)
+}
+
+fn on_engine(world: &World<'_>, job: &'static Job, server: Server, results: &mut Results) -> Outcome<()> {
+    let mut servers = [server];
+    compare(world, job, &mut servers, results)?;
+    servers.into_iter().try_for_each(Server::remove)
 }
 
 /// One job on every server that can do it.

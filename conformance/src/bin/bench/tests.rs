@@ -11,7 +11,7 @@ use clap::Parser as _;
 use hallmark_conformance::server::free_port;
 
 use crate::{
-    budget::BUDGETS,
+    budget::{BUDGETS, Demand},
     content::Layers,
     jobs::{JOBS, Job},
     load::{self, Sample, Until},
@@ -123,14 +123,41 @@ fn the_memory_of_all_jobs_is_not_measured_while_one_is_missing() {
     let all = BUDGETS.iter().find(|budget| budget.job == "all jobs").unwrap();
     let mut results = Results::default();
     let held = |bytes| Sample { memory: bytes, ..Sample::default() };
-    for job in JOBS.iter().filter(|job| job.name != "idle" && job.name != "push.crowd") {
+    for job in JOBS.iter().filter(|job| job.engine.is_none() && job.name != "idle" && job.name != "push.crowd") {
         results.add(job, Kind::Hallmark, held(40 << 20));
     }
     assert_eq!(all.judge(&results).measured, "not measured");
     results.add(job("idle"), Kind::Hallmark, held(50 << 20));
     assert_eq!(all.judge(&results).measured, "50 MiB");
-    results.add(job("push.crowd"), Kind::Hallmark, held(90 << 20));
+    for of_its_own in ["push.crowd", "push.crowd.s3", "read.manifest.postgres"] {
+        results.add(job(of_its_own), Kind::Hallmark, held(90 << 20));
+    }
     assert_eq!(all.judge(&results).measured, "50 MiB");
+}
+
+#[test]
+fn on_s3_the_memory_of_parts_is_allowed_beside_the_server_s_own() {
+    let budget = BUDGETS.iter().find(|budget| budget.job == "push.crowd.s3").unwrap();
+    let judged = |mebibytes: u64| {
+        let mut results = Results::default();
+        let sample = Sample { memory: mebibytes << 20, ..Sample::default() };
+        results.add(job("push.crowd.s3"), Kind::Hallmark, sample);
+        budget.judge(&results)
+    };
+    assert!(judged(352).holds && !judged(353).holds);
+    assert!(judged(1).budget.contains("352 MiB resident: 96 and the 256"), "{}", judged(1).budget);
+}
+
+#[test]
+fn only_hallmark_is_measured_on_an_engine_and_no_peer_has_such_a_budget() {
+    for job in JOBS.iter().filter(|job| job.engine.is_some()) {
+        assert!((job.on)(Kind::Hallmark) && !(job.on)(Kind::Distribution), "{}", job.name);
+        assert!(job.what.starts_with("Hallmark alone"), "{}", job.name);
+        let budgets = BUDGETS.iter().filter(|budget| budget.job == job.name);
+        for budget in budgets {
+            assert!(!matches!(budget.demand, Demand::Faster { .. } | Demand::Cheaper { .. }), "{}", job.name);
+        }
+    }
 }
 
 #[test]
@@ -161,6 +188,7 @@ fn a_row_tells_how_many_rounds_it_had_and_how_far_they_lie_apart() {
         date: String::new(),
         machine: Vec::new(),
         servers: Vec::new(),
+        engines: Vec::new(),
         scale: Scale::of(&options),
         results: &results,
         verdicts: &[],

@@ -3,6 +3,7 @@
 //! Start at `Server::start`.
 
 pub(crate) mod distribution;
+pub(crate) mod engine;
 mod hallmark;
 pub(crate) mod nginx;
 mod null;
@@ -18,6 +19,7 @@ use std::{
 use hallmark_conformance::{Failure, Outcome, failure::While, process::Process, server::free_port};
 use tempfile::TempDir;
 
+use self::engine::{Engine, Running};
 use crate::{
     token::{Access, Issuer},
     watch::Watch,
@@ -43,6 +45,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether it is what this is all about.
+    pub(crate) fn is_hallmark(self) -> bool {
+        self == Self::Hallmark
+    }
+
     /// Whether it takes pushes and knows tags.
     pub(crate) fn is_registry(self) -> bool {
         self != Self::Nginx
@@ -109,6 +116,7 @@ pub(crate) struct Server {
     /// From the start of the program to its first answer.
     pub(crate) first_answer: Duration,
     process: Process,
+    engine: Option<Running>,
     folder: TempDir,
 }
 
@@ -118,9 +126,21 @@ impl Server {
     /// # Errors
     /// It is not installed or does not answer; the failure carries its log.
     pub(crate) fn start(kind: Kind, setup: &Setup) -> Outcome<Self> {
+        Self::start_with(kind, None, setup)
+    }
+
+    /// Starts Hallmark on an engine of its own, both empty.
+    ///
+    /// # Errors
+    /// As for [`Server::start`], of either.
+    pub(crate) fn start_on(engine: Engine, setup: &Setup) -> Outcome<Self> {
+        Self::start_with(Kind::Hallmark, Some(engine.start(&setup.folder)?), setup)
+    }
+
+    fn start_with(kind: Kind, engine: Option<Running>, setup: &Setup) -> Outcome<Self> {
         let folder = tempfile::Builder::new().prefix("hallmark-bench-").tempdir_in(&setup.folder)?;
-        let (process, port, first_answer) = launch(kind, setup, folder.path())?;
-        Ok(Self { kind, port, first_answer, process, folder })
+        let (process, port, first_answer) = launch(kind, engine.as_ref(), setup, folder.path())?;
+        Ok(Self { kind, port, first_answer, process, engine, folder })
     }
 
     /// Stops the server, does `work` on its data, and starts it again on what is there then.
@@ -130,7 +150,8 @@ impl Server {
     pub(crate) fn while_stopped(&mut self, setup: &Setup, work: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
         self.process.stop()?;
         work(&self.data())?;
-        (self.process, self.port, self.first_answer) = launch(self.kind, setup, self.folder.path())?;
+        (self.process, self.port, self.first_answer) =
+            launch(self.kind, self.engine.as_ref(), setup, self.folder.path())?;
         Ok(())
     }
 
@@ -140,6 +161,7 @@ impl Server {
     /// It does not end, or its data cannot be removed.
     pub(crate) fn remove(mut self) -> Outcome<()> {
         self.process.stop()?;
+        drop(self.engine);
         self.folder.close().or_fail("cannot remove a server's data")
     }
 
@@ -178,9 +200,10 @@ impl Server {
 }
 
 /// Starts the program and asks until it answers: the process, its port, and how long that took.
-fn launch(kind: Kind, setup: &Setup, folder: &Path) -> Outcome<(Process, u16, Duration)> {
+fn launch(kind: Kind, engine: Option<&Running>, setup: &Setup, folder: &Path) -> Outcome<(Process, u16, Duration)> {
     let port = free_port()?;
-    let command = command(kind, setup, folder, port)?;
+    let mut command = command(kind, setup, folder, port)?;
+    command.envs(engine.iter().flat_map(|engine| engine.variables.iter().map(|(name, value)| (name, value))));
     let begin = Instant::now();
     let process = Process::start(command, &folder.join("log"))?;
     while !answers(port) {
