@@ -80,13 +80,14 @@ fn measure(options: &Options) -> Outcome<bool> {
     let engines = engines.map(|engine| Ok((engine, engine.version()?))).collect::<Outcome<Vec<_>>>()?;
     check_disk(&setup.folder)?;
 
+    let machine = machine::describe(&setup.folder)?;
     let scale = Scale::of(options);
     let results = sitting::hold(&jobs, &kinds, &setup, scale)?;
 
     let verdicts = BUDGETS.iter().map(|budget| budget.judge(&results)).collect::<Vec<_>>();
     let report = Report {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
-        machine: machine::describe(&setup.folder),
+        machine,
         servers: versions,
         engines,
         scale,
