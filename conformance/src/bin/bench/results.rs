@@ -61,10 +61,19 @@ impl Row {
     }
 }
 
+/// Most memory that a server held while a job was made ready for it.
+#[derive(Debug)]
+struct Peak {
+    job: &'static str,
+    kind: Kind,
+    memory: u64,
+}
+
 /// All rows of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     rows: Vec<Row>,
+    peaks: Vec<Peak>,
     failures: Vec<String>,
 }
 
@@ -76,6 +85,12 @@ impl Results {
             Some(row) => row.samples.push(sample),
             None => self.rows.push(Row { job, kind, samples: vec![sample] }),
         }
+    }
+
+    /// Notes the most memory, bytes, that a server held while a job was made ready. It is no row's, and counts in
+    /// [`Results::peak_memory`].
+    pub(crate) fn note_peak(&mut self, job: &'static Job, kind: Kind, memory: u64) {
+        self.peaks.push(Peak { job: job.name, kind, memory });
     }
 
     /// Notes that a job failed on a server; what was measured of it before does not count.
@@ -101,11 +116,16 @@ impl Results {
             .filter(|(_, rows)| !rows.is_empty())
     }
 
-    /// The highest peak of memory of a server over all jobs that `counts` names, bytes. `None` when one of them was not measured.
+    /// The highest peak of memory of a server over all jobs that `counts` names, bytes, and while they were made ready. `None`
+    /// when one of them was not measured.
     pub(crate) fn peak_memory(&self, kind: Kind, counts: impl Fn(&Job) -> bool) -> Option<u64> {
         let counted = JOBS.iter().filter(|job| counts(job) && (job.on)(kind));
-        let peaks = counted.map(|job| self.row(job.name, kind).map(Row::memory)).collect::<Option<Vec<_>>>()?;
-        peaks.into_iter().max()
+        let of_job = |job: &Job| {
+            let ready =
+                self.peaks.iter().filter(|peak| peak.job == job.name && peak.kind == kind).map(|peak| peak.memory);
+            self.row(job.name, kind).map(|row| ready.fold(row.memory(), u64::max))
+        };
+        counted.map(of_job).collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 }
 

@@ -55,8 +55,11 @@ fn on_engine(world: &World<'_>, job: &'static Job, server: Server, results: &mut
 fn compare(world: &World<'_>, job: &'static Job, servers: &mut [Server], results: &mut Results) -> Outcome<()> {
     let mut ready = Vec::new();
     for server in servers.iter_mut().filter(|server| (job.on)(server.kind)) {
-        match (job.prepare)(world, server) {
-            Ok(()) => ready.push(&*server),
+        match (job.prepare)(world, server).and_then(|()| server.watch().peak_memory()) {
+            Ok(peak) => {
+                results.note_peak(job, server.kind, peak);
+                ready.push(&*server);
+            }
             Err(failure) => told(results, job, server.kind, failure)?,
         }
     }
