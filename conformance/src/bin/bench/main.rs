@@ -69,6 +69,7 @@ fn measure(options: &Options) -> Outcome<bool> {
         issuer: Issuer::new()?,
     };
     let mut kinds = options.peers.clone();
+    kinds.retain(|kind| *kind != Kind::Null);
     kinds.push(Kind::Null);
     let versions = kinds.iter().map(|kind| Ok((*kind, kind.version(&setup)?))).collect::<Outcome<Vec<_>>>()?;
     let jobs = JOBS.iter().filter(|job| options.wants(job.name)).collect::<Vec<_>>();

@@ -98,7 +98,8 @@ impl Report<'_> {
 
     fn rows(&self, text: &mut String) {
         text.push_str(
-            "## Rows\n\n*Hallmark is* tells how many times a peer's rate Hallmark reaches, and how many times less processor time its server takes.\n",
+            "## Rows\n\n*Hallmark is* tells how many times a peer's rate Hallmark reaches, and how many times less processor time its server \
+             takes.\n",
         );
         for failure in self.results.failures() {
             line(text, &format!("\nNot measured: {}.", failure.lines().next().unwrap_or_default()));
@@ -144,16 +145,20 @@ fn cells(row: &Row) -> Cells {
         rate: match row.job.unit {
             Unit::Bytes => format!("{} MiB/s", rounded(row.rate() / f64::from(1 << 20))),
             Unit::Operations => format!("{}/s", rounded(row.rate())),
-            Unit::Wait => "–".to_owned(),
+            Unit::Wait | Unit::Memory => "–".to_owned(),
         },
         wall: match row.job.unit {
             Unit::Wait => milliseconds(best.wall),
+            Unit::Memory => "–".to_owned(),
             Unit::Bytes | Unit::Operations => format!("{:.2} s", best.wall.as_secs_f64()),
         },
-        server: spent(row.server_cost()),
+        server: match row.job.unit {
+            Unit::Memory => "–".to_owned(),
+            Unit::Bytes | Unit::Operations | Unit::Wait => spent(row.server_cost()),
+        },
         client: match row.job.unit {
             // Starting a server is no work of the client.
-            Unit::Wait => "–".to_owned(),
+            Unit::Wait | Unit::Memory => "–".to_owned(),
             Unit::Bytes | Unit::Operations => spent(row.client_cost()),
         },
     }
@@ -162,6 +167,9 @@ fn cells(row: &Row) -> Cells {
 fn table_line(row: &Row, own: Option<&Row>) -> String {
     let cells = cells(row);
     let compared = own.filter(|own| own.kind != row.kind && row.kind != Kind::Null).map_or_else(String::new, |own| {
+        if row.job.unit == Unit::Memory {
+            return format!("{} × as small", rounded(ratio(row.memory() as f64, own.memory() as f64)));
+        }
         let times = rounded(ratio(own.rate(), row.rate()));
         let cheaper = rounded(ratio(row.server_cost().as_secs_f64(), own.server_cost().as_secs_f64()));
         format!("{times} × as fast, {cheaper} × cheaper")

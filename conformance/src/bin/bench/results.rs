@@ -23,7 +23,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// The round with the highest rate, or the shortest wait.
+    /// The round with the highest rate, the shortest wait, or the least memory.
     pub(crate) fn best(&self) -> &Sample {
         let mut best = &self.samples[0];
         for sample in &self.samples {
@@ -34,7 +34,7 @@ impl Row {
         best
     }
 
-    /// The best rate: bytes or operations a second, or starts a second.
+    /// The best rate: bytes or operations a second, starts a second, or one over the bytes held.
     pub(crate) fn rate(&self) -> f64 {
         rate(self.job.unit, self.best())
     }
@@ -133,13 +133,14 @@ fn rate(unit: Unit, sample: &Sample) -> f64 {
     match unit {
         Unit::Bytes => sample.bytes_rate(),
         Unit::Operations | Unit::Wait => sample.operations_rate(),
+        Unit::Memory => ratio(1.0, sample.memory as f64),
     }
 }
 
 fn cost(unit: Unit, sample: &Sample, spent: Duration) -> Duration {
     let divisor = match unit {
         Unit::Bytes => sample.bytes as f64 / GIB as f64,
-        Unit::Operations | Unit::Wait => sample.operations as f64,
+        Unit::Operations | Unit::Wait | Unit::Memory => sample.operations as f64,
     };
     Duration::from_secs_f64(ratio(spent.as_secs_f64(), divisor))
 }

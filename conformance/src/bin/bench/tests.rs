@@ -187,6 +187,11 @@ fn a_row_tells_how_many_rounds_it_had_and_how_far_they_lie_apart() {
         let sample = Sample { wall: Duration::from_secs(seconds), operations: 1, bytes: GIB, ..Sample::default() };
         results.add(job("push.layer"), Kind::Hallmark, sample);
     }
+    let text = render(&results);
+    assert!(text.contains("| hallmark | 512 MiB/s | 2.00 s | 0.00 µs | 0.00 µs | 0 MiB | 2 | 50 % |  |"), "{text}");
+}
+
+fn render(results: &Results) -> String {
     let options = Options::try_parse_from(["bench"]).unwrap();
     let report = Report {
         date: String::new(),
@@ -194,11 +199,22 @@ fn a_row_tells_how_many_rounds_it_had_and_how_far_they_lie_apart() {
         servers: Vec::new(),
         engines: Vec::new(),
         scale: Scale::of(&options),
-        results: &results,
+        results,
         verdicts: &[],
     };
-    let text = report.render();
-    assert!(text.contains("| hallmark | 512 MiB/s | 2.00 s | 0.00 µs | 0.00 µs | 0 MiB | 2 | 50 % |  |"), "{text}");
+    report.render()
+}
+
+#[test]
+fn an_idle_server_is_compared_by_what_it_holds() {
+    let mut results = Results::default();
+    for (kind, mebibytes, wall) in [(Kind::Hallmark, 20, 9), (Kind::Hallmark, 25, 1), (Kind::Distribution, 50, 1)] {
+        let wall = Duration::from_secs(wall);
+        results.add(job("idle"), kind, Sample { wall, operations: 1, memory: mebibytes << 20, ..Sample::default() });
+    }
+    let text = render(&results);
+    assert!(text.contains("| hallmark | – | – | – | – | 25 MiB | 2 | 20 % |  |"), "{text}");
+    assert!(text.contains("| distribution | – | – | – | – | 50 MiB | 1 | 0 % | 2.00 × as small |"), "{text}");
 }
 
 fn refusal(words: &str) -> Option<String> {

@@ -62,6 +62,8 @@ pub(crate) enum Unit {
     Operations,
     /// Milliseconds until it happens.
     Wait,
+    /// Bytes held; the less, the better.
+    Memory,
 }
 
 /// One row of the tables for each server.
@@ -110,7 +112,7 @@ pub(crate) const JOBS: &[Job] = &[
     Job {
         name: "idle",
         what: "memory held two seconds after the first start, nothing asked but one `/v2/`",
-        unit: Unit::Wait,
+        unit: Unit::Memory,
         on: Kind::keeps,
         repeats: true,
         engine: None,
