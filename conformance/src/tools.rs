@@ -22,7 +22,6 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("oras", Origin::Script("oras")),
     ("regctl", Origin::Script("regctl")),
     ("distribution", Origin::Script("distribution")),
-    ("zot", Origin::Script("zot")),
     ("versitygw", Origin::Script("versitygw")),
     ("docker", Origin::Debian("docker.io")),
     ("dockerd", Origin::Debian("docker.io")),

@@ -2,13 +2,14 @@
 //! Never softened to what was measured: a budget changes here by decision.
 //! Start at `BUDGETS`.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
+    jobs::Job,
     load::ratio,
     report::{mebibytes, milliseconds, rounded, spent},
     results::Results,
-    server::Kind,
+    server::{Kind, engine::PART_MEMORY_MIB},
 };
 
 /// The job that has a memory budget of its own.
@@ -23,9 +24,13 @@ pub(crate) enum Demand {
     Cost(Duration),
     /// Its processor time an operation is at most a `factor`-th of a peer's.
     Cheaper { than: Kind, factor: f64 },
+    /// The server's own processor time an operation is at most this; that of the database beside it is not looked at.
+    CostAlone(Duration),
     /// Its peak of memory is at most so many MiB.
     Memory(u64),
-    /// The peak of memory over all jobs but the crowd's is at most so many MiB.
+    /// Its peak of memory is at most so many MiB and what the parts of uploads to S3 may take.
+    MemoryAndParts(u64),
+    /// The peak of memory over all jobs but the crowd's and those on an engine is at most so many MiB.
     MemoryOfAll(u64),
     /// It takes at most so long.
     Wait(Duration),
@@ -80,7 +85,9 @@ pub(crate) const BUDGETS: &[Budget] = &[
     budget("list.tags.100000", Demand::Flat { against: "list.tags.2000", factor: 1.5 }),
     faster("list.catalog.100000", Kind::Distribution, 8.0),
     budget("list.catalog.100000", Demand::Flat { against: "list.catalog.2000", factor: 1.5 }),
+    budget("read.manifest.postgres", Demand::CostAlone(Duration::from_micros(150))),
     budget(CROWD, Demand::Memory(96)),
+    budget("push.crowd.s3", Demand::MemoryAndParts(96)),
     budget("all jobs", Demand::MemoryOfAll(64)),
     budget("idle", Demand::Memory(32)),
     budget("start.empty", Demand::Wait(Duration::from_millis(200))),
@@ -107,7 +114,7 @@ impl Budget {
                 let times = ratio(own?.rate(), results.row(self.job, than)?.rate());
                 Some((format!("{} ×", rounded(times)), times >= factor))
             }
-            Demand::Cost(limit) => {
+            Demand::Cost(limit) | Demand::CostAlone(limit) => {
                 let cost = own?.server_cost();
                 Some((spent(cost), cost <= limit))
             }
@@ -117,7 +124,8 @@ impl Budget {
                 Some((format!("{} ×", rounded(times)), times >= factor))
             }
             Demand::Memory(limit) => Some(within(own?.memory(), limit)),
-            Demand::MemoryOfAll(limit) => Some(within(results.peak_memory(Kind::Hallmark, CROWD)?, limit)),
+            Demand::MemoryAndParts(limit) => Some(within(own?.memory(), limit + PART_MEMORY_MIB)),
+            Demand::MemoryOfAll(limit) => Some(within(results.peak_memory(Kind::Hallmark, is_of_all)?, limit)),
             Demand::Wait(limit) => {
                 let wait = own?.best().wall;
                 Some((milliseconds(wait), wait <= limit))
@@ -135,11 +143,30 @@ impl Budget {
             Demand::Faster { than, factor } => format!("≥ {factor} × the rate of {than}"),
             Demand::Cost(limit) => format!("≤ {} server processor time", spent(limit)),
             Demand::Cheaper { than, factor } => format!("≥ {factor} × less server processor time than {than}"),
+            Demand::CostAlone(limit) => format!("≤ {} processor time of its own, beside the database's", spent(limit)),
             Demand::Memory(limit) => format!("≤ {limit} MiB resident"),
-            Demand::MemoryOfAll(limit) => format!("≤ {limit} MiB resident over all jobs but {CROWD}"),
+            Demand::MemoryAndParts(limit) => format!(
+                "≤ {} MiB resident: {limit} and the {PART_MEMORY_MIB} that parts may take (`storage.s3.part_memory`)",
+                limit + PART_MEMORY_MIB
+            ),
+            Demand::MemoryOfAll(limit) => {
+                format!("≤ {limit} MiB resident over all jobs but {CROWD} and those on PostgreSQL or S3")
+            }
             Demand::Wait(limit) => format!("≤ {}", milliseconds(limit)),
             Demand::Flat { against, factor } => format!("≤ {factor} × the server processor time of {against}"),
         }
+    }
+}
+
+/// Whether the memory of all jobs has this one's in it.
+fn is_of_all(job: &Job) -> bool {
+    job.engine.is_none() && job.name != CROWD
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.holds { "pass" } else { "FAIL" };
+        write!(formatter, "budget: {word} {} {}: {}", self.job, self.budget, self.measured)
     }
 }
 

@@ -172,7 +172,7 @@ fn pieces(pattern: &[u8], size: u64) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Bytes without a pattern, the same in every run (xorshift64*).
-fn noise(size: usize) -> Vec<u8> {
+pub(crate) fn noise(size: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {

@@ -13,6 +13,7 @@ mod report;
 mod results;
 mod seed;
 mod server;
+mod sitting;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -30,13 +31,11 @@ use clap::Parser;
 use hallmark_conformance::{Failure, Outcome, failure::While, process::run};
 
 use crate::{
-    budget::{BUDGETS, Verdict},
-    content::Layers,
-    jobs::{JOBS, Job, World},
+    budget::BUDGETS,
+    jobs::JOBS,
     options::{Options, Role, Scale},
-    report::{Report, progress},
-    results::Results,
-    server::{Kind, Server, Setup},
+    report::{Report, say},
+    server::{Kind, Setup, engine::Engine},
     token::Issuer,
 };
 
@@ -45,10 +44,11 @@ const DISK_GIB: u64 = 48;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let outcome = match options.role {
-        Some(Role::NullServer { port }) => null::serve(port).map(|()| true),
-        None if options.list => list().map(|()| true),
-        None => measure(&options),
+    let outcome = match (options.role, options.refusal()) {
+        (Some(Role::NullServer { port }), _) => null::serve(port).map(|()| true),
+        (None, _) if options.list => list().map(|()| true),
+        (None, Some(refusal)) => Err(Failure::new(refusal)),
+        (None, None) => measure(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs all that was asked for, prints and writes the tables; whether every budget holds.
+/// Runs all that was asked for, prints and writes the tables; whether nothing failed and every budget holds.
 fn measure(options: &Options) -> Outcome<bool> {
     let setup = Setup {
         hallmark: options.hallmark.clone().map_or_else(beside, Ok)?,
@@ -69,22 +69,28 @@ fn measure(options: &Options) -> Outcome<bool> {
         issuer: Issuer::new()?,
     };
     let mut kinds = options.peers.clone();
+    kinds.retain(|kind| *kind != Kind::Null);
     kinds.push(Kind::Null);
     let versions = kinds.iter().map(|kind| Ok((*kind, kind.version(&setup)?))).collect::<Outcome<Vec<_>>>()?;
-    check_disk(&setup.folder)?;
-    let jobs = JOBS.iter().filter(|job| wanted(options, job.name)).collect::<Vec<_>>();
+    let jobs = JOBS.iter().filter(|job| options.wants(job.name)).collect::<Vec<_>>();
     if jobs.is_empty() {
         return Err(Failure::new("no job has such a name: see --list"));
     }
+    let engines = [Engine::Postgres, Engine::S3].into_iter();
+    let engines = engines.filter(|engine| jobs.iter().any(|job| job.engine == Some(*engine)));
+    let engines = engines.map(|engine| Ok((engine, engine.version()?))).collect::<Outcome<Vec<_>>>()?;
+    check_disk(&setup.folder)?;
 
+    let machine = machine::describe(&setup.folder)?;
     let scale = Scale::of(options);
-    let results = run_jobs(&jobs, &kinds, &setup, scale)?;
+    let results = sitting::hold(&jobs, &kinds, &setup, scale)?;
 
-    let verdicts = verdicts(options, &results);
+    let verdicts = BUDGETS.iter().map(|budget| budget.judge(&results)).collect::<Vec<_>>();
     let report = Report {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
-        machine: machine::describe(&setup.folder),
+        machine,
         servers: versions,
+        engines,
         scale,
         results: &results,
         verdicts: &verdicts,
@@ -94,51 +100,17 @@ fn measure(options: &Options) -> Outcome<bool> {
         Some(file) => fs::write(file, &text).or_fail(format!("cannot write {}", file.display()))?,
         None => say(&text)?,
     }
-    let failed = verdicts.iter().filter(|verdict| !verdict.holds).collect::<Vec<_>>();
-    for verdict in &failed {
-        say(&format!("FAIL {}: asked for {}, found: {}", verdict.job, verdict.budget, verdict.measured))?;
+    let mut passed = 0;
+    for verdict in &verdicts {
+        say(&verdict.to_string())?;
+        passed += usize::from(verdict.holds);
     }
-    say(&format!("{} passed, {} failed", verdicts.len() - failed.len(), failed.len()))?;
-    Ok(failed.is_empty())
-}
-
-/// Every job on every server that can do it, the servers taking turns.
-fn run_jobs(jobs: &[&'static Job], kinds: &[Kind], setup: &Setup, scale: Scale) -> Outcome<Results> {
-    let layers = Layers::new();
-    let world = World::new(setup, scale, &layers);
-    let mut servers = kinds.iter().map(|kind| Server::start(*kind, setup)).collect::<Outcome<Vec<_>>>()?;
-    let mut results = Results::default();
-    for job in jobs {
-        for server in servers.iter_mut().filter(|server| (job.on)(server.kind)) {
-            (job.prepare)(&world, server).map_err(|failure| in_job(job, server.kind, failure))?;
-        }
-        let able = servers.iter().filter(|server| (job.on)(server.kind)).collect::<Vec<_>>();
-        for _ in 0..if job.repeats { scale.rounds } else { 1 } {
-            for server in &able {
-                let sample = (job.measure)(&world, server).map_err(|failure| in_job(job, server.kind, failure))?;
-                results.add(job, server.kind, sample);
-            }
-        }
-        for row in able.iter().filter_map(|server| results.row(job.name, server.kind)) {
-            say(&progress(job, row.kind, row))?;
-        }
-    }
-    servers.into_iter().try_for_each(Server::remove)?;
-    Ok(results)
-}
-
-/// The budgets of the jobs that were asked for; all of them where no choice was made.
-fn verdicts(options: &Options, results: &Results) -> Vec<Verdict> {
-    let chosen = BUDGETS.iter().filter(|budget| wanted(options, budget.job));
-    chosen.map(|budget| budget.judge(results)).collect()
-}
-
-fn wanted(options: &Options, job: &str) -> bool {
-    options.only.is_empty() || options.only.iter().any(|name| job.starts_with(name.as_str()))
+    say(&format!("budgets: {passed} passed, {} failed of {}", verdicts.len() - passed, verdicts.len()))?;
+    Ok(passed == verdicts.len() && results.failures().is_empty())
 }
 
 fn list() -> Outcome<()> {
-    JOBS.iter().try_for_each(|job| say(&format!("{:<20} {}", job.name, job.what)))
+    JOBS.iter().try_for_each(|job| say(&format!("{:<24} {}", job.name, job.what)))
 }
 
 /// `hallmark` in the folder of this program: both come out of one build.
@@ -154,12 +126,4 @@ fn check_disk(folder: &Path) -> Outcome<()> {
     }
     let folder = folder.display();
     Err(Failure::new(format!("{folder} has {free} GiB free and {DISK_GIB} are needed: give another --folder")))
-}
-
-fn in_job(job: &Job, kind: Kind, failure: Failure) -> Failure {
-    Failure::caused_by(format!("{} on {kind}", job.name), failure)
-}
-
-fn say(words: &str) -> Outcome<()> {
-    writeln!(io::stdout(), "{words}").or_fail("cannot print")
 }

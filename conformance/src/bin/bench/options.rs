@@ -8,6 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::server::Kind;
 
+/// The servers of a whole run.
+const MEASURED: [Kind; 3] = [Kind::Hallmark, Kind::Distribution, Kind::Nginx];
 /// The word that makes this program the null server.
 pub(crate) const NULL_SERVER: &str = "null-server";
 
@@ -18,11 +20,11 @@ pub(crate) struct Options {
     /// One short round of everything: under eight minutes instead of under forty.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Only the jobs whose names begin so, separated by commas. Budgets of other jobs are not looked at.
+    /// Only the jobs whose names begin so, separated by commas. The budgets of all others fail as not measured.
     #[arg(long, value_name = "JOB", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// The servers that are measured. One that is left out leaves rows missing, and a missing row fails.
-    #[arg(long, value_delimiter = ',', default_value = "hallmark,distribution,zot,nginx")]
+    #[arg(long, value_delimiter = ',', default_values_t = MEASURED)]
     pub(crate) peers: Vec<Kind>,
     /// Hallmark's binary, a release build. Default: `hallmark` beside this program.
     #[arg(long, value_name = "PATH")]
@@ -30,7 +32,7 @@ pub(crate) struct Options {
     /// Where the servers keep their data while they run: a folder on the disk to measure.
     #[arg(long, value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
-    /// Writes the tables to this file. Without it they are printed only.
+    /// Writes the tables to this file, of a whole run only. Without it they are printed.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// How many rounds; the best one counts. Default: 3, and 1 with `--quick`.
@@ -42,6 +44,29 @@ pub(crate) struct Options {
     /// Another role of this program.
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
+}
+
+impl Options {
+    /// Whether a job of this name was asked for.
+    pub(crate) fn wants(&self, job: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| job.starts_with(name.as_str()))
+    }
+
+    /// Why what this run finds may not be kept, if so: a document from which rows are missing, or whose work was less, would
+    /// read like one that has them all.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let missing = MEASURED.into_iter().filter(|kind| !self.peers.contains(kind)).collect::<Vec<_>>();
+        let cause = match (self.only.is_empty(), self.quick, missing.first()) {
+            (false, _, _) => "--only, which leaves jobs out".to_owned(),
+            (_, true, _) => "--quick, which does less work".to_owned(),
+            (_, _, Some(kind)) => format!("--peers without {kind}, which leaves rows out"),
+            (true, false, None) => return None,
+        };
+        self.out.as_ref()?;
+        Some(format!(
+            "--out is for the tables of a whole run and is refused with {cause}: without --out they are printed"
+        ))
+    }
 }
 
 /// What else this program can be.
@@ -66,6 +91,8 @@ pub(crate) struct Scale {
     pub(crate) layer: u64,
     /// Bytes that each of the many clients pushes.
     pub(crate) crowd_layer: u64,
+    /// Bytes that each of the many clients pushes to S3: half as much, since the S3 server holds each byte twice in the end.
+    pub(crate) bucket_layer: u64,
     /// Tags of the large repository, and repositories of the large catalog.
     pub(crate) many: usize,
 }
@@ -82,6 +109,7 @@ impl Scale {
             period: Duration::from_millis(if quick { 2_000 } else { 4_000 }),
             layer: GIB,
             crowd_layer: if quick { GIB / 8 } else { GIB },
+            bucket_layer: if quick { GIB / 16 } else { GIB / 2 },
             many: 100_000,
         }
     }

@@ -2,7 +2,13 @@
 //! Never measures.
 //! Start at `Report::render`.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use hallmark_conformance::{Outcome, failure::While};
 
 use crate::{
     budget::Verdict,
@@ -10,8 +16,11 @@ use crate::{
     load::ratio,
     options::Scale,
     results::{Results, Row},
-    server::Kind,
+    server::{Kind, engine::Engine},
 };
+
+/// What Hallmark sends to S3 in one piece, by default.
+const PART_SIZE: u64 = 8 << 20;
 
 /// Everything the tables tell.
 #[derive(Debug)]
@@ -22,6 +31,8 @@ pub(crate) struct Report<'a> {
     pub(crate) machine: Vec<String>,
     /// The servers with their versions.
     pub(crate) servers: Vec<(Kind, String)>,
+    /// The engines that Hallmark was measured on, with their versions.
+    pub(crate) engines: Vec<(Engine, String)>,
     /// How much work was done.
     pub(crate) scale: Scale,
     /// What was measured.
@@ -49,30 +60,34 @@ impl Report<'_> {
         for (kind, version) in &self.servers {
             line(text, &format!("- **{kind} {version}**: {}.", kind.conditions()));
         }
+        for (engine, version) in &self.engines {
+            line(text, &format!("- **{engine} {version}**: {}.", engine.conditions()));
+        }
         let rounds = self.scale.rounds;
         line(
             text,
             &format!(
-                "\nThe best of {rounds} round{} counts; the servers take turns in each round, and *spread* is how far the worst round lies behind the \
-                 best. Small requests are repeated for {} s by 8 connections. Each client of `push.crowd` pushes {} MiB. The long lists were \
+                "\nThe best of {rounds} round{} counts. The servers take turns in each round, in every second one backwards; *spread* is how \
+                 far the worst round lies behind the best. A job that takes long has one round. Small requests are repeated for {} s by 8 connections. Each client of `push.crowd` pushes {} MiB, \
+                 of `push.crowd.s3` {} MiB, which are {} parts of one size. The long lists were \
                  written into the servers' data while they stood still.\n",
                 if rounds == 1 { "" } else { "s" },
                 rounded(self.scale.period.as_secs_f64()),
                 mebibytes(self.scale.crowd_layer),
+                mebibytes(self.scale.bucket_layer),
+                self.scale.bucket_layer / PART_SIZE,
             ),
         );
         text.push_str(
             "The load client is compiled, keeps its connections, and runs on the same cores as the server, so a rate is what both reach \
              together. *Server* and *client* are their processor times for each operation, or each GiB where bytes are counted; what \
              the kernel writes later in its own threads is in neither. *null* is the client's ceiling. Memory is the peak resident size \
-             while the job ran (`VmHWM`, set back before each round), for `idle` the resident size.\n\n",
+             while the job ran (`VmHWM`, set back before each round), for `idle` the resident size. The memory of all jobs counts that of \
+             making them ready too.\n\n",
         );
     }
 
     fn budgets(&self, text: &mut String) {
-        if self.verdicts.is_empty() {
-            return;
-        }
         text.push_str("## Budgets\n\n| job | budget | measured | |\n|---|---|---|---|\n");
         for verdict in self.verdicts {
             let word = if verdict.holds { "pass" } else { "**fail**" };
@@ -83,12 +98,16 @@ impl Report<'_> {
 
     fn rows(&self, text: &mut String) {
         text.push_str(
-            "## Rows\n\n*Hallmark is* tells how many times a peer's rate Hallmark reaches, and how many times less processor time its server takes.\n",
+            "## Rows\n\n*Hallmark is* tells how many times a peer's rate Hallmark reaches, and how many times less processor time its server \
+             takes.\n",
         );
+        for failure in self.results.failures() {
+            line(text, &format!("\nNot measured: {}.", failure.lines().next().unwrap_or_default()));
+        }
         for (job, rows) in self.results.by_job() {
             line(text, &format!("\n### {}\n\n{}.\n", job.name, job.what));
-            line(text, "| server | rate | wall | server | client | memory | spread | Hallmark is |");
-            line(text, "|---|---|---|---|---|---|---|---|");
+            line(text, "| server | rate | wall | server | client | memory | rounds | spread | Hallmark is |");
+            line(text, "|---|---|---|---|---|---|---|---|---|");
             let own = rows.iter().find(|row| row.kind == Kind::Hallmark).copied();
             for row in &rows {
                 line(text, &table_line(row, own));
@@ -101,7 +120,7 @@ impl Report<'_> {
 pub(crate) fn progress(job: &'static Job, kind: Kind, row: &Row) -> String {
     let cells = cells(row);
     format!(
-        "{:<20} {kind:<13} {:>14}  wall {:>9}  server {:>9}  client {:>9}  {:>5} MiB",
+        "{:<24} {kind:<13} {:>14}  wall {:>9}  server {:>9}  client {:>9}  {:>5} MiB",
         job.name,
         cells.rate,
         cells.wall,
@@ -126,32 +145,44 @@ fn cells(row: &Row) -> Cells {
         rate: match row.job.unit {
             Unit::Bytes => format!("{} MiB/s", rounded(row.rate() / f64::from(1 << 20))),
             Unit::Operations => format!("{}/s", rounded(row.rate())),
-            Unit::Wait => "–".to_owned(),
+            Unit::Wait | Unit::Memory => "–".to_owned(),
         },
         wall: match row.job.unit {
             Unit::Wait => milliseconds(best.wall),
+            Unit::Memory => "–".to_owned(),
             Unit::Bytes | Unit::Operations => format!("{:.2} s", best.wall.as_secs_f64()),
         },
-        server: spent(row.server_cost()),
-        client: spent(row.client_cost()),
+        server: match row.job.unit {
+            Unit::Memory => "–".to_owned(),
+            Unit::Bytes | Unit::Operations | Unit::Wait => spent(row.server_cost()),
+        },
+        client: match row.job.unit {
+            // Starting a server is no work of the client.
+            Unit::Wait | Unit::Memory => "–".to_owned(),
+            Unit::Bytes | Unit::Operations => spent(row.client_cost()),
+        },
     }
 }
 
 fn table_line(row: &Row, own: Option<&Row>) -> String {
     let cells = cells(row);
     let compared = own.filter(|own| own.kind != row.kind && row.kind != Kind::Null).map_or_else(String::new, |own| {
+        if row.job.unit == Unit::Memory {
+            return format!("{} × as small", rounded(ratio(row.memory() as f64, own.memory() as f64)));
+        }
         let times = rounded(ratio(own.rate(), row.rate()));
         let cheaper = rounded(ratio(row.server_cost().as_secs_f64(), own.server_cost().as_secs_f64()));
         format!("{times} × as fast, {cheaper} × cheaper")
     });
     format!(
-        "| {} | {} | {} | {} | {} | {} MiB | {:.0} % | {compared} |",
+        "| {} | {} | {} | {} | {} | {} MiB | {} | {:.0} % | {compared} |",
         row.kind,
         cells.rate,
         cells.wall,
         cells.server,
         cells.client,
         mebibytes(row.memory()),
+        row.samples.len(),
         row.spread() * 100.0
     )
 }
@@ -183,6 +214,11 @@ pub(crate) fn rounded(number: f64) -> String {
         size if size >= 10.0 => format!("{number:.1}"),
         _ => format!("{number:.2}"),
     }
+}
+
+/// A line for a terminal.
+pub(crate) fn say(words: &str) -> Outcome<()> {
+    writeln!(io::stdout(), "{words}").or_fail("cannot print")
 }
 
 fn line(text: &mut String, words: &str) {

@@ -23,7 +23,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// The round with the highest rate, or the shortest wait.
+    /// The round with the highest rate, the shortest wait, or the least memory.
     pub(crate) fn best(&self) -> &Sample {
         let mut best = &self.samples[0];
         for sample in &self.samples {
@@ -34,7 +34,7 @@ impl Row {
         best
     }
 
-    /// The best rate: bytes or operations a second, or starts a second.
+    /// The best rate: bytes or operations a second, starts a second, or one over the bytes held.
     pub(crate) fn rate(&self) -> f64 {
         rate(self.job.unit, self.best())
     }
@@ -61,10 +61,20 @@ impl Row {
     }
 }
 
+/// Most memory that a server held while a job was made ready for it.
+#[derive(Debug)]
+struct Peak {
+    job: &'static str,
+    kind: Kind,
+    memory: u64,
+}
+
 /// All rows of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     rows: Vec<Row>,
+    peaks: Vec<Peak>,
+    failures: Vec<String>,
 }
 
 impl Results {
@@ -75,6 +85,23 @@ impl Results {
             Some(row) => row.samples.push(sample),
             None => self.rows.push(Row { job, kind, samples: vec![sample] }),
         }
+    }
+
+    /// Notes the most memory, bytes, that a server held while a job was made ready. It is no row's, and counts in
+    /// [`Results::peak_memory`].
+    pub(crate) fn note_peak(&mut self, job: &'static Job, kind: Kind, memory: u64) {
+        self.peaks.push(Peak { job: job.name, kind, memory });
+    }
+
+    /// Notes that a job failed on a server; what was measured of it before does not count.
+    pub(crate) fn fail(&mut self, job: &Job, kind: Kind, failure: String) {
+        self.rows.retain(|row| row.job.name != job.name || row.kind != kind);
+        self.failures.push(failure);
+    }
+
+    /// What failed, in words.
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
     }
 
     /// The row of a job and a server, if it was measured.
@@ -89,10 +116,16 @@ impl Results {
             .filter(|(_, rows)| !rows.is_empty())
     }
 
-    /// The highest peak of memory of a server over all jobs but `except`, bytes.
-    pub(crate) fn peak_memory(&self, kind: Kind, except: &str) -> Option<u64> {
-        let rows = self.rows.iter().filter(|row| row.kind == kind && row.job.name != except);
-        rows.map(Row::memory).max()
+    /// The highest peak of memory of a server over all jobs that `counts` names, bytes, and while they were made ready. `None`
+    /// when one of them was not measured.
+    pub(crate) fn peak_memory(&self, kind: Kind, counts: impl Fn(&Job) -> bool) -> Option<u64> {
+        let counted = JOBS.iter().filter(|job| counts(job) && (job.on)(kind));
+        let of_job = |job: &Job| {
+            let ready =
+                self.peaks.iter().filter(|peak| peak.job == job.name && peak.kind == kind).map(|peak| peak.memory);
+            self.row(job.name, kind).map(|row| ready.fold(row.memory(), u64::max))
+        };
+        counted.map(of_job).collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 }
 
@@ -100,13 +133,14 @@ fn rate(unit: Unit, sample: &Sample) -> f64 {
     match unit {
         Unit::Bytes => sample.bytes_rate(),
         Unit::Operations | Unit::Wait => sample.operations_rate(),
+        Unit::Memory => ratio(1.0, sample.memory as f64),
     }
 }
 
 fn cost(unit: Unit, sample: &Sample, spent: Duration) -> Duration {
     let divisor = match unit {
         Unit::Bytes => sample.bytes as f64 / GIB as f64,
-        Unit::Operations | Unit::Wait => sample.operations as f64,
+        Unit::Operations | Unit::Wait | Unit::Memory => sample.operations as f64,
     };
     Duration::from_secs_f64(ratio(spent.as_secs_f64(), divisor))
 }

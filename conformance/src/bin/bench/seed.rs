@@ -9,12 +9,8 @@
 use std::{collections::HashSet, fs, path::PathBuf, process::Command};
 
 use hallmark_conformance::{Failure, Outcome, failure::While, process::run, server::ADMIN};
-use serde_json::{Value, json};
 
-use crate::{
-    content::{INDEX_TYPE, Small, empty_index},
-    server::{Kind, Server, Setup, distribution, zot},
-};
+use crate::server::{Kind, Server, Setup, distribution};
 
 /// What a list shall hold.
 #[derive(Debug)]
@@ -53,14 +49,6 @@ pub(crate) fn tags(server: &mut Server, setup: &Setup, repository: &str, entries
             entries.make(|name| folder.join(name), "current")?;
             Ok(true)
         }
-        Kind::Zot => {
-            let file = zot::index_file(&server.data(), repository);
-            let mut index = serde_json::from_slice::<Value>(&fs::read(&file)?)?;
-            let manifest = empty_index();
-            index["manifests"] = entries.names.iter().map(|name| named(name, &manifest)).collect();
-            fs::write(file, index.to_string())?;
-            Ok(true)
-        }
         Kind::Nginx | Kind::Null => Ok(false),
     }
 }
@@ -77,7 +65,7 @@ pub(crate) fn repositories(server: &mut Server, setup: &Setup, prefix: &str, ent
             entries.make(|name| distribution::repository_folder(&data, name), "_manifests/tags")?;
             Ok(true)
         }
-        Kind::Zot | Kind::Nginx | Kind::Null => Ok(false),
+        Kind::Nginx | Kind::Null => Ok(false),
     }
 }
 
@@ -94,15 +82,5 @@ fn hallmark(server: &mut Server, setup: &Setup, what: [&str; 2], count: usize) -
         let mut command = Command::new(program);
         command.arg(data.join("hallmark.db")).arg(ADMIN).args(what).arg(count.to_string());
         run(&mut command).map(drop)
-    })
-}
-
-/// A line of zot's index of a repository.
-fn named(name: &str, manifest: &Small) -> Value {
-    json!({
-        "mediaType": INDEX_TYPE,
-        "digest": manifest.digest,
-        "size": manifest.bytes.len(),
-        "annotations": {"org.opencontainers.image.ref.name": name},
     })
 }

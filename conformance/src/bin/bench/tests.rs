@@ -7,17 +7,20 @@ use std::{
     time::Duration,
 };
 
+use clap::Parser as _;
 use hallmark_conformance::server::free_port;
 
 use crate::{
-    budget::BUDGETS,
+    budget::{BUDGETS, Demand},
     content::Layers,
-    jobs::JOBS,
+    jobs::{JOBS, Job},
     load::{self, Sample, Until},
     null,
-    options::GIB,
+    options::{GIB, Options, Scale},
+    report::Report,
     results::Results,
     server::Kind,
+    sitting::in_turn,
     watch::Watch,
     wire::{Connection, Request},
 };
@@ -45,6 +48,10 @@ fn answering(bytes: &'static [u8]) -> Connection {
         stream.write_all(bytes).unwrap();
     });
     Connection::open(port).unwrap()
+}
+
+fn job(name: &str) -> &'static Job {
+    JOBS.iter().find(|job| job.name == name).unwrap()
 }
 
 fn body_of(connection: &mut Connection) -> (u16, String) {
@@ -104,9 +111,134 @@ fn a_client_that_cannot_begin_ends_the_load() {
 }
 
 #[test]
-fn a_row_that_is_missing_fails() {
+fn a_row_that_is_missing_fails_and_says_so() {
     let results = Results::default();
-    assert!(BUDGETS.iter().all(|budget| !budget.judge(&results).holds));
+    for verdict in BUDGETS.iter().map(|budget| budget.judge(&results)) {
+        assert_eq!((verdict.measured.as_str(), verdict.holds), ("not measured", false), "{}", verdict.job);
+    }
+}
+
+#[test]
+fn the_memory_of_all_jobs_is_not_measured_while_one_is_missing() {
+    let all = BUDGETS.iter().find(|budget| budget.job == "all jobs").unwrap();
+    let mut results = Results::default();
+    let held = |bytes| Sample { memory: bytes, ..Sample::default() };
+    for job in JOBS.iter().filter(|job| job.engine.is_none() && job.name != "idle" && job.name != "push.crowd") {
+        results.add(job, Kind::Hallmark, held(40 << 20));
+    }
+    assert_eq!(all.judge(&results).measured, "not measured");
+    results.add(job("idle"), Kind::Hallmark, held(50 << 20));
+    assert_eq!(all.judge(&results).measured, "50 MiB");
+    results.note_peak(job("list.tags.2000"), Kind::Hallmark, 60 << 20);
+    results.note_peak(job("list.tags.2000"), Kind::Distribution, 99 << 20);
+    assert_eq!(all.judge(&results).measured, "60 MiB");
+    for of_its_own in ["push.crowd", "push.crowd.s3", "read.manifest.postgres"] {
+        results.note_peak(job(of_its_own), Kind::Hallmark, 90 << 20);
+        results.add(job(of_its_own), Kind::Hallmark, held(90 << 20));
+    }
+    assert_eq!(all.judge(&results).measured, "60 MiB");
+}
+
+#[test]
+fn on_s3_the_memory_of_parts_is_allowed_beside_the_server_s_own() {
+    let budget = BUDGETS.iter().find(|budget| budget.job == "push.crowd.s3").unwrap();
+    let judged = |mebibytes: u64| {
+        let mut results = Results::default();
+        let sample = Sample { memory: mebibytes << 20, ..Sample::default() };
+        results.add(job("push.crowd.s3"), Kind::Hallmark, sample);
+        budget.judge(&results)
+    };
+    assert!(judged(352).holds && !judged(353).holds);
+    assert!(judged(1).budget.contains("352 MiB resident: 96 and the 256"), "{}", judged(1).budget);
+}
+
+#[test]
+fn only_hallmark_is_measured_on_an_engine_and_no_peer_has_such_a_budget() {
+    for job in JOBS.iter().filter(|job| job.engine.is_some()) {
+        assert!((job.on)(Kind::Hallmark) && !(job.on)(Kind::Distribution), "{}", job.name);
+        assert!(job.what.starts_with("Hallmark alone"), "{}", job.name);
+        let budgets = BUDGETS.iter().filter(|budget| budget.job == job.name);
+        for budget in budgets {
+            assert!(!matches!(budget.demand, Demand::Faster { .. } | Demand::Cheaper { .. }), "{}", job.name);
+        }
+    }
+}
+
+#[test]
+fn a_job_that_fails_leaves_no_row_of_earlier_rounds() {
+    let mut results = Results::default();
+    let push = job("push.layer");
+    results.add(push, Kind::Hallmark, Sample { wall: Duration::from_secs(1), bytes: GIB, ..Sample::default() });
+    results.fail(push, Kind::Hallmark, "push.layer on hallmark: the disk is full".to_owned());
+    assert!(results.row("push.layer", Kind::Hallmark).is_none());
+    assert_eq!(results.failures(), ["push.layer on hallmark: the disk is full"]);
+}
+
+#[test]
+fn the_servers_change_places_every_round() {
+    let orders = [0, 1, 2].map(|round| in_turn(&["a", "b", "c"], round).concat());
+    assert_eq!(orders, ["abc", "cba", "abc"]);
+}
+
+#[test]
+fn a_row_tells_how_many_rounds_it_had_and_how_far_they_lie_apart() {
+    let mut results = Results::default();
+    for seconds in [2, 4] {
+        let sample = Sample { wall: Duration::from_secs(seconds), operations: 1, bytes: GIB, ..Sample::default() };
+        results.add(job("push.layer"), Kind::Hallmark, sample);
+    }
+    let text = render(&results);
+    assert!(text.contains("| hallmark | 512 MiB/s | 2.00 s | 0.00 µs | 0.00 µs | 0 MiB | 2 | 50 % |  |"), "{text}");
+}
+
+fn render(results: &Results) -> String {
+    let options = Options::try_parse_from(["bench"]).unwrap();
+    let report = Report {
+        date: String::new(),
+        machine: Vec::new(),
+        servers: Vec::new(),
+        engines: Vec::new(),
+        scale: Scale::of(&options),
+        results,
+        verdicts: &[],
+    };
+    report.render()
+}
+
+#[test]
+fn an_idle_server_is_compared_by_what_it_holds() {
+    let mut results = Results::default();
+    for (kind, mebibytes, wall) in [(Kind::Hallmark, 20, 9), (Kind::Hallmark, 25, 1), (Kind::Distribution, 50, 1)] {
+        let wall = Duration::from_secs(wall);
+        results.add(job("idle"), kind, Sample { wall, operations: 1, memory: mebibytes << 20, ..Sample::default() });
+    }
+    let text = render(&results);
+    assert!(text.contains("| hallmark | – | – | – | – | 25 MiB | 2 | 20 % |  |"), "{text}");
+    assert!(text.contains("| distribution | – | – | – | – | 50 MiB | 1 | 0 % | 2.00 × as small |"), "{text}");
+}
+
+fn refusal(words: &str) -> Option<String> {
+    Options::try_parse_from(["bench"].into_iter().chain(words.split_whitespace())).unwrap().refusal()
+}
+
+#[test]
+fn a_whole_run_may_be_written() {
+    assert_eq!(refusal("--out x --rounds 5"), None);
+    assert_eq!(refusal("--out x --peers nginx,distribution,hallmark"), None);
+}
+
+#[test]
+fn a_run_with_less_is_never_written() {
+    for (less, named) in [
+        ("--only push", "--only"),
+        ("--quick", "--quick"),
+        ("--peers hallmark,nginx", "--peers without distribution"),
+        ("--peers hallmark", "--peers without distribution"),
+    ] {
+        assert_eq!(refusal(less), None, "{less}");
+        let refusal = refusal(&format!("--out x {less}")).unwrap();
+        assert!(refusal.contains(named), "{refusal}");
+    }
 }
 
 #[test]
@@ -117,7 +249,7 @@ fn every_budget_is_of_a_job_or_of_all() {
 
 #[test]
 fn a_budget_compares_the_best_rounds() {
-    let push = JOBS.iter().find(|job| job.name == "push.layer").unwrap();
+    let push = job("push.layer");
     let sample =
         |seconds| Sample { wall: Duration::from_secs(seconds), operations: 1, bytes: GIB, ..Sample::default() };
     let mut results = Results::default();

@@ -1,17 +1,14 @@
-//! What a server costs: processor time and memory of its process and all that it started, read from `/proc`.
+//! What a server costs: processor time and memory of its process and all that it started, as the kernel counts them.
 //! Never asks the server itself.
 //! Start at `Watch`.
 
 use std::{collections::HashSet, fs, time::Duration};
 
 use hallmark_conformance::{Outcome, failure::While};
+use nix::{time::ClockId, unistd::Pid};
 
-/// Length of a tick in `/proc/PID/stat`: a hundredth of a second on every Linux (`USER_HZ`).
-const TICK: Duration = Duration::from_millis(10);
-/// Fields of `/proc/PID/stat` after the closing parenthesis of the name.
+/// The parent's id among the fields of `/proc/PID/stat` after the closing parenthesis of the name.
 const PARENT_FIELD: usize = 1;
-const USER_FIELD: usize = 11;
-const SYSTEM_FIELD: usize = 12;
 
 /// A process tree under observation.
 #[derive(Clone, Copy, Debug)]
@@ -35,17 +32,15 @@ impl Watch {
     /// # Errors
     /// The process is gone.
     pub(crate) fn processor_time_alone(&self) -> Outcome<Duration> {
-        let stat = Stat::read(self.root).or_fail("the process is gone")?;
-        Ok(TICK * stat.ticks)
+        processor_time(self.root).or_fail("the process is gone")
     }
 
-    /// User and system time so far, in steps of 10 ms; what the kernel does in threads of its own is in no process's account.
+    /// User and system time so far; what the kernel does in threads of its own is in no process's account.
     ///
     /// # Errors
     /// The process is gone.
     pub(crate) fn processor_time(&self) -> Outcome<Duration> {
-        let ticks = self.tree()?.iter().filter_map(|id| Stat::read(*id)).map(|stat| stat.ticks).sum::<u32>();
-        Ok(TICK * ticks)
+        Ok(self.tree()?.into_iter().filter_map(processor_time).sum())
     }
 
     /// Sets the peak back to what is held now.
@@ -89,16 +84,16 @@ impl Watch {
 
     /// The ids of the root and of all that descend from it.
     fn tree(&self) -> Outcome<Vec<u32>> {
-        let mut stats = Vec::new();
+        let mut parents = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let id = entry?.file_name().to_string_lossy().parse::<u32>().ok();
-            stats.extend(id.and_then(|id| Some((id, Stat::read(id)?.parent))));
+            parents.extend(id.and_then(|id| Some((id, parent(id)?))));
         }
         let mut tree = vec![self.root];
         let mut known = HashSet::from([self.root]);
         let mut next = 0;
-        while let Some(parent) = tree.get(next).copied() {
-            let children = stats.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id);
+        while let Some(current) = tree.get(next).copied() {
+            let children = parents.iter().filter(|(_, of)| *of == current).map(|(id, _)| *id);
             tree.extend(children.filter(|id| known.insert(*id)));
             next += 1;
         }
@@ -106,33 +101,64 @@ impl Watch {
     }
 }
 
-/// What is read from `/proc/PID/stat`.
-#[derive(Debug)]
-struct Stat {
-    parent: u32,
-    ticks: u32,
+/// User and system time of a process over all its threads, also those that have ended; `None` when it is gone.
+/// The clock of the process counts nanoseconds. `/proc/PID/stat` tells the same in steps of 10 ms, longer than a short job,
+/// and `schedstat` knows only threads that still run.
+fn processor_time(id: u32) -> Option<Duration> {
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(id.try_into().ok()?)).ok()?;
+    Some(clock.now().ok()?.into())
 }
 
-impl Stat {
-    /// `None` when the process is gone.
-    fn read(id: u32) -> Option<Self> {
-        let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name before it may hold anything, also spaces and parentheses.
-        let fields = text.rsplit_once(')')?.1.split_whitespace().collect::<Vec<_>>();
-        let number = |field: usize| fields.get(field)?.parse::<u32>().ok();
-        Some(Self { parent: number(PARENT_FIELD)?, ticks: number(USER_FIELD)? + number(SYSTEM_FIELD)? })
-    }
+/// The id of a process's parent; `None` when it is gone.
+fn parent(id: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name before it may hold anything, also spaces and parentheses.
+    text.rsplit_once(')')?.1.split_whitespace().nth(PARENT_FIELD)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
+
     use super::*;
 
     #[test]
     fn a_process_sees_itself() {
         let watch = Watch::own();
-        watch.processor_time().unwrap();
+        assert!(watch.processor_time().unwrap() > Duration::ZERO);
         watch.reset_peak().unwrap();
         assert!(watch.peak_memory().unwrap() > 0);
+    }
+
+    #[test]
+    fn the_time_of_a_thread_that_ended_is_counted_and_less_than_a_tick_is_seen() {
+        let watch = Watch::own();
+        let mut last = watch.processor_time_alone().unwrap();
+        // Each thread does too little for a tick of 10 ms; some of them would then have cost nothing.
+        for _ in 0..20 {
+            let work = || (0..20_000_u64).fold(0, |sum, number| std::hint::black_box(sum ^ number));
+            std::thread::spawn(work).join().unwrap();
+            let now = watch.processor_time_alone().unwrap();
+            assert!(now > last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn another_process_is_seen_from_outside() {
+        let mut child =
+            Command::new("sh").args(["-c", "while read line; do :; done"]).stdin(Stdio::piped()).spawn().unwrap();
+        let watch = Watch::new(child.id());
+        let before = watch.processor_time().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        // More than a pipe holds: some of it was read when the write is over.
+        input.write_all("line\n".repeat(100_000).as_bytes()).unwrap();
+        assert!(watch.processor_time().unwrap() > before);
+        drop(input);
+        child.wait().unwrap();
+        assert!(watch.processor_time_alone().is_err());
     }
 }

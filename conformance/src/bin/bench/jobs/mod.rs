@@ -20,7 +20,7 @@ use crate::{
     content::{Layer, Layers},
     load::Sample,
     options::Scale,
-    server::{Kind, Server, Setup},
+    server::{Kind, Server, Setup, engine::Engine},
 };
 
 /// What all jobs share.
@@ -62,6 +62,8 @@ pub(crate) enum Unit {
     Operations,
     /// Milliseconds until it happens.
     Wait,
+    /// Bytes held; the less, the better.
+    Memory,
 }
 
 /// One row of the tables for each server.
@@ -77,6 +79,8 @@ pub(crate) struct Job {
     pub(crate) on: fn(Kind) -> bool,
     /// Whether the rounds are repeated; if not, one is enough, or takes long.
     pub(crate) repeats: bool,
+    /// What Hallmark alone, freshly started for this job, keeps its facts or bytes in. `None`: all servers, as they are.
+    pub(crate) engine: Option<Engine>,
     /// Makes everything ready on a running server. Done before the first round.
     pub(crate) prepare: fn(&World<'_>, &mut Server) -> Outcome<()>,
     /// One round.
@@ -91,6 +95,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Wait,
         on: Kind::keeps,
         repeats: true,
+        engine: None,
         prepare: nothing,
         measure: start::empty,
     },
@@ -100,15 +105,17 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Wait,
         on: Kind::keeps,
         repeats: true,
+        engine: None,
         prepare: nothing,
         measure: start::again,
     },
     Job {
         name: "idle",
         what: "memory held two seconds after the first start, nothing asked but one `/v2/`",
-        unit: Unit::Wait,
+        unit: Unit::Memory,
         on: Kind::keeps,
         repeats: true,
+        engine: None,
         prepare: nothing,
         measure: start::idle,
     },
@@ -118,6 +125,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Bytes,
         on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: nothing,
         measure: push::layer,
     },
@@ -127,6 +135,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Bytes,
         on: all,
         repeats: true,
+        engine: None,
         prepare: pull::prepare,
         measure: |world, server| pull::measure(world, server, 1, 3),
     },
@@ -136,6 +145,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Bytes,
         on: all,
         repeats: true,
+        engine: None,
         prepare: pull::prepare,
         measure: |world, server| pull::measure(world, server, 8, 1),
     },
@@ -145,6 +155,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Operations,
         on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: read::prepare,
         measure: read::manifest,
     },
@@ -154,6 +165,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Operations,
         on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: read::prepare,
         measure: read::blob,
     },
@@ -163,6 +175,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Operations,
         on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: nothing,
         measure: image::push,
     },
@@ -172,6 +185,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Operations,
         on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: image::prepare_tags,
         measure: image::move_tags,
     },
@@ -181,6 +195,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Operations,
         on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: |world, server| list::prepare_tags(world, server, list::FEW),
         measure: |world, server| list::tags(world, server, list::FEW),
     },
@@ -188,8 +203,9 @@ pub(crate) const JOBS: &[Job] = &[
         name: "list.catalog.2000",
         what: "eight clients list 100 of 2,000 repositories",
         unit: Unit::Operations,
-        on: Kind::pages_catalog,
+        on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: |world, server| list::prepare_catalog(world, server, list::FEW),
         measure: |world, server| list::catalog(world, server, list::FEW),
     },
@@ -199,6 +215,7 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Operations,
         on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: |world, server| list::prepare_tags(world, server, world.scale.many),
         measure: |world, server| list::tags(world, server, world.scale.many),
     },
@@ -206,8 +223,9 @@ pub(crate) const JOBS: &[Job] = &[
         name: "list.catalog.100000",
         what: "eight clients list 100 of 100,000 repositories",
         unit: Unit::Operations,
-        on: Kind::pages_catalog,
+        on: Kind::is_registry,
         repeats: true,
+        engine: None,
         prepare: |world, server| list::prepare_catalog(world, server, world.scale.many),
         measure: |world, server| list::catalog(world, server, world.scale.many),
     },
@@ -217,8 +235,42 @@ pub(crate) const JOBS: &[Job] = &[
         unit: Unit::Bytes,
         on: Kind::keeps,
         repeats: false,
+        engine: None,
         prepare: nothing,
         measure: push::crowd,
+    },
+    Job {
+        name: "read.manifest.postgres",
+        what: "Hallmark alone, its facts in PostgreSQL: eight clients GET a manifest of 500 bytes by tag. *Server* is Hallmark's \
+               process; the database's own processor time is not in it",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: Some(Engine::Postgres),
+        prepare: read::prepare,
+        measure: read::manifest,
+    },
+    Job {
+        name: "pull.layer.s3",
+        what: "Hallmark alone, its bytes in S3: one client pulls a layer of 1 GiB, three times. *Server* is Hallmark's process; the \
+               S3 server's own processor time is not in it",
+        unit: Unit::Bytes,
+        on: Kind::is_hallmark,
+        repeats: false,
+        engine: Some(Engine::S3),
+        prepare: pull::prepare,
+        measure: |world, server| pull::measure(world, server, 1, 3),
+    },
+    Job {
+        name: "push.crowd.s3",
+        what: "Hallmark alone, its bytes in S3, freshly started: 32 clients push a layer each at once. *Server* and *memory* are of \
+               Hallmark's process",
+        unit: Unit::Bytes,
+        on: Kind::is_hallmark,
+        repeats: false,
+        engine: Some(Engine::S3),
+        prepare: nothing,
+        measure: push::crowd_to_bucket,
     },
 ];
 

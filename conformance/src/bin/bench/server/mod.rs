@@ -3,10 +3,10 @@
 //! Start at `Server::start`.
 
 pub(crate) mod distribution;
+pub(crate) mod engine;
 mod hallmark;
 pub(crate) mod nginx;
 mod null;
-pub(crate) mod zot;
 
 use std::{
     fmt,
@@ -19,6 +19,7 @@ use std::{
 use hallmark_conformance::{Failure, Outcome, failure::While, process::Process, server::free_port};
 use tempfile::TempDir;
 
+use self::engine::{Engine, Running};
 use crate::{
     token::{Access, Issuer},
     watch::Watch,
@@ -37,8 +38,6 @@ pub(crate) enum Kind {
     Hallmark,
     /// The reference registry, v3.
     Distribution,
-    /// A registry on the OCI image layout.
-    Zot,
     /// A web server that sends a file: the limit of a pull.
     Nginx,
     /// This program answering without doing anything: the limit of the load client.
@@ -46,19 +45,19 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether it is what this is all about.
+    pub(crate) fn is_hallmark(self) -> bool {
+        self == Self::Hallmark
+    }
+
     /// Whether it takes pushes and knows tags.
     pub(crate) fn is_registry(self) -> bool {
         self != Self::Nginx
     }
 
-    /// Whether it gives its catalog in pages.
-    pub(crate) fn pages_catalog(self) -> bool {
-        matches!(self, Self::Hallmark | Self::Distribution | Self::Null)
-    }
-
     /// Whether it is a registry that keeps what it is given.
     pub(crate) fn keeps(self) -> bool {
-        matches!(self, Self::Hallmark | Self::Distribution | Self::Zot)
+        matches!(self, Self::Hallmark | Self::Distribution)
     }
 
     /// How it was configured, in a sentence for the report.
@@ -66,7 +65,6 @@ impl Kind {
         match self {
             Self::Hallmark => hallmark::CONDITIONS,
             Self::Distribution => distribution::CONDITIONS,
-            Self::Zot => zot::CONDITIONS,
             Self::Nginx => nginx::CONDITIONS,
             Self::Null => null::CONDITIONS,
         }
@@ -80,7 +78,6 @@ impl Kind {
         match self {
             Self::Hallmark => hallmark::version(setup),
             Self::Distribution => distribution::version(),
-            Self::Zot => zot::version(),
             Self::Nginx => nginx::version(),
             Self::Null => Ok(env!("CARGO_PKG_VERSION").to_owned()),
         }
@@ -92,7 +89,6 @@ impl fmt::Display for Kind {
         formatter.pad(match self {
             Self::Hallmark => "hallmark",
             Self::Distribution => "distribution",
-            Self::Zot => "zot",
             Self::Nginx => "nginx",
             Self::Null => "null",
         })
@@ -120,6 +116,7 @@ pub(crate) struct Server {
     /// From the start of the program to its first answer.
     pub(crate) first_answer: Duration,
     process: Process,
+    engine: Option<Running>,
     folder: TempDir,
 }
 
@@ -129,9 +126,21 @@ impl Server {
     /// # Errors
     /// It is not installed or does not answer; the failure carries its log.
     pub(crate) fn start(kind: Kind, setup: &Setup) -> Outcome<Self> {
+        Self::start_with(kind, None, setup)
+    }
+
+    /// Starts Hallmark on an engine of its own, both empty.
+    ///
+    /// # Errors
+    /// As for [`Server::start`], of either.
+    pub(crate) fn start_on(engine: Engine, setup: &Setup) -> Outcome<Self> {
+        Self::start_with(Kind::Hallmark, Some(engine.start(&setup.folder)?), setup)
+    }
+
+    fn start_with(kind: Kind, engine: Option<Running>, setup: &Setup) -> Outcome<Self> {
         let folder = tempfile::Builder::new().prefix("hallmark-bench-").tempdir_in(&setup.folder)?;
-        let (process, port, first_answer) = launch(kind, setup, folder.path())?;
-        Ok(Self { kind, port, first_answer, process, folder })
+        let (process, port, first_answer) = launch(kind, engine.as_ref(), setup, folder.path())?;
+        Ok(Self { kind, port, first_answer, process, engine, folder })
     }
 
     /// Stops the server, does `work` on its data, and starts it again on what is there then.
@@ -141,7 +150,8 @@ impl Server {
     pub(crate) fn while_stopped(&mut self, setup: &Setup, work: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
         self.process.stop()?;
         work(&self.data())?;
-        (self.process, self.port, self.first_answer) = launch(self.kind, setup, self.folder.path())?;
+        (self.process, self.port, self.first_answer) =
+            launch(self.kind, self.engine.as_ref(), setup, self.folder.path())?;
         Ok(())
     }
 
@@ -151,6 +161,7 @@ impl Server {
     /// It does not end, or its data cannot be removed.
     pub(crate) fn remove(mut self) -> Outcome<()> {
         self.process.stop()?;
+        drop(self.engine);
         self.folder.close().or_fail("cannot remove a server's data")
     }
 
@@ -183,15 +194,16 @@ impl Server {
                 let token = setup.issuer.token(access, jiff::Timestamp::now().as_second())?;
                 Ok(Some(format!("Bearer {token}")))
             }
-            Kind::Zot | Kind::Nginx | Kind::Null => Ok(None),
+            Kind::Nginx | Kind::Null => Ok(None),
         }
     }
 }
 
 /// Starts the program and asks until it answers: the process, its port, and how long that took.
-fn launch(kind: Kind, setup: &Setup, folder: &Path) -> Outcome<(Process, u16, Duration)> {
+fn launch(kind: Kind, engine: Option<&Running>, setup: &Setup, folder: &Path) -> Outcome<(Process, u16, Duration)> {
     let port = free_port()?;
-    let command = command(kind, setup, folder, port)?;
+    let mut command = command(kind, setup, folder, port)?;
+    command.envs(engine.iter().flat_map(|engine| engine.variables.iter().map(|(name, value)| (name, value))));
     let begin = Instant::now();
     let process = Process::start(command, &folder.join("log"))?;
     while !answers(port) {
@@ -207,7 +219,6 @@ fn command(kind: Kind, setup: &Setup, folder: &Path, port: u16) -> Outcome<Comma
     match kind {
         Kind::Hallmark => Ok(hallmark::command(setup, folder, port)),
         Kind::Distribution => distribution::command(&setup.issuer, folder, port),
-        Kind::Zot => zot::command(folder, port),
         Kind::Nginx => nginx::command(folder, port),
         Kind::Null => null::command(port),
     }
