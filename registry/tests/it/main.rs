@@ -8,3 +8,4 @@ mod harness;
 mod operator;
 mod token;
 mod v2;
+mod verbs;

@@ -254,6 +254,11 @@ impl World {
         rows::files(self.data.path()).len()
     }
 
+    /// The folder that the registry keeps everything in.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
     fn database(&self) -> std::path::PathBuf {
         self.data.path().join("hallmark.db")
     }
