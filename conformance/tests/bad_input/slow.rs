@@ -1,6 +1,6 @@
 //! Clients that send a little and then nothing: they are let go, and nobody else waits for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hallmark_conformance::{
     Outcome,
@@ -16,6 +16,8 @@ use super::scene::{REPOSITORY, Scene};
 /// How long the server waits in these tests, and how long it may take to act on it.
 const PATIENCE: &str = "1s";
 const LET_GO: Duration = Duration::from_secs(10);
+/// How long a trickle rests between its bytes: less than the server's patience.
+const TRICKLE: Duration = Duration::from_millis(200);
 
 fn impatient() -> Outcome<Scene> {
     let plan = Plan::default()
@@ -100,4 +102,45 @@ fn a_head_without_end_is_refused_before_it_fills_the_memory() -> Outcome<()> {
     let taken = (0..200).take_while(|_| connection.write(line.as_bytes()).is_ok()).count();
     let answer = connection.receive("GET")?;
     holds(answer.status == 431, || format!("{taken} lines of 8000 bytes were taken as a head: {answer}"))
+}
+
+/// Begins to ask for a token by a form that is long enough never to come to its end.
+fn begun_form(scene: &Scene) -> Outcome<Connection> {
+    let request = Request::new("POST", "/token")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .header("Content-Length", "10000");
+    let mut connection = Connection::open(scene.server.port())?;
+    connection.send_head(&request)?;
+    connection.write(b"grant_type=password&service=hallmark&username=")?;
+    Ok(connection)
+}
+
+/// Holds that whoever does not send a form is let go: told so, or closed on.
+fn form_is_let_go(answer: Option<Response>) -> Outcome<()> {
+    answer.map_or(Ok(()), |answer| answer.expect(408).map(drop))
+}
+
+#[test]
+fn a_form_for_a_token_that_does_not_end_is_let_go() -> Outcome<()> {
+    let scene = impatient()?;
+    let connection = begun_form(&scene)?;
+    form_is_let_go(let_go(connection, "POST")?)
+}
+
+#[test]
+fn a_form_for_a_token_that_trickles_is_let_go() -> Outcome<()> {
+    let scene = impatient()?;
+    let mut connection = begun_form(&scene)?;
+    connection.patience(TRICKLE)?;
+    let begin = Instant::now();
+    // The wait for an answer is what keeps the bytes apart.
+    while connection.write(b"a").is_ok() && begin.elapsed() < LET_GO {
+        match connection.receive("POST") {
+            Ok(answer) => return form_is_let_go(Some(answer)),
+            Err(_) if connection.is_closed() => return Ok(()),
+            Err(_) => {}
+        }
+    }
+    let passed = begin.elapsed();
+    holds(passed < LET_GO, || format!("a form that trickles was listened to for {passed:?}"))
 }
