@@ -12,6 +12,7 @@ pub mod process;
 pub mod record;
 pub mod registry;
 pub mod relay;
+pub mod scratch;
 pub mod server;
 pub mod settings;
 pub mod tar;

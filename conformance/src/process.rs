@@ -198,12 +198,19 @@ pub fn attempt(command: &mut Command) -> Outcome<Ran> {
 /// # Errors
 /// As for [`run`].
 pub fn run_with_input(command: &mut Command, input: &str) -> Outcome<String> {
+    attempt_with_input(command, input)?.good(command)
+}
+
+/// Runs a program that reads `input` to its end and keeps what it printed, whatever its exit status.
+///
+/// # Errors
+/// The program cannot be started.
+pub fn attempt_with_input(command: &mut Command, input: &str) -> Outcome<Ran> {
     let mut file = tempfile::tempfile()?;
     file.write_all(input.as_bytes())?;
     file.rewind()?;
     let output = command.stdin(file).output().or_fail("cannot start the program")?;
-    let ran = Ran::of(output);
-    ran.good(command)
+    Ok(Ran::of(output))
 }
 
 /// Runs a program to its end and gives its standard output.

@@ -10,7 +10,12 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Failure, Outcome, backends, failure::While, http::Client, process::Process, registry::Registry, settings, tools,
+    Failure, Outcome, backends,
+    failure::While,
+    http::Client,
+    process::{Process, Ran, attempt_with_input},
+    registry::Registry,
+    settings, tools,
 };
 
 /// The name of the account that the first start makes.
@@ -31,6 +36,7 @@ pub struct Plan {
     variables: Vec<(String, String)>,
     wrapper: Vec<String>,
     port: Option<u16>,
+    own_password: bool,
 }
 
 impl Plan {
@@ -72,6 +78,13 @@ impl Plan {
     #[must_use]
     pub fn wrapper(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.wrapper = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Leaves the administrator's password to the first start.
+    #[must_use]
+    pub fn own_password(mut self) -> Self {
+        self.own_password = true;
         self
     }
 
@@ -187,6 +200,15 @@ impl Server {
         crate::process::run(&mut command)
     }
 
+    /// Runs another verb that reads `input`, and keeps what it said, whatever its exit status.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn attempt(&self, words: &[&str], input: &str) -> Outcome<Ran> {
+        let mut command = self.command(&binary_of(&self.plan)?);
+        attempt_with_input(command.args(words).arg("--data").arg(&self.data), input)
+    }
+
     /// Adds a user through the command line, as an operator would.
     ///
     /// # Errors
@@ -223,7 +245,9 @@ impl Server {
         command.args(words).arg("serve").arg("--data").arg(&self.data);
         command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));
         command.args(&self.plan.flags);
-        command.env("HALLMARK_ADMIN_PASSWORD", PASSWORD);
+        if !self.plan.own_password {
+            command.env("HALLMARK_ADMIN_PASSWORD", PASSWORD);
+        }
         Process::start(command, &self.log_file())
     }
 

@@ -35,6 +35,9 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("mount", Origin::Debian("mount")),
     ("umount", Origin::Debian("mount")),
     ("cc", Origin::Debian("gcc")),
+    ("curl", Origin::Debian("curl")),
+    ("openssl", Origin::Debian("openssl")),
+    ("sqlite3", Origin::Debian("sqlite3")),
 ];
 
 /// Folders that Debian packages put programs in, before the search path: the tests want Debian's own build.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{Event, Viewer};
+use hallmark_storage::metadata::{self, Event, PrincipalId, Viewer};
 
 use crate::app::App;
 use crate::auth::users;
@@ -39,6 +39,7 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             .map_err(|error| chain(&error)),
         Command::UserList { after } => return list_users(app, after.as_deref()).await,
         Command::RepositoryVisibility { name, visibility } => set_visibility(app, &name, visibility).await,
+        Command::RepositoryDelete { name } => delete_repository(app, &name).await,
         Command::RepositoryList { after } => return list_repositories(app, after.as_deref()).await,
         Command::ReadOnly { change } => return switch_readonly(app, change).await,
         Command::TokenKeyRotate => {
@@ -87,7 +88,7 @@ async fn list_repositories(app: &App, after: Option<&str>) -> Answer {
                 visibility: if public { Visibility::Public } else { Visibility::Private },
             });
         }
-        Ok::<_, hallmark_storage::metadata::Error>(Answer::Repositories { repositories, next })
+        Ok::<_, metadata::Error>(Answer::Repositories { repositories, next })
     };
     read.await.unwrap_or_else(|error| Answer::Refused { message: chain(&error) })
 }
@@ -113,8 +114,44 @@ async fn set_visibility(app: &App, name: &str, visibility: Visibility) -> Result
             })
         })
         .await
-        .map_err(|error: hallmark_storage::metadata::Error| chain(&error))?;
-    if changed { Ok(format!("{name} is {word}")) } else { Err(format!("there is no repository {name:?}")) }
+        .map_err(|error: metadata::Error| chain(&error))?;
+    if changed { Ok(format!("{name} is {word}")) } else { Err(unknown(name)) }
+}
+
+/// From the commit on nobody reaches what the repository held, whatever it is: uploads that are open end as unknown and
+/// their bytes go when they expire, and the next push to the name makes another repository.
+async fn delete_repository(app: &App, name: &str) -> Result<String, String> {
+    let parsed: RepositoryName = name.parse().map_err(|error| chain(&error))?;
+    let deleted = app
+        .metadata
+        .write((parsed, app.clock.now()), |tx, (name, now)| {
+            Box::pin(async move {
+                let Some(repository) = tx.repository(name).await? else { return Ok(false) };
+                if !tx.delete_repository(&repository, *now).await? {
+                    return Ok(false);
+                }
+                // The operator is nobody in the registry's own list: recorded as done by the system (principal 0).
+                let event = Event {
+                    actor: PrincipalId(0),
+                    kind: "repository_deleted",
+                    account: Some(repository.account_id),
+                    repository: Some(repository.id),
+                    subject: name.as_str(),
+                    payload: "{}",
+                    request_id: "",
+                    at: *now,
+                };
+                tx.record(&event).await?;
+                Ok(true)
+            })
+        })
+        .await
+        .map_err(|error: metadata::Error| chain(&error))?;
+    if deleted { Ok(format!("{name} is deleted; its name is free")) } else { Err(unknown(name)) }
+}
+
+fn unknown(name: &str) -> String {
+    format!("there is no repository {name:?}: `hallmark repository list` shows them")
 }
 
 async fn switch_readonly(app: &App, change: SwitchChange) -> Answer {

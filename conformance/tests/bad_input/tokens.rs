@@ -176,7 +176,7 @@ fn a_token_for_another_service_is_not_given() -> Outcome<()> {
     let basic = hallmark_conformance::http::Credentials { user: "admin".into(), password: PASSWORD.into() };
     let request = Request::new("GET", target).header("Authorization", basic.basic());
     let answer = scene.server.anonymous().send_plain(&request)?;
-    holds([400, 401].contains(&answer.status), || format!("a token for elsewhere was given: {answer}"))
+    holds(answer.status == 400, || format!("a token for elsewhere was given: {answer}"))
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! The Docker engine with its graph driver: the registry's first client. Each test starts an engine of its own by hand.
+//! It has no verb that lists the tags or repositories of a registry, and none that deletes there: `search` knows Docker Hub
+//! only, `rmi` is about its own store.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 

@@ -49,7 +49,7 @@ enum Verb {
     /// Add, remove and list users, and set their passwords.
     #[command(subcommand)]
     User(user::UserVerb),
-    /// List repositories, and say who may pull from them.
+    /// List and delete repositories, and say who may pull from them.
     #[command(subcommand)]
     Repository(repository::RepositoryVerb),
     /// Refuse writes while pulls go on, or take them again.

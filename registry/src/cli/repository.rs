@@ -13,6 +13,8 @@ pub(super) enum RepositoryVerb {
     Public(Named),
     /// Let only those pull from a repository who have a right to it.
     Private(Named),
+    /// Delete a repository with every tag, manifest and upload in it, at once and for good.
+    Delete(Named),
     /// List the repositories and who may pull from them.
     List(List),
 }
@@ -37,6 +39,7 @@ impl RepositoryVerb {
         match self {
             Self::Public(named) => named.set(Visibility::Public),
             Self::Private(named) => named.set(Visibility::Private),
+            Self::Delete(named) => named.delete(),
             Self::List(list) => list.run(),
         }
     }
@@ -45,6 +48,11 @@ impl RepositoryVerb {
 impl Named {
     fn set(self, visibility: Visibility) -> Result<(), Failure> {
         let command = Command::RepositoryVisibility { name: self.name, visibility };
+        super::block_on(output_done(&self.asked.into(), command))?
+    }
+
+    fn delete(self) -> Result<(), Failure> {
+        let command = Command::RepositoryDelete { name: self.name };
         super::block_on(output_done(&self.asked.into(), command))?
     }
 }

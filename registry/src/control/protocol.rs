@@ -34,6 +34,8 @@ pub(crate) enum Command {
     UserList { after: Option<String> },
     /// Allow or forbid anonymous pulls. Answered by `Done` or `Refused`.
     RepositoryVisibility { name: String, visibility: Visibility },
+    /// Delete a repository with all that it holds. Answered by `Done` or `Refused`.
+    RepositoryDelete { name: String },
     /// One page of repositories, by name, behind `after`. Answered by `Repositories`.
     RepositoryList { after: Option<String> },
     /// Refuse or take writes, or say which. Answered by `ReadOnly`.

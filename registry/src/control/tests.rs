@@ -99,6 +99,7 @@ async fn every_command_arrives_as_it_was_sent() {
             Command::RepositoryVisibility { name: "a/b".to_owned(), visibility: Visibility::Public },
             r#"{"command":"repository_visibility","name":"a/b","visibility":"public"}"#,
         ),
+        (Command::RepositoryDelete { name: "a/b".to_owned() }, r#"{"command":"repository_delete","name":"a/b"}"#),
         (Command::RepositoryList { after: Some("a".to_owned()) }, r#"{"command":"repository_list","after":"a"}"#),
         (Command::ReadOnly { change: SwitchChange::Keep }, r#"{"command":"read_only","change":"keep"}"#),
         (Command::TokenKeyRotate, r#"{"command":"token_key_rotate"}"#),

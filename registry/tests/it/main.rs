@@ -9,3 +9,4 @@ mod invariants;
 mod operator;
 mod token;
 mod v2;
+mod verbs;

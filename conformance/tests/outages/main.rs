@@ -1,0 +1,123 @@
+//! The stores that a grown registry stands on go away under pushes, and come back: PostgreSQL, and the S3 server.
+//! Never judges the stores: what counts is what clients are told meanwhile, and that no acknowledged image is lost.
+//! Start at `pushers`, then at the cases below.
+
+mod pushers;
+
+use std::time::Duration;
+
+use hallmark_conformance::{
+    Outcome,
+    check::{holds, refused},
+    http::Request,
+    scratch::{ACCESS_KEY_ID, BUCKET, Scratch},
+    server::{Plan, Server},
+};
+use pushers::Pushers;
+use serde_json::json;
+
+const SECRET: &str = "test-secret";
+/// How long `/readyz` may take to see that a store is gone or back.
+const SEEN_LIMIT: Duration = Duration::from_secs(120);
+
+/// A registry on a PostgreSQL and an S3 server of its own.
+struct Grown {
+    // Ends before its stores.
+    server: Server,
+    database: Scratch,
+    store: Scratch,
+}
+
+impl Grown {
+    fn start() -> Outcome<Self> {
+        let (database, store) = (Scratch::postgres()?, Scratch::s3(SECRET)?);
+        let plan = Plan::default()
+            .variable("HALLMARK_DATABASE_URL", database.url())
+            .variable("HALLMARK_STORAGE_URL", format!("s3://{BUCKET}/outages"))
+            .variable("HALLMARK_STORAGE_S3_ENDPOINT", store.url())
+            .variable("HALLMARK_STORAGE_S3_REGION", "us-east-1")
+            .variable("HALLMARK_STORAGE_S3_PATH_STYLE", "true")
+            .variable("HALLMARK_STORAGE_S3_ALLOW_HTTP", "true")
+            .variable("HALLMARK_STORAGE_S3_ACCESS_KEY_ID", ACCESS_KEY_ID)
+            .variable("HALLMARK_STORAGE_S3_SECRET_ACCESS_KEY", SECRET);
+        Ok(Self { server: plan.start()?, database, store })
+    }
+
+    /// Waits until the probe says of database and store what is expected, and the process lives all the while.
+    fn is_ready(&self, database: bool, store: bool) -> Outcome<()> {
+        let word = |ok: bool| if ok { "ok" } else { "failed" };
+        let expected = json!({ "database": word(database), "store": word(store) });
+        let begin = std::time::Instant::now();
+        loop {
+            let probe = self.server.anonymous().send_plain(&Request::new("GET", "/readyz"))?;
+            let place = if probe.status == 200 { "/checks" } else { "/errors/0/detail" };
+            let told = probe.json()?.pointer(place).cloned().unwrap_or_default();
+            if told == expected && (probe.status == 200) == (database && store) {
+                if probe.status != 200 {
+                    refused(&probe, &[503], &["UNAVAILABLE"])?;
+                    probe.required("retry-after")?;
+                }
+                break;
+            }
+            holds(begin.elapsed() < SEEN_LIMIT, || {
+                format!("{expected} was to be told within {SEEN_LIMIT:?}: {probe}")
+            })?;
+        }
+        self.server.anonymous().send_plain(&Request::new("GET", "/livez"))?.expect(200).map(drop)
+    }
+}
+
+/// What goes away.
+#[derive(Clone, Copy)]
+enum Gone {
+    Database,
+    Store,
+}
+
+/// How it goes: every connection breaks, or nothing is answered any more.
+#[derive(Clone, Copy)]
+enum Outage {
+    Crash,
+    Silence,
+}
+
+/// Pushes, lets the outage begin, looks at what clients and the probe are told, lets it end, and looks at everything.
+fn through(gone: Gone, outage: Outage) -> Outcome<()> {
+    let mut grown = Grown::start()?;
+    let pushers = Pushers::start(&grown.server)?;
+    pushers.each_is_acknowledged()?;
+    let scratch = |grown: &mut Grown, begins: bool| {
+        let scratch = match gone {
+            Gone::Database => &mut grown.database,
+            Gone::Store => &mut grown.store,
+        };
+        match (outage, begins) {
+            (Outage::Crash, true) => scratch.kill(),
+            (Outage::Crash, false) => scratch.revive(),
+            (Outage::Silence, true) => scratch.freeze(),
+            (Outage::Silence, false) => scratch.thaw(),
+        }
+    };
+    scratch(&mut grown, true)?;
+    grown.is_ready(matches!(gone, Gone::Store), matches!(gone, Gone::Database))?;
+    pushers.each_is_asked_to_come_back()?;
+    scratch(&mut grown, false)?;
+    grown.is_ready(true, true)?;
+    pushers.each_is_acknowledged()?;
+    pushers.stop()?.are_all_there(&grown.server)
+}
+
+#[test]
+fn pushes_are_asked_to_come_back_while_s3_is_gone_and_nothing_acknowledged_is_lost() -> Outcome<()> {
+    through(Gone::Store, Outage::Crash)
+}
+
+#[test]
+fn pushes_are_asked_to_come_back_while_s3_is_silent_and_nothing_acknowledged_is_lost() -> Outcome<()> {
+    through(Gone::Store, Outage::Silence)
+}
+
+#[test]
+fn pushes_are_asked_to_come_back_while_postgresql_is_gone_and_nothing_acknowledged_is_lost() -> Outcome<()> {
+    through(Gone::Database, Outage::Crash)
+}
