@@ -150,7 +150,7 @@ impl App {
     }
 
     /// Refuses writes on every replica, or takes them again. Changes that have begun here are refused at their next step;
-    /// [`ReadOnly::settled`] waits for them.
+    /// the switch waits for them with `settled`.
     ///
     /// # Errors
     /// The database's; nothing has changed then.
