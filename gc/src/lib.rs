@@ -2,8 +2,11 @@
 //! Never here: HTTP, rights, and any decision that a foreign key could not undo.
 //! Start reading at [`clean`].
 
+mod repositories;
 mod sweep;
 mod uploads;
+
+pub use repositories::empty_deleted_repositories;
 
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Metadata};
@@ -11,6 +14,8 @@ use hallmark_storage::metadata::{self, Metadata};
 /// What one run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
+    /// Batches taken out of repositories that were deleted.
+    pub batches: u64,
     /// Uploads without progress for longer than they may rest, now gone.
     pub uploads: u64,
     /// Storage keys whose bytes were deleted.
@@ -55,15 +60,16 @@ pub enum Error {
     Named(String),
 }
 
-/// Gives up abandoned uploads, then deletes the bytes of keys that are due, also when the uploads could not be given up.
-/// Costs what there is to delete.
+/// Empties deleted repositories, gives up abandoned uploads and deletes the bytes of keys that are due; each of the three also
+/// when the one before it failed. Costs what there is to delete.
 ///
 /// Between two batches `goes_on` is asked; when it says no, the rest is left to the next run.
 ///
 /// # Errors
 /// [`Error`] names what stopped it, or what the first of the keys met that had to be left.
 pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64, goes_on: impl Fn() -> bool) -> Result<Report, Error> {
+    let batches = empty_deleted_repositories(metadata, now, &goes_on).await;
     let uploads = uploads::expire(metadata, now, &goes_on).await;
     let keys = sweep::sweep(metadata, blobs, now, &goes_on).await;
-    Ok(Report { uploads: uploads?, keys: keys? })
+    Ok(Report { batches: batches?, uploads: uploads?, keys: keys? })
 }

@@ -142,9 +142,12 @@ async fn a_key_that_cannot_be_deleted_holds_up_no_other() {
     world.doom(vec![stuck.clone()], 1).await;
     world.doom(keys(21..24), 2).await;
     assert_eq!(world.left(10).await, (1, 3));
-    assert!(world.clean(10 + 29 * MINUTE).await == Report { uploads: 1, keys: 1 }, "it is left alone for a while");
+    assert!(
+        world.clean(10 + 29 * MINUTE).await == Report { batches: 0, uploads: 1, keys: 1 },
+        "it is left alone for a while"
+    );
     std::fs::remove_dir(world.file(&stuck)).unwrap();
-    assert_eq!(world.clean(10 + 30 * MINUTE).await, Report { uploads: 0, keys: 1 });
+    assert_eq!(world.clean(10 + 30 * MINUTE).await, Report { batches: 0, uploads: 0, keys: 1 });
 }
 
 #[tokio::test]
@@ -190,7 +193,7 @@ async fn an_expired_upload_that_is_written_to_is_left_alone() {
 #[tokio::test]
 async fn an_expired_upload_goes_with_its_bytes() {
     let world = world(0).await;
-    assert_eq!(world.clean(EXPIRES).await, Report { uploads: 1, keys: 1 });
+    assert_eq!(world.clean(EXPIRES).await, Report { uploads: 1, keys: 1, ..Report::default() });
     assert!(!world.holds_bytes().await);
 }
 
@@ -199,7 +202,7 @@ async fn a_key_that_a_stalled_write_may_reach_is_deleted_once_more_a_day_later()
     let world = world(0).await;
     world.clean(EXPIRES).await;
     assert!(world.clean(EXPIRES + DAY - 1).await.is_empty());
-    assert_eq!(world.clean(EXPIRES + DAY).await, Report { uploads: 0, keys: 1 });
+    assert_eq!(world.clean(EXPIRES + DAY).await, Report { keys: 1, ..Report::default() });
     assert!(world.clean(EXPIRES + 10 * DAY).await.is_empty());
 }
 
@@ -215,9 +218,9 @@ async fn a_run_that_is_told_to_stop_ends_between_two_batches_and_the_next_one_go
         move || asked.fetch_add(1, Ordering::Relaxed) < batches
     };
     let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(1)).await.unwrap();
-    assert_eq!(stopped, Report { uploads: 100, keys: 0 });
+    assert_eq!(stopped, Report { batches: 0, uploads: 100, keys: 0 });
     // Two batches end the uploads, and one is the first of the keys.
     let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(3)).await.unwrap();
-    assert_eq!(stopped, Report { uploads: 101, keys: 100 });
-    assert_eq!(world.clean(EXPIRES).await, Report { uploads: 0, keys: 101 });
+    assert_eq!(stopped, Report { batches: 0, uploads: 101, keys: 100 });
+    assert_eq!(world.clean(EXPIRES).await, Report { batches: 0, uploads: 0, keys: 101 });
 }

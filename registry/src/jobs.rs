@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::app::App;
-use crate::serve::stopped;
 use crate::telemetry::chain;
 
 /// How soon a decision of another replica holds here.
@@ -17,28 +16,46 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// How often abandoned uploads are given up and doomed keys deleted.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Runs the jobs until `stop` turns true; a job that has begun ends with the batch that it is at.
+/// Runs the jobs until `stop` turns true; a job that has begun ends with the batch that it is at. They run side by side: a
+/// long cleaning must not keep this replica from hearing what others decided.
 pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
-    let (mut refresh, mut sweep) = (interval(REFRESH), interval(SWEEP));
-    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stopped = std::pin::pin!(stopped(stop.clone()));
-    loop {
-        tokio::select! {
-            () = &mut stopped => return,
-            _ = refresh.tick() => {
-                if let Err(error) = app.refresh().await {
-                    tracing::warn!(error = chain(&error), "the decisions of other replicas could not be read");
-                }
-            }
-            // Read-only means that nothing changes, so that a copy taken meanwhile is whole.
-            _ = sweep.tick() => clean(&app, &stop).await,
+    tokio::join!(refresh(&app, stop.clone()), sweep(&app, stop));
+}
+
+async fn refresh(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(REFRESH);
+    while goes_on(&mut ticks, &mut stop).await {
+        if let Err(error) = app.refresh().await {
+            tracing::warn!(error = chain(&error), "the decisions of other replicas could not be read");
         }
+    }
+}
+
+async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(SWEEP);
+    while goes_on(&mut ticks, &mut stop).await {
+        clean(app, &stop).await;
+    }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits for the next tick; `false` when the process stops instead, or nobody is left to say so.
+async fn goes_on(ticks: &mut Interval, stop: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => false,
+        _ = ticks.tick() => true,
     }
 }
 
 async fn clean(app: &App, stop: &watch::Receiver<bool>) {
     let _change = app.readonly.begin_change();
+    // Read-only means that nothing changes, so that a copy taken meanwhile is whole.
     if app.is_readonly() {
         return;
     }
@@ -46,12 +63,14 @@ async fn clean(app: &App, stop: &watch::Receiver<bool>) {
     match hallmark_gc::clean(&app.metadata, &app.blobs, now, || !*stop.borrow()).await {
         Ok(report) if report.is_empty() => {}
         Ok(report) => tracing::info!(
+            batches = report.batches,
             uploads = report.uploads,
             keys = report.keys,
-            "gave up {} abandoned uploads, deleted {} keys that nothing names",
+            "emptied {} batches of deleted repositories, gave up {} uploads, deleted {} keys that nothing names",
+            report.batches,
             report.uploads,
             report.keys
         ),
-        Err(error) => tracing::warn!(error = chain(&error), "cleaning stopped; it goes on in a minute"),
+        Err(error) => tracing::warn!(error = chain(&error), "cleaning met a failure; it goes on in a minute"),
     }
 }

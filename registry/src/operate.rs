@@ -147,7 +147,14 @@ async fn delete_repository(app: &App, name: &str) -> Result<String, String> {
         })
         .await
         .map_err(|error: metadata::Error| chain(&error))?;
-    if deleted { Ok(format!("{name} is deleted; its name is free")) } else { Err(unknown(name)) }
+    if !deleted {
+        return Err(unknown(name));
+    }
+    // Not left to the next minute: until the row is gone, its account cannot be removed. If this fails, that one goes on.
+    if let Err(error) = hallmark_gc::empty_deleted_repositories(&app.metadata, app.clock.now(), || true).await {
+        tracing::warn!(error = chain(&error), "a deleted repository is not emptied yet; it goes on in a minute");
+    }
+    Ok(format!("{name} is deleted; its name is free"))
 }
 
 fn unknown(name: &str) -> String {

@@ -98,6 +98,10 @@ fn a_removed_user_is_nobody_and_one_with_repositories_stays() -> Outcome<()> {
         &["still has repositories", "delete or move them first"],
     )?;
     logs_in(&server, "bob", ANN)?;
+    bob.begin_upload("bob/app")?;
+    says(&server.attempt(&["repository", "delete", "bob/app"], "")?, 0, &["is deleted"])?;
+    says(&server.attempt(&["user", "remove", "bob"], "")?, 0, &["user bob removed"])?;
+    is_refused(&server, "bob", ANN)?;
     says(&server.attempt(&["user", "remove", ADMIN], "")?, 1, &[ADMIN])?;
     logs_in(&server, ADMIN, PASSWORD)
 }

@@ -178,7 +178,7 @@ async fn who_is_logged_out_keeps_the_password_and_loses_every_token() {
     users::log_out(&app, "ann", NOW).await.unwrap();
     assert!(matches!(refresh::identify(&app, &refresh_token, NOW).await, Err(Refused::RefreshToken)));
     assert!(matches!(token::identify(&app, &bearer, NOW).await, Err(Refused::Token(_))));
-    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (0, true), "remembered as before");
+    assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "whatever changes a user forgets what was remembered");
     assert!(matches!(users::log_out(&app, "eve", NOW).await, Err(UserError::Unknown(_))));
 }
 

@@ -10,6 +10,7 @@ mod occasion;
 mod pull;
 mod push;
 mod receive;
+mod small;
 mod upload;
 
 pub use occasion::Occasion;

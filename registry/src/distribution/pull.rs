@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hallmark_oci::{Digest, PullBlob, PullManifest};
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, BlobBody};
@@ -68,17 +69,29 @@ pub(super) async fn content(
     range: Range<u64>,
     occasion: &Occasion,
 ) -> Result<BlobBody, PullError> {
+    if let Some(body) = &blob.body {
+        return Ok(BlobBody::Whole(part(body, &range)));
+    }
     if let Ok(body) = open(app, &blob.key, range.clone()).await? {
         return Ok(body);
     }
     let digest = &granted.operation().digest;
     let blob = app.metadata.without_cache().blob(repository, digest).await?.ok_or(PullError::BlobUnknown)?;
+    if let Some(body) = &blob.body {
+        return Ok(BlobBody::Whole(part(body, &range)));
+    }
     // A store that does not answer has lost nothing. One that was away a moment ago and is back has the bytes still.
     app.blobs.check().await?;
     match open(app, &blob.key, range).await? {
         Ok(body) => Ok(body),
         Err(found) => Err(quarantine(app, digest, blob, found, occasion).await),
     }
+}
+
+/// A range of bytes that are held. The range was resolved against the blob's size, which is theirs.
+fn part(body: &Bytes, range: &Range<u64>) -> Bytes {
+    let place = |at: u64| usize::try_from(at).map_or(body.len(), |at| at.min(body.len()));
+    body.slice(place(range.start)..place(range.end))
 }
 
 /// The bytes, or how they were found missing or damaged.

@@ -9,7 +9,7 @@ use hallmark_storage::metadata::{self, ErrorKind, Finish, NewUpload, OPEN_UPLOAD
 
 use super::occasion::Nowhere;
 use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry, or_release};
-use super::{Occasion, mount};
+use super::{Occasion, mount, small};
 use crate::access::{Granted, Ground, Lapsed, Standing};
 use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
@@ -106,6 +106,13 @@ pub(super) async fn begin(
         return Ok(Begun::Stored(digest));
     }
     let BeginUpload { repository: name, digest, algorithm, .. } = granted.operation();
+    let chunk = Chunk { start: None, length: body.announced() };
+    if let Some(digest) = digest
+        && let Some(bytes) = small::read(&chunk, digest, body, standing).await?
+    {
+        let stored = small::begin(app, granted, actor, (digest, bytes), &occasion).await;
+        return stored.map(|()| Begun::Stored(digest.clone())).map_err(|nowhere| UploadError::of(nowhere, standing));
+    }
     let algorithm = digest.as_ref().map(Digest::algorithm).or(*algorithm).unwrap_or(Algorithm::Sha256);
     let id = UploadId::from_bytes(app.random.bytes());
     let state = UploadState::new(StorageKey::from_bytes(app.random.bytes()), algorithm);
@@ -129,7 +136,6 @@ pub(super) async fn begin(
     let Some(digest) = digest else { return Ok(Begun::Open(id)) };
     let _open = app.metrics.receiving();
     let session = Session { upload: id.clone(), repository, principal: actor };
-    let chunk = Chunk { start: None, length: body.announced() };
     let stored = async {
         let receiver = Receiver::begin(app, standing, session.clone(), FIRST_FENCE, state).await?;
         let received = receiver.finish(&chunk, body).await?;
@@ -181,6 +187,13 @@ pub(super) async fn finish(
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
     let session = Session { upload: upload.clone(), repository, principal: actor };
     let _open = app.metrics.receiving();
+    if let Some(bytes) = small::read(&chunk, digest, body, standing).await? {
+        match small::finish(app, name, &session, (digest, bytes.clone()), &occasion).await {
+            Ok(true) => return Ok(digest.clone()),
+            Ok(false) => body.put_back(bytes),
+            Err(error) => return read_back(app, &session, digest, error).await,
+        }
+    }
     let received = Receiver::take(app, standing, session.clone(), &chunk).await?.finish(&chunk, body).await?;
     settle(app, name, session, received, digest, occasion).await
 }
@@ -277,12 +290,20 @@ async fn settle(
         Ok(actual)
     };
     match or_release(app, &session, fence, linked).await {
-        Err(UploadError::Metadata(error))
-            if error.kind() == ErrorKind::CommitUnknown && has_settled(app, &session, digest).await =>
+        Err(error) => read_back(app, &session, digest, error).await,
+        outcome => outcome,
+    }
+}
+
+/// What a failure to make an upload a blob means: none at all when only the answer of its COMMIT was lost.
+async fn read_back(app: &App, session: &Session, digest: &Digest, error: UploadError) -> Result<Digest, UploadError> {
+    match error {
+        UploadError::Metadata(error)
+            if error.kind() == ErrorKind::CommitUnknown && has_settled(app, session, digest).await =>
         {
             Ok(digest.clone())
         }
-        outcome => outcome,
+        error => Err(error),
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Incoming {
     expects_continue: bool,
     received: u64,
     ended: bool,
+    /// What was read and put back.
+    front: Option<Bytes>,
     /// How long this period of patience has been waited for, and what had been received when it began.
     period: (Duration, u64),
 }
@@ -47,13 +49,14 @@ impl Incoming {
     /// Reads `body`, giving up when nothing comes for `patience`. `expects_continue`: the client waits to be told to send.
     pub(crate) fn new(body: Body, patience: Duration, expects_continue: bool) -> Self {
         let ended = body.is_end_stream();
-        Self { body, patience, expects_continue, received: 0, ended, period: (Duration::ZERO, 0) }
+        Self { body, patience, expects_continue, received: 0, ended, front: None, period: (Duration::ZERO, 0) }
     }
 
     /// How long the body will be, in bytes, when the client said so.
     #[must_use]
     pub(crate) fn announced(&self) -> Option<u64> {
-        self.body.size_hint().exact().map(|rest| rest + self.received)
+        let front = self.front.as_ref().map_or(0, Bytes::len) as u64;
+        self.body.size_hint().exact().map(|rest| rest + self.received + front)
     }
 
     /// How many bytes were read so far.
@@ -62,11 +65,21 @@ impl Incoming {
         self.received
     }
 
+    /// Puts the whole of what was read back, to be read again.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        self.received = 0;
+        self.front = Some(bytes);
+    }
+
     /// The next piece; `None` at the end.
     ///
     /// # Errors
     /// [`BodyError::Slow`] and [`BodyError::Cut`].
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if let Some(front) = self.front.take() {
+            self.received = front.len() as u64;
+            return Ok(Some(front));
+        }
         while !self.ended {
             let since = Instant::now();
             let frame = timeout(self.patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;

@@ -1,6 +1,7 @@
 //! The door of `telemetry`: the probes and the metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -18,6 +19,9 @@ pub(crate) async fn livez() -> &'static str {
 
 /// For how long an answer is good, in milliseconds. The store's is a file that is written and deleted, and anybody may ask.
 const READY_FOR: i64 = 1_000;
+
+/// How long the database and the store have for an answer: whoever probes waits hardly longer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The last answer to `GET /readyz`, and when it was found. Whoever asks while somebody looks waits for what they find.
 #[derive(Debug, Default)]
@@ -39,17 +43,22 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn look(app: &App) -> Value {
-    let (database, store) = tokio::join!(app.metadata.ping(), app.blobs.check());
+    let (database, store) = tokio::join!(probe(app.metadata.ping()), probe(app.blobs.check()));
     let checks = json!({"database": state(database.is_ok()), "store": state(store.is_ok())});
-    for (what, error) in [
-        ("database", database.err().map(|error| error.to_string())),
-        ("store", store.err().map(|error| error.to_string())),
-    ] {
+    for (what, error) in [("database", database.err()), ("store", store.err())] {
         if let Some(error) = error {
             tracing::warn!(error, "{what} is not ready");
         }
     }
     checks
+}
+
+/// Waits for an answer no longer than whoever asks would.
+async fn probe<E: std::error::Error>(answer: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
 }
 
 /// `GET /metrics`: everything counted, in Prometheus' text format.

@@ -112,6 +112,7 @@ async fn a_registry_without_a_part_of_its_blob_folder_is_not_ready() {
     {"errors":[{"code":"UNAVAILABLE","detail":{"database":"ok","store":"failed"},"message":"the registry is not ready"}]}
     "#);
     fs::create_dir(&folder).unwrap();
+    world.pass(1);
     world.get("/readyz").await.expect(200);
 }
 

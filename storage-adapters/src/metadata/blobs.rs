@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use hallmark_oci::{Digest, UploadId};
 
 use super::candidates::Item;
@@ -20,7 +21,8 @@ const NAMED: i64 = 16;
 
 statements! {
     LINKED = [
-        "SELECT b.id, b.size, b.storage_key FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
+        "SELECT b.id, b.size, b.storage_key, s.body FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
+           LEFT JOIN small_blobs s ON s.blob_id = b.id
           WHERE l.repository_id = $1 AND b.digest = $2 AND b.quarantined_at IS NULL"
     ];
     TICKET = [
@@ -60,6 +62,8 @@ pub struct Blob {
     pub size: u64,
     /// Where its bytes are. This may change (healing, or collection and a later push): keep it for one answer only.
     pub key: StorageKey,
+    /// The bytes themselves, when they are few and came whole: then nothing lies under the key.
+    pub body: Option<Bytes>,
 }
 
 /// An upload whose bytes are whole and durable, to become a blob.
@@ -79,6 +83,21 @@ pub struct Finish<'a> {
     pub key: &'a StorageKey,
     /// Milliseconds since the epoch.
     pub now: i64,
+}
+
+/// Bytes that shall be a blob.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content<'a> {
+    /// The digest of the bytes, verified.
+    pub(super) digest: &'a Digest,
+    /// Their number.
+    pub(super) size: u64,
+    /// Where they are, or would be.
+    pub(super) key: &'a StorageKey,
+    /// The bytes, when they become facts.
+    pub(super) body: Option<&'a [u8]>,
+    /// Milliseconds since the epoch.
+    pub(super) now: i64,
 }
 
 /// A finished upload.
@@ -111,7 +130,8 @@ impl Metadata {
     pub async fn blob(&self, repository: RepositoryId, digest: &Digest) -> Result<Option<Blob>, Error> {
         let ask = async {
             let Some(row) = self.row(&LINKED, values![repository, digest]).await? else { return Ok(None) };
-            Ok(Some(Blob { id: BlobId(row.integer(0)?), size: row.unsigned(1)?, key: row.parsed(2)? }))
+            let body = row.maybe_bytes(3)?.map(Bytes::from);
+            Ok(Some(Blob { id: BlobId(row.integer(0)?), size: row.unsigned(1)?, key: row.parsed(2)?, body }))
         };
         self.cached(|cache| &cache.blobs, Slot::blob(digest), || (repository, digest.clone()), ask).await
     }
@@ -141,24 +161,26 @@ impl Tx {
                 format!("upload {} does not own the key it ends at", finish.upload),
             ));
         }
-        let finished = self.own(finish).await?;
+        let Finish { digest, size, key, now, .. } = *finish;
+        let finished = self.own(&Content { digest, size, key, body: None, now }).await?;
         self.link(finish.repository, finished.blob, finish.now).await?;
         Ok(Some(finished))
     }
 
     /// The blob row of these bytes: a new one with the upload's key, or the known one, held.
-    async fn own(&mut self, finish: &Finish<'_>) -> Result<Finished, Error> {
-        let Finish { digest, key, now, .. } = *finish;
+    pub(super) async fn own(&mut self, content: &Content<'_>) -> Result<Finished, Error> {
+        let Content { digest, key, now, .. } = *content;
         let id = BlobId(self.id()?);
         let size =
-            i64::try_from(finish.size).map_err(|error| Error::caused(ErrorKind::Failed, "a blob's size", error))?;
+            i64::try_from(content.size).map_err(|error| Error::caused(ErrorKind::Failed, "a blob's size", error))?;
         for _ in 0..TURNS {
             if self.execute(&INSERT, values![id, digest, size, key, now]).await? == 1 {
+                self.keep(id, content).await?;
                 return Ok(Finished { blob: id, known: false });
             }
             let Some(row) = self.row(&HOLD, values![digest]).await? else { continue };
             if row.maybe_integer(1)?.is_some() {
-                if let Some(blob) = self.heal(finish).await? {
+                if let Some(blob) = self.heal(content).await? {
                     return Ok(Finished { blob, known: false });
                 }
                 continue;
@@ -170,12 +192,13 @@ impl Tx {
     }
 
     /// Puts the bytes just received in the place of quarantined ones; `None` when somebody else did meanwhile.
-    async fn heal(&mut self, finish: &Finish<'_>) -> Result<Option<BlobId>, Error> {
-        let Some(row) = self.row(&HOLD_ROTTEN, values![finish.digest]).await? else { return Ok(None) };
+    async fn heal(&mut self, content: &Content<'_>) -> Result<Option<BlobId>, Error> {
+        let Some(row) = self.row(&HOLD_ROTTEN, values![content.digest]).await? else { return Ok(None) };
         let (blob, rotten) = (BlobId(row.integer(0)?), row.parsed(1)?);
-        self.execute(&HEAL, values![blob, finish.key, finish.now]).await?;
-        self.touch(Slot::blob(finish.digest));
-        self.doom(&rotten, None, finish.now + KEY_GRACE, Passes::Once).await?;
+        self.execute(&HEAL, values![blob, content.key, content.now]).await?;
+        self.keep(blob, content).await?;
+        self.touch(Slot::blob(content.digest));
+        self.doom(&rotten, None, content.now + KEY_GRACE, Passes::Once).await?;
         Ok(Some(blob))
     }
 

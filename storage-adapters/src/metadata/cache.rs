@@ -15,6 +15,8 @@ use super::users::{Principal, User};
 
 /// Bytes of manifests kept, with what they weigh beside their bodies.
 const MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of small blobs kept, with what they and all other blobs weigh beside them.
+const BLOB_BYTES: u64 = 4 * 1024 * 1024;
 /// Answers of each other kind kept; each weighs some hundred bytes.
 const ANSWERS: u64 = 4_096;
 /// What an entry weighs beside the manifest's body: digest, media type, key and bookkeeping.
@@ -41,7 +43,14 @@ impl Cache {
                 u32::try_from(manifest.body.len()).unwrap_or(u32::MAX).saturating_add(ENTRY)
             })
             .build();
-        Self { generations, principals: few(), users: few(), repositories: few(), manifests, blobs: few() }
+        let blobs = Memory::builder()
+            .max_capacity(BLOB_BYTES)
+            .weigher(|_, (_, blob): &(u64, Blob)| {
+                let body = blob.body.as_ref().map_or(0, bytes::Bytes::len);
+                u32::try_from(body).unwrap_or(u32::MAX).saturating_add(ENTRY)
+            })
+            .build();
+        Self { generations, principals: few(), users: few(), repositories: few(), manifests, blobs }
     }
 }
 

@@ -13,12 +13,20 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "images",
-    sqlite: include_str!("../../migrations/sqlite/0001_images.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_images.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "images",
+        sqlite: include_str!("../../migrations/sqlite/0001_images.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_images.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "small blobs",
+        sqlite: include_str!("../../migrations/sqlite/0002_small_blobs.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_small_blobs.sql"),
+    },
+];
 
 statements! {
     LEDGER = [

@@ -19,6 +19,7 @@ mod credentials;
 mod database;
 mod delete;
 mod doomed;
+mod empty;
 mod error;
 mod events;
 mod generations;
@@ -37,6 +38,7 @@ mod repositories;
 mod rows;
 mod runner;
 mod settings;
+mod small;
 mod sql;
 mod statement;
 mod statistics;
@@ -68,6 +70,7 @@ pub use reclaim::DoomedKey;
 pub use referrers::{Described, Referrer};
 pub use repositories::Repository;
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
+pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use tx::Tx;
@@ -93,10 +96,12 @@ static STATEMENTS: &[&[&Statement]] = &[
     migrate::ALL,
     mount::ALL,
     put::ALL,
+    empty::ALL,
     reclaim::ALL,
     referrers::ALL,
     repositories::ALL,
     settings::ALL,
+    small::ALL,
     tags::ALL,
     uploads::ALL,
     users::ALL,

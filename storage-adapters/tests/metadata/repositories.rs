@@ -3,6 +3,7 @@
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{AccountId, Error, Repository, UserRemoval, Viewer};
 
+use crate::harness::images::{image, index};
 use crate::harness::{NOW, World, family};
 
 family! {
@@ -11,6 +12,7 @@ family! {
     a_repository_of_one_component_belongs_to_the_system,
     a_push_into_a_deleted_repository_is_refused,
     a_name_taken_again_is_another_repository,
+    a_deleted_repository_is_emptied_in_batches_and_its_owner_can_go,
     the_catalog_shows_what_the_viewer_may_see,
     the_catalog_pages_in_byte_order,
 }
@@ -61,6 +63,37 @@ async fn a_push_into_a_deleted_repository_is_refused(world: World) {
     assert_eq!(world.count("SELECT COUNT(*) FROM repository_blobs").await, 0);
     let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("alice", NOW))).await;
     assert_eq!(removed.unwrap(), UserRemoval::AccountHasRepositories, "until the collector has emptied it");
+}
+
+async fn a_deleted_repository_is_emptied_in_batches_and_its_owner_can_go(world: World) {
+    let (gone, kept) = (world.repository("alice/app").await, world.repository("library").await);
+    let layers = [world.blob(&gone, b"a").await, world.blob(&gone, b"b").await];
+    world.blob(&kept, b"a").await;
+    let child = world.put(&gone, &image(&layers[0], &[&layers[1]], "1"), &["1", "2", "3"]).await;
+    let middle = world.put(&gone, &index(&[&child]), &["4"]).await;
+    world.put(&gone, &index(&[&middle]), &[]).await;
+    world.upload(&gone, 77).await;
+    world.delete_tag(&gone, "4").await;
+    assert!(delete(&world, &gone).await);
+    let empty = async || -> bool {
+        let emptied: Result<_, Error> =
+            world.metadata.write((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 2))).await;
+        emptied.unwrap()
+    };
+    let mut batches = 0;
+    while empty().await {
+        batches += 1;
+        world.is_sound().await;
+    }
+    // An upload; three tags; three manifests, each naming the next; two links; the histories of four names; the row.
+    assert_eq!(batches, 1 + 2 + 3 + 1 + 2 + 1);
+    let left = "SELECT COUNT(*) FROM repositories WHERE name IS NULL";
+    assert_eq!(world.count(left).await, 0);
+    assert_eq!(world.count("SELECT COUNT(*) FROM manifests").await, 0);
+    assert_eq!(world.count("SELECT COUNT(*) FROM repository_blobs").await, 1, "another repository keeps its own");
+    assert_eq!(world.count("SELECT COUNT(*) FROM candidates WHERE kind = 'account'").await, 2);
+    let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("alice", NOW))).await;
+    assert_eq!(removed.unwrap(), UserRemoval::Removed);
 }
 
 async fn a_name_taken_again_is_another_repository(world: World) {

@@ -86,6 +86,8 @@ async fn refused_in_the_middle(world: &World, call: Call<'_>) {
     let switching = async {
         feed.send(Bytes::from("01234")).await.unwrap();
         feed.send(Bytes::from("56789")).await.unwrap();
+        // There is room again when the second piece was taken.
+        drop(feed.reserve().await.unwrap());
         world.app.set_readonly(true).await.unwrap();
         assert!(world.app.readonly.settled().await, "nobody waits for the rest of a body");
         let events = world.events().await;

@@ -91,7 +91,7 @@ impl Connection {
     pub(super) async fn plan(&mut self, statement: &Statement) -> Vec<String> {
         let Self::Sqlite(connection) = self else { return Vec::new() };
         let explain = format!("EXPLAIN QUERY PLAN {}", statement.text(Engine::Sqlite));
-        let rows = connection.rows("EXPLAIN", &explain, &[]).unwrap();
+        let rows = connection.rows("EXPLAIN", &explain, &[Value::Integer(None); 16]).unwrap();
         rows.into_iter().map(|row| Row::Sqlite(row).text(3).unwrap()).collect()
     }
 

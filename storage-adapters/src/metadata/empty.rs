@@ -1,0 +1,71 @@
+//! A deleted repository is emptied in batches, and its row is removed last.
+
+use super::candidates::Item;
+use super::error::Error;
+use super::statement::statements;
+use super::tx::Tx;
+use super::value::values;
+
+statements! {
+    NEXT = [
+        "SELECT id, account_id FROM repositories WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1" {skip}
+    ];
+    UPLOADS = [
+        "DELETE FROM uploads WHERE id IN (SELECT page.id FROM uploads page WHERE page.repository_id = $1 LIMIT $2)
+         RETURNING storage_key, tail_key, multipart_id"
+    ];
+    TAGS = [
+        "DELETE FROM tags WHERE repository_id = $1 AND name IN
+           (SELECT page.name FROM tags page WHERE page.repository_id = $1 ORDER BY page.name LIMIT $2)"
+    ];
+    MANIFESTS = [
+        "DELETE FROM manifests WHERE repository_id = $1 AND id IN
+           (SELECT page.id FROM manifests page WHERE page.repository_id = $1 AND NOT EXISTS
+              (SELECT 1 FROM manifest_children e WHERE e.repository_id = $1 AND e.child_id = page.id) LIMIT $2)"
+    ];
+    LINKS = [
+        "DELETE FROM repository_blobs WHERE repository_id = $1 AND blob_id IN
+           (SELECT page.blob_id FROM repository_blobs page WHERE page.repository_id = $1 ORDER BY page.blob_id LIMIT $2)
+         RETURNING blob_id"
+    ];
+    HISTORY = [
+        "DELETE FROM tag_history WHERE repository_id = $1 AND name IN
+           (SELECT page.name FROM tag_history page WHERE page.repository_id = $1 ORDER BY page.name LIMIT $2)"
+    ];
+    REMOVE = ["DELETE FROM repositories WHERE id = $1 AND deleted_at IS NOT NULL"];
+}
+
+impl Tx {
+    /// Takes at most `limit` things of one kind out of a repository that was deleted, or its row when nothing is left in
+    /// it; whether there was such a repository. Two replicas work on different ones.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn empty_deleted_repository(&mut self, now: i64, limit: u32) -> Result<bool, Error> {
+        let Some(row) = self.row(&NEXT, &[]).await? else { return Ok(false) };
+        let (repository, account, limit) = (row.integer(0)?, row.integer(1)?, i64::from(limit));
+        let uploads = self.rows(&UPLOADS, values![repository, limit]).await?;
+        for upload in &uploads {
+            self.doom_upload(upload, now).await?;
+        }
+        if !uploads.is_empty() {
+            return Ok(true);
+        }
+        // In the order in which nothing is named any more: tags, indexes before their children, links.
+        for statement in [&TAGS, &MANIFESTS] {
+            if self.execute(statement, values![repository, limit]).await? > 0 {
+                return Ok(true);
+            }
+        }
+        let links = self.rows(&LINKS, values![repository, limit]).await?;
+        if !links.is_empty() {
+            let blobs: Result<Vec<i64>, Error> = links.iter().map(|row| row.integer(0)).collect();
+            self.candidates(Item::Account, account, blobs?, now).await?;
+            return Ok(true);
+        }
+        if self.execute(&HISTORY, values![repository, limit]).await? == 0 {
+            self.execute(&REMOVE, values![repository]).await?;
+        }
+        Ok(true)
+    }
+}
