@@ -217,10 +217,11 @@ async fn a_run_that_is_told_to_stop_ends_between_two_batches_and_the_next_one_go
         asked.store(0, Ordering::Relaxed);
         move || asked.fetch_add(1, Ordering::Relaxed) < batches
     };
-    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(1)).await.unwrap();
+    // The first question is whether to look for deleted repositories.
+    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(2)).await.unwrap();
     assert_eq!(stopped, Report { batches: 0, uploads: 100, keys: 0 });
     // Two batches end the uploads, and one is the first of the keys.
-    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(3)).await.unwrap();
+    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(4)).await.unwrap();
     assert_eq!(stopped, Report { batches: 0, uploads: 101, keys: 100 });
     assert_eq!(world.clean(EXPIRES).await, Report { batches: 0, uploads: 0, keys: 101 });
 }

@@ -180,7 +180,7 @@ async fn changes_of_the_database_and_their_waiting_are_counted() {
 async fn failures_of_the_store_and_of_the_database_are_counted_apart() {
     let world = World::open().await;
     let ann = world.all_of("ann", "ann/app").await;
-    let digest = world.blob(&ann, "ann/app", "0123456789").await;
+    let digest = world.blob_in_a_file(&ann, "ann/app", "0123456789").await;
     let file = world.paths().remove(0);
     let errors = async || {
         let metrics = world.metrics().await;

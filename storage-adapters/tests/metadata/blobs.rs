@@ -2,7 +2,9 @@
 
 use hallmark_oci::{Algorithm, Digest, UploadId};
 use hallmark_storage::StorageKey;
-use hallmark_storage::metadata::{Blob, BlobDeletion, Error, Event, Finish, NewUpload, Repository};
+use hallmark_storage::metadata::{
+    Blob, BlobDeletion, Error, Event, Finish, Finished, NewUpload, PrincipalId, Repository, SmallKey, StoreSmall,
+};
 
 use crate::harness::images::image;
 use crate::harness::{NOW, World, family};
@@ -21,6 +23,74 @@ family! {
     a_deleted_blob_is_gone_at_once,
     a_blob_that_a_manifest_names_is_not_deleted,
     a_deleted_blob_is_pushed_again_under_another_key,
+    a_small_blob_is_a_fact,
+    a_small_blob_ends_an_empty_upload_of_its_user_alone,
+    a_small_push_heals_what_a_file_lost,
+}
+
+/// Stores a small blob, of an upload or of none; what came of it, and the statements it took.
+async fn small(
+    world: &World,
+    repository: &Repository,
+    upload: Option<(UploadId, PrincipalId)>,
+    body: &'static [u8],
+) -> (Option<Finished>, u64) {
+    let stored: Result<_, Error> = world
+        .metadata
+        .write((repository.clone(), upload, StorageKey::random()), move |tx, (repository, upload, fresh)| {
+            Box::pin(async move {
+                let repository = &tx.repository(&repository.name).await?.unwrap();
+                let key = match upload {
+                    Some((upload, principal)) => SmallKey::OfUpload(upload, *principal),
+                    None => SmallKey::Fresh(fresh),
+                };
+                let digest = &Digest::of(Algorithm::Sha256, body);
+                let finished = tx.store_small(&StoreSmall { repository, key, digest, body, now: NOW }).await?;
+                Ok((finished, tx.statements()))
+            })
+        })
+        .await;
+    stored.unwrap()
+}
+
+async fn a_small_blob_is_a_fact(world: World) {
+    let repository = world.repository("alice/app").await;
+    let (finished, statements) = small(&world, &repository, None, b"small").await;
+    assert_eq!(statements, 6);
+    let digest = Digest::of(Algorithm::Sha256, b"small");
+    let blob = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
+    assert_eq!((blob.id, blob.size, blob.body.as_deref()), (finished.unwrap().blob, 5, Some(&b"small"[..])));
+    let (again, _) = small(&world, &repository, None, b"small").await;
+    assert!(again.unwrap().known);
+    assert_eq!(world.count("SELECT COUNT(*) FROM small_blobs").await, 1);
+    assert_eq!(world.count("SELECT COUNT(*) FROM key_deletions").await, 1, "the second key is nobody's");
+}
+
+async fn a_small_blob_ends_an_empty_upload_of_its_user_alone(world: World) {
+    let repository = world.repository("alice/app").await;
+    let alice = world.alice.id;
+    let (upload, key) = world.upload(&repository, 1).await;
+    let stranger = PrincipalId(alice.0 + 1);
+    assert_eq!(small(&world, &repository, Some((upload.clone(), stranger)), b"small").await.0, None);
+    world.meddle("UPDATE uploads SET received = 1").await;
+    assert_eq!(small(&world, &repository, Some((upload.clone(), alice)), b"small").await.0, None, "it has bytes");
+    world.meddle(&format!("UPDATE uploads SET received = 0, leased_until = {}", NOW + 1)).await;
+    assert_eq!(small(&world, &repository, Some((upload.clone(), alice)), b"small").await.0, None, "somebody sends");
+    world.meddle("UPDATE uploads SET leased_until = 0").await;
+    assert!(!small(&world, &repository, Some((upload.clone(), alice)), b"small").await.0.unwrap().known);
+    assert_eq!(world.look("SELECT storage_key FROM blobs").await, [key.as_str()]);
+    assert_eq!(small(&world, &repository, Some((upload, alice)), b"small").await.0, None, "it ended");
+}
+
+async fn a_small_push_heals_what_a_file_lost(world: World) {
+    let repository = world.repository("alice/app").await;
+    let upload = world.upload(&repository, 1).await;
+    world.finish(&repository, upload, b"small").await.unwrap().unwrap();
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    assert!(!small(&world, &repository, None, b"small").await.0.unwrap().known);
+    let digest = Digest::of(Algorithm::Sha256, b"small");
+    let blob = world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
+    assert_eq!(blob.body.as_deref(), Some(&b"small"[..]));
 }
 
 async fn opening_an_upload_takes_two_statements(world: World) {

@@ -157,6 +157,7 @@ fn no_key_that_guards_an_image_cascades() {
                     | ("upload_parts", "uploads", _)
                     | ("tag_history", "repositories", _)
                     | ("credentials", "principals", _)
+                    | ("small_blobs", "blobs", _)
             );
             assert_eq!(delete == "CASCADE", owned, "{name} {columns:?} → {parent}: {delete}");
         }

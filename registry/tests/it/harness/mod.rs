@@ -230,6 +230,16 @@ impl World {
         digest
     }
 
+    /// Pushes a blob as large ones come, so that its bytes are in a file and not a fact; its digest, shown as the content.
+    pub(crate) async fn blob_in_a_file(&self, by: &Credentials, repository: &str, content: &str) -> Digest {
+        let digest = Digest::of(Algorithm::Sha256, content.as_bytes());
+        let upload = self.post(&format!("/v2/{repository}/blobs/uploads/")).by(by).await.expect(202).location();
+        self.patch(&upload).by(by).body(content.to_owned()).await.expect(202);
+        self.put(&format!("{upload}?digest={digest}")).by(by).await.expect(201);
+        self.show_as(&digest, content);
+        digest
+    }
+
     /// Puts a manifest; its digest, which snapshots show as `shown`.
     pub(crate) async fn manifest(
         &self,

@@ -12,6 +12,7 @@ use crate::harness::{Credentials, Log, OCI_MANIFEST, World, image, sha256};
 async fn pushed() -> (World, Credentials, Digest, String, PathBuf) {
     let world = World::open().await;
     let ann = world.all_of("ann", "ann/app").await;
+    world.blob_in_a_file(&ann, "ann/app", "0123456789").await;
     world.image(&ann, "ann/app", "1", "0123456789").await;
     let digest = sha256("0123456789");
     let file = world.paths().into_iter().find(|path| fs::read(path).unwrap() == b"0123456789").unwrap();

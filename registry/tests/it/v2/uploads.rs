@@ -234,11 +234,54 @@ async fn an_upload_is_given_up() {
     }
 }
 
+/// What comes whole with one request and is small needs no file, whichever way it comes, and is a blob like any other.
+#[tokio::test]
+async fn small_blobs_are_facts_and_large_ones_are_files() {
+    let (world, ann) = world().await;
+    for (length, files) in [(1, 0), (8 * 1024, 0), (8 * 1024 + 1, 1)] {
+        let content = "x".repeat(length);
+        let path = format!("/v2/ann/app/blobs/{}", sha256(&content));
+        let upload = opened(&world, &ann).await;
+        world.put(&format!("{upload}?digest={}", sha256(&content))).by(&ann).body(content.clone()).await.expect(201);
+        assert_eq!(world.files(), files, "{length} bytes");
+        assert_eq!(world.get(&path).by(&ann).await.expect(200).body, content);
+        let part = world.get(&path).by(&ann).header("range", "bytes=-1").await.expect(206);
+        assert_eq!(part.body, "x");
+        world.get(&upload).by(&ann).await.expect(404);
+        world
+            .post(&format!("/v2/ann/app/blobs/uploads/?digest={}", sha256(&content)))
+            .by(&ann)
+            .body(content)
+            .await
+            .expect(201);
+    }
+}
+
+/// An upload that has bytes goes on, whatever the size of its last chunk, and a wrong digest ends it.
+#[tokio::test]
+async fn a_small_end_of_an_upload_is_no_small_blob() {
+    let (world, ann) = world().await;
+    let upload = opened(&world, &ann).await;
+    world.patch(&upload).by(&ann).body("01234").await.expect(202);
+    let digest = sha256("0123456789");
+    world.put(&format!("{upload}?digest={digest}")).by(&ann).body("56789").await.expect(201);
+    assert_eq!(world.get(&format!("/v2/ann/app/blobs/{digest}")).by(&ann).await.expect(200).body, "0123456789");
+    // The digest is of the last chunk alone, so that only where the upload stands tells the two apart.
+    let upload = opened(&world, &ann).await;
+    world.patch(&upload).by(&ann).body("01234").await.expect(202);
+    let refused = world.put(&format!("{upload}?digest={}", sha256("tail"))).by(&ann).body("tail").await;
+    assert_eq!(refused.gist(), (400, "DIGEST_INVALID".into()));
+    let upload = opened(&world, &ann).await;
+    let refused = world.put(&format!("{upload}?digest={digest}")).by(&ann).body("other").await;
+    assert_eq!(refused.gist(), (400, "DIGEST_INVALID".into()));
+    world.get(&upload).by(&ann).await.expect(404);
+}
+
 /// The bytes of what was given up are deleted later, by the collector, and nothing else is.
 #[tokio::test]
 async fn the_bytes_of_an_upload_that_was_given_up_are_deleted_in_time() {
     let (world, ann) = world().await;
-    let kept = world.blob(&ann, "ann/app", "kept").await;
+    let kept = world.blob_in_a_file(&ann, "ann/app", "kept").await;
     let upload = opened(&world, &ann).await;
     world.patch(&upload).by(&ann).body("0123456789").await.expect(202);
     assert_eq!(world.files(), 2);
@@ -380,8 +423,10 @@ async fn who_has_too_many_uploads_open_is_asked_to_finish_some() {
     {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"you have 4000 uploads open; finish or cancel some, or wait until they expire"}]}
     "#);
     let new = world.all_of("ann", "ann/new").await;
-    let whole = format!("/v2/ann/new/blobs/uploads/?digest={}", sha256("layer"));
-    world.post(&whole).by(&new).body("layer").await.expect(429);
+    // What is small and whole opens no upload.
+    let layer = "layer".repeat(2_000);
+    let whole = format!("/v2/ann/new/blobs/uploads/?digest={}", sha256(&layer));
+    world.post(&whole).by(&new).body(layer).await.expect(429);
     assert!(world.repository("ann/new").await.is_none(), "nothing was made for a refused upload");
     let bob = world.all_of("bob", "bob/app").await;
     world.post("/v2/bob/app/blobs/uploads/").by(&bob).await.expect(202);
