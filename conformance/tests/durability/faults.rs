@@ -99,7 +99,8 @@ fn through_a_fault(case: &Case<'_>, mut storm: Storm, begin: impl FnOnce(&Storm)
 #[test]
 fn a_full_disk_refuses_pushes_and_loses_nothing() {
     let _alone = alone();
-    let disk = SmallDisk::mount("48m");
+    // Larger than what the storm pushes while the disk is still well, at the speed of memory.
+    let disk = SmallDisk::mount("512m");
     let server = Plan::default().data(&disk.path().join("data")).prepare().unwrap();
     let case = Case { name: "full-disk", seed: seed(), statuses: FULL };
     let storm = Storm::of(server, None, case.seed, Habits { mounts: true });
