@@ -33,14 +33,14 @@ use hallmark_conformance::{Failure, Outcome, failure::While, process::run};
 use crate::{
     budget::BUDGETS,
     jobs::JOBS,
-    options::{Options, Role, Scale},
+    options::{CROWD, GIB, Options, Role, Scale},
     report::{Report, say},
     server::{Kind, Setup, engine::Engine},
     token::Issuer,
 };
 
-/// What the data of all servers may grow to together, and must therefore be free: 32 layers of one and what little else there is.
-const DISK_GIB: u64 = 48;
+/// What the data of all servers may grow to beside the crowd's layers, in GiB: both must be free.
+const DISK_GIB: u64 = 16;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -79,10 +79,10 @@ fn measure(options: &Options) -> Outcome<bool> {
     let engines = [Engine::Postgres, Engine::S3].into_iter();
     let engines = engines.filter(|engine| jobs.iter().any(|job| job.engine == Some(*engine)));
     let engines = engines.map(|engine| Ok((engine, engine.version()?))).collect::<Outcome<Vec<_>>>()?;
-    check_disk(&setup.folder)?;
+    let scale = Scale::of(options);
+    check_disk(&setup.folder, &scale)?;
 
     let machine = machine::describe(&setup.folder)?;
-    let scale = Scale::of(options);
     let results = sitting::hold(&jobs, &kinds, &setup, scale)?;
 
     let verdicts = BUDGETS.iter().map(|budget| budget.judge(&results)).collect::<Vec<_>>();
@@ -118,12 +118,13 @@ fn beside() -> Outcome<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("hallmark"))
 }
 
-fn check_disk(folder: &Path) -> Outcome<()> {
+fn check_disk(folder: &Path, scale: &Scale) -> Outcome<()> {
+    let needed = DISK_GIB + CROWD as u64 * scale.crowd_layer / GIB;
     let table = run(std::process::Command::new("df").args(["--output=avail", "-B1G"]).arg(folder))?;
     let free = table.lines().nth(1).and_then(|line| line.trim().parse::<u64>().ok()).or_fail("df says nothing")?;
-    if free >= DISK_GIB {
+    if free >= needed {
         return Ok(());
     }
     let folder = folder.display();
-    Err(Failure::new(format!("{folder} has {free} GiB free and {DISK_GIB} are needed: give another --folder")))
+    Err(Failure::new(format!("{folder} has {free} GiB free and {needed} are needed: give another --folder")))
 }

@@ -97,6 +97,8 @@ pub(crate) struct Scale {
     pub(crate) many: usize,
 }
 
+/// How many clients push at once where many do.
+pub(crate) const CROWD: usize = 32;
 /// 2^30 bytes.
 pub(crate) const GIB: u64 = 1 << 30;
 

@@ -9,12 +9,9 @@ use super::super::task::{Task, blocking};
 use super::super::{Error, Sealed, UploadState, key};
 use super::Folder;
 use super::frames::Frames;
+use super::gather::Share;
 use super::writer::Writer;
 use crate::blobs::hasher::BlobHasher;
-
-/// The bytes that one job hashes and writes. A smaller blob is written and synced by a single job at its end; two
-/// batches are what an upload holds of memory.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// One request's hold on a file.
 #[derive(Debug)]
@@ -23,6 +20,8 @@ pub(in super::super) struct FileAppender {
     durable: UploadState,
     received: u64,
     frames: Frames,
+    /// How much one job hashes and writes. A smaller blob is written and synced by a single job at its end.
+    share: Share,
     stage: Stage,
     /// The sync that runs beside the writing, and the state it will make durable.
     syncing: Option<(Task<Result<(), Error>>, UploadState)>,
@@ -48,6 +47,7 @@ impl FileAppender {
             received: state.received,
             durable: state,
             frames: Frames::default(),
+            share: folder.gathering.join(),
             stage: Stage::Idle(Box::new(writer)),
             syncing: None,
             failure: None,
@@ -61,7 +61,7 @@ impl FileAppender {
     pub(in super::super) async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.received += chunk.len() as u64;
         self.frames.push(chunk);
-        if self.frames.len() < BATCH_BYTES {
+        if self.frames.len() < self.share.bytes() {
             return Ok(());
         }
         let mut writer = self.writer().await?;

@@ -5,6 +5,7 @@
 
 mod append;
 mod frames;
+mod gather;
 mod mapped;
 mod pool;
 mod read;
@@ -21,6 +22,7 @@ use crate::StorageKey;
 
 use super::task::blocking;
 use super::{BlobBody, Error, key};
+use gather::Gathering;
 use pool::Pool;
 use turns::Turns;
 
@@ -34,6 +36,7 @@ pub(super) use read::FileStream;
 pub(super) struct Folder {
     path: PathBuf,
     turns: Turns,
+    gathering: Gathering,
     pool: Pool,
 }
 
@@ -45,7 +48,7 @@ impl Folder {
             make_tree(&tree).map_err(|source| Error::io("open", tree.display(), source))
         })
         .await?;
-        Ok(Self { path, turns: Turns::default(), pool: Pool::default() })
+        Ok(Self { path, turns: Turns::default(), gathering: Gathering::default(), pool: Pool::default() })
     }
 
     pub(super) async fn check(&self) -> Result<(), Error> {

@@ -8,6 +8,8 @@ use super::World;
 use crate::{
     content::Layer,
     load::{self, Sample, Until},
+    machine,
+    options::CROWD,
     server::Server,
     token::Access,
     wire::{Connection, Request},
@@ -15,8 +17,6 @@ use crate::{
 
 /// The repository that layers are pushed to.
 const REPOSITORY: &str = "admin/layers";
-/// How many clients push at once.
-const CROWD: usize = 32;
 
 /// One client, one layer.
 pub(super) fn layer(world: &World<'_>, server: &Server) -> Outcome<Sample> {
@@ -62,9 +62,12 @@ fn push(world: &World<'_>, server: &Server, clients: usize, size: u64) -> Outcom
     let token = server.authorization(world.setup, &[Access::Repository(REPOSITORY)])?;
     // What others left to be written must not be paid for by this one.
     run(Command::new("sync").arg("-f").arg(&world.setup.folder))?;
-    load::run(clients, Until::Done(1), server.watch(), |_| {
+    load::run(clients, Until::Done(1), server.watch(), |number| {
         let layer = world.layers.next(size);
         let mut connection = server.connect()?;
+        if number == 0 {
+            machine::touch(clients as u64 * size);
+        }
         let token = token.as_deref();
         Ok(move |_| {
             push_layer(&mut connection, REPOSITORY, &layer, token)?;
