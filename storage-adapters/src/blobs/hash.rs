@@ -1,8 +1,12 @@
 //! The digest of what is stored already.
 
+use std::sync::LazyLock;
+use std::thread;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hallmark_oci::{Algorithm, Digest};
+use tokio::sync::Semaphore;
 
 use super::task::blocking;
 use super::{BlobBody, Error};
@@ -10,6 +14,10 @@ use crate::blobs::hasher::BlobHasher;
 
 /// The bytes that are hashed in one job on a blocking thread.
 const BATCH_BYTES: usize = 512 * 1024;
+
+/// The threads that hash at once: as many as there are processors, and no other work of this kind waits for anything else.
+static LANES: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(thread::available_parallelism().map_or(1, usize::from)));
 
 /// Hashes a body on threads that may block, holding no more than a batch of it.
 pub(super) async fn digest(body: BlobBody, algorithm: Algorithm) -> Result<Digest, Error> {
@@ -36,8 +44,11 @@ pub(super) async fn update(mut hasher: BlobHasher, pieces: Vec<Bytes>) -> Result
     if pieces.is_empty() {
         return Ok(hasher);
     }
+    // It fails only when it is closed, which nobody does.
+    let lane = LANES.acquire().await.ok();
     blocking("hash", "bytes", move || {
         pieces.iter().for_each(|piece| hasher.update(piece));
+        drop((lane, pieces));
         Ok(hasher)
     })
     .await

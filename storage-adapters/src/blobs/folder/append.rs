@@ -10,6 +10,7 @@ use super::super::{Error, Sealed, UploadState, key};
 use super::Folder;
 use super::frames::Frames;
 use super::gather::Share;
+use super::lanes::Lanes;
 use super::writer::Writer;
 use crate::blobs::hasher::BlobHasher;
 
@@ -22,6 +23,7 @@ pub(in super::super) struct FileAppender {
     frames: Frames,
     /// How much one job hashes and writes. A smaller blob is written and synced by a single job at its end.
     share: Share,
+    lanes: Lanes,
     stage: Stage,
     /// The sync that runs beside the writing, and the state it will make durable.
     syncing: Option<(Task<Result<(), Error>>, UploadState)>,
@@ -48,6 +50,7 @@ impl FileAppender {
             durable: state,
             frames: Frames::default(),
             share: folder.gathering.join(),
+            lanes: folder.lanes.clone(),
             stage: Stage::Idle(Box::new(writer)),
             syncing: None,
             failure: None,
@@ -66,9 +69,11 @@ impl FileAppender {
         }
         let mut writer = self.writer().await?;
         self.sync_beside(&mut writer);
+        let lane = self.lanes.writing().await;
         let frames = self.frames.take();
         self.stage = Stage::Writing(Task::blocking(move || {
             writer.append(&frames)?;
+            drop(lane);
             Ok(writer)
         }));
         Ok(())
@@ -111,10 +116,12 @@ impl FileAppender {
             self.settle(outcome)?;
         }
         let mut writer = writer?;
+        let lane = self.lanes.syncing().await;
         let frames = self.frames.take();
         let writer = blocking("append to", &self.durable.key, move || {
             writer.append(&frames)?;
             writer.sync()?;
+            drop(lane);
             Ok(writer)
         })
         .await?;
@@ -142,8 +149,15 @@ impl FileAppender {
         if self.syncing.is_some() || writer.unsynced() < CHECKPOINT_BYTES {
             return;
         }
+        // Where all lanes are taken it begins with a later batch.
+        let Some(lane) = self.lanes.try_syncing() else { return };
         let state = self.state_of(writer);
         if let Some(sync) = writer.begin_sync() {
+            let sync = move || {
+                let synced = sync();
+                drop(lane);
+                synced
+            };
             self.syncing = Some((Task::blocking(sync), state));
         }
     }

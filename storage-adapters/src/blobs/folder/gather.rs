@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What the uploads gather together, in bytes, as long as each may have [`LEAST`]. As much again is being written.
-const TOGETHER: usize = 8 * 1024 * 1024;
+const TOGETHER: usize = 16 * 1024 * 1024;
 /// What one upload gathers at the most, in bytes.
 const MOST: usize = 1024 * 1024;
 /// What each upload may gather however many there are, in bytes.
@@ -48,9 +48,9 @@ mod tests {
         let gathering = Gathering::default();
         let first = gathering.join();
         assert_eq!(first.bytes(), MOST);
-        let others: Vec<_> = (1..16).map(|_| gathering.join()).collect();
-        assert_eq!(first.bytes() * 16, TOGETHER);
-        let crowd: Vec<_> = (16..1000).map(|_| gathering.join()).collect();
+        let others: Vec<_> = (1..32).map(|_| gathering.join()).collect();
+        assert_eq!(first.bytes() * 32, TOGETHER);
+        let crowd: Vec<_> = (32..1000).map(|_| gathering.join()).collect();
         assert_eq!(first.bytes(), LEAST);
         drop((others, crowd));
         assert_eq!(first.bytes(), MOST);

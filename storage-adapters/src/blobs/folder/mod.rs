@@ -6,6 +6,7 @@
 mod append;
 mod frames;
 mod gather;
+mod lanes;
 mod mapped;
 mod pool;
 mod read;
@@ -23,6 +24,7 @@ use crate::StorageKey;
 use super::task::blocking;
 use super::{BlobBody, Error, key};
 use gather::Gathering;
+use lanes::Lanes;
 use pool::Pool;
 use turns::Turns;
 
@@ -37,6 +39,7 @@ pub(super) struct Folder {
     path: PathBuf,
     turns: Turns,
     gathering: Gathering,
+    lanes: Lanes,
     pool: Pool,
 }
 
@@ -48,7 +51,13 @@ impl Folder {
             make_tree(&tree).map_err(|source| Error::io("open", tree.display(), source))
         })
         .await?;
-        Ok(Self { path, turns: Turns::default(), gathering: Gathering::default(), pool: Pool::default() })
+        Ok(Self {
+            path,
+            turns: Turns::default(),
+            gathering: Gathering::default(),
+            lanes: Lanes::default(),
+            pool: Pool::default(),
+        })
     }
 
     pub(super) async fn check(&self) -> Result<(), Error> {

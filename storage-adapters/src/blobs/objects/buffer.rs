@@ -16,7 +16,7 @@ const GRAIN_BYTES: u64 = 1024;
 /// How long an upload waits for memory before the client is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// The first and the largest piece of memory that a part is gathered in.
-const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 16 * 1024..=1024 * 1024;
+const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 16 * 1024..=256 * 1024;
 
 /// The memory for parts, all uploads together.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub(super) struct PartBuffer {
     blocks: Vec<Bytes>,
     open: BytesMut,
     len: u64,
+    /// How long the part will be: no block reaches beyond its end.
+    part: u64,
     reserved: Option<OwnedSemaphorePermit>,
 }
 
@@ -67,6 +69,7 @@ impl PartBuffer {
 
     /// Makes sure that `more` bytes may be pushed into a part of `part` bytes.
     pub(super) async fn reserve(&mut self, memory: &PartMemory, more: u64, part: u64) -> Result<(), Error> {
+        self.part = part;
         if self.reserved.is_none() && self.len + more > UNRESERVED_BYTES {
             self.reserved = Some(memory.reserve(part).await?);
         }
@@ -75,7 +78,6 @@ impl PartBuffer {
 
     /// Copies bytes in: what is held is then exactly what is counted, whatever buffers they came in.
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
-        self.len += bytes.len() as u64;
         while !bytes.is_empty() {
             let room = self.open.capacity() - self.open.len();
             if room == 0 {
@@ -84,6 +86,7 @@ impl PartBuffer {
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.open.extend_from_slice(now);
+            self.len += now.len() as u64;
             bytes = later;
         }
     }
@@ -91,6 +94,8 @@ impl PartBuffer {
     fn next_block(&mut self) {
         let full = std::mem::take(&mut self.open);
         let size = (2 * full.len()).clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
+        let left = self.part.saturating_sub(self.len);
+        let size = if left > 0 { usize::try_from(left).map_or(size, |left| size.min(left)) } else { size };
         if !full.is_empty() {
             self.blocks.push(full.freeze());
         }
@@ -142,6 +147,20 @@ mod tests {
         let gathered = buffer.take();
         assert_eq!((gathered.len, buffer.len()), (expected.len() as u64, 0));
         assert_eq!(gathered.blocks.concat(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_part_holds_no_more_than_what_it_was_given() {
+        const PART: u64 = 8 * 1024 * 1024;
+        let (memory, mut buffer) = (PartMemory::new(PART), PartBuffer::default());
+        let piece = vec![7; 100_000];
+        while buffer.len() < PART {
+            let piece = &piece[..piece.len().min((PART - buffer.len()) as usize)];
+            buffer.reserve(&memory, piece.len() as u64, PART).await.unwrap();
+            buffer.push(piece);
+        }
+        assert_eq!(buffer.open.capacity(), buffer.open.len());
+        assert_eq!(buffer.take().len, PART);
     }
 
     #[test]
