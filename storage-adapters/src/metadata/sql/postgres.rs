@@ -1,10 +1,11 @@
 //! A PostgreSQL server, through sqlx.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{ConnectOptions, Postgres};
+use sqlx::{ConnectOptions, Connection as _, Postgres};
 
 use super::super::error::{Error, ErrorKind};
 use super::super::value::Value;
@@ -13,6 +14,10 @@ use super::{ACQUIRE, PREPARED};
 /// Bounds of the server's own: a statement, a wait for a row, a transaction whose process hangs.
 const LIMITS: [(&str, &str); 3] =
     [("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "30s")];
+
+/// For how long a connection that was in order is taken to be so. One that lay longer is asked first: a server that was
+/// started anew would otherwise be found out by every connection in its turn.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// One row of an answer.
 pub(in super::super) struct PostgresRow(PgRow);
@@ -82,7 +87,13 @@ impl PostgresPool {
             .options(LIMITS)
             .statement_cache_capacity(PREPARED)
             .disable_statement_logging();
-        let pool = PgPoolOptions::new().max_connections(max_connections.max(2)).acquire_timeout(ACQUIRE);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections.max(2))
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move { Ok(about.idle_for < TRUSTED || connection.ping().await.is_ok()) })
+            });
         Ok(Self(pool.connect_lazy_with(options)))
     }
 
