@@ -176,6 +176,13 @@ impl Activity {
         state.unsent = true;
     }
 
+    /// There is room for more bytes, and the next ones are ours to bring.
+    pub(super) fn delayed(&self) {
+        let mut state = self.state();
+        state.taking.took(0, Instant::now);
+        state.unsent = true;
+    }
+
     /// Whether no request runs, none has begun to arrive, and nothing waits to be sent.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
@@ -196,7 +203,7 @@ impl Activity {
         }
         match state.head_since {
             _ if !state.answers.is_empty() => Some((state.look_at, Overdue::Look)),
-            _ if state.running > 0 => None,
+            _ if state.running > 0 || state.unsent => None,
             Some(since) => Some((since + limits.header_timeout, Overdue::Head)),
             None => Some((state.idle_since + limits.idle_timeout, Overdue::Idle)),
         }
