@@ -20,6 +20,7 @@ struct Sending {
     activity: Arc<Activity>,
     transport: Transport,
     window: Window,
+    delivery: Delivery,
     bytes: Bytes,
     client: TcpStream,
 }
@@ -31,8 +32,9 @@ impl Sending {
         let (stream, outbox, activity) = (listener.accept().await.unwrap().0, Outbox::default(), Activity::new());
         let transport = Transport::new(Stream::Plain(stream), Arc::clone(&activity), outbox.clone());
         let window = Window::map(file, "a file".into(), 0..length).unwrap();
-        let bytes = outbox.place(window.clone(), Delivery::default());
-        Self { activity, transport, window, bytes, client }
+        let delivery = Delivery::default();
+        let bytes = outbox.place(window.clone(), delivery.clone());
+        Self { activity, transport, window, delivery, bytes, client }
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -114,4 +116,25 @@ async fn sending_a_file_costs_its_task_the_turn() {
     assert!(sent <= 256 << 10 && left <= 128 - sent / (8 << 10), "{sent} bytes left {left} of a turn of 128");
     drop(sending.bytes.split_to(sent));
     assert!(sending.send().await > 0, "the next turn goes on");
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_is_no_failure_of_the_file() {
+    let length = 64 << 20;
+    let mut sending = Sending::of(hole(length), length).await;
+    sending.fill().await;
+    let Sending { mut transport, delivery, bytes, client, .. } = sending;
+    drop(client);
+    while poll_fn(|context| Pin::new(&mut transport).poll_write(context, &bytes)).await.is_ok() {}
+    assert!(delivery.failure().take().is_none());
+}
+
+#[tokio::test]
+async fn a_file_that_ends_early_is_a_failure_of_its_own() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[7; 100]).unwrap();
+    let mut sending = Sending::of(file, 200).await;
+    assert_eq!(sending.send().await, 100);
+    assert!(poll_fn(|context| sending.poll_send(context)).await.is_err());
+    assert!(sending.delivery.failure().take().is_some_and(|error| error.is_damaged()));
 }
