@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use hallmark_oci::{ByteRange, Digest, ErrorCode, PullBlob, PullManifest, RangeAnswer, RepositoryName, UploadId};
-use hallmark_storage::blobs::{BlobBody, BlobStream};
+use hallmark_storage::blobs::{BlobBody, BlobStream, Piece};
 use hallmark_storage::metadata::PrincipalId;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LINK,
@@ -30,7 +30,7 @@ use crate::access::{self, Granted, Standing, Work};
 use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
-use crate::http::server::Outbox;
+use crate::http::server::{Delivery, Outbox};
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 static UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -179,13 +179,21 @@ async fn pull_manifest(app: &App, granted: &Granted<PullManifest>, headers: &Hea
     Ok(response)
 }
 
-/// A body of many pieces: files where the connection sends files, else copies.
-fn streamed(stream: BlobStream, outbox: Option<&Outbox>) -> Result<Body, PullError> {
-    let Some(outbox) = outbox.cloned() else { return Ok(Body::from_stream(stream)) };
-    Ok(match stream.into_windows()? {
-        Ok(windows) => Body::from_stream(windows.map_ok(move |window| outbox.place(window))),
-        Err(stream) => Body::from_stream(stream),
-    })
+/// An answer of many pieces: files where the connection sends files, else copies.
+fn streamed(stream: BlobStream, outbox: Option<&Outbox>) -> Response {
+    let Some(outbox) = outbox.cloned() else { return Response::new(Body::from_stream(stream)) };
+    let windows = match stream.into_windows() {
+        Ok(windows) => windows,
+        Err(stream) => return Response::new(Body::from_stream(stream)),
+    };
+    let delivery = Delivery::default();
+    let answer = delivery.clone();
+    let mut response = Response::new(Body::from_stream(windows.map_ok(move |piece| match piece {
+        Piece::Window(window) => outbox.place(window, delivery.clone()),
+        Piece::Copy(bytes) => bytes,
+    })));
+    response.extensions_mut().insert(answer);
+    response
 }
 
 async fn pull_blob(
@@ -211,17 +219,17 @@ async fn pull_blob(
         },
         _ => (0..blob.size, StatusCode::OK),
     };
-    let body = match head {
-        true => Body::empty(),
+    let response = match head {
+        true => Response::new(Body::empty()),
         false => {
             let content = pull::content(app, granted, repository, &blob, range.clone(), occasion).await;
             match content.map_err(pull_error)? {
-                BlobBody::Whole(bytes) => Body::from(bytes),
-                BlobBody::Stream(stream) => streamed(stream, parts.extensions.get::<Outbox>()).map_err(pull_error)?,
+                BlobBody::Whole(bytes) => Response::new(Body::from(bytes)),
+                BlobBody::Stream(stream) => streamed(stream, parts.extensions.get::<Outbox>()),
             }
         }
     };
-    let mut response = tagged(Response::new(body), digest);
+    let mut response = tagged(response, digest);
     *response.status_mut() = status;
     if status == StatusCode::PARTIAL_CONTENT {
         set(&mut response, CONTENT_RANGE, &content_range(&range, blob.size));

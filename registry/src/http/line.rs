@@ -15,7 +15,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::error::Cause;
 use super::request::client_address;
-use super::server::PeerAddress;
+use super::server::{Delivery, Failure, PeerAddress};
 use crate::app::App;
 use crate::auth::Identity;
 use crate::telemetry::{OperationLabel, chain};
@@ -91,9 +91,12 @@ impl Line {
         self.digest = digest.map(str::to_owned);
         let cause = response.extensions_mut().remove::<Cause>();
         let status = response.status().as_u16();
+        let delivery = response.extensions_mut().remove::<Delivery>();
+        let failure = delivery.as_ref().map(Delivery::failure);
         let body = std::mem::take(response.body_mut());
-        let unfinished = Unfinished { line: self, app: Arc::clone(app), status, cause, received, sent: 0, started };
-        *response.body_mut() = Body::new(Counted { body, unfinished });
+        let unfinished =
+            Unfinished { line: self, app: Arc::clone(app), status, cause, failure, received, sent: 0, started };
+        *response.body_mut() = Body::new(Counted { body, unfinished: Some(unfinished), delivery });
     }
 }
 
@@ -103,6 +106,8 @@ struct Unfinished {
     app: Arc<App>,
     status: u16,
     cause: Option<Cause>,
+    /// Where the connection notes why it could not send.
+    failure: Option<Failure>,
     received: u64,
     sent: u64,
     started: Instant,
@@ -110,6 +115,9 @@ struct Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
+        if let Some(error) = self.failure.as_ref().and_then(Failure::take) {
+            self.cause.get_or_insert(Cause(error));
+        }
         let Self { line, status, received, sent, .. } = self;
         let seconds = self.started.elapsed().as_secs_f64();
         self.app.metrics.count(OperationLabel(line.operation), *status, seconds, *received, *sent);
@@ -137,7 +145,17 @@ impl Drop for Unfinished {
 /// A body that counts what it hands to the connection, and keeps what made it end early.
 struct Counted {
     body: Body,
-    unfinished: Unfinished,
+    unfinished: Option<Unfinished>,
+    /// The rest of the way, of an answer that leaves as files.
+    delivery: Option<Delivery>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let (Some(unfinished), Some(delivery)) = (self.unfinished.take(), self.delivery.take()) {
+            delivery.at_end(unfinished);
+        }
+    }
 }
 
 impl HttpBody for Counted {
@@ -149,15 +167,16 @@ impl HttpBody for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)) else { return Poll::Ready(None) };
+        let Some(unfinished) = &mut self.unfinished else { return Poll::Ready(Some(frame)) };
         let frame = frame.map_err(|error| {
             // The connection needs the error to break off, and the line to tell why: both hold the same one.
             let cause = Cause(Arc::from(error.into_inner()));
             let error = axum::Error::new(Arc::clone(&cause.0));
-            self.unfinished.cause.get_or_insert(cause);
+            unfinished.cause.get_or_insert(cause);
             error
         });
         if let Ok(frame) = &frame {
-            self.unfinished.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+            unfinished.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         Poll::Ready(Some(frame))
     }

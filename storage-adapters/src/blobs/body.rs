@@ -9,7 +9,7 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 
 use super::Error;
-use super::folder::{FileStream, FileWindows, Window};
+use super::folder::{FileStream, FileWindows, Piece};
 
 /// The bytes of a range.
 #[derive(Debug)]
@@ -44,15 +44,15 @@ pub struct BlobStream {
     pieces: Pieces,
 }
 
-/// The windows of a large range of a file. It gives all of the range, or an error and then nothing more.
+/// A large range of a file, as windows where it can be mapped. It gives all of the range, or an error and then nothing more.
 #[derive(Debug)]
 pub struct BlobWindows(FileWindows);
 
 impl Stream for BlobWindows {
-    type Item = Result<Window, Error>;
+    type Item = Result<Piece, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_window(context)
+        self.0.poll_piece(context)
     }
 }
 
@@ -71,15 +71,20 @@ impl BlobStream {
     }
 
     /// The same bytes as windows of their file, for a sender that hands files to the kernel; the stream itself when they are
-    /// not in a file.
+    /// not in a file, or in one of which the kernel does not tell what it has in memory.
     ///
     /// # Errors
-    /// The file cannot be mapped.
-    pub fn into_windows(self) -> Result<Result<BlobWindows, Self>, Error> {
-        match self.pieces {
-            Pieces::File(file) => file.into_windows().map(|windows| Ok(BlobWindows(windows))),
-            Pieces::Objects(_) => Ok(Err(self)),
-        }
+    /// The stream, unchanged.
+    pub fn into_windows(self) -> Result<BlobWindows, Self> {
+        let Self { length, left, place, pieces } = self;
+        let pieces = match pieces {
+            Pieces::File(file) => match file.into_windows() {
+                Ok(windows) => return Ok(BlobWindows(windows)),
+                Err(file) => Pieces::File(Box::new(file)),
+            },
+            Pieces::Objects(objects) => Pieces::Objects(objects),
+        };
+        Err(Self { length, left, place, pieces })
     }
 
     /// Holds a piece, or the end, against the bytes that were promised.

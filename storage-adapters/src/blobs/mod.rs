@@ -30,7 +30,7 @@ pub use appender::Appender;
 pub use body::{BlobBody, BlobStream, BlobWindows};
 pub use config::{S3Config, StorageConfig};
 pub use error::Error;
-pub use folder::Window;
+pub use folder::{Piece, Window};
 pub use objects::{DEFAULT_PART_MEMORY, DEFAULT_PART_SIZE, part_size};
 pub use state::{Part, Sealed, UploadState};
 

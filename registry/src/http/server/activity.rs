@@ -42,6 +42,9 @@ struct State {
     /// Whether the first byte after a request is the beginning of another: true for HTTP/1.1 only.
     heads: bool,
     taking: Taking,
+    /// Whether bytes wait to be sent. hyper lets go of a body, and with it the request ends here, while up to a buffer of it
+    /// waits, or all of it when it came in one piece.
+    unsent: bool,
     /// HTTP/2: the answers that are on their way.
     answers: Vec<Arc<Answer>>,
     /// HTTP/2: when the answers are looked at next, to end those that their clients leave lying.
@@ -77,6 +80,7 @@ impl Activity {
             head_since: None,
             heads: true,
             taking: Taking::default(),
+            unsent: false,
             answers: Vec::new(),
             look_at: now,
         };
@@ -160,18 +164,29 @@ impl Activity {
 
     /// The client took so many bytes, or there was room for them.
     pub(super) fn sent(&self, bytes: usize) {
-        self.state().taking.took(bytes, Instant::now);
+        let mut state = self.state();
+        state.taking.took(bytes, Instant::now);
+        state.unsent = false;
     }
 
     /// There is no room for more bytes until the client takes some.
     pub(super) fn blocked(&self) {
-        self.state().taking.blocked(Instant::now());
+        let mut state = self.state();
+        state.taking.blocked(Instant::now());
+        state.unsent = true;
     }
 
-    /// Whether no request runs and none has begun to arrive.
+    /// There is room for more bytes, and the next ones are ours to bring.
+    pub(super) fn delayed(&self) {
+        let mut state = self.state();
+        state.taking.took(0, Instant::now);
+        state.unsent = true;
+    }
+
+    /// Whether no request runs, none has begun to arrive, and nothing waits to be sent.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
-        state.running == 0 && state.head_since.is_none()
+        state.running == 0 && state.head_since.is_none() && !state.unsent
     }
 
     /// Wakes `waker` when a request ends.
@@ -188,7 +203,7 @@ impl Activity {
         }
         match state.head_since {
             _ if !state.answers.is_empty() => Some((state.look_at, Overdue::Look)),
-            _ if state.running > 0 => None,
+            _ if state.running > 0 || state.unsent => None,
             Some(since) => Some((since + limits.header_timeout, Overdue::Head)),
             None => Some((state.idle_since + limits.idle_timeout, Overdue::Idle)),
         }

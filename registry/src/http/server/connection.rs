@@ -118,12 +118,14 @@ impl Connection {
         builder.header_read_timeout(None).max_header_size(HEAD_BYTES).max_buf_size(READ_BYTES);
         let outbox = self.shared.certificates.is_none().then(|| self.outbox.clone());
         let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(outbox));
-        let end = self
-            .watch(&mut connection, http1::Connection::poll_without_shutdown, |connection| {
-                Pin::new(connection).graceful_shutdown();
-                self.activity.is_idle()
-            })
-            .await;
+        // With hyper's own shutdown: without it a connection that is told to close counts as done, whatever waits to be sent.
+        let poll =
+            |connection: &mut http1::Connection<_, _>, context: &mut Context<'_>| Pin::new(connection).poll(context);
+        let stop = |connection: &mut http1::Connection<_, _>| {
+            Pin::new(connection).graceful_shutdown();
+            self.activity.is_idle()
+        };
+        let end = self.watch(&mut connection, poll, stop).await;
         match end {
             End::Natural => connection.into_parts().io.into_inner().close().await,
             End::Stopped => {}

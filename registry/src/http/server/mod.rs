@@ -26,7 +26,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::connection::Connection;
-pub(crate) use self::outbox::Outbox;
+pub(crate) use self::outbox::{Delivery, Failure, Outbox};
 use super::tls::Certificates;
 use crate::config;
 

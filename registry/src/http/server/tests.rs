@@ -1,6 +1,7 @@
 //! Connections, over real ones: what ends them, what does not, and how the server ends. Timeouts are configured short and
 //! the end is awaited; nothing sleeps.
 
+mod files;
 mod http1;
 mod http2;
 mod sips;

@@ -1,14 +1,17 @@
 //! The bytes of a connection: plain or TLS, with what was read ahead, watched for signs of life.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use hallmark_storage::blobs::Error;
 use rustix::fs::sendfile;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
@@ -19,6 +22,15 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client that still sends is listened to after our last byte. Closing at once would reset the connection, and
 /// the reset can overtake the answer that tells why.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How much of a file is handed to the kernel at once, in bytes.
+const SEND_BYTES: usize = 256 << 10;
+/// So much of a file costs its task as much of its turn as one other thing that it does, in bytes. tokio gives a turn 128,
+/// so others get theirs after 1 MiB; a whole window for the price of one write would be 256 MiB of patience.
+const TURN_BYTES: usize = 8 << 10;
+
+/// A part of a file on its way into memory.
+type Loading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// The version that a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +50,10 @@ pub(super) struct Transport {
     stream: Stream,
     activity: Arc<Activity>,
     outbox: Outbox,
+    /// Brings the part of a file into memory that comes next.
+    loading: Option<Loading>,
+    /// Whether all that is left of its window was brought since the client last had no room.
+    loaded: bool,
     ahead: [u8; PREFACE.len()],
     /// The part of `ahead` that was read and not yet handed out.
     ahead_left: std::ops::Range<usize>,
@@ -46,7 +62,7 @@ pub(super) struct Transport {
 impl Transport {
     /// Of a plain stream, what waits in `outbox` is sent as files.
     pub(super) fn new(stream: Stream, activity: Arc<Activity>, outbox: Outbox) -> Self {
-        Self { stream, activity, outbox, ahead: [0; PREFACE.len()], ahead_left: 0..0 }
+        Self { stream, activity, outbox, loading: None, loaded: false, ahead: [0; PREFACE.len()], ahead_left: 0..0 }
     }
 
     /// Reads as much as tells HTTP/2 with prior knowledge from HTTP/1.1; what was read is handed out again afterwards.
@@ -69,6 +85,7 @@ impl Transport {
 
     /// Says that nothing more will be sent, and gives the client a moment to read what was.
     pub(super) async fn close(mut self) {
+        self.outbox.clear();
         let ending = async {
             self.shutdown().await?;
             let mut thrown_away = vec![0; 16 << 10];
@@ -143,23 +160,94 @@ impl Transport {
 
 impl Transport {
     /// Lets the kernel send a part of a file in the place of the `bytes` that it is.
-    fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8], next: &Next) -> Poll<io::Result<usize>> {
-        let Stream::Plain(stream) = &self.stream else {
+    ///
+    /// What the disk has yet to bring is brought by a thread that may block. The question is asked right before a part is
+    /// sent, and again when a slow client has room. What remains: what the kernel throws away between its answer, or the
+    /// loading, and the sending stops this thread for one read.
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], next: &Next) -> Poll<io::Result<usize>> {
+        let Self { stream: Stream::Plain(stream), activity, outbox, loading, loaded, .. } = self else {
             return Poll::Ready(Err(io::Error::other("an encrypted connection sends no files")));
         };
+        if !coop::has_budget_remaining() {
+            // Refused, which wakes this task when the others have had their turn.
+            let _ = coop::poll_proceed(context);
+            activity.delayed();
+            return Poll::Pending;
+        }
+        let part = next.part.start..next.part.end.min(next.part.start + SEND_BYTES);
+        let mut offset = next.window.offset + part.start as u64;
         loop {
-            ready!(stream.poll_write_ready(context))?;
-            let mut offset = next.offset;
-            let send = || sendfile(stream, &next.file, Some(&mut offset), next.length).map_err(io::Error::from);
+            let Poll::Ready(writable) = stream.poll_write_ready(context) else {
+                *loaded = false;
+                activity.blocked();
+                return Poll::Pending;
+            };
+            writable?;
+            if loading.is_none() && !*loaded && !next.window.is_resident(part.clone()) {
+                *loading = Some(Box::pin(next.window.load(part.start)));
+            }
+            if let Some(reading) = loading {
+                let Poll::Ready(read) = reading.as_mut().poll(context) else {
+                    activity.delayed();
+                    return Poll::Pending;
+                };
+                *loading = None;
+                if let Err(error) = read {
+                    return Poll::Ready(Err(broken(next, error)));
+                }
+                *loaded = true;
+            }
+            let send = || Ok(sendfile(&*stream, next.window.file(), Some(&mut offset), part.len())?);
             match stream.try_io(Interest::WRITABLE, send) {
-                Err(full) if full.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(0) => {
+                    let error = next.window.unsent(io::ErrorKind::UnexpectedEof.into());
+                    return Poll::Ready(Err(broken(next, error)));
+                }
                 Ok(sent) => {
-                    self.outbox.sent(&bytes[..sent]);
+                    *loaded &= part.start + sent < next.window.bytes.len();
+                    activity.sent(sent);
+                    outbox.sent(&bytes[..sent]);
+                    charge(context, sent);
                     return Poll::Ready(Ok(sent));
                 }
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(again) if matches!(again.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) if is_of_the_client(&error) => return Poll::Ready(Err(error)),
+                Err(error) => return Poll::Ready(Err(broken(next, next.window.unsent(error)))),
             }
+        }
+    }
+}
+
+/// Notes why an answer breaks off where its line in the log finds it, and ends its connection.
+fn broken(next: &Next, error: Error) -> io::Error {
+    next.delivery.fail(error);
+    io::Error::other("a file could not be sent")
+}
+
+/// Whether sending failed for the connection and not for the file.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::BrokenPipe
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::NotConnected
+            | Kind::TimedOut
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+    )
+}
+
+/// Takes from the task's turn what sending so many bytes costs.
+fn charge(context: &mut Context<'_>, bytes: usize) {
+    for _ in 0..bytes / TURN_BYTES {
+        if !coop::has_budget_remaining() {
+            return;
+        }
+        if let Poll::Ready(taken) = coop::poll_proceed(context) {
+            taken.made_progress();
         }
     }
 }
@@ -187,10 +275,10 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match self.outbox.find(bytes) {
-            None => Pin::new(&mut self.stream).poll_write(context, bytes),
-            Some(next) => self.poll_send(context, bytes, &next),
-        };
+        if let Some(next) = self.outbox.find(bytes) {
+            return self.poll_send(context, bytes, &next);
+        }
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.noted(written)
     }
 
@@ -219,6 +307,7 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.noted(shut.map_ok(|()| 0)).map_ok(drop)
     }
 }

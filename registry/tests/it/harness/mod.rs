@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 mod postgres;
 mod rows;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub(crate) use images::{ARTIFACT, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_M
 pub(crate) use log::Log;
 pub(crate) use metrics::Metrics;
 pub(crate) use postgres::Postgres;
+pub(crate) use wire::Wire;
 
 /// The time at which every world begins: 2027-01-15T08:00:00Z.
 pub(crate) const NOW: i64 = 1_800_000_000_000;

@@ -25,3 +25,4 @@ mod uploads_chunked;
 mod uploads_fenced;
 mod uploads_model;
 mod uploads_retried;
+mod wire;

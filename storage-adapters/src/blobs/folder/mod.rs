@@ -30,7 +30,7 @@ use turns::Turns;
 
 pub(super) use append::FileAppender;
 pub(super) use mapped::FileWindows;
-pub use mapped::Window;
+pub use mapped::{Piece, Window};
 pub(super) use read::FileStream;
 
 /// A folder that is open for blobs.

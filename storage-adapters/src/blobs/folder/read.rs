@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::super::task::{Task, blocking};
 use super::super::{BlobBody, BlobStream, Error, WHOLE_BYTES};
-use super::mapped::FileWindows;
+use super::mapped::{FileWindows, is_told};
 use super::pool::{PIECE_BYTES, Pool};
 use super::present;
 
@@ -49,19 +49,35 @@ fn body(file: File, path: PathBuf, range: Range<u64>, pool: Pool) -> io::Result<
         return Ok(BlobBody::Whole(whole.into()));
     }
     // Known before the first byte goes out, while the answer can still be an error.
-    if file.metadata()?.len() < range.end {
+    let metadata = file.metadata()?;
+    if metadata.len() < range.end {
         return Err(ErrorKind::UnexpectedEof.into());
     }
-    let place = path.display().to_string();
-    Ok(BlobBody::Stream(BlobStream::file(length, place, FileStream::new(file, path, range, pool))))
+    let (place, told) = (path.display().to_string(), is_told(&path, &metadata));
+    let stream = FileStream::new(Arc::new(Source { file, path, pool }), range);
+    Ok(BlobBody::Stream(BlobStream::file(length, place, FileStream { told, ..stream })))
+}
+
+/// An open file, and what reading it takes.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) pool: Pool,
+}
+
+impl Source {
+    pub(super) fn failed(&self, action: &'static str, cause: io::Error) -> Error {
+        Error::io(action, self.path.display(), cause)
+    }
 }
 
 /// The pieces of a file, pulled one after another.
 #[derive(Debug)]
 pub(in super::super) struct FileStream {
-    file: Arc<File>,
-    path: PathBuf,
-    pool: Pool,
+    source: Arc<Source>,
+    /// Whether the kernel tells which of the file it has in memory.
+    told: bool,
     /// What no job was given yet.
     rest: Range<u64>,
     /// Where pieces of full size begin.
@@ -71,11 +87,10 @@ pub(in super::super) struct FileStream {
 }
 
 impl FileStream {
-    fn new(file: File, path: PathBuf, range: Range<u64>, pool: Pool) -> Self {
+    pub(super) fn new(source: Arc<Source>, range: Range<u64>) -> Self {
         Self {
-            file: Arc::new(file),
-            path,
-            pool,
+            source,
+            told: false,
             full_from: range.start.saturating_add(FIRST_BYTES),
             rest: range,
             reading: None,
@@ -83,9 +98,10 @@ impl FileStream {
         }
     }
 
-    /// The same bytes as windows of the file. Nothing may have been asked of the stream yet.
-    pub(in super::super) fn into_windows(self) -> Result<FileWindows, Error> {
-        FileWindows::new(self.file, self.path, self.rest, self.pool)
+    /// The same bytes as windows of the file; the stream itself where nobody could know whether a window is in memory.
+    /// Nothing may have been asked of the stream yet.
+    pub(in super::super) fn into_windows(self) -> Result<FileWindows, Self> {
+        if self.told { Ok(FileWindows::new(self.source, self.rest)) } else { Err(self) }
     }
 
     /// The next piece. The stream ends with its range, or after its first error.
@@ -105,9 +121,9 @@ impl FileStream {
                 self.given_at = Instant::now();
                 Poll::Ready(Some(Ok(piece)))
             }
-            Err(source) => {
+            Err(cause) => {
                 self.rest.start = self.rest.end;
-                Poll::Ready(Some(Err(Error::io("read", self.path.display(), source))))
+                Poll::Ready(Some(Err(self.source.failed("read", cause))))
             }
         }
     }
@@ -126,7 +142,7 @@ impl FileStream {
         let length = usize::try_from(left).map_or(piece, |left| left.min(piece));
         let start = self.rest.start;
         self.rest.start += length as u64;
-        let (file, pool) = (Arc::clone(&self.file), self.pool.clone());
-        self.reading = Some(Task::blocking(move || pool.read(&file, start, length)));
+        let source = Arc::clone(&self.source);
+        self.reading = Some(Task::blocking(move || source.pool.read(&source.file, start, length)));
     }
 }

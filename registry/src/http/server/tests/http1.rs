@@ -223,6 +223,39 @@ async fn what_still_runs_at_the_end_of_the_drain_is_cut() {
     assert_eq!(rest(&mut running).await, b"");
 }
 
+/// A client whose answer waits to be sent: hyper has let go of the body, which came in one piece.
+async fn taking_slowly(server: &Server, headers: &str) -> TcpStream {
+    let mut client = server.connect().await;
+    let request = format!("GET /large HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    // The server writes on until there is no room for more.
+    client.read_exact(&mut [0; 16]).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn draining_sends_what_waits_to_be_sent() {
+    for headers in ["", "Connection: close\r\n"] {
+        let server = Server::start(PATIENT).await;
+        let mut client = taking_slowly(&server, headers).await;
+        let end = server.stop();
+        let told = rest(&mut client).await;
+        drop(client);
+        let body = told.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(told.len() - body, 64 << 20, "{headers}");
+        assert_eq!(end.await.unwrap(), Drained { open: 1, cut: 0 }, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_to_be_sent_at_the_end_of_the_drain_is_cut() {
+    for headers in ["", "Connection: close\r\n"] {
+        let server = Server::start(config::Http { drain_timeout: SOON, ..PATIENT }).await;
+        let _client = taking_slowly(&server, headers).await;
+        assert_eq!(server.stop().await.unwrap(), Drained { open: 1, cut: 1 }, "{headers}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_without_connections_ends_at_once() {
     let server = Server::start(PATIENT).await;
