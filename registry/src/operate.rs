@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, Event, PrincipalId, Viewer};
+use hallmark_storage::metadata::{self, Event, PrincipalId, TokenKey, Viewer};
 
 use crate::app::App;
 use crate::auth::users;
-use crate::control::{Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, UserLine, Visibility};
+use crate::control::{
+    Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, TokenKeyLine, UserLine, Visibility,
+};
 use crate::telemetry::chain;
 
 /// How many users or repositories one answer holds.
@@ -48,6 +50,7 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
                 Err(error) => Answer::Refused { message: chain(&error) },
             };
         }
+        Command::TokenKeyList => return list_token_keys(app).await,
         Command::Status => return Answer::Status(status(app, listen).await),
     };
     match done {
@@ -91,6 +94,18 @@ async fn list_repositories(app: &App, after: Option<&str>) -> Answer {
         Ok::<_, metadata::Error>(Answer::Repositories { repositories, next })
     };
     read.await.unwrap_or_else(|error| Answer::Refused { message: chain(&error) })
+}
+
+async fn list_token_keys(app: &App) -> Answer {
+    match app.metadata.token_keys().await {
+        Ok(mut keys) => {
+            keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
+            let line =
+                |key: TokenKey| TokenKeyLine { kid: key.kid, created_at: key.created_at, retires_at: key.retires_at };
+            Answer::TokenKeys { keys: keys.into_iter().map(line).collect() }
+        }
+        Err(error) => Answer::Refused { message: chain(&error) },
+    }
 }
 
 async fn set_visibility(app: &App, name: &str, visibility: Visibility) -> Result<String, String> {

@@ -46,8 +46,14 @@ fn after_a_rotation_old_tokens_are_taken_and_both_keys_are_shown() -> Outcome<()
     let after = token(&server)?;
     let new = kid(&after)?;
     holds(new != old && rotated.output.contains(&new), || format!("{} and tokens name {new}", rotated.output))?;
-    let both = BTreeSet::from([old, new]);
+    let both = BTreeSet::from([old.clone(), new.clone()]);
     holds(shown(&server)? == both, || "both keys were to be shown".into())?;
+    let listed = server.attempt(&["token-key", "list"], "")?;
+    says(&listed, 0, &[&format!("{old} "), "verifies until", &format!("{new} "), "signs"])?;
+    let lines = server.attempt(&["token-key", "list", "--output", "json"], "")?.output;
+    let lines = lines.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+    let told = lines.iter().map(|line| (line["kid"].as_str(), line["retires_at"].is_null())).collect::<Vec<_>>();
+    holds(told == [(Some(old.as_str()), false), (Some(new.as_str()), true)], || format!("{lines:?} were listed"))?;
     for token in [&before, &after] {
         with_authorization(&server, "/v2/", &format!("Bearer {token}"))?.expect(200)?;
     }

@@ -40,6 +40,7 @@ fn every_verb_of_the_manual_can_be_typed() {
         "readonly status",
         "doctor --output json --listen 127.0.0.1:1",
         "token-key rotate --data /d",
+        "token-key list --output json --data /d",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     ReadOnly { change: SwitchChange },
     /// Sign tokens with a new key; the old one verifies until its tokens have expired. Answered by `TokenKey`.
     TokenKeyRotate,
+    /// The keys that tokens are signed and verified with. Answered by `TokenKeys`.
+    TokenKeyList,
     /// How the server is. Answered by `Status`.
     Status,
 }
@@ -62,6 +64,8 @@ pub(crate) enum Answer {
     ReadOnly { on: bool },
     /// The id of the key that signs tokens from now on.
     TokenKey { kid: String },
+    /// The keys, the oldest first.
+    TokenKeys { keys: Vec<TokenKeyLine> },
     /// How the server is.
     Status(StatusReport),
 }
@@ -97,6 +101,15 @@ pub(crate) struct UserLine {
 pub(crate) struct RepositoryLine {
     pub(crate) name: String,
     pub(crate) visibility: Visibility,
+}
+
+/// A key in a list. Times are in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenKeyLine {
+    pub(crate) kid: String,
+    pub(crate) created_at: i64,
+    /// Until when tokens that it signed are accepted; `None` while it signs.
+    pub(crate) retires_at: Option<i64>,
 }
 
 /// How a running server is; what `hallmark doctor` asks for.

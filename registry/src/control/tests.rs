@@ -77,6 +77,12 @@ fn every_answer() -> Vec<Answer> {
         Answer::Repositories { repositories: vec![repository], next: None },
         Answer::ReadOnly { on: false },
         Answer::TokenKey { kid: "k1".to_owned() },
+        Answer::TokenKeys {
+            keys: vec![
+                TokenKeyLine { kid: "k0".to_owned(), created_at: 1, retires_at: Some(3) },
+                TokenKeyLine { kid: "k1".to_owned(), created_at: 2, retires_at: None },
+            ],
+        },
         Answer::Status(report),
     ]
 }
@@ -103,6 +109,7 @@ async fn every_command_arrives_as_it_was_sent() {
         (Command::RepositoryList { after: Some("a".to_owned()) }, r#"{"command":"repository_list","after":"a"}"#),
         (Command::ReadOnly { change: SwitchChange::Keep }, r#"{"command":"read_only","change":"keep"}"#),
         (Command::TokenKeyRotate, r#"{"command":"token_key_rotate"}"#),
+        (Command::TokenKeyList, r#"{"command":"token_key_list"}"#),
         (Command::Status, r#"{"command":"status"}"#),
     ];
     let server = Server::start(commands.iter().map(|_| done()).collect());
