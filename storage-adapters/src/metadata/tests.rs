@@ -11,15 +11,16 @@ use tokio::sync::Notify;
 
 use super::statement::{Statement, statements};
 use super::value::values;
-use super::{DatabaseConfig, Error, ErrorKind, Metadata};
+use super::{DatabaseConfig, Error, ErrorKind, Metadata, OpenError};
 
 statements! {
     FOREIGN_KEYS = ["PRAGMA foreign_keys"];
+    TABLES = ["SELECT COUNT(*) FROM sqlite_schema"];
     DANGLING = ["INSERT INTO account_blobs (account_id, blob_id) VALUES ($1, $2)"];
 }
 
 async fn embedded() -> (Metadata, TempDir) {
-    assert_eq!(ALL.len(), 2);
+    assert_eq!(ALL.len(), 3);
     let folder = TempDir::new().unwrap();
     let config = DatabaseConfig::Sqlite { path: folder.path().join("hallmark.db") };
     (Metadata::open(&config, 0).await.unwrap(), folder)
@@ -196,4 +197,34 @@ async fn a_begin_that_fails_fails_all_that_wait() {
     }
     assert_eq!(refused, 8);
     set(&metadata, "name", 3).await.unwrap();
+}
+
+/// A long read makes the log grow as long as it lasts; after it the file is cut when the log begins anew.
+#[tokio::test]
+async fn the_write_ahead_log_shrinks_again() {
+    const LIMIT: u64 = 64 * 1024 * 1024;
+    let (metadata, folder) = embedded().await;
+    let mut outside = super::sql::sqlite_writer(&folder.path().join("hallmark.db")).unwrap();
+    outside.frame("BEGIN").await.unwrap();
+    outside.rows(&TABLES, &[]).await.unwrap();
+    for name in 0..9 {
+        set(&metadata, &name.to_string(), 8 << 20).await.unwrap();
+    }
+    assert!(metadata.log_bytes().unwrap() > LIMIT);
+    outside.frame("ROLLBACK").await.unwrap();
+    // One COMMIT moves the whole log into the database, and the next one writes at its beginning.
+    for name in ["one", "two"] {
+        set(&metadata, name, 3).await.unwrap();
+    }
+    assert!(metadata.log_bytes().unwrap() <= LIMIT);
+}
+
+/// A full disk makes SQLite roll back by itself, and then there is nothing to roll back.
+#[tokio::test]
+async fn a_migration_that_fails_tells_why() {
+    let folder = TempDir::new().unwrap();
+    let mut connection = super::sql::sqlite_writer(&folder.path().join("hallmark.db")).unwrap();
+    connection.frame("PRAGMA max_page_count = 8").await.unwrap();
+    let failed = super::migrate::migrate(&mut connection, 0).await.unwrap_err();
+    assert!(matches!(&failed, OpenError::Migration { version: 1, source } if source.is_full()), "{failed:?}");
 }

@@ -137,6 +137,14 @@ impl Reader {
         Ok(self.rows(statement, values).await?.into_iter().next())
     }
 
+    /// The size of SQLite's write-ahead log, in bytes; `None` where there is none.
+    pub(super) fn log_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Sqlite(pool) => pool.log_bytes(),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// A connection that may change facts; only the PostgreSQL pool has them.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
         match self {

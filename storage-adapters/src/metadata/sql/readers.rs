@@ -91,6 +91,13 @@ impl SqlitePool {
         }
     }
 
+    /// The size of the write-ahead log's file, in bytes; `None` when there is none.
+    pub(super) fn log_bytes(&self) -> Option<u64> {
+        let mut path = self.0.line.path.clone().into_os_string();
+        path.push("-wal");
+        std::fs::metadata(path).ok().map(|file| file.len())
+    }
+
     /// Waits for the reads that began or wait, and closes every connection.
     pub(super) async fn close(&self) {
         self.0.line.close();

@@ -19,6 +19,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Pages of the write-ahead log after which a COMMIT moves them into the database. Pages of indexes are written again and
 /// again: the longer the log, the more of that is moved once.
 const CHECKPOINT_PAGES: i64 = 4_000;
+/// What is left of the write-ahead log's file when all of it has been moved, in bytes: a long read holds the log, which then
+/// grows, and without this its file would keep that size for ever. Some four times what a log without such a read has.
+const LOG_BYTES: i64 = 64 * 1024 * 1024;
 
 /// One row of an answer.
 pub(in super::super) struct SqliteRow(Vec<Cell>);
@@ -35,10 +38,12 @@ impl SqliteConnection {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
             Ok(connection)
         };
         let connection = open().map_err(|error| failure("open", error))?;
         enforces_foreign_keys(&connection)?;
+        writes_ahead(&connection)?;
         Ok(Self(Mutex::new(connection)))
     }
 
@@ -110,6 +115,17 @@ fn enforces_foreign_keys(connection: &rusqlite::Connection) -> Result<(), Error>
     match on.map_err(|error| failure(place, error))? {
         1 => Ok(()),
         _ => Err(Error::new(ErrorKind::Failed, "this SQLite does not enforce foreign keys")),
+    }
+}
+
+/// Without a write-ahead log readers and the writer would wait for each other, and a COMMIT would not be what I4 says: the
+/// pragma is read back, since SQLite keeps another mode where the file system has no shared memory.
+fn writes_ahead(connection: &rusqlite::Connection) -> Result<(), Error> {
+    let place = "PRAGMA journal_mode";
+    let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+    match mode.map_err(|error| failure(place, error))?.as_str() {
+        "wal" => Ok(()),
+        other => Err(Error::new(ErrorKind::Failed, format!("the journal of this database is {other}, not wal"))),
     }
 }
 
