@@ -14,7 +14,7 @@ use super::receive::{Chunk, Session};
 use super::upload::UploadError;
 use crate::access::{Granted, Ground, Standing};
 use crate::app::App;
-use crate::http::body::Incoming;
+use crate::http::body::{BodyError, Incoming};
 
 /// The bytes of a body that says to be small and to begin at the beginning; `None` when it does not, or has another digest,
 /// and then nothing of it is used up.
@@ -31,8 +31,13 @@ pub(super) async fn read(
     let bytes = tokio::select! {
         biased;
         lapsed = standing.readonly() => return Err(lapsed.into()),
-        bytes = body.collect(SMALL_BLOB_BYTES) => bytes?,
+        bytes = body.collect(SMALL_BLOB_BYTES) => bytes,
     };
+    let bytes = bytes.map_err(|error| match error {
+        // Only a body that did not announce its own length gets here: it is longer than its Content-Range says.
+        BodyError::TooLong(_) => UploadError::LengthDiffers,
+        error => error.into(),
+    })?;
     if chunk.length != Some(bytes.len() as u64) || Digest::of(digest.algorithm(), &bytes) != *digest {
         body.put_back(bytes);
         return Ok(None);
