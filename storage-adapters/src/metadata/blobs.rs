@@ -62,8 +62,25 @@ pub struct Blob {
     pub size: u64,
     /// Where its bytes are. This may change (healing, or collection and a later push): keep it for one answer only.
     pub key: StorageKey,
-    /// The bytes themselves, when they are few and came whole: then nothing lies under the key.
-    pub body: Option<Bytes>,
+    /// The bytes themselves, when they are few and came whole: then nothing need lie under the key.
+    pub body: Option<Body>,
+}
+
+/// The bytes of a blob that stand with its facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// They have the blob's size and digest.
+    Whole(Bytes),
+    /// They do not: what was written is not what is there, as with a file that was damaged.
+    Damaged,
+}
+
+impl Body {
+    /// The bytes as a row gave them, compared once: a cache then keeps what came of it.
+    fn compared(bytes: Vec<u8>, size: u64, digest: &Digest) -> Self {
+        let whole = bytes.len() as u64 == size && Digest::of(digest.algorithm(), &bytes) == *digest;
+        if whole { Self::Whole(bytes.into()) } else { Self::Damaged }
+    }
 }
 
 /// An upload whose bytes are whole and durable, to become a blob.
@@ -130,8 +147,9 @@ impl Metadata {
     pub async fn blob(&self, repository: RepositoryId, digest: &Digest) -> Result<Option<Blob>, Error> {
         let ask = async {
             let Some(row) = self.row(&LINKED, values![repository, digest]).await? else { return Ok(None) };
-            let body = row.maybe_bytes(3)?.map(Bytes::from);
-            Ok(Some(Blob { id: BlobId(row.integer(0)?), size: row.unsigned(1)?, key: row.parsed(2)?, body }))
+            let size = row.unsigned(1)?;
+            let body = row.maybe_bytes(3)?.map(|bytes| Body::compared(bytes, size, digest));
+            Ok(Some(Blob { id: BlobId(row.integer(0)?), size, key: row.parsed(2)?, body }))
         };
         self.cached(|cache| &cache.blobs, Slot::blob(digest), || (repository, digest.clone()), ask).await
     }
@@ -185,8 +203,9 @@ impl Tx {
                 }
                 continue;
             }
+            let blob = BlobId(row.integer(0)?);
             self.doom(key, None, now, Passes::Once).await?;
-            return Ok(Finished { blob: BlobId(row.integer(0)?), known: true });
+            return Ok(Finished { blob, known: true });
         }
         Err(self.give_way("blobs"))
     }
@@ -196,7 +215,8 @@ impl Tx {
         let Some(row) = self.row(&HOLD_ROTTEN, values![content.digest]).await? else { return Ok(None) };
         let (blob, rotten) = (BlobId(row.integer(0)?), row.parsed(1)?);
         self.execute(&HEAL, values![blob, content.key, content.now]).await?;
-        self.keep(blob, content).await?;
+        // Also when a file heals what was a fact: the damaged bytes would be read in its place.
+        self.replace(blob, content).await?;
         self.touch(Slot::blob(content.digest));
         self.doom(&rotten, None, content.now + KEY_GRACE, Passes::Once).await?;
         Ok(Some(blob))

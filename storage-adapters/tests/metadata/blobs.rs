@@ -3,7 +3,7 @@
 use hallmark_oci::{Algorithm, Digest, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    Blob, BlobDeletion, Error, Event, Finish, Finished, NewUpload, PrincipalId, Repository, SmallKey, StoreSmall,
+    Blob, BlobDeletion, Body, Error, Event, Finish, Finished, NewUpload, PrincipalId, Repository, SmallKey, StoreSmall,
 };
 
 use crate::harness::images::image;
@@ -26,6 +26,8 @@ family! {
     a_small_blob_is_a_fact,
     a_small_blob_ends_an_empty_upload_of_its_user_alone,
     a_small_push_heals_what_a_file_lost,
+    damaged_bytes_of_a_small_blob_are_told_apart_and_a_push_replaces_them,
+    a_file_that_heals_a_small_blob_takes_its_place,
 }
 
 /// Stores a small blob, of an upload or of none; what came of it, and the statements it took.
@@ -53,13 +55,17 @@ async fn small(
     stored.unwrap()
 }
 
+fn whole(bytes: &'static [u8]) -> Option<Body> {
+    Some(Body::Whole(bytes.into()))
+}
+
 async fn a_small_blob_is_a_fact(world: World) {
     let repository = world.repository("alice/app").await;
     let (finished, statements) = small(&world, &repository, None, b"small").await;
     assert_eq!(statements, 6);
     let digest = Digest::of(Algorithm::Sha256, b"small");
     let blob = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
-    assert_eq!((blob.id, blob.size, blob.body.as_deref()), (finished.unwrap().blob, 5, Some(&b"small"[..])));
+    assert_eq!((blob.id, blob.size, blob.body), (finished.unwrap().blob, 5, whole(b"small")));
     let (again, _) = small(&world, &repository, None, b"small").await;
     assert!(again.unwrap().known);
     assert_eq!(world.count("SELECT COUNT(*) FROM small_blobs").await, 1);
@@ -90,7 +96,34 @@ async fn a_small_push_heals_what_a_file_lost(world: World) {
     assert!(!small(&world, &repository, None, b"small").await.0.unwrap().known);
     let digest = Digest::of(Algorithm::Sha256, b"small");
     let blob = world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
-    assert_eq!(blob.body.as_deref(), Some(&b"small"[..]));
+    assert_eq!(blob.body, whole(b"small"));
+}
+
+async fn damaged_bytes_of_a_small_blob_are_told_apart_and_a_push_replaces_them(world: World) {
+    let repository = world.repository("alice/app").await;
+    let digest = Digest::of(Algorithm::Sha256, b"small");
+    let look = async || world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap().body;
+    small(&world, &repository, None, b"small").await;
+    for damaged in ["", "73", "536d616c6c", "736d616c6c21"] {
+        world.meddle(&world.with_bytes("UPDATE small_blobs SET body = $", damaged)).await;
+        assert_eq!(look().await, Some(Body::Damaged), "{damaged}");
+    }
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    small(&world, &repository, None, b"small").await;
+    assert_eq!(look().await, whole(b"small"));
+}
+
+/// What a file heals is read from it.
+async fn a_file_that_heals_a_small_blob_takes_its_place(world: World) {
+    let repository = world.repository("alice/app").await;
+    small(&world, &repository, None, b"small").await;
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    let upload = world.upload(&repository, 1).await;
+    let key = upload.1.clone();
+    world.finish(&repository, upload, b"small").await.unwrap().unwrap();
+    let digest = Digest::of(Algorithm::Sha256, b"small");
+    let blob = world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
+    assert_eq!((blob.key, blob.body), (key, None));
 }
 
 async fn opening_an_upload_takes_two_statements(world: World) {
