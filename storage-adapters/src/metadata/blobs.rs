@@ -204,6 +204,11 @@ impl Tx {
                 continue;
             }
             let blob = BlobId(row.integer(0)?);
+            if content.body.is_some() {
+                // They stand there already. But without writing them whoever pushes would see by the time that takes whether
+                // somebody else has the blob (I6); and an update by the same bytes writes no page of SQLite's.
+                self.replace(blob, content).await?;
+            }
             self.doom(key, None, now, Passes::Once).await?;
             return Ok(Finished { blob, known: true });
         }

@@ -3,7 +3,8 @@
 use hallmark_oci::{Algorithm, Digest, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    Blob, BlobDeletion, Body, Error, Event, Finish, Finished, NewUpload, PrincipalId, Repository, SmallKey, StoreSmall,
+    Blob, BlobDeletion, Body, Engine, Error, Event, Finish, Finished, NewUpload, PrincipalId, Repository,
+    SMALL_BLOB_BYTES, SmallKey, StoreSmall,
 };
 
 use crate::harness::images::image;
@@ -124,6 +125,25 @@ async fn a_file_that_heals_a_small_blob_takes_its_place(world: World) {
     let digest = Digest::of(Algorithm::Sha256, b"small");
     let blob = world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
     assert_eq!((blob.key, blob.body), (key, None));
+}
+
+/// Threat 2: who pushes must not see by the clock whether somebody else has the blob, so the same pages are written.
+#[tokio::test]
+async fn a_small_blob_that_is_known_writes_as_much_as_a_new_one() {
+    let world = World::open(Engine::Sqlite).await;
+    let bob = world.user("bob").await.account_id;
+    let one = world.repository("alice/app").await;
+    let other = world.repository_in("bob/app".parse().unwrap(), bob).await;
+    let pages = async |repository: &Repository, known: bool, content: &'static [u8]| {
+        let before = world.metadata.log_bytes().unwrap();
+        assert_eq!(small(&world, repository, None, content).await.0.unwrap().known, known);
+        (world.metadata.log_bytes().unwrap() - before) / 4096
+    };
+    let contents = Vec::leak((0..9_u8).map(|number| vec![number; SMALL_BLOB_BYTES]).collect::<Vec<_>>());
+    for content in contents.iter() {
+        let (new, known) = (pages(&one, false, content).await, pages(&other, true, content).await);
+        assert!(new.abs_diff(known) <= 1, "{new} pages of a new one, {known} of a known one");
+    }
 }
 
 async fn opening_an_upload_takes_two_statements(world: World) {
