@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use hallmark_oci::{Digest, UploadId};
+use hallmark_oci::{Digest, RepositoryName, UploadId};
 
 use super::candidates::Item;
 use super::database::Metadata;
@@ -34,6 +34,12 @@ statements! {
          ON CONFLICT (digest) DO NOTHING"
     ];
     HOLD = ["SELECT id, quarantined_at FROM blobs WHERE digest = $1" {share}];
+    FORGET = ["DELETE FROM blobs WHERE id = $1"];
+    AWAIT = ["SELECT id FROM blobs WHERE digest = $1" {update}];
+    IN_REPOSITORY = [
+        "SELECT b.id FROM repositories r JOIN repository_blobs l ON l.repository_id = r.id JOIN blobs b ON b.id = l.blob_id
+          WHERE r.name = $1 AND b.digest = $2 AND b.quarantined_at IS NULL"
+    ];
     HOLD_ROTTEN = [
         "SELECT id, storage_key FROM blobs WHERE digest = $1 AND quarantined_at IS NOT NULL" {update}
     ];
@@ -213,6 +219,29 @@ impl Tx {
             return Ok(Finished { blob, known: true });
         }
         Err(self.give_way("blobs"))
+    }
+
+    /// Whether a repository holds a blob, told after every change that is making it so has ended: also one whose COMMIT was
+    /// never answered, and is still on its way to the server. `key` is the one that this change was to use.
+    ///
+    /// # Errors
+    /// The database failed, or that change takes too long.
+    pub async fn is_blob_in(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        key: &StorageKey,
+        now: i64,
+    ) -> Result<bool, Error> {
+        // Whoever makes the blob has inserted its row, and whoever found it there holds it: the one is met by inserting it
+        // too, the other by locking it against all.
+        let id = self.id()?;
+        if self.execute(&INSERT, values![id, digest, 0_i64, key, now]).await? == 1 {
+            self.execute(&FORGET, values![id]).await?;
+            return Ok(false);
+        }
+        self.row(&AWAIT, values![digest]).await?;
+        Ok(self.row(&IN_REPOSITORY, values![repository, digest]).await?.is_some())
     }
 
     /// Puts the bytes just received in the place of quarantined ones; `None` when somebody else did meanwhile.

@@ -29,6 +29,7 @@ family! {
     a_small_push_heals_what_a_file_lost,
     damaged_bytes_of_a_small_blob_are_told_apart_and_a_push_replaces_them,
     a_file_that_heals_a_small_blob_takes_its_place,
+    a_change_of_unknown_outcome_is_read_back,
 }
 
 /// Stores a small blob, of an upload or of none; what came of it, and the statements it took.
@@ -125,6 +126,33 @@ async fn a_file_that_heals_a_small_blob_takes_its_place(world: World) {
     let digest = Digest::of(Algorithm::Sha256, b"small");
     let blob = world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
     assert_eq!((blob.key, blob.body), (key, None));
+}
+
+async fn a_change_of_unknown_outcome_is_read_back(world: World) {
+    let repository = world.repository("alice/app").await;
+    let (upload, _) = world.upload(&repository, 1).await;
+    world.meddle("UPDATE uploads SET leased_until = 0").await;
+    let alice = world.alice.id;
+    let look = async || {
+        let input = (repository.clone(), upload.clone());
+        let told: Result<_, Error> = world
+            .metadata
+            .write(input, move |tx, (repository, upload)| {
+                Box::pin(async move {
+                    let (digest, key) = (Digest::of(Algorithm::Sha256, b"small"), StorageKey::random());
+                    let held = tx.is_blob_in(&repository.name, &digest, &key, NOW).await?;
+                    Ok((tx.is_upload_open(upload, repository.id, alice).await?, held))
+                })
+            })
+            .await;
+        told.unwrap()
+    };
+    assert_eq!(look().await, (true, false));
+    assert_eq!(world.count("SELECT COUNT(*) FROM blobs").await, 0, "to look leaves nothing behind");
+    small(&world, &repository, Some((upload.clone(), alice)), b"small").await;
+    assert_eq!(look().await, (false, true));
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    assert_eq!(look().await, (false, false));
 }
 
 /// Threat 2: who pushes must not see by the clock whether somebody else has the blob, so the same pages are written.
