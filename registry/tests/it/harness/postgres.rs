@@ -23,6 +23,8 @@ struct Doomed {
     statement: Arc<Mutex<Option<&'static str>>>,
     /// Whether its COMMIT reaches the server late.
     late: Arc<AtomicBool>,
+    /// Whether one waits for that.
+    held: Arc<AtomicBool>,
     /// Told when somebody reads under a lock behind a COMMIT that is late.
     awaited: Arc<Notify>,
 }
@@ -88,6 +90,7 @@ async fn relay(mut client: UnixStream, mut server: UnixStream, doomed: Doomed) {
                 commits |= runs_it && holds(sent, "COMMIT");
                 if commits && doomed.late.load(Ordering::SeqCst) {
                     *doomed.statement.lock().unwrap() = None;
+                    doomed.held.store(true, Ordering::SeqCst);
                     drop(client);
                     doomed.awaited.notified().await;
                     server.write_all(sent).await.unwrap();
@@ -95,7 +98,7 @@ async fn relay(mut client: UnixStream, mut server: UnixStream, doomed: Doomed) {
                     return;
                 }
                 server.write_all(sent).await.unwrap();
-                if changes && sent[0] == BIND && doomed.statement.lock().unwrap().is_none() {
+                if changes && sent[0] == BIND && doomed.held.load(Ordering::SeqCst) {
                     doomed.awaited.notify_one();
                 }
                 changes |= holds(sent, "BEGIN");
