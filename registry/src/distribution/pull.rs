@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hallmark_oci::{Digest, PullBlob, PullManifest};
-use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, BlobBody};
-use hallmark_storage::metadata::{self, Blob, Event, RepositoryId, StoredManifest, Tx};
+use hallmark_storage::metadata::{self, Blob, Body, Event, RepositoryId, StoredManifest, Tx};
 use serde_json::json;
 
 use super::Occasion;
@@ -60,7 +59,7 @@ pub(super) async fn blob(app: &App, granted: &Granted<PullBlob>) -> Result<(Repo
 /// Opens the bytes `range` (half-open) of a blob.
 ///
 /// Between the look-up and the opening a heal or a collection may have moved the bytes to another key (the mapping is
-/// not immutable), so a key that is gone is looked up once more before it is called missing.
+/// not immutable), so a key that is gone is looked up once more before it is called missing, and so are damaged bytes.
 pub(super) async fn content(
     app: &App,
     granted: &Granted<PullBlob>,
@@ -69,20 +68,16 @@ pub(super) async fn content(
     range: Range<u64>,
     occasion: &Occasion,
 ) -> Result<BlobBody, PullError> {
-    if let Some(body) = &blob.body {
-        return Ok(BlobBody::Whole(part(body, &range)));
-    }
-    if let Ok(body) = open(app, &blob.key, range.clone()).await? {
+    if let Ok(body) = open(app, blob, range.clone()).await? {
         return Ok(body);
     }
     let digest = &granted.operation().digest;
     let blob = app.metadata.without_cache().blob(repository, digest).await?.ok_or(PullError::BlobUnknown)?;
-    if let Some(body) = &blob.body {
-        return Ok(BlobBody::Whole(part(body, &range)));
+    if blob.body.is_none() {
+        // A store that does not answer has lost nothing. One that was away a moment ago and is back has the bytes still.
+        app.blobs.check().await?;
     }
-    // A store that does not answer has lost nothing. One that was away a moment ago and is back has the bytes still.
-    app.blobs.check().await?;
-    match open(app, &blob.key, range).await? {
+    match open(app, &blob, range).await? {
         Ok(body) => Ok(body),
         Err(found) => Err(quarantine(app, digest, blob, found, occasion).await),
     }
@@ -98,10 +93,15 @@ fn part(body: &Bytes, range: &Range<u64>) -> Bytes {
 ///
 /// # Errors
 /// The store did not answer, which says nothing about the bytes.
-async fn open(app: &App, key: &StorageKey, range: Range<u64>) -> Result<Result<BlobBody, blobs::Error>, blobs::Error> {
-    match app.blobs.read(key, range).await {
+async fn open(app: &App, blob: &Blob, range: Range<u64>) -> Result<Result<BlobBody, blobs::Error>, blobs::Error> {
+    match &blob.body {
+        Some(Body::Whole(bytes)) => return Ok(Ok(BlobBody::Whole(part(bytes, &range)))),
+        Some(Body::Damaged) => return Ok(Err(blobs::Error::altered(&blob.key))),
+        None => {}
+    }
+    match app.blobs.read(&blob.key, range).await {
         Ok(Some(body)) => Ok(Ok(body)),
-        Ok(None) => Ok(Err(blobs::Error::absent(key))),
+        Ok(None) => Ok(Err(blobs::Error::absent(&blob.key))),
         Err(error) if error.is_damaged() => Ok(Err(error)),
         Err(error) => Err(error),
     }

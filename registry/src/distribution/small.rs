@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use hallmark_oci::{BeginUpload, Digest, RepositoryName};
 use hallmark_storage::StorageKey;
-use hallmark_storage::metadata::{self, PrincipalId, Repository, SMALL_BLOB_BYTES, SmallKey, StoreSmall, Tx};
+use hallmark_storage::metadata::{
+    self, ErrorKind, PrincipalId, Repository, SMALL_BLOB_BYTES, SmallKey, StoreSmall, Tx,
+};
 
 use super::Occasion;
 use super::occasion::Nowhere;
@@ -14,7 +16,7 @@ use super::receive::{Chunk, Session};
 use super::upload::UploadError;
 use crate::access::{Granted, Ground, Standing};
 use crate::app::App;
-use crate::http::body::Incoming;
+use crate::http::body::{BodyError, Incoming};
 
 /// The bytes of a body that says to be small and to begin at the beginning; `None` when it does not, or has another digest,
 /// and then nothing of it is used up.
@@ -31,8 +33,13 @@ pub(super) async fn read(
     let bytes = tokio::select! {
         biased;
         lapsed = standing.readonly() => return Err(lapsed.into()),
-        bytes = body.collect(SMALL_BLOB_BYTES) => bytes?,
+        bytes = body.collect(SMALL_BLOB_BYTES) => bytes,
     };
+    let bytes = bytes.map_err(|error| match error {
+        // Only a body that did not announce its own length gets here: it is longer than its Content-Range says.
+        BodyError::TooLong(_) => UploadError::LengthDiffers,
+        error => error.into(),
+    })?;
     if chunk.length != Some(bytes.len() as u64) || Digest::of(digest.algorithm(), &bytes) != *digest {
         body.put_back(bytes);
         return Ok(None);
@@ -83,8 +90,10 @@ pub(super) async fn begin(
 ) -> Result<(), Nowhere> {
     let name = granted.operation().repository.clone();
     let storing = Storing { name, digest: digest.clone(), body, occasion: occasion.clone() };
-    let change = (storing, actor, granted.ground(), StorageKey::from_bytes(app.random.bytes()));
-    app.metadata
+    let key = StorageKey::from_bytes(app.random.bytes());
+    let change = (storing, actor, granted.ground(), key.clone());
+    let stored = app
+        .metadata
         .write(change, |tx, (storing, actor, ground, key): &(Storing, PrincipalId, Ground, StorageKey)| {
             Box::pin(async move {
                 let repository = storing.occasion.repository(tx, &storing.name, *actor, *ground).await?;
@@ -92,7 +101,28 @@ pub(super) async fn begin(
                 Ok(())
             })
         })
-        .await
+        .await;
+    match stored {
+        Err(Nowhere::Failed(error))
+            if error.kind() == ErrorKind::CommitUnknown
+                && has_begun(app, (&granted.operation().repository, digest), key, occasion.now).await =>
+        {
+            Ok(())
+        }
+        stored => stored,
+    }
+}
+
+/// Whether a COMMIT that was never answered has put the blob into its repository all the same. The blob's row is waited for,
+/// so by then that COMMIT has happened or never will.
+async fn has_begun(app: &App, (name, digest): (&RepositoryName, &Digest), key: StorageKey, now: i64) -> bool {
+    let wish = (name.clone(), digest.clone(), key, now);
+    let held: Result<bool, metadata::Error> =
+        app.metadata.write(wish, |tx, (name, digest, key, now)| Box::pin(tx.is_blob_in(name, digest, key, *now))).await;
+    held.unwrap_or_else(|error| {
+        tracing::warn!(%error, digest = digest.as_str(), "a commit of unknown outcome cannot be read back");
+        false
+    })
 }
 
 async fn store(

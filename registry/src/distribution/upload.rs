@@ -308,11 +308,13 @@ async fn read_back(app: &App, session: &Session, digest: &Digest, error: UploadE
 }
 
 /// Whether an upload whose last COMMIT was never answered has become a blob all the same: it is gone, and its repository
-/// holds the blob. To give the lease back was to wait for the row, so by now that COMMIT has happened or never will.
+/// holds the blob. The upload's row is waited for, so by then that COMMIT has happened or never will.
 async fn has_settled(app: &App, session: &Session, digest: &Digest) -> bool {
     let read = async {
-        let upload = app.metadata.upload(&session.upload, session.repository, session.principal).await?;
-        Ok::<_, metadata::Error>(upload.is_none() && app.metadata.blob(session.repository, digest).await?.is_some())
+        let open = app.metadata.write(session.clone(), |tx, session| {
+            Box::pin(tx.is_upload_open(&session.upload, session.repository, session.principal))
+        });
+        Ok::<_, metadata::Error>(!open.await? && app.metadata.blob(session.repository, digest).await?.is_some())
     };
     read.await.unwrap_or_else(|error| {
         tracing::warn!(%error, upload = session.upload.as_str(), "a commit of unknown outcome cannot be read back");

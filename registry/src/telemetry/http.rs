@@ -64,7 +64,8 @@ async fn probe<E: std::error::Error>(answer: impl Future<Output = Result<(), E>>
 /// `GET /metrics`: everything counted, in Prometheus' text format.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let counted = app.metadata.statistics();
-    app.metrics.set_database(counted.writes, counted.waited.as_secs_f64());
+    let log = app.metadata.log_bytes().unwrap_or_default();
+    app.metrics.set_database(counted.writes, counted.waited.as_secs_f64(), log);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], app.metrics.render()).into_response()
 }

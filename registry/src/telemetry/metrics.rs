@@ -28,6 +28,7 @@ pub struct Metrics {
     database_errors: Counter,
     database_writes: Gauge,
     database_wait: Gauge<f64, AtomicU64>,
+    database_wal: Gauge,
 }
 
 /// The name of an operation, which is one of a closed list.
@@ -80,6 +81,7 @@ impl Default for Metrics {
             database_errors: Counter::default(),
             database_writes: Gauge::default(),
             database_wait: Gauge::default(),
+            database_wal: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests answered, by operation and status", metrics.requests.clone());
@@ -104,6 +106,12 @@ impl Default for Metrics {
             "Time that changes waited for their turn since the start",
             Unit::Seconds,
             metrics.database_wait.clone(),
+        );
+        registry.register_with_unit(
+            "database_wal",
+            "Size of SQLite's write-ahead log, which a long read or a backup makes grow; 0 on PostgreSQL",
+            Unit::Bytes,
+            metrics.database_wal.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -141,8 +149,10 @@ impl Metrics {
         }
     }
 
-    /// Takes over what the database counted itself: changes written, and how long they waited for their turn.
-    pub fn set_database(&self, writes: u64, wait_seconds: f64) {
+    /// Takes over what the database counted itself: changes written, how long they waited for their turn, and the size of
+    /// its write-ahead log.
+    pub fn set_database(&self, writes: u64, wait_seconds: f64, wal_bytes: u64) {
+        self.database_wal.set(i64::try_from(wal_bytes).unwrap_or(i64::MAX));
         self.database_writes.set(i64::try_from(writes).unwrap_or(i64::MAX));
         self.database_wait.set(wait_seconds);
     }

@@ -174,6 +174,7 @@ async fn changes_of_the_database_and_their_waiting_are_counted() {
     let after = world.metrics().await;
     assert_eq!(after.of("database_writes") - before.of("database_writes"), 20.0);
     assert!(after.of("database_wait_seconds") > before.of("database_wait_seconds"));
+    assert!(after.of("database_wal_bytes") > 0.0);
 }
 
 #[tokio::test]

@@ -78,6 +78,11 @@ impl Error {
         Self::damaged("read", key, "nothing is stored there".to_owned())
     }
 
+    /// Bytes that stand with the facts, and would otherwise lie under `key`, are not what they were.
+    pub fn altered(key: &StorageKey) -> Self {
+        Self::damaged("read", key, "the bytes that are kept with the facts have another length or digest".to_owned())
+    }
+
     pub(super) fn io(action: &'static str, place: impl ToString, source: io::Error) -> Self {
         Self { action, place: place.to_string(), kind: Kind::of_io(&source), source: Some(source.into()) }
     }

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use hallmark_oci::{Digest, UploadId};
+use hallmark_oci::{Digest, RepositoryName, UploadId};
 
 use super::candidates::Item;
 use super::database::Metadata;
@@ -34,6 +34,12 @@ statements! {
          ON CONFLICT (digest) DO NOTHING"
     ];
     HOLD = ["SELECT id, quarantined_at FROM blobs WHERE digest = $1" {share}];
+    FORGET = ["DELETE FROM blobs WHERE id = $1"];
+    AWAIT = ["SELECT id FROM blobs WHERE digest = $1" {update}];
+    IN_REPOSITORY = [
+        "SELECT b.id FROM repositories r JOIN repository_blobs l ON l.repository_id = r.id JOIN blobs b ON b.id = l.blob_id
+          WHERE r.name = $1 AND b.digest = $2 AND b.quarantined_at IS NULL"
+    ];
     HOLD_ROTTEN = [
         "SELECT id, storage_key FROM blobs WHERE digest = $1 AND quarantined_at IS NOT NULL" {update}
     ];
@@ -62,8 +68,25 @@ pub struct Blob {
     pub size: u64,
     /// Where its bytes are. This may change (healing, or collection and a later push): keep it for one answer only.
     pub key: StorageKey,
-    /// The bytes themselves, when they are few and came whole: then nothing lies under the key.
-    pub body: Option<Bytes>,
+    /// The bytes themselves, when they are few and came whole: then nothing need lie under the key.
+    pub body: Option<Body>,
+}
+
+/// The bytes of a blob that stand with its facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// They have the blob's size and digest.
+    Whole(Bytes),
+    /// They do not: what was written is not what is there, as with a file that was damaged.
+    Damaged,
+}
+
+impl Body {
+    /// The bytes as a row gave them, compared once: a cache then keeps what came of it.
+    fn compared(bytes: Vec<u8>, size: u64, digest: &Digest) -> Self {
+        let whole = bytes.len() as u64 == size && Digest::of(digest.algorithm(), &bytes) == *digest;
+        if whole { Self::Whole(bytes.into()) } else { Self::Damaged }
+    }
 }
 
 /// An upload whose bytes are whole and durable, to become a blob.
@@ -130,8 +153,9 @@ impl Metadata {
     pub async fn blob(&self, repository: RepositoryId, digest: &Digest) -> Result<Option<Blob>, Error> {
         let ask = async {
             let Some(row) = self.row(&LINKED, values![repository, digest]).await? else { return Ok(None) };
-            let body = row.maybe_bytes(3)?.map(Bytes::from);
-            Ok(Some(Blob { id: BlobId(row.integer(0)?), size: row.unsigned(1)?, key: row.parsed(2)?, body }))
+            let size = row.unsigned(1)?;
+            let body = row.maybe_bytes(3)?.map(|bytes| Body::compared(bytes, size, digest));
+            Ok(Some(Blob { id: BlobId(row.integer(0)?), size, key: row.parsed(2)?, body }))
         };
         self.cached(|cache| &cache.blobs, Slot::blob(digest), || (repository, digest.clone()), ask).await
     }
@@ -185,10 +209,39 @@ impl Tx {
                 }
                 continue;
             }
+            let blob = BlobId(row.integer(0)?);
+            if content.body.is_some() {
+                // They stand there already. But without writing them whoever pushes would see by the time that takes whether
+                // somebody else has the blob (I6); and an update by the same bytes writes no page of SQLite's.
+                self.replace(blob, content).await?;
+            }
             self.doom(key, None, now, Passes::Once).await?;
-            return Ok(Finished { blob: BlobId(row.integer(0)?), known: true });
+            return Ok(Finished { blob, known: true });
         }
         Err(self.give_way("blobs"))
+    }
+
+    /// Whether a repository holds a blob, told after every change that is making it so has ended: also one whose COMMIT was
+    /// never answered, and is still on its way to the server. `key` is the one that this change was to use.
+    ///
+    /// # Errors
+    /// The database failed, or that change takes too long.
+    pub async fn is_blob_in(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        key: &StorageKey,
+        now: i64,
+    ) -> Result<bool, Error> {
+        // Whoever makes the blob has inserted its row, and whoever found it there holds it: the one is met by inserting it
+        // too, the other by locking it against all.
+        let id = self.id()?;
+        if self.execute(&INSERT, values![id, digest, 0_i64, key, now]).await? == 1 {
+            self.execute(&FORGET, values![id]).await?;
+            return Ok(false);
+        }
+        self.row(&AWAIT, values![digest]).await?;
+        Ok(self.row(&IN_REPOSITORY, values![repository, digest]).await?.is_some())
     }
 
     /// Puts the bytes just received in the place of quarantined ones; `None` when somebody else did meanwhile.
@@ -196,7 +249,8 @@ impl Tx {
         let Some(row) = self.row(&HOLD_ROTTEN, values![content.digest]).await? else { return Ok(None) };
         let (blob, rotten) = (BlobId(row.integer(0)?), row.parsed(1)?);
         self.execute(&HEAL, values![blob, content.key, content.now]).await?;
-        self.keep(blob, content).await?;
+        // Also when a file heals what was a fact: the damaged bytes would be read in its place.
+        self.replace(blob, content).await?;
         self.touch(Slot::blob(content.digest));
         self.doom(&rotten, None, content.now + KEY_GRACE, Passes::Once).await?;
         Ok(Some(blob))

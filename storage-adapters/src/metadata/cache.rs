@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hallmark_oci::{Digest, RepositoryName};
 use moka::sync::Cache as Memory;
 
-use super::blobs::Blob;
+use super::blobs::{Blob, Body};
 use super::generations::Generations;
 use super::manifests::StoredManifest;
 use super::repositories::Repository;
@@ -46,7 +46,10 @@ impl Cache {
         let blobs = Memory::builder()
             .max_capacity(BLOB_BYTES)
             .weigher(|_, (_, blob): &(u64, Blob)| {
-                let body = blob.body.as_ref().map_or(0, bytes::Bytes::len);
+                let body = match &blob.body {
+                    Some(Body::Whole(bytes)) => bytes.len(),
+                    Some(Body::Damaged) | None => 0,
+                };
                 u32::try_from(body).unwrap_or(u32::MAX).saturating_add(ENTRY)
             })
             .build();

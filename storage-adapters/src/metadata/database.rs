@@ -71,6 +71,12 @@ impl Metadata {
         self.inner.reader.engine()
     }
 
+    /// The size of the embedded database's write-ahead log, in bytes; `None` on PostgreSQL. It asks the file system.
+    #[must_use]
+    pub fn log_bytes(&self) -> Option<u64> {
+        self.inner.reader.log_bytes()
+    }
+
     /// What the database has been doing since it was opened.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

@@ -78,7 +78,11 @@ pub(super) async fn migrate(connection: &mut Connection, now: i64) -> Result<i64
     };
     connection.frame(begin).await?;
     let schema = run(connection, now).await;
-    connection.frame(if schema.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    match schema {
+        Ok(_) => connection.frame("COMMIT").await?,
+        // What failed says more than that it could not be rolled back: SQLite may have done that itself.
+        Err(_) => drop(connection.frame("ROLLBACK").await),
+    }
     schema
 }
 

@@ -53,7 +53,7 @@ mod write;
 mod writer;
 
 pub use accounts::{Account, AccountKind};
-pub use blobs::{Blob, BlobDeletion, Finish, Finished};
+pub use blobs::{Blob, BlobDeletion, Body, Finish, Finished};
 pub use catalog::Viewer;
 pub use config::DatabaseConfig;
 pub use credentials::{Credential, NewCredential};

@@ -52,7 +52,7 @@ impl Schema {
         let reader = match config {
             DatabaseConfig::Sqlite { path } => {
                 FolderLock::look(folder_of(path))?;
-                sql::sqlite_readers(path)
+                sql::sqlite_readers(path)?
             }
             DatabaseConfig::Postgres { url, .. } => {
                 let reader = sql::postgres_pool(url, 2).map_err(|reason| OpenError::Url { reason })?;
@@ -82,8 +82,8 @@ async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
     let counters = Arc::new(Counters::default());
     let generations = Arc::new(Generations::new());
     let tx = Tx::new(connection, Arc::new(Ids::default()));
-    let writer = Writer::start(tx, Arc::clone(&generations), Arc::clone(&counters), lock);
-    let reader = sql::sqlite_readers(path);
+    let reader = sql::sqlite_readers(path)?;
+    let writer = Writer::start(tx, Arc::clone(&generations), Arc::clone(&counters), lock)?;
     let inner = Inner { reader, writes: Writes::Writer(writer), counters, schema };
     Ok(Metadata::new(inner, Some(Cache::new(generations))))
 }

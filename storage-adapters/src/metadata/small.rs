@@ -21,6 +21,7 @@ statements! {
             AND leased_until < $4 AND multipart_id IS NULL AND tail_key IS NULL
          RETURNING storage_key"
     ];
+    DISCARD = ["DELETE FROM small_blobs WHERE blob_id = $1"];
     KEEP = [
         "INSERT INTO small_blobs (blob_id, body) VALUES ($1, $2) ON CONFLICT (blob_id) DO UPDATE SET body = $2"
     ];
@@ -81,5 +82,12 @@ impl Tx {
     pub(super) async fn keep(&mut self, blob: BlobId, content: &Content<'_>) -> Result<(), Error> {
         let Some(body) = content.body else { return Ok(()) };
         self.execute(&KEEP, values![blob, body]).await.map(drop)
+    }
+
+    /// Puts the bytes that are given, or none, in the place of those that are kept. Somebody who does the same at this
+    /// moment may have put theirs between the two statements: they are the same.
+    pub(super) async fn replace(&mut self, blob: BlobId, content: &Content<'_>) -> Result<(), Error> {
+        self.execute(&DISCARD, values![blob]).await?;
+        self.keep(blob, content).await
     }
 }

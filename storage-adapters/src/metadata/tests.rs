@@ -1,22 +1,26 @@
 //! Clauses that need a hand on the writer's own connection.
 
 use std::sync::Arc;
+use std::sync::mpsc;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::statement::{Statement, statements};
 use super::value::values;
-use super::{DatabaseConfig, Error, Metadata};
+use super::{DatabaseConfig, Error, ErrorKind, Metadata, OpenError};
 
 statements! {
     FOREIGN_KEYS = ["PRAGMA foreign_keys"];
+    TABLES = ["SELECT COUNT(*) FROM sqlite_schema"];
     DANGLING = ["INSERT INTO account_blobs (account_id, blob_id) VALUES ($1, $2)"];
 }
 
 async fn embedded() -> (Metadata, TempDir) {
-    assert_eq!(ALL.len(), 2);
+    assert_eq!(ALL.len(), 3);
     let folder = TempDir::new().unwrap();
     let config = DatabaseConfig::Sqlite { path: folder.path().join("hallmark.db") };
     (Metadata::open(&config, 0).await.unwrap(), folder)
@@ -142,4 +146,85 @@ async fn a_commit_that_fails_fails_every_member() {
     holder.await.unwrap();
     assert_eq!(metadata.setting("one").await.unwrap(), None);
     set(&metadata, "next", 1).await.unwrap();
+}
+
+/// Files are read on the runtime's pool, and a store that hangs keeps every thread of it.
+#[test]
+fn facts_are_read_and_changed_while_the_runtime_s_pool_is_full() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (go, hangs) = mpsc::channel::<()>();
+        let (began, has_begun) = tokio::sync::oneshot::channel();
+        let file = tokio::task::spawn_blocking(move || {
+            began.send(()).unwrap();
+            hangs.recv().unwrap_err();
+        });
+        has_begun.await.unwrap();
+        let (metadata, _folder) = embedded().await;
+        set(&metadata, "name", 3).await.unwrap();
+        assert_eq!(metadata.setting("name").await.unwrap().as_deref(), Some("xxx"));
+        metadata.close().await;
+        drop(go);
+        file.await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_read_that_waits_is_answered_before_the_database_closes() {
+    let (metadata, _folder) = embedded().await;
+    set(&metadata, "name", 3).await.unwrap();
+    let reads = join_all((0..32).map(|_| metadata.setting("name")));
+    let (read, ()) = futures_util::join!(reads, metadata.close());
+    assert!(read.into_iter().all(|value| value.unwrap().as_deref() == Some("xxx")));
+    assert_eq!(metadata.setting("name").await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_begin_that_fails_fails_all_that_wait() {
+    let (metadata, folder) = embedded().await;
+    pragma(&metadata, "PRAGMA busy_timeout = 1000").await;
+    let mut outside = super::sql::sqlite_writer(&folder.path().join("hallmark.db")).unwrap();
+    outside.frame("BEGIN IMMEDIATE").await.unwrap();
+    // The lock goes with the first answer: whoever began anew by then would get it.
+    let mut refused = 0;
+    let mut changes: FuturesUnordered<_> = (0..8).map(|_| set(&metadata, "name", 3)).collect();
+    while let Some(change) = changes.next().await {
+        assert_eq!(change.unwrap_err().kind(), ErrorKind::Unavailable);
+        if refused == 0 {
+            outside.frame("ROLLBACK").await.unwrap();
+        }
+        refused += 1;
+    }
+    assert_eq!(refused, 8);
+    set(&metadata, "name", 3).await.unwrap();
+}
+
+/// A long read makes the log grow as long as it lasts; after it the file is cut when the log begins anew.
+#[tokio::test]
+async fn the_write_ahead_log_shrinks_again() {
+    const LIMIT: u64 = 64 * 1024 * 1024;
+    let (metadata, folder) = embedded().await;
+    let mut outside = super::sql::sqlite_writer(&folder.path().join("hallmark.db")).unwrap();
+    outside.frame("BEGIN").await.unwrap();
+    outside.rows(&TABLES, &[]).await.unwrap();
+    for name in 0..9 {
+        set(&metadata, &name.to_string(), 8 << 20).await.unwrap();
+    }
+    assert!(metadata.log_bytes().unwrap() > LIMIT);
+    outside.frame("ROLLBACK").await.unwrap();
+    // One COMMIT moves the whole log into the database, and the next one writes at its beginning.
+    for name in ["one", "two"] {
+        set(&metadata, name, 3).await.unwrap();
+    }
+    assert!(metadata.log_bytes().unwrap() <= LIMIT);
+}
+
+/// A full disk makes SQLite roll back by itself, and then there is nothing to roll back.
+#[tokio::test]
+async fn a_migration_that_fails_tells_why() {
+    let folder = TempDir::new().unwrap();
+    let mut connection = super::sql::sqlite_writer(&folder.path().join("hallmark.db")).unwrap();
+    connection.frame("PRAGMA max_page_count = 8").await.unwrap();
+    let failed = super::migrate::migrate(&mut connection, 0).await.unwrap_err();
+    assert!(matches!(&failed, OpenError::Migration { version: 1, source } if source.is_full()), "{failed:?}");
 }

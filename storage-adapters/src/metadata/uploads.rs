@@ -33,6 +33,9 @@ statements! {
         "SELECT received, leased_until FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3"
     ];
     HOLD = ["SELECT tail_key FROM uploads WHERE id = $1 AND fence = $2" {update}];
+    AWAIT = [
+        "SELECT id FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3" {update}
+    ];
     LAST_PART = ["SELECT COALESCE(MAX(number), 0) FROM upload_parts WHERE upload_id = $1"];
     INSERT_PART = [
         "INSERT INTO upload_parts (upload_id, number, fence, size, etag) VALUES ($1, $2, $3, $4, $5)"
@@ -290,6 +293,20 @@ impl Tx {
     /// The database failed.
     pub async fn release_upload(&mut self, id: &UploadId, fence: i64) -> Result<bool, Error> {
         Ok(self.execute(&RELEASE, values![id, fence]).await? == 1)
+    }
+
+    /// Whether an upload is open, told after every change that is ending it has ended itself: also one whose COMMIT was
+    /// never answered, and is still on its way to the server.
+    ///
+    /// # Errors
+    /// The database failed, or that change takes too long.
+    pub async fn is_upload_open(
+        &mut self,
+        id: &UploadId,
+        repository: RepositoryId,
+        principal: PrincipalId,
+    ) -> Result<bool, Error> {
+        Ok(self.row(&AWAIT, values![id, repository, principal]).await?.is_some())
     }
 
     /// Ends an upload and gives its keys to the collector; whether there was one. With a fence, only while that lease is the

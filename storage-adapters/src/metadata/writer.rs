@@ -7,11 +7,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::error::{Error, ErrorKind};
@@ -32,27 +32,36 @@ type Queued = (Box<dyn Job>, Instant);
 /// The door to the writer task.
 pub(super) struct Writer {
     queue: std::sync::RwLock<Option<mpsc::Sender<Queued>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Says that the task ended; it says nothing when it panicked.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Writer {
     /// Starts the task. `guard` is kept until the last change is committed: the lock on the data folder.
+    ///
+    /// # Errors
+    /// The system gives no thread.
     pub(super) fn start(
         tx: Tx,
         generations: Arc<Generations>,
         counters: Arc<Counters>,
         guard: impl Send + 'static,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let task = Task { tx, jobs, carried: VecDeque::new(), generations, counters };
-        // On a thread of its own: the connection answers each statement from another thread, and waking one that is parked
-        // costs far less than waking a worker of the runtime, which looks for other work first.
+        // On a thread of its own, since every statement and every COMMIT runs on it and waits for the disk. It is none of the
+        // runtime's pool, which is full when a blob store hangs.
         let runtime = Handle::current();
-        let task = tokio::task::spawn_blocking(move || {
+        let (done, ended) = oneshot::channel();
+        let work = move || {
             runtime.block_on(task.run());
             drop(guard);
-        });
-        Self { queue: std::sync::RwLock::new(Some(queue)), task: Mutex::new(Some(task)) }
+            // Nobody may wait for it.
+            let _ = done.send(());
+        };
+        let started = thread::Builder::new().name("facts-writer".to_owned()).spawn(work);
+        started.map_err(|error| Error::caused(ErrorKind::Unavailable, "start the writer", error))?;
+        Ok(Self { queue: std::sync::RwLock::new(Some(queue)), ended: Mutex::new(Some(ended)) })
     }
 
     pub(super) async fn submit(&self, job: Box<dyn Job>) -> Result<(), Error> {
@@ -68,8 +77,8 @@ impl Writer {
     /// Takes no further change, waits for those that wait, and closes the connection.
     pub(super) async fn close(&self) {
         drop(self.queue.write().unwrap_or_else(std::sync::PoisonError::into_inner).take());
-        if let Some(task) = self.task.lock().await.take()
-            && let Err(error) = task.await
+        if let Some(ended) = self.ended.lock().await.take()
+            && let Err(error) = ended.await
         {
             tracing::error!(%error, "the writer of the database ended badly");
         }
@@ -117,11 +126,22 @@ impl Task {
             Err(error) => Err(error),
         };
         if let Err(error) = began {
-            return first.0.answer(Err(error));
+            return self.refuse(first, &error);
         }
         match self.waiting() {
             None => self.lone(first).await,
             Some(second) => self.group(first, second).await,
+        }
+    }
+
+    /// Answers the first change and all that wait at this moment with the failure of their BEGIN: each would wait for one of
+    /// its own in turn, the last many times as long as the first.
+    fn refuse(&mut self, first: Queued, error: &Error) {
+        let waiting = self.carried.len() + self.jobs.len();
+        first.0.answer(Err(error.clone()));
+        for _ in 0..waiting {
+            let Some((job, _)) = self.waiting() else { break };
+            job.answer(Err(error.clone()));
         }
     }
 

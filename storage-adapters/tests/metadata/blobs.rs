@@ -3,7 +3,8 @@
 use hallmark_oci::{Algorithm, Digest, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    Blob, BlobDeletion, Error, Event, Finish, Finished, NewUpload, PrincipalId, Repository, SmallKey, StoreSmall,
+    Blob, BlobDeletion, Body, Engine, Error, Event, Finish, Finished, NewUpload, PrincipalId, Repository,
+    SMALL_BLOB_BYTES, SmallKey, StoreSmall,
 };
 
 use crate::harness::images::image;
@@ -26,6 +27,9 @@ family! {
     a_small_blob_is_a_fact,
     a_small_blob_ends_an_empty_upload_of_its_user_alone,
     a_small_push_heals_what_a_file_lost,
+    damaged_bytes_of_a_small_blob_are_told_apart_and_a_push_replaces_them,
+    a_file_that_heals_a_small_blob_takes_its_place,
+    a_change_of_unknown_outcome_is_read_back,
 }
 
 /// Stores a small blob, of an upload or of none; what came of it, and the statements it took.
@@ -53,13 +57,17 @@ async fn small(
     stored.unwrap()
 }
 
+fn whole(bytes: &'static [u8]) -> Option<Body> {
+    Some(Body::Whole(bytes.into()))
+}
+
 async fn a_small_blob_is_a_fact(world: World) {
     let repository = world.repository("alice/app").await;
     let (finished, statements) = small(&world, &repository, None, b"small").await;
     assert_eq!(statements, 6);
     let digest = Digest::of(Algorithm::Sha256, b"small");
     let blob = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
-    assert_eq!((blob.id, blob.size, blob.body.as_deref()), (finished.unwrap().blob, 5, Some(&b"small"[..])));
+    assert_eq!((blob.id, blob.size, blob.body), (finished.unwrap().blob, 5, whole(b"small")));
     let (again, _) = small(&world, &repository, None, b"small").await;
     assert!(again.unwrap().known);
     assert_eq!(world.count("SELECT COUNT(*) FROM small_blobs").await, 1);
@@ -90,7 +98,80 @@ async fn a_small_push_heals_what_a_file_lost(world: World) {
     assert!(!small(&world, &repository, None, b"small").await.0.unwrap().known);
     let digest = Digest::of(Algorithm::Sha256, b"small");
     let blob = world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
-    assert_eq!(blob.body.as_deref(), Some(&b"small"[..]));
+    assert_eq!(blob.body, whole(b"small"));
+}
+
+async fn damaged_bytes_of_a_small_blob_are_told_apart_and_a_push_replaces_them(world: World) {
+    let repository = world.repository("alice/app").await;
+    let digest = Digest::of(Algorithm::Sha256, b"small");
+    let look = async || world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap().body;
+    small(&world, &repository, None, b"small").await;
+    for damaged in ["", "73", "536d616c6c", "736d616c6c21"] {
+        world.meddle(&world.with_bytes("UPDATE small_blobs SET body = $", damaged)).await;
+        assert_eq!(look().await, Some(Body::Damaged), "{damaged}");
+    }
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    small(&world, &repository, None, b"small").await;
+    assert_eq!(look().await, whole(b"small"));
+}
+
+/// What a file heals is read from it.
+async fn a_file_that_heals_a_small_blob_takes_its_place(world: World) {
+    let repository = world.repository("alice/app").await;
+    small(&world, &repository, None, b"small").await;
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    let upload = world.upload(&repository, 1).await;
+    let key = upload.1.clone();
+    world.finish(&repository, upload, b"small").await.unwrap().unwrap();
+    let digest = Digest::of(Algorithm::Sha256, b"small");
+    let blob = world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
+    assert_eq!((blob.key, blob.body), (key, None));
+}
+
+async fn a_change_of_unknown_outcome_is_read_back(world: World) {
+    let repository = world.repository("alice/app").await;
+    let (upload, _) = world.upload(&repository, 1).await;
+    world.meddle("UPDATE uploads SET leased_until = 0").await;
+    let alice = world.alice.id;
+    let look = async || {
+        let input = (repository.clone(), upload.clone());
+        let told: Result<_, Error> = world
+            .metadata
+            .write(input, move |tx, (repository, upload)| {
+                Box::pin(async move {
+                    let (digest, key) = (Digest::of(Algorithm::Sha256, b"small"), StorageKey::random());
+                    let held = tx.is_blob_in(&repository.name, &digest, &key, NOW).await?;
+                    Ok((tx.is_upload_open(upload, repository.id, alice).await?, held))
+                })
+            })
+            .await;
+        told.unwrap()
+    };
+    assert_eq!(look().await, (true, false));
+    assert_eq!(world.count("SELECT COUNT(*) FROM blobs").await, 0, "to look leaves nothing behind");
+    small(&world, &repository, Some((upload.clone(), alice)), b"small").await;
+    assert_eq!(look().await, (false, true));
+    world.meddle("UPDATE blobs SET quarantined_at = 1").await;
+    assert_eq!(look().await, (false, false));
+}
+
+/// Threat 2: who pushes must not see by the clock whether somebody else has the blob, so the same pages are written.
+#[tokio::test]
+async fn a_small_blob_that_is_known_writes_as_much_as_a_new_one() {
+    let world = World::open(Engine::Sqlite).await;
+    let bob = world.user("bob").await.account_id;
+    let one = world.repository("alice/app").await;
+    let other = world.repository_in("bob/app".parse().unwrap(), bob).await;
+    let pages = async |repository: &Repository, known: bool, content: &'static [u8]| {
+        let before = world.metadata.log_bytes().unwrap();
+        assert_eq!(small(&world, repository, None, content).await.0.unwrap().known, known);
+        (world.metadata.log_bytes().unwrap() - before) / 4096
+    };
+    let contents = Vec::leak((0..9_u8).map(|number| vec![number; SMALL_BLOB_BYTES]).collect::<Vec<_>>());
+    for content in contents.iter() {
+        let (new, known) = (pages(&one, false, content).await, pages(&other, true, content).await);
+        assert!(new.abs_diff(known) <= 1, "{new} pages of a new one, {known} of a known one");
+    }
 }
 
 async fn opening_an_upload_takes_two_statements(world: World) {

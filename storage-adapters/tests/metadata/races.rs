@@ -4,9 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use hallmark_oci::limits::MANIFEST_BYTES;
-use hallmark_oci::{Algorithm, Digest, Manifest, Reference};
+use hallmark_oci::{Algorithm, Digest, Manifest, Reference, UploadId};
+use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    BlobDeletion, Engine, Error, ManifestDeletion, PutManifest, PutRefused, Repository, UserRemoval,
+    BlobDeletion, Engine, Error, ManifestDeletion, PrincipalId, PutManifest, PutRefused, Repository, SmallKey,
+    StoreSmall, UserRemoval,
 };
 use tokio::sync::Notify;
 
@@ -29,6 +31,7 @@ suite! {
     an_account_is_removed_or_has_its_repository,
     a_deleted_repository_takes_no_late_push,
     images_that_share_blobs_are_pushed_at_once,
+    a_blob_that_is_being_stored_is_waited_for,
 }
 
 async fn both<A: Send + 'static, B: Send + 'static>(
@@ -348,5 +351,101 @@ async fn images_that_share_blobs_are_pushed_at_once(world: World) {
         task.await.unwrap();
     }
     assert_eq!(world.count("SELECT COUNT(*) FROM blobs").await, 49);
+    world.is_sound().await;
+}
+
+/// Why the change below was undone.
+enum Undone {
+    Asked,
+    Failed(Error),
+}
+
+impl From<Error> for Undone {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A small blob on its way into a repository, through an upload or without one.
+#[derive(Clone)]
+struct Storing {
+    repository: Repository,
+    upload: Option<(UploadId, PrincipalId)>,
+    fresh: StorageKey,
+    content: [u8; 1],
+}
+
+/// Stores a small blob; holds the change open when there is a gate, and undoes it then unless it is to be kept.
+async fn store(world: Arc<World>, what: Storing, gate: Option<[Arc<Notify>; 2]>, keep: bool) -> Result<(), Undone> {
+    world
+        .metadata
+        .write((what, gate), move |tx, (what, gate)| {
+            Box::pin(async move {
+                let repository = &tx.repository(&what.repository.name).await?.unwrap();
+                let key = match &what.upload {
+                    Some((upload, principal)) => SmallKey::OfUpload(upload, *principal),
+                    None => SmallKey::Fresh(&what.fresh),
+                };
+                let digest = &Digest::of(Algorithm::Sha256, &what.content);
+                let small = StoreSmall { repository, key, digest, body: &what.content, now: NOW };
+                tx.store_small(&small).await?.unwrap();
+                if let Some([stored, go]) = gate {
+                    stored.notify_one();
+                    go.notified().await;
+                }
+                if keep { Ok(()) } else { Err(Undone::Asked) }
+            })
+        })
+        .await
+}
+
+/// Whether the blob is stored, as it is read back after a COMMIT of unknown outcome.
+async fn is_stored(world: Arc<World>, what: Storing) -> bool {
+    let told: Result<bool, Error> = world
+        .metadata
+        .write(what, |tx, what| {
+            Box::pin(async move {
+                let (repository, digest) = (&what.repository, Digest::of(Algorithm::Sha256, &what.content));
+                match &what.upload {
+                    Some((upload, principal)) => Ok(!tx.is_upload_open(upload, repository.id, *principal).await?),
+                    None => tx.is_blob_in(&repository.name, &digest, &what.fresh, NOW).await,
+                }
+            })
+        })
+        .await;
+    told.unwrap()
+}
+
+/// What a COMMIT came to whose answer was lost is known once whatever it locked is free.
+async fn a_blob_that_is_being_stored_is_waited_for(world: World) {
+    let (one, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let world = Arc::new(world);
+    for case in 0..8_u8 {
+        let (keep, known, uploaded) = (case & 1 == 0, case & 2 == 0, case & 4 == 0);
+        let (repository, content) = (other.clone(), [case]);
+        let before = Storing { repository, upload: None, fresh: StorageKey::random(), content };
+        if known {
+            assert!(store(Arc::clone(&world), before.clone(), None, true).await.is_ok());
+        }
+        let (upload, _) = world.upload(&one, u128::from(case)).await;
+        world.meddle("UPDATE uploads SET leased_until = 0").await;
+        let upload = uploaded.then_some((upload, world.alice.id));
+        let what = Storing { repository: one.clone(), upload, fresh: StorageKey::random(), ..before };
+        let gate = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+        let holder = tokio::spawn(store(Arc::clone(&world), what.clone(), Some(gate.clone()), keep));
+        gate[0].notified().await;
+        let asker = tokio::spawn(is_stored(Arc::clone(&world), what));
+        if matches!(world.metadata.engine(), Engine::Postgres) {
+            let waiting = "SELECT COUNT(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while world.count(waiting).await == 0 {}
+        }
+        gate[1].notify_one();
+        match holder.await.unwrap() {
+            Err(Undone::Failed(error)) => panic!("{error:?}"),
+            end => assert_eq!(end.is_ok(), keep),
+        }
+        assert_eq!(asker.await.unwrap(), keep, "known {known}, uploaded {uploaded}");
+    }
     world.is_sound().await;
 }

@@ -13,7 +13,8 @@ async fn pushed() -> (World, Credentials, Digest, String, PathBuf) {
     let world = World::open().await;
     let ann = world.all_of("ann", "ann/app").await;
     world.blob_in_a_file(&ann, "ann/app", "0123456789").await;
-    world.image(&ann, "ann/app", "1", "0123456789").await;
+    world.blob(&ann, "ann/app", "{}").await;
+    world.manifest(&ann, ("ann/app", "1"), OCI_MANIFEST, &image("{}", &["0123456789"]), "image").await;
     let digest = sha256("0123456789");
     let file = world.paths().into_iter().find(|path| fs::read(path).unwrap() == b"0123456789").unwrap();
     let path = format!("/v2/ann/app/blobs/{digest}");
@@ -80,6 +81,35 @@ async fn a_push_heals_the_blob() {
     world.blob(&ann, "ann/app", "0123456789").await;
     assert_eq!(world.get(&path).by(&ann).await.expect(200).body, "0123456789");
     assert_eq!(quarantined(&world).await, [""; 0]);
+}
+
+/// The bytes of a small blob stand with its facts, where they can be too few, too many or others as well as in a file.
+#[tokio::test]
+async fn damaged_bytes_of_a_small_blob_are_quarantined_and_healed_too() {
+    for damaged in ["", "012345678", "0123456789x", "0123456780"] {
+        let world = World::open().await;
+        let ann = world.all_of("ann", "ann/app").await;
+        let path = format!("/v2/ann/app/blobs/{}", world.blob(&ann, "ann/app", "0123456789").await);
+        world.meddle(&format!("UPDATE small_blobs SET body = CAST('{damaged}' AS BLOB)")).await;
+        assert_eq!(world.get(&path).by(&ann).await.gist(), (404, "BLOB_UNKNOWN".into()), "{damaged}");
+        assert_eq!(quarantined(&world).await, ["{0123456789}"]);
+        assert_eq!(recorded(&world).await, ["blob_quarantined {0123456789}"]);
+        world.head(&path).by(&ann).await.expect(404);
+        world.blob(&ann, "ann/app", "0123456789").await;
+        assert_eq!(world.get(&path).by(&ann).await.expect(200).body, "0123456789");
+    }
+}
+
+#[tokio::test]
+async fn a_file_heals_a_small_blob() {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let path = format!("/v2/ann/app/blobs/{}", world.blob(&ann, "ann/app", "0123456789").await);
+    world.meddle("UPDATE small_blobs SET body = CAST('012345678' AS BLOB)").await;
+    world.get(&path).by(&ann).await.expect(404);
+    world.blob_in_a_file(&ann, "ann/app", "0123456789").await;
+    assert_eq!(world.get(&path).by(&ann).await.expect(200).body, "0123456789");
+    assert_eq!(world.files(), 1);
 }
 
 #[tokio::test]

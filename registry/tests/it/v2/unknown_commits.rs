@@ -33,3 +33,30 @@ async fn a_manifest_whose_commit_was_not_answered_is_stored() {
     assert!(postgres.has_lost_it());
     world.head("/v2/ann/app/manifests/1").by(&ann).await.expect(200);
 }
+
+/// A COMMIT may reach the server after the connection that brought it is gone: whoever reads back waits for it.
+#[tokio::test]
+async fn a_blob_whose_commit_comes_late_is_stored() {
+    for length in [10, 9_000] {
+        let (world, ann, postgres) = opened().await;
+        let content = "x".repeat(length);
+        let digest = sha256(&content);
+        let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+        postgres.delay_the_commit_of("INSERT INTO blobs");
+        world.put(&format!("{upload}?digest={digest}")).by(&ann).body(content).await.expect(201);
+        assert!(postgres.has_lost_it());
+        world.head(&format!("/v2/ann/app/blobs/{digest}")).by(&ann).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_small_blob_that_comes_with_the_first_request_and_whose_commit_comes_late_is_stored() {
+    for repository in ["ann/app", "ann/new"] {
+        let (world, ann, postgres) = opened().await;
+        let ann = if repository == "ann/app" { ann } else { world.all_of("ann", repository).await };
+        postgres.delay_the_commit_of("INSERT INTO blobs");
+        let digest = world.blob(&ann, repository, "0123456789").await;
+        assert!(postgres.has_lost_it());
+        world.head(&format!("/v2/{repository}/blobs/{digest}")).by(&ann).await.expect(200);
+    }
+}

@@ -191,3 +191,21 @@ async fn an_upload_of_one_byte_and_one_of_none_read_alike() {
     world.patch(&upload).by(&ann).header("content-range", "1-1").body("y").await.expect(202);
     finishes(&world, &ann, &upload, b"xy").await;
 }
+
+/// A body whose length is not announced is as long as it turns out to be: whole blobs of few bytes are no exception.
+#[tokio::test]
+async fn a_body_longer_than_its_content_range_is_refused_whatever_the_range() {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    for range in ["0-99", "0-8191", "0-8999"] {
+        for method in ["PUT", "PATCH"] {
+            let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+            let path = if method == "PUT" { format!("{upload}?digest={}", sha256("")) } else { upload.clone() };
+            let sent = world.call(method, &path).by(&ann).header("content-range", range);
+            let refused = sent.chunked(pieces(&[b'x'; 9_001], 9_001)).await;
+            assert_eq!(refused.gist(), (400, "SIZE_INVALID".into()), "{method} {range}: {refused}");
+            assert!(refused.to_string().contains("the body has another length than its Content-Range"), "{refused}");
+            assert_eq!(world.get(&upload).by(&ann).await.expect(204).header("range"), "0-0");
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! The only folder that names a driver: connections, pools, rows and what their errors mean.
 //! No statement of a family stands here; those are declared where they are used and spelled by `statement`.
-//! Start with [`Connection`], which a change holds, and [`Reader`], which reads; `sqlite` and `postgres` are the engines.
+//! Start with [`Connection`], which a change holds, and [`Reader`], which reads; `sqlite` (with
+//! `readers`, its threads) and `postgres` are the engines.
 
 mod postgres;
+mod readers;
 mod sqlite;
 
 use std::path::Path;
@@ -13,11 +15,12 @@ use super::error::{Error, ErrorKind};
 use super::statement::{Engine, Statement};
 use super::value::Value;
 use postgres::{PostgresConnection, PostgresPool, PostgresRow};
-use sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use readers::SqlitePool;
+use sqlite::{SqliteConnection, SqliteRow};
 
 /// Statements that a connection keeps prepared: more than there are.
 const PREPARED: usize = 256;
-/// How long a read or a change waits for a connection.
+/// How long a read or a change waits for a connection; on SQLite, how long a read waits for its answer.
 const ACQUIRE: Duration = Duration::from_secs(10);
 
 /// One connection that changes facts.
@@ -134,6 +137,14 @@ impl Reader {
         Ok(self.rows(statement, values).await?.into_iter().next())
     }
 
+    /// The size of SQLite's write-ahead log, in bytes; `None` where there is none.
+    pub(super) fn log_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Sqlite(pool) => pool.log_bytes(),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// A connection that may change facts; only the PostgreSQL pool has them.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
         match self {
@@ -231,8 +242,8 @@ pub(super) fn sqlite_writer(path: &Path) -> Result<Connection, Error> {
 }
 
 /// The read-only connections to the embedded database, opened when first needed.
-pub(super) fn sqlite_readers(path: &Path) -> Reader {
-    Reader::Sqlite(SqlitePool::new(path))
+pub(super) fn sqlite_readers(path: &Path) -> Result<Reader, Error> {
+    SqlitePool::start(path).map(Reader::Sqlite)
 }
 
 /// The pool of a PostgreSQL server; connections are made when first needed.

@@ -1,28 +1,27 @@
 //! SQLite, called on the thread that asks. A driver that keeps a thread for each connection hands every statement over and
-//! back, which costs several times what the statement does; the writer has a thread of its own already, and a reader takes
-//! one of the blocking pool.
+//! back, which costs several times what the statement does; the writer has a thread of its own already, and reads are handed
+//! over once, to the threads in `readers`.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{OpenFlags, ffi};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::super::error::{Error, ErrorKind};
 use super::super::value::Value;
-use super::{ACQUIRE, PREPARED};
+use super::PREPARED;
 
-/// Read-only connections.
-const READERS: u32 = 4;
 /// How long SQLite waits for a lock that something outside this process holds, a backup for instance.
 const BUSY: Duration = Duration::from_secs(5);
 /// Pages of the write-ahead log after which a COMMIT moves them into the database. Pages of indexes are written again and
 /// again: the longer the log, the more of that is moved once.
 const CHECKPOINT_PAGES: i64 = 4_000;
+/// What is left of the write-ahead log's file when all of it has been moved, in bytes: a long read holds the log, which then
+/// grows, and without this its file would keep that size for ever. Some four times what a log without such a read has.
+const LOG_BYTES: i64 = 64 * 1024 * 1024;
 
 /// One row of an answer.
 pub(in super::super) struct SqliteRow(Vec<Cell>);
@@ -39,10 +38,12 @@ impl SqliteConnection {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
             Ok(connection)
         };
         let connection = open().map_err(|error| failure("open", error))?;
         enforces_foreign_keys(&connection)?;
+        writes_ahead(&connection)?;
         Ok(Self(Mutex::new(connection)))
     }
 
@@ -78,72 +79,22 @@ impl SqliteConnection {
     }
 }
 
-/// The read-only connections, opened when first needed. Cloning is cheap; all clones are one pool.
-#[derive(Clone)]
-pub(in super::super) struct SqlitePool(Arc<Pool>);
-
-struct Pool {
-    path: PathBuf,
-    idle: Mutex<Vec<rusqlite::Connection>>,
-    places: Arc<Semaphore>,
+/// A connection that only reads.
+pub(super) fn read_only(path: &Path) -> Result<rusqlite::Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(path, flags).map_err(|error| failure("open", error))?;
+    enforces_foreign_keys(&connection)?;
+    Ok(connection)
 }
 
-impl SqlitePool {
-    pub(super) fn new(path: &Path) -> Self {
-        let places = Arc::new(Semaphore::new(READERS as usize));
-        Self(Arc::new(Pool { path: path.to_owned(), idle: Mutex::default(), places }))
-    }
-
-    /// Runs a statement on a thread that may wait for the disk. A caller that goes away leaves the connection to come back
-    /// by itself.
-    pub(super) async fn rows(
-        &self,
-        place: &'static str,
-        text: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<SqliteRow>, Error> {
-        let permit = match timeout(ACQUIRE, Arc::clone(&self.0.places).acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => return Err(Error::new(ErrorKind::Closed, place)),
-            Err(_) => return Err(Error::new(ErrorKind::Unavailable, place)),
-        };
-        let pool = Arc::clone(&self.0);
-        let values: Vec<Cell> = values.iter().map(owned).collect();
-        let task = tokio::task::spawn_blocking(move || {
-            let answer = pool.ask(place, text, &values);
-            drop(permit);
-            answer
-        });
-        task.await.unwrap_or_else(|lost| Err(Error::caused(ErrorKind::Unavailable, place, lost)))
-    }
-
-    /// Waits for the reads under way, and closes every connection.
-    pub(super) async fn close(&self) {
-        // Only a semaphore that is closed already refuses, and then nothing is left to close.
-        drop(self.0.places.acquire_many(READERS).await);
-        self.0.places.close();
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-}
-
-impl Pool {
-    fn ask(&self, place: &'static str, text: &'static str, values: &[Cell]) -> Result<Vec<SqliteRow>, Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.open()?,
-        };
-        let answer = rows(&connection, text, values).map_err(|error| failure(place, error));
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        answer
-    }
-
-    fn open(&self) -> Result<rusqlite::Connection, Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = connect(&self.path, flags).map_err(|error| failure("open", error))?;
-        enforces_foreign_keys(&connection)?;
-        Ok(connection)
-    }
+/// The rows that a statement gives on such a connection.
+pub(super) fn ask(
+    connection: &rusqlite::Connection,
+    place: &'static str,
+    text: &str,
+    values: &[Cell],
+) -> Result<Vec<SqliteRow>, Error> {
+    rows(connection, text, values).map_err(|error| failure(place, error))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<rusqlite::Connection> {
@@ -164,6 +115,17 @@ fn enforces_foreign_keys(connection: &rusqlite::Connection) -> Result<(), Error>
     match on.map_err(|error| failure(place, error))? {
         1 => Ok(()),
         _ => Err(Error::new(ErrorKind::Failed, "this SQLite does not enforce foreign keys")),
+    }
+}
+
+/// Without a write-ahead log readers and the writer would wait for each other, and a COMMIT would not be what I4 says: the
+/// pragma is read back, since SQLite keeps another mode where the file system has no shared memory.
+fn writes_ahead(connection: &rusqlite::Connection) -> Result<(), Error> {
+    let place = "PRAGMA journal_mode";
+    let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+    match mode.map_err(|error| failure(place, error))?.as_str() {
+        "wal" => Ok(()),
+        other => Err(Error::new(ErrorKind::Failed, format!("the journal of this database is {other}, not wal"))),
     }
 }
 
@@ -202,7 +164,8 @@ impl rusqlite::ToSql for Value<'_> {
     }
 }
 
-fn owned(value: &Value<'_>) -> Cell {
+/// A value that a statement on another thread takes along.
+pub(super) fn owned(value: &Value<'_>) -> Cell {
     match *value {
         Value::Integer(number) => number.into(),
         Value::Text(text) => text.map(str::to_owned).into(),

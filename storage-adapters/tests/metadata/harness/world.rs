@@ -221,6 +221,15 @@ impl World {
         self.look(statement).await;
     }
 
+    /// A statement with these bytes, in hexadecimal, in the place of its `$`.
+    pub(crate) fn with_bytes(&self, statement: &str, hexadecimal: &str) -> String {
+        let bytes = match self.config {
+            DatabaseConfig::Sqlite { .. } => format!("x'{hexadecimal}'"),
+            DatabaseConfig::Postgres { .. } => format!("'\\x{hexadecimal}'::bytea"),
+        };
+        statement.replace('$', &bytes)
+    }
+
     /// What must hold in every world at rest: each key has one owner (I3), history has no gaps and its times rise, and
     /// every live tag is where its history ends.
     pub(crate) async fn is_sound(&self) {
