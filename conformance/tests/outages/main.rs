@@ -121,3 +121,8 @@ fn pushes_are_asked_to_come_back_while_s3_is_silent_and_nothing_acknowledged_is_
 fn pushes_are_asked_to_come_back_while_postgresql_is_gone_and_nothing_acknowledged_is_lost() -> Outcome<()> {
     through(Gone::Database, Outage::Crash)
 }
+
+#[test]
+fn pushes_are_asked_to_come_back_while_postgresql_is_silent_and_nothing_acknowledged_is_lost() -> Outcome<()> {
+    through(Gone::Database, Outage::Silence)
+}

@@ -219,15 +219,16 @@ async fn pull_blob(
         },
         _ => (0..blob.size, StatusCode::OK),
     };
-    let response = match head {
-        true => Response::new(Body::empty()),
-        false => {
-            let content = pull::content(app, granted, repository, &blob, range.clone(), occasion).await;
-            match content.map_err(pull_error)? {
-                BlobBody::Whole(bytes) => Response::new(Body::from(bytes)),
-                BlobBody::Stream(stream) => streamed(stream, parts.extensions.get::<Outbox>()),
-            }
-        }
+    let content = if head && !blob.is_damaged() {
+        None
+    } else {
+        let content = pull::content(app, granted, repository, &blob, range.clone(), occasion).await;
+        Some(content.map_err(pull_error)?)
+    };
+    let response = match content.filter(|_| !head) {
+        Some(BlobBody::Whole(bytes)) => Response::new(Body::from(bytes)),
+        Some(BlobBody::Stream(stream)) => streamed(stream, parts.extensions.get::<Outbox>()),
+        None => Response::new(Body::empty()),
     };
     let mut response = tagged(response, digest);
     *response.status_mut() = status;

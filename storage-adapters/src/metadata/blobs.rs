@@ -81,6 +81,14 @@ pub enum Body {
     Damaged,
 }
 
+impl Blob {
+    /// Whether its bytes stand with its facts and are known not to be what they were.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.body, Some(Body::Damaged))
+    }
+}
+
 impl Body {
     /// The bytes as a row gave them, compared once: a cache then keeps what came of it.
     fn compared(bytes: Vec<u8>, size: u64, digest: &Digest) -> Self {
@@ -200,6 +208,7 @@ impl Tx {
         for _ in 0..TURNS {
             if self.execute(&INSERT, values![id, digest, size, key, now]).await? == 1 {
                 self.keep(id, content).await?;
+                self.same(id, content).await?;
                 return Ok(Finished { blob: id, known: false });
             }
             let Some(row) = self.row(&HOLD, values![digest]).await? else { continue };
@@ -210,9 +219,7 @@ impl Tx {
                 continue;
             }
             let blob = BlobId(row.integer(0)?);
-            if content.body.is_some() {
-                // They stand there already. But without writing them whoever pushes would see by the time that takes whether
-                // somebody else has the blob (I6); and an update by the same bytes writes no page of SQLite's.
+            if !self.same(blob, content).await? {
                 self.replace(blob, content).await?;
             }
             self.doom(key, None, now, Passes::Once).await?;
@@ -258,12 +265,20 @@ impl Tx {
 
     /// Marks the bytes that were found missing or damaged under the key of `blob`: from the commit on they count as absent
     /// in every repository (I1), and whoever pushes them again heals the blob. Whether they were marked: `false` when they
-    /// were healed or collected since they were looked at, or marked before.
+    /// were healed, replaced or collected since they were looked at, or marked before.
     ///
     /// # Errors
     /// The database failed.
     pub async fn quarantine(&mut self, blob: &Blob, digest: &Digest, now: i64) -> Result<bool, Error> {
         self.touch(Slot::blob(digest));
+        if blob.is_damaged() {
+            // Bytes that stand with the facts are replaced under the same key: whoever does that now is waited for.
+            self.row(&AWAIT, values![digest]).await?;
+            let body = self.body(blob.id).await?.map(|bytes| Body::compared(bytes, blob.size, digest));
+            if matches!(body, Some(Body::Whole(_))) {
+                return Ok(false);
+            }
+        }
         Ok(self.execute(&QUARANTINE, values![blob.id, &blob.key, now]).await? == 1)
     }
 

@@ -92,7 +92,15 @@ impl Shared {
     }
 
     async fn once(&self, job: &dyn Job) -> End {
-        let mut tx = match self.begin().await {
+        let begun = match self.begin().await {
+            // A connection that broke while it lay idle is found out here, before anything was asked.
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.pool.distrust();
+                self.begin().await
+            }
+            begun => begun,
+        };
+        let mut tx = match begun {
             Ok(tx) => tx,
             Err(error) => return End::Failed(error),
         };
@@ -126,9 +134,16 @@ impl Shared {
 
     async fn begin(&self) -> Result<Tx, Error> {
         let mut connection = self.pool.connection().await?;
-        self.ids.fill(&mut connection).await?;
+        // A connection that fails here goes: given back, it would keep its place until the server answers.
+        if let Err(error) = self.ids.fill(&mut connection).await {
+            connection.close().await;
+            return Err(error);
+        }
         let mut tx = Tx::new(connection, Arc::clone(&self.ids));
-        tx.frame("BEGIN").await?;
+        if let Err(error) = tx.frame("BEGIN").await {
+            tx.close().await;
+            return Err(error);
+        }
         Ok(tx)
     }
 }
@@ -136,7 +151,7 @@ impl Shared {
 /// A COMMIT that the server refused did not happen; one whose answer never came may have.
 fn unknown(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Unavailable => Error::caused(ErrorKind::CommitUnknown, "COMMIT", error),
+        ErrorKind::Unavailable | ErrorKind::TimedOut => Error::caused(ErrorKind::CommitUnknown, "COMMIT", error),
         _ => error,
     }
 }

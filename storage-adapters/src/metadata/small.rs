@@ -7,7 +7,7 @@ use super::blobs::{Content, Finished};
 use super::error::{Error, ErrorKind};
 use super::repositories::Repository;
 use super::rows::{BlobId, PrincipalId};
-use super::statement::statements;
+use super::statement::{Engine, statements};
 use super::tx::Tx;
 use super::value::values;
 use crate::StorageKey;
@@ -22,6 +22,7 @@ statements! {
          RETURNING storage_key"
     ];
     DISCARD = ["DELETE FROM small_blobs WHERE blob_id = $1"];
+    BODY = ["SELECT body FROM small_blobs WHERE blob_id = $1"];
     KEEP = [
         "INSERT INTO small_blobs (blob_id, body) VALUES ($1, $2) ON CONFLICT (blob_id) DO UPDATE SET body = $2"
     ];
@@ -82,6 +83,20 @@ impl Tx {
     pub(super) async fn keep(&mut self, blob: BlobId, content: &Content<'_>) -> Result<(), Error> {
         let Some(body) = content.body else { return Ok(()) };
         self.execute(&KEEP, values![blob, body]).await.map(drop)
+    }
+
+    /// Whether the bytes of a blob that are given stand with its facts already, or none are given. It is asked of a new blob
+    /// as well, and SQLite always says no: whoever pushes must not see by the time it takes whether somebody else has the
+    /// blob (I6). Writing them again costs SQLite's one writer its pages; on a server all who push the same few bytes, the
+    /// empty configuration for instance, would wait for each other's COMMIT.
+    pub(super) async fn same(&mut self, blob: BlobId, content: &Content<'_>) -> Result<bool, Error> {
+        let Some(body) = content.body else { return Ok(true) };
+        Ok(self.engine() == Engine::Postgres && self.body(blob).await?.as_deref() == Some(body))
+    }
+
+    /// The bytes that stand with a blob's facts.
+    pub(super) async fn body(&mut self, blob: BlobId) -> Result<Option<Vec<u8>>, Error> {
+        self.row(&BODY, values![blob]).await?.map(|row| row.bytes(0)).transpose()
     }
 
     /// Puts the bytes that are given, or none, in the place of those that are kept. Somebody who does the same at this

@@ -4,7 +4,7 @@ use super::error::{Error, ErrorKind};
 use super::generations::Slot;
 use super::ids::Ids;
 use super::sql::{Connection, Row};
-use super::statement::Statement;
+use super::statement::{Engine, Statement};
 use super::value::Value;
 
 /// How often a change inserts, and looks for the row that stood in its way, before it lets others go first. A row that
@@ -38,6 +38,10 @@ impl Tx {
     #[must_use]
     pub fn statements(&self) -> u64 {
         self.statements
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        self.connection.engine()
     }
 
     /// An id that no row has had and none will have again.

@@ -28,6 +28,7 @@ family! {
     a_small_blob_ends_an_empty_upload_of_its_user_alone,
     a_small_push_heals_what_a_file_lost,
     damaged_bytes_of_a_small_blob_are_told_apart_and_a_push_replaces_them,
+    bytes_that_were_replaced_since_they_were_read_are_not_quarantined,
     a_file_that_heals_a_small_blob_takes_its_place,
     a_change_of_unknown_outcome_is_read_back,
 }
@@ -64,7 +65,8 @@ fn whole(bytes: &'static [u8]) -> Option<Body> {
 async fn a_small_blob_is_a_fact(world: World) {
     let repository = world.repository("alice/app").await;
     let (finished, statements) = small(&world, &repository, None, b"small").await;
-    assert_eq!(statements, 6);
+    // PostgreSQL is asked what stands there, as it is for a known one.
+    assert_eq!(statements, if world.metadata.engine() == Engine::Postgres { 7 } else { 6 });
     let digest = Digest::of(Algorithm::Sha256, b"small");
     let blob = world.metadata.blob(repository.id, &digest).await.unwrap().unwrap();
     assert_eq!((blob.id, blob.size, blob.body), (finished.unwrap().blob, 5, whole(b"small")));
@@ -116,6 +118,22 @@ async fn damaged_bytes_of_a_small_blob_are_told_apart_and_a_push_replaces_them(w
 }
 
 /// What a file heals is read from it.
+/// Race 11 where the key stays the same: who read damaged bytes comes to mark them after a push has put good ones there.
+async fn bytes_that_were_replaced_since_they_were_read_are_not_quarantined(world: World) {
+    let repository = world.repository("alice/app").await;
+    let digest = Digest::of(Algorithm::Sha256, b"small");
+    let look = async || world.metadata.without_cache().blob(repository.id, &digest).await.unwrap().unwrap();
+    small(&world, &repository, None, b"small").await;
+    world.meddle(&world.with_bytes("UPDATE small_blobs SET body = $", "73")).await;
+    let read = look().await;
+    assert!(read.is_damaged());
+    assert!(small(&world, &repository, None, b"small").await.0.unwrap().known);
+    assert!(!quarantine(&world, &read, &digest).await);
+    assert_eq!(look().await.body, whole(b"small"));
+    world.meddle(&world.with_bytes("UPDATE small_blobs SET body = $", "73")).await;
+    assert!(quarantine(&world, &read, &digest).await);
+}
+
 async fn a_file_that_heals_a_small_blob_takes_its_place(world: World) {
     let repository = world.repository("alice/app").await;
     small(&world, &repository, None, b"small").await;

@@ -166,7 +166,10 @@ impl Activity {
     pub(super) fn sent(&self, bytes: usize) {
         let mut state = self.state();
         state.taking.took(bytes, Instant::now);
-        state.unsent = false;
+        if std::mem::take(&mut state.unsent) {
+            // Only now does the client have all that it asked for.
+            state.idle_since = Instant::now();
+        }
     }
 
     /// There is no room for more bytes until the client takes some.
@@ -187,6 +190,11 @@ impl Activity {
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
         state.running == 0 && state.head_since.is_none() && !state.unsent
+    }
+
+    /// Whether bytes wait to be sent.
+    pub(super) fn is_sending(&self) -> bool {
+        self.state().unsent
     }
 
     /// Wakes `waker` when a request ends.

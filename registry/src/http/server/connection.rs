@@ -119,8 +119,14 @@ impl Connection {
         let outbox = self.shared.certificates.is_none().then(|| self.outbox.clone());
         let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(outbox));
         // With hyper's own shutdown: without it a connection that is told to close counts as done, whatever waits to be sent.
-        let poll =
-            |connection: &mut http1::Connection<_, _>, context: &mut Context<'_>| Pin::new(connection).poll(context);
+        let poll = |connection: &mut http1::Connection<_, _>, context: &mut Context<'_>| {
+            match Pin::new(&mut *connection).poll(context) {
+                // To hyper a request with an Upgrade header ends its connection, whatever it was answered and whatever of
+                // that waits. Asked once more it sends the rest and shuts down.
+                Poll::Ready(Ok(())) if self.activity.is_sending() => Pin::new(connection).poll(context),
+                polled => polled,
+            }
+        };
         let stop = |connection: &mut http1::Connection<_, _>| {
             Pin::new(connection).graceful_shutdown();
             self.activity.is_idle()

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hallmark_storage::blobs::Error;
 use rustix::fs::sendfile;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
@@ -211,8 +212,10 @@ impl Transport {
                     return Poll::Ready(Ok(sent));
                 }
                 Err(again) if matches!(again.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                Err(error) if is_of_the_client(&error) => return Poll::Ready(Err(error)),
-                Err(error) => return Poll::Ready(Err(broken(next, next.window.unsent(error)))),
+                Err(error) if is_of_the_file(&error) => {
+                    return Poll::Ready(Err(broken(next, next.window.unsent(error))));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -224,20 +227,10 @@ fn broken(next: &Next, error: Error) -> io::Error {
     io::Error::other("a file could not be sent")
 }
 
-/// Whether sending failed for the connection and not for the file.
-fn is_of_the_client(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::BrokenPipe
-            | Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::NotConnected
-            | Kind::TimedOut
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NetworkDown
-    )
+/// Whether sending failed for the file and not for the connection.
+fn is_of_the_file(error: &io::Error) -> bool {
+    let blamed = [Errno::IO, Errno::STALE, Errno::INVAL, Errno::OVERFLOW, Errno::NOSYS, Errno::OPNOTSUPP];
+    error.raw_os_error().is_some_and(|code| blamed.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 /// Takes from the task's turn what sending so many bytes costs.

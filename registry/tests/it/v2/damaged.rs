@@ -91,6 +91,7 @@ async fn damaged_bytes_of_a_small_blob_are_quarantined_and_healed_too() {
         let ann = world.all_of("ann", "ann/app").await;
         let path = format!("/v2/ann/app/blobs/{}", world.blob(&ann, "ann/app", "0123456789").await);
         world.meddle(&format!("UPDATE small_blobs SET body = CAST('{damaged}' AS BLOB)")).await;
+        world.head(&path).by(&ann).await.expect(404);
         assert_eq!(world.get(&path).by(&ann).await.gist(), (404, "BLOB_UNKNOWN".into()), "{damaged}");
         assert_eq!(quarantined(&world).await, ["{0123456789}"]);
         assert_eq!(recorded(&world).await, ["blob_quarantined {0123456789}"]);

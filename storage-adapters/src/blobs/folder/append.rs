@@ -10,9 +10,12 @@ use super::super::{Error, Sealed, UploadState, key};
 use super::Folder;
 use super::frames::Frames;
 use super::gather::Share;
-use super::lanes::Lanes;
+use super::lanes::{Lane, Lanes};
 use super::writer::Writer;
 use crate::blobs::hasher::BlobHasher;
+
+/// What may gather unsynced while others sync, in bytes: what a crash costs the client at the most.
+const MOST_UNSYNCED: u64 = 4 * CHECKPOINT_BYTES;
 
 /// One request's hold on a file.
 #[derive(Debug)]
@@ -68,8 +71,13 @@ impl FileAppender {
             return Ok(());
         }
         let mut writer = self.writer().await?;
-        self.sync_beside(&mut writer);
-        let lane = self.lanes.writing().await;
+        let lane = match self.reserve(&mut writer).await {
+            Ok(lane) => lane,
+            Err(busy) => {
+                self.stage = Stage::Idle(writer);
+                return Err(busy);
+            }
+        };
         let frames = self.frames.take();
         self.stage = Stage::Writing(Task::blocking(move || {
             writer.append(&frames)?;
@@ -116,7 +124,7 @@ impl FileAppender {
             self.settle(outcome)?;
         }
         let mut writer = writer?;
-        let lane = self.lanes.syncing().await;
+        let lane = self.lanes.syncing().await?;
         let frames = self.frames.take();
         let writer = blocking("append to", &self.durable.key, move || {
             writer.append(&frames)?;
@@ -144,13 +152,23 @@ impl FileAppender {
         }
     }
 
-    /// Begins a sync on a thread of its own when enough bytes have gathered, so that the stream does not stop for it.
-    fn sync_beside(&mut self, writer: &mut Writer) {
+    /// A lane to write in, after the sync is begun that is due.
+    async fn reserve(&mut self, writer: &mut Writer) -> Result<Lane, Error> {
+        self.sync_beside(writer).await?;
+        self.lanes.writing().await
+    }
+
+    /// Begins a sync on a thread of its own when enough bytes have gathered, so that the stream does not stop for it. Where
+    /// all lanes are taken it begins with a later batch, until so much has gathered that the stream has to stop.
+    async fn sync_beside(&mut self, writer: &mut Writer) -> Result<(), Error> {
         if self.syncing.is_some() || writer.unsynced() < CHECKPOINT_BYTES {
-            return;
+            return Ok(());
         }
-        // Where all lanes are taken it begins with a later batch.
-        let Some(lane) = self.lanes.try_syncing() else { return };
+        let lane = match self.lanes.try_syncing() {
+            Some(lane) => lane,
+            None if writer.unsynced() < MOST_UNSYNCED => return Ok(()),
+            None => self.lanes.syncing().await?,
+        };
         let state = self.state_of(writer);
         if let Some(sync) = writer.begin_sync() {
             let sync = move || {
@@ -160,6 +178,7 @@ impl FileAppender {
             };
             self.syncing = Some((Task::blocking(sync), state));
         }
+        Ok(())
     }
 
     /// Takes the outcome of the sync beside: what it made durable is durable, or the upload has failed.

@@ -3,13 +3,19 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::super::Error;
 
 /// The threads that hash and write, for each processor: one of them may wait for the disk.
 const WRITING: usize = 2;
 /// The threads that wait for a sync. A disk does many of them in the time of one.
 const SYNCING: usize = 32;
+/// How long an upload waits for a place before its client is told to come back: a disk that hangs keeps all of them.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The lanes of a folder.
 #[derive(Debug, Clone)]
@@ -21,7 +27,7 @@ pub(super) struct Lanes {
 /// A place in one of them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lane {
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Default for Lanes {
@@ -37,23 +43,32 @@ impl Lanes {
     }
 
     /// A place among those that hash and write, in the order of asking.
-    pub(super) async fn writing(&self) -> Lane {
+    ///
+    /// # Errors
+    /// None was free for a long time.
+    pub(super) async fn writing(&self) -> Result<Lane, Error> {
         Self::wait(&self.writing).await
     }
 
-    /// A place among those that make an upload durable at its end, in the order of asking.
-    pub(super) async fn syncing(&self) -> Lane {
+    /// A place among those that make an upload durable, in the order of asking.
+    ///
+    /// # Errors
+    /// None was free for a long time.
+    pub(super) async fn syncing(&self) -> Result<Lane, Error> {
         Self::wait(&self.syncing).await
     }
 
     /// The same, if one is free now.
     pub(super) fn try_syncing(&self) -> Option<Lane> {
-        Arc::clone(&self.syncing).try_acquire_owned().ok().map(|permit| Lane { _permit: Some(permit) })
+        Arc::clone(&self.syncing).try_acquire_owned().ok().map(|permit| Lane { _permit: permit })
     }
 
-    async fn wait(semaphore: &Arc<Semaphore>) -> Lane {
-        // It fails only when it is closed, which nobody does: then nothing would be left to wait for.
-        Lane { _permit: Arc::clone(semaphore).acquire_owned().await.ok() }
+    async fn wait(semaphore: &Arc<Semaphore>) -> Result<Lane, Error> {
+        match timeout(LONGEST_WAIT, Arc::clone(semaphore).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Lane { _permit: permit }),
+            Ok(Err(closed)) => Err(Error::task("wait for", "the disk", closed)),
+            Err(_elapsed) => Err(Error::unavailable("wait for", "the disk", "other uploads wait for it too")),
+        }
     }
 }
 
@@ -66,10 +81,17 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_free_again_when_it_is_left() {
         let lanes = Lanes::new(1, 1);
-        let (writing, syncing) = (lanes.writing().await, lanes.try_syncing());
-        assert!(syncing.is_some() && lanes.try_syncing().is_none());
+        let (writing, syncing) = (lanes.writing().await.unwrap(), lanes.try_syncing().unwrap());
+        assert!(lanes.try_syncing().is_none());
         assert!(lanes.clone().writing().now_or_never().is_none() && lanes.syncing().now_or_never().is_none());
         drop((writing, syncing));
         assert!(lanes.writing().now_or_never().is_some() && lanes.syncing().now_or_never().is_some());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever_for_a_disk_that_hangs() {
+        let lanes = Lanes::new(1, 1);
+        let _held = (lanes.writing().await.unwrap(), lanes.syncing().await.unwrap());
+        assert!(lanes.writing().await.unwrap_err().is_unavailable());
+        assert!(lanes.syncing().await.unwrap_err().is_unavailable());
     }
 }

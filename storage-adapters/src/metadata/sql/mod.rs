@@ -77,7 +77,7 @@ impl Connection {
     pub(super) async fn frame(&mut self, text: &'static str) -> Result<(), Error> {
         match self {
             Self::Sqlite(connection) => connection.execute(text, text, &[]).map(drop),
-            Self::Postgres(connection) => connection.script(text, text).await,
+            Self::Postgres(connection) => connection.frame(text).await,
         }
     }
 
@@ -152,6 +152,13 @@ impl Reader {
             Self::Postgres(pool) => {
                 pool.connection().await.map(|connection| Connection::Postgres(Box::new(connection)))
             }
+        }
+    }
+
+    /// Says that a connection of the PostgreSQL pool proved to be broken.
+    pub(super) fn distrust(&self) {
+        if let Self::Postgres(pool) = self {
+            pool.distrust();
         }
     }
 

@@ -1,15 +1,23 @@
 //! A PostgreSQL server, through sqlx.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions, Connection as _, Postgres};
+use tokio::time::timeout;
 
 use super::super::error::{Error, ErrorKind};
 use super::super::value::Value;
 use super::{ACQUIRE, PREPARED};
+
+/// How long the server may take to answer a statement before it counts as silent: longer than a change may take as a whole. The
+/// server's own bounds end what it still works on; this one ends the waiting for a server that does nothing any more.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long the server is given to take leave of a connection.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// Bounds of the server's own: a statement, a wait for a row, a transaction whose process hangs.
 const LIMITS: [(&str, &str); 3] =
@@ -27,7 +35,14 @@ pub(in super::super) struct PostgresConnection(sqlx::pool::PoolConnection<Postgr
 
 /// Connections to one server.
 #[derive(Clone)]
-pub(in super::super) struct PostgresPool(PgPool);
+pub(in super::super) struct PostgresPool {
+    pool: PgPool,
+    broken: Broken,
+}
+
+/// When a connection was last found broken: those that have lain idle since then may be so too.
+#[derive(Clone, Default)]
+struct Broken(Arc<Mutex<Option<Instant>>>);
 
 /// A prepared statement with its parameters bound.
 fn bound<'q>(text: &'static str, values: &'q [Value<'_>]) -> Query<'q, Postgres, PgArguments> {
@@ -45,7 +60,22 @@ impl PostgresConnection {
         text: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<PostgresRow>, Error> {
-        answer(place, bound(text, values).fetch_all(&mut *self.0).await)
+        answer(place, in_time(place, bound(text, values).fetch_all(&mut *self.0)).await?)
+    }
+
+    /// The only thing that is asked of this connection.
+    async fn read(
+        mut self,
+        place: &'static str,
+        text: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PostgresRow>, Error> {
+        let answer = self.rows(place, text, values).await;
+        if matches!(&answer, Err(error) if error.kind() == ErrorKind::TimedOut) {
+            // Given back it would be asked whether it is in order, and keep its place until the server answers.
+            drop(self.0.detach());
+        }
+        answer
     }
 
     pub(super) async fn execute(
@@ -54,10 +84,16 @@ impl PostgresConnection {
         text: &'static str,
         values: &[Value<'_>],
     ) -> Result<u64, Error> {
-        let done = bound(text, values).execute(&mut *self.0).await;
+        let done = in_time(place, bound(text, values).execute(&mut *self.0)).await?;
         done.map(|done| done.rows_affected()).map_err(|error| failure(place, error))
     }
 
+    pub(super) async fn frame(&mut self, text: &'static str) -> Result<(), Error> {
+        let done = in_time(text, sqlx::raw_sql(text).execute(&mut *self.0)).await?;
+        done.map(drop).map_err(|error| failure(text, error))
+    }
+
+    /// A migration takes as long as it takes.
     pub(super) async fn script(&mut self, place: &'static str, text: &'static str) -> Result<(), Error> {
         sqlx::raw_sql(text).execute(&mut *self.0).await.map(drop).map_err(|error| failure(place, error))
     }
@@ -68,7 +104,19 @@ impl PostgresConnection {
     }
 
     pub(super) async fn close(self) -> Result<(), Error> {
-        self.0.close().await.map_err(|error| failure("close", error))
+        // A server that is silent is left without a word: it rolls back when it finds out.
+        match timeout(LEAVE, self.0.close()).await {
+            Ok(closed) => closed.map_err(|error| failure("close", error)),
+            Err(_elapsed) => Err(Error::new(ErrorKind::TimedOut, "close")),
+        }
+    }
+}
+
+impl Broken {
+    /// Whether one was found within this time.
+    fn since(&self, time: Duration) -> bool {
+        let found = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.is_some_and(|found| found.elapsed() <= time)
     }
 }
 
@@ -87,32 +135,52 @@ impl PostgresPool {
             .options(LIMITS)
             .statement_cache_capacity(PREPARED)
             .disable_statement_logging();
+        let broken = Broken::default();
+        let seen = broken.clone();
         let pool = PgPoolOptions::new()
             .max_connections(max_connections.max(2))
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move { Ok(about.idle_for < TRUSTED || connection.ping().await.is_ok()) })
+            .before_acquire(move |connection, about| {
+                let trusted = about.idle_for < TRUSTED && !seen.since(about.idle_for);
+                Box::pin(async move { Ok(trusted || connection.ping().await.is_ok()) })
             });
-        Ok(Self(pool.connect_lazy_with(options)))
+        Ok(Self { pool: pool.connect_lazy_with(options), broken })
     }
 
+    /// Asks once more where the connection proves to be broken: a read changes nothing.
     pub(super) async fn rows(
         &self,
         place: &'static str,
         text: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<PostgresRow>, Error> {
-        answer(place, bound(text, values).fetch_all(&self.0).await)
+        match self.connection().await?.read(place, text, values).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.distrust();
+                self.connection().await?.read(place, text, values).await
+            }
+            answer => answer,
+        }
     }
 
     pub(super) async fn connection(&self) -> Result<PostgresConnection, Error> {
-        self.0.acquire().await.map(PostgresConnection).map_err(|error| failure("acquire", error))
+        self.pool.acquire().await.map(PostgresConnection).map_err(|error| failure("acquire", error))
+    }
+
+    /// Has the connections that lie idle now tested before they are used.
+    pub(super) fn distrust(&self) {
+        *self.broken.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     pub(super) async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
+}
+
+/// What the server answers, if it does.
+async fn in_time<T>(place: &'static str, asked: impl Future<Output = T>) -> Result<T, Error> {
+    timeout(ANSWER, asked).await.map_err(|_elapsed| Error::new(ErrorKind::TimedOut, place))
 }
 
 fn answer(place: &'static str, rows: Result<Vec<PgRow>, sqlx::Error>) -> Result<Vec<PostgresRow>, Error> {

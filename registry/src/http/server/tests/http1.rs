@@ -235,7 +235,7 @@ async fn taking_slowly(server: &Server, headers: &str) -> TcpStream {
 
 #[tokio::test]
 async fn draining_sends_what_waits_to_be_sent() {
-    for headers in ["", "Connection: close\r\n"] {
+    for headers in ["", "Connection: close\r\n", "Connection: close\r\nUpgrade: x\r\n"] {
         let server = Server::start(PATIENT).await;
         let mut client = taking_slowly(&server, headers).await;
         let end = server.stop();
