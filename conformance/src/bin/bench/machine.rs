@@ -55,11 +55,11 @@ pub(crate) fn describe(folder: &Path) -> Outcome<Vec<String>> {
     ])
 }
 
-/// Touches as much memory as a load of `bytes` will fill, up to [`TOUCHED`], and gives it back. A virtual machine may have
+/// Touches three times the memory that a load of `bytes` will fill, up to [`TOUCHED`], and gives it back. A virtual machine may have
 /// handed its free pages to the host: whoever fills them next pays for getting them again, over a second a GiB, and that is
 /// neither the server's work nor the same for each of those that are compared.
 pub(crate) fn touch(bytes: u64) {
-    let size = usize::try_from((bytes + bytes / 2).min(TOUCHED)).unwrap_or(usize::MAX);
+    let size = usize::try_from((3 * bytes).min(TOUCHED)).unwrap_or(usize::MAX);
     black_box(vec![1_u8; size]);
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What the uploads gather together, in bytes, as long as each may have [`LEAST`]. As much again is being written.
 const TOGETHER: usize = 16 * 1024 * 1024;
 /// What one upload gathers at the most, in bytes.
-const MOST: usize = 1024 * 1024;
+const MOST: usize = 2 * 1024 * 1024;
 /// What each upload may gather however many there are, in bytes.
 const LEAST: usize = 256 * 1024;
 
