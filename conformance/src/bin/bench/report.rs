@@ -70,7 +70,8 @@ impl Report<'_> {
                 "\nThe best of {rounds} round{} counts. The servers take turns in each round, in every second one backwards; *spread* is how \
                  far the worst round lies behind the best. A job that takes long has one round. Small requests are repeated for {} s by 8 connections. Each client of `push.crowd` pushes {} MiB, \
                  of `push.crowd.s3` {} MiB, which are {} parts of one size. The long lists were \
-                 written into the servers' data while they stood still.\n",
+                 written into the servers' data while they stood still. Before layers are pushed the memory that they will fill is \
+                 touched and given back: a virtual machine may have to get it from its host first.\n",
                 if rounds == 1 { "" } else { "s" },
                 rounded(self.scale.period.as_secs_f64()),
                 mebibytes(self.scale.crowd_layer),
