@@ -31,8 +31,8 @@ pub enum ErrorKind {
     /// Others changed the same rows each time the change was run; it can be tried again later.
     #[error("others kept changing the same rows")]
     Contended,
-    /// The body of a change ran longer than one may; it was rolled back.
-    #[error("the change took too long and was rolled back")]
+    /// The body of a change ran longer than one may and was rolled back, or the server did not answer a statement in time.
+    #[error("the database took too long to answer, or the change did; it was rolled back")]
     TimedOut,
     /// The body of a change panicked; it was rolled back.
     #[error("the change panicked and was rolled back")]

@@ -13,7 +13,7 @@ use super::super::error::{Error, ErrorKind};
 use super::super::value::Value;
 use super::{ACQUIRE, PREPARED};
 
-/// How long the server may take to answer a statement before it counts as silent: longer than a change may take as a whole. The
+/// How long the server may take to answer a statement before it counts as silent: as long as the body of a change may take. The
 /// server's own bounds end what it still works on; this one ends the waiting for a server that does nothing any more.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the server is given to take leave of a connection.
