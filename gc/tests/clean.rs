@@ -10,7 +10,7 @@ use hallmark_gc::{Report, clean};
 use hallmark_oci::{Algorithm, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Blobs, StorageConfig, UploadState};
-use hallmark_storage::metadata::{DatabaseConfig, Error, Metadata, NewUpload, NewUser};
+use hallmark_storage::metadata::{DatabaseConfig, Error, Metadata, NewUpload, NewUser, SystemRole};
 use tempfile::TempDir;
 
 const EXPIRES: i64 = 1_000;
@@ -37,7 +37,7 @@ async fn world(leased_until: i64) -> World {
     metadata
         .write(opening, |tx, (key, hash_state, leased_until)| {
             Box::pin(async move {
-                let user = NewUser { name: "ann".to_owned(), password: None, system_admin: false };
+                let user = NewUser { name: "ann".to_owned(), password: None, role: SystemRole::None, source: None };
                 let ann = tx.create_user(&user, 0).await?.expect("the name is free");
                 let name = "ann/app".parse().expect("a repository's name");
                 let repository = tx.create_repository(&name, ann.account_id, 0).await?;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::keys::{KeyError, TokenKeys};
 use crate::auth::password::Passwords;
+use crate::auth::personal::Uses;
 use crate::auth::token::TokenMemory;
 use crate::auth::users::{self, UserError};
 use crate::clock::{Clock, Random};
@@ -54,6 +55,8 @@ pub struct App {
     pub token_keys: TokenKeys,
     /// Bearer tokens whose signature was checked already.
     pub token_memory: TokenMemory,
+    /// When long-lived credentials were last shown.
+    pub uses: Uses,
     /// Places for requests that change something. A client that takes its requests back frees its streams, but not what
     /// they began.
     pub places: Arc<Semaphore>,
@@ -128,6 +131,7 @@ impl App {
             metrics: Metrics::default(),
             readiness: Readiness::default(),
             token_memory: TokenMemory::default(),
+            uses: Uses::default(),
             places: Arc::new(Semaphore::new(CHANGES)),
             changes: TaskTracker::new(),
             readonly: ReadOnly::new(readonly),

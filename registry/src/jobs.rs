@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::app::App;
+use crate::auth::personal;
 use crate::telemetry::chain;
 
 /// How soon a decision of another replica holds here.
@@ -35,6 +36,7 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
     let mut ticks = ticks(SWEEP);
     while goes_on(&mut ticks, &mut stop).await {
         clean(app, &stop).await;
+        write_down_uses(app).await;
     }
 }
 
@@ -50,6 +52,16 @@ async fn goes_on(ticks: &mut Interval, stop: &mut watch::Receiver<bool>) -> bool
         biased;
         _ = stop.wait_for(|stop| *stop) => false,
         _ = ticks.tick() => true,
+    }
+}
+
+async fn write_down_uses(app: &App) {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return;
+    }
+    if let Err(error) = personal::write_down(app).await {
+        tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");
     }
 }
 

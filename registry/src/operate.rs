@@ -67,8 +67,8 @@ async fn list_users(app: &App, after: Option<&str>) -> Answer {
             let users = page
                 .into_iter()
                 .map(|user| UserLine {
+                    admin: user.principal.is_administrator(),
                     name: user.principal.name,
-                    admin: user.principal.system_admin,
                     disabled: user.principal.disabled,
                 })
                 .collect();
@@ -80,7 +80,7 @@ async fn list_users(app: &App, after: Option<&str>) -> Answer {
 
 async fn list_repositories(app: &App, after: Option<&str>) -> Answer {
     let read = async {
-        let names = app.metadata.catalog(Viewer::All, after, PAGE).await?;
+        let names = app.metadata.catalog(&Viewer::All, after, PAGE).await?;
         let next = (names.len() == PAGE as usize).then(|| names.last().cloned()).flatten();
         let mut repositories = Vec::with_capacity(names.len());
         for name in names {

@@ -14,7 +14,7 @@ use crate::{JsonInvalid, Scope, Scopes};
 /// How far the clocks of two machines may be apart, in seconds.
 const LEEWAY_SECONDS: i64 = 60;
 
-/// The claims of a token (RFC 7519 section 4.1, the `access` claim of the registry token protocol, and two of our own).
+/// The claims of a token (RFC 7519 section 4.1, the `access` claim of the registry token protocol, and three of our own).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Claims {
     /// Who made the token.
@@ -40,6 +40,9 @@ pub struct Claims {
     /// The principal's credential epoch when the token was made, `hep` on the wire: a later one revokes the token.
     #[serde(rename = "hep", skip_serializing_if = "Option::is_none")]
     pub credential_epoch: Option<i64>,
+    /// The long-lived credential that the token was made from, `hcr` on the wire: revoked, it revokes the token.
+    #[serde(rename = "hcr", skip_serializing_if = "Option::is_none")]
+    pub credential_id: Option<i64>,
 }
 
 fn one_or_many<S: Serializer>(audience: &[String], serializer: S) -> Result<S::Ok, S::Error> {
@@ -67,6 +70,7 @@ impl Claims {
             access: access(&claims)?,
             principal_id: number(&claims, "hid")?,
             credential_epoch: number(&claims, "hep")?,
+            credential_id: number(&claims, "hcr")?,
         })
     }
 

@@ -4,7 +4,7 @@ use hallmark_oci::{
     AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
     ListTags, Operation, PullBlob, PullManifest, PutManifest, RepositoryName, UploadStatus,
 };
-use hallmark_storage::metadata::{AccountId, PrincipalId, Repository, RepositoryId, Viewer};
+use hallmark_storage::metadata::{Principal, PrincipalId, Repository, RepositoryId};
 
 use crate::auth::Identity;
 
@@ -21,7 +21,6 @@ pub struct Granted<O> {
 pub struct Grant {
     identity: Identity,
     target: Option<Target>,
-    viewer: Viewer,
 }
 
 /// The repository that an operation is about.
@@ -60,45 +59,37 @@ impl<O> Granted<O> {
 
     /// What the grant was decided on.
     pub fn ground(&self) -> Ground {
-        let principal = self.grant.identity.principal();
         Ground {
             repository: self.repository().map(|repository| repository.id),
-            account: principal.map(|principal| principal.account_id),
-            everywhere: principal.is_some_and(|principal| principal.system_admin),
+            principal: self.grant.identity.principal().cloned(),
         }
-    }
-
-    /// What part of the catalog may be shown.
-    pub fn viewer(&self) -> Viewer {
-        self.grant.viewer
     }
 }
 
 /// What a grant was decided on, for the transaction that acts on it: a name may have become somebody else's since.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ground {
     repository: Option<RepositoryId>,
-    account: Option<AccountId>,
-    everywhere: bool,
+    principal: Option<Principal>,
 }
 
 impl Ground {
-    /// Whether this is the repository that the grant was decided on, or one made since where its principal may make one.
+    /// Whether this is the repository that the grant was decided on.
     #[must_use]
-    pub fn covers(&self, repository: &Repository) -> bool {
-        self.repository == Some(repository.id) || self.covers_account(repository.account_id)
+    pub fn is(&self, repository: &Repository) -> bool {
+        self.repository == Some(repository.id)
     }
 
-    /// Whether the grant's principal may make repositories in this account.
+    /// Who was granted it, to be decided anew on a repository that was not there.
     #[must_use]
-    pub fn covers_account(&self, account: AccountId) -> bool {
-        self.everywhere || self.account == Some(account)
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
     }
 }
 
 impl Grant {
-    pub(super) fn of(identity: &Identity, target: Option<Target>, viewer: Viewer) -> Self {
-        Self { identity: identity.clone(), target, viewer }
+    pub(super) fn of(identity: &Identity, target: Option<Target>) -> Self {
+        Self { identity: identity.clone(), target }
     }
 }
 

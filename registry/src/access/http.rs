@@ -57,6 +57,7 @@ pub(crate) fn unidentified(refused: auth::Refused, needed: &Scopes, realm: &str)
             unauthorized(needed, None, realm, message)
         }
         auth::Refused::Busy => auth::http::busy(),
+        auth::Refused::TooManyAttempts { wait_seconds } => auth::http::too_many_attempts(wait_seconds),
         auth::Refused::Keys(error) => auth::http::keys(error),
         auth::Refused::Metadata(error) => Error::from_metadata(error),
     }

@@ -2,18 +2,22 @@
 //! Never here: how somebody proved who they are, what an operation then does, and HTTP but for the door.
 //! Start reading at [`authorize`].
 
+mod decision;
 mod granted;
 pub(crate) mod http;
-mod rights;
+mod pattern;
 mod standing;
 #[cfg(test)]
 mod tests;
 
-use hallmark_oci::{Action, Operation, RepositoryName, Scope, Scopes};
-use hallmark_storage::metadata::{self, Principal, Repository, Source, Viewer};
+use std::sync::Arc;
 
+use hallmark_oci::{Action, Operation, RepositoryName, Scope, Scopes};
+use hallmark_storage::metadata::{self, Facts, Principal, Repository, Rights, Source, SystemRole, Viewer};
+
+pub use decision::{Decision, Reason, cut_down as cut_down_actions, decide, may_name, required};
 pub use granted::{Grant, Granted, Ground, Target, Work};
-pub use rights::Rights;
+pub use pattern::{Pattern, PatternInvalid};
 pub use standing::{Lapsed, Shown, Standing};
 
 use crate::app::App;
@@ -43,17 +47,17 @@ pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> 
     match &operation {
         Operation::Ping => match identity {
             Identity::Anonymous => Err(Refused::Lacking { needed: Scopes::default() }),
-            Identity::Stranger(_) | Identity::Known(_) => {
-                Ok(Granted::make(operation, Grant::of(identity, None, Viewer::Public)))
-            }
+            Identity::Stranger(_) | Identity::Known(_) => Ok(Granted::make(operation, Grant::of(identity, None))),
         },
         Operation::ListRepositories(_) => {
-            let may = identity.ceiling().covers("registry", "catalog", Action::All)
+            let ceiling = identity.ceiling();
+            let may = ceiling.covers("registry", "catalog", Action::All)
+                && ceiling.is_everywhere()
                 && !matches!(identity, Identity::Anonymous);
             if !may {
                 return Err(Refused::Lacking { needed: needed_by(&operation) });
             }
-            Ok(Granted::make(operation, Grant::of(identity, None, viewer(identity))))
+            Ok(Granted::make(operation, Grant::of(identity, None)))
         }
         _ => on_repository(app, identity, operation).await,
     }
@@ -64,11 +68,10 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
         return Err(Refused::Lacking { needed: Scopes::default() });
     };
     let ceiling = identity.ceiling();
-    let suffices = |rights: Rights| {
-        let mut needed = operation.actions().iter();
-        needed.all(|action| rights.allow(*action) && ceiling.covers("repository", name.as_str(), *action))
-    };
-    let (repository, rights) = look(app, identity.principal(), &name, suffices).await?;
+    let needed = required(&operation);
+    let covered = operation.actions().iter().all(|action| ceiling.covers("repository", name.as_str(), *action));
+    let suffices = |rights: Rights| covered && ceiling.bound(&name, rights).contain(needed);
+    let (facts, rights) = look(app, identity.principal(), &name, suffices).await?;
     if !suffices(rights) {
         return Err(Refused::Lacking { needed: needed_by(&operation) });
     }
@@ -77,25 +80,27 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     {
         return Err(Refused::Lacking { needed: needed_by(&operation) });
     }
-    Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }), viewer(identity))))
+    let repository = facts.repository.clone();
+    Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }))))
 }
 
-/// The repository of this name as it stands, and the rights of `principal` in it.
+/// The facts about this name as they stand, and the rights of `principal` by them.
 ///
 /// Rights that do not suffice cost the same whether there is such a repository or not: what is absent is always asked of
-/// the database, so a row that was remembered is asked for once more, and that answer is thrown away.
+/// the database, so facts that were remembered are asked for once more, and that answer is thrown away.
 async fn look(
     app: &App,
     principal: Option<&Principal>,
     name: &RepositoryName,
     suffices: impl Fn(Rights) -> bool,
-) -> Result<(Option<Repository>, Rights), metadata::Error> {
-    let (repository, source) = app.metadata.repository_from(name).await?;
-    let rights = Rights::of(principal, name, repository.as_ref());
+) -> Result<(Arc<Facts>, Rights), metadata::Error> {
+    let id = principal.map(|principal| principal.id);
+    let (facts, source) = app.metadata.facts(id, name).await?;
+    let rights = decide(principal, &facts, |_, _| {}).rights;
     if source == Source::Memory && !suffices(rights) {
-        app.metadata.without_cache().repository(name).await?;
+        app.metadata.without_cache().facts(id, name).await?;
     }
-    Ok((repository, rights))
+    Ok((facts, rights))
 }
 
 /// What a token for `operation` would have to cover. A mount asks for its source too, although it goes on without.
@@ -121,9 +126,9 @@ async fn lacks_only_the_token(
     if identity.ceiling().covers("repository", source.as_str(), Action::Pull) {
         return Ok(false);
     }
-    let may_pull = |rights: Rights| rights.allow(Action::Pull);
-    let (repository, rights) = look(app, identity.principal(), source, may_pull).await?;
-    Ok(repository.is_some() && may_pull(rights))
+    let may_pull = |rights: Rights| identity.ceiling().bound(source, rights).contain(Rights::PULL);
+    let (facts, rights) = look(app, identity.principal(), source, may_pull).await?;
+    Ok(facts.repository.is_some() && may_pull(rights))
 }
 
 /// The repository `name`, when both the right of `identity` and the ceiling of its credential reach a pull from it now:
@@ -139,9 +144,22 @@ pub async fn may_pull(
     if !identity.ceiling().covers("repository", name.as_str(), Action::Pull) {
         return Ok(None);
     }
-    let may_pull = |rights: Rights| rights.allow(Action::Pull);
-    let (repository, rights) = look(app, identity.principal(), name, may_pull).await?;
-    Ok(repository.filter(|_| may_pull(rights)))
+    let may_pull = |rights: Rights| identity.ceiling().bound(name, rights).contain(Rights::PULL);
+    let (facts, rights) = look(app, identity.principal(), name, may_pull).await?;
+    Ok(facts.repository.clone().filter(|_| may_pull(rights)))
+}
+
+/// The repository `name`, when `principal` may pull from it, whatever credential they show.
+///
+/// # Errors
+/// The database's.
+pub async fn may_reach(
+    app: &App,
+    principal: &Principal,
+    name: &RepositoryName,
+) -> Result<Option<Repository>, metadata::Error> {
+    let (facts, rights) = look(app, Some(principal), name, |rights| rights.contain(Rights::PULL)).await?;
+    Ok(facts.repository.clone().filter(|_| rights.contain(Rights::PULL)))
 }
 
 /// Cuts `asked` down to what `identity` may do now; what is not allowed is left out without a word.
@@ -152,15 +170,19 @@ pub async fn cut_down(app: &App, identity: &Identity, asked: &Scopes) -> Result<
     let mut kept = Vec::new();
     for scope in asked.iter() {
         let mut scope = scope.clone();
+        let ceiling = identity.ceiling();
         let rights = match (scope.resource_type.as_str(), scope.name.parse::<RepositoryName>()) {
             ("repository", Ok(name)) => {
-                let keeps_any = |rights: Rights| !rights.cut_down(&scope.actions).is_empty();
-                look(app, identity.principal(), &name, keeps_any).await?.1
+                let bound = |rights: Rights| ceiling.bound(&name, rights);
+                let keeps_any = |rights: Rights| !cut_down_actions(bound(rights), &scope.actions).is_empty();
+                bound(look(app, identity.principal(), &name, keeps_any).await?.1)
             }
-            ("registry", _) if scope.name == "catalog" && identity.principal().is_some() => Rights::all(),
-            _ => Rights::none(),
+            ("registry", _) if scope.name == "catalog" && identity.principal().is_some() && ceiling.is_everywhere() => {
+                Rights::ADMIN
+            }
+            _ => Rights::NONE,
         };
-        scope.actions = rights.cut_down(&scope.actions);
+        scope.actions = cut_down_actions(rights, &scope.actions);
         if !scope.actions.is_empty() {
             kept.push(scope);
         }
@@ -169,10 +191,13 @@ pub async fn cut_down(app: &App, identity: &Identity, asked: &Scopes) -> Result<
 }
 
 /// What part of the catalog `identity` may see.
-fn viewer(identity: &Identity) -> Viewer {
+///
+/// # Errors
+/// The database's.
+pub async fn viewer(app: &App, identity: &Identity) -> Result<Viewer, metadata::Error> {
     match identity.principal() {
-        None => Viewer::Public,
-        Some(principal) if principal.system_admin => Viewer::All,
-        Some(principal) => Viewer::Owner(principal.account_id),
+        None => Ok(Viewer::Public),
+        Some(principal) if principal.role != SystemRole::None => Ok(Viewer::All),
+        Some(principal) => app.metadata.sight(principal.id).await.map(Viewer::Principal),
     }
 }

@@ -1,96 +1,208 @@
-//! Rights as a function of facts, row by row.
+//! Rights as a function of facts: row by row, and against a naive model.
 
 use std::collections::BTreeSet;
 
 use hallmark_oci::{Action, RepositoryName};
-use hallmark_storage::metadata::{AccountId, Principal, PrincipalId, PrincipalKind, Repository, RepositoryId};
+use hallmark_storage::metadata::{
+    AccountFacts, AccountId, AccountKind, Facts, Granted, Principal, PrincipalId, PrincipalKind, Repository,
+    RepositoryId, Rights, SystemRole,
+};
+use proptest::prelude::*;
 
-use super::Rights;
+use super::{Decision, Reason, cut_down_actions, decide};
 
 const ANNS: AccountId = AccountId(1);
-const BOBS: AccountId = AccountId(2);
+const ACME: AccountId = AccountId(2);
+const ANN: PrincipalId = PrincipalId(9);
 
-fn principal(name: &str, account_id: AccountId, system_admin: bool) -> Principal {
-    let kind = PrincipalKind::User;
-    Principal {
-        id: PrincipalId(9),
-        name: name.into(),
-        kind,
-        account_id,
-        system_admin,
-        credential_epoch: 0,
-        disabled: false,
-    }
+fn principal(kind: PrincipalKind, role: SystemRole) -> Principal {
+    Principal { id: ANN, name: "ann".into(), kind, account_id: ANNS, role, credential_epoch: 0, disabled: false }
 }
 
-fn repository(name: &str, account_id: AccountId, public: bool) -> Repository {
-    let account_name = name.parse::<RepositoryName>().unwrap().account().map(str::to_owned);
-    Repository { id: RepositoryId(7), name: name.parse().unwrap(), account_id, account_name, owner: None, public }
+fn ann() -> Principal {
+    principal(PrincipalKind::User, SystemRole::None)
 }
 
-fn rights(principal: Option<&Principal>, name: &str, repository: Option<&Repository>) -> &'static str {
-    let rights = Rights::of(principal, &name.parse().unwrap(), repository);
-    match [Action::Pull, Action::Push, Action::Delete, Action::All].map(|action| rights.allow(action)) {
-        [true, true, true, true] => "all",
-        [true, false, false, false] => "pull",
-        [false, false, false, false] => "none",
-        other => panic!("rights that nobody has: {other:?}"),
-    }
+fn repository(account_id: AccountId, public: bool) -> Repository {
+    let name: RepositoryName = "x/app".parse().unwrap();
+    Repository { id: RepositoryId(7), name, account_id, account_name: Some("x".into()), owner: None, public }
+}
+
+fn of_account(id: AccountId, kind: AccountKind) -> Facts {
+    Facts { account: Some(AccountFacts { id, kind, create_on_push: false }), ..Facts::default() }
+}
+
+fn rights(who: Option<&Principal>, facts: &Facts) -> String {
+    let Decision { rights, may_create, .. } = decide(who, facts, |_, _| {});
+    format!("{rights}{}", if may_create { ", may create" } else { "" })
 }
 
 #[test]
-fn a_user_owns_what_lies_in_their_account_and_reads_what_is_public() {
-    let ann = principal("ann", ANNS, false);
-    assert_eq!(rights(Some(&ann), "ann/app", Some(&repository("ann/app", ANNS, false))), "all");
-    assert_eq!(rights(Some(&ann), "bob/app", Some(&repository("bob/app", BOBS, false))), "none");
-    assert_eq!(rights(Some(&ann), "bob/app", Some(&repository("bob/app", BOBS, true))), "pull");
-    assert_eq!(rights(Some(&ann), "busybox", Some(&repository("busybox", AccountId::SYSTEM, false))), "none");
-    assert_eq!(rights(Some(&ann), "busybox", Some(&repository("busybox", AccountId::SYSTEM, true))), "pull");
+fn a_user_owns_what_lies_in_their_account() {
+    let mut facts = of_account(ANNS, AccountKind::User);
+    assert_eq!(rights(Some(&ann()), &facts), "admin, may create");
+    facts.repository = Some(repository(ANNS, false));
+    assert_eq!(rights(Some(&ann()), &facts), "admin, may create");
+    assert_eq!(rights(None, &facts), "none");
+    let robot = principal(PrincipalKind::Robot, SystemRole::None);
+    assert_eq!(rights(Some(&robot), &facts), "none", "a robot of the account owns nothing in it");
 }
 
-#[test]
-fn a_repository_that_does_not_exist_is_that_of_who_could_make_it() {
-    let ann = principal("ann", ANNS, false);
-    for (name, expected) in
-        [("ann/new", "all"), ("ann/a/b", "all"), ("bob/new", "none"), ("ann", "none"), ("annex/new", "none")]
-    {
-        assert_eq!(rights(Some(&ann), name, None), expected, "{name}");
-        assert_eq!(rights(None, name, None), "none", "{name}");
-    }
-}
-
-/// Threat 8: a name that is taken again inherits nothing, since a repository's account is an id.
+/// Threat 8: a name that is taken again inherits nothing, since an account is an id.
 #[test]
 fn a_repository_belongs_to_its_account_and_not_to_its_name() {
-    let new_ann = principal("ann", AccountId(3), false);
-    assert_eq!(rights(Some(&new_ann), "ann/app", Some(&repository("ann/app", ANNS, false))), "none");
+    let facts = of_account(AccountId(3), AccountKind::User);
+    assert_eq!(rights(Some(&ann()), &facts), "none");
 }
 
 #[test]
-fn nobody_in_particular_reads_what_is_public_and_nothing_else() {
-    assert_eq!(rights(None, "ann/app", Some(&repository("ann/app", ANNS, true))), "pull");
-    assert_eq!(rights(None, "ann/app", Some(&repository("ann/app", ANNS, false))), "none");
+fn anybody_pulls_what_is_public_and_nothing_else() {
+    let mut facts = of_account(ACME, AccountKind::Organization);
+    facts.repository = Some(repository(ACME, true));
+    assert_eq!(rights(None, &facts), "read");
+    assert_eq!(rights(Some(&ann()), &facts), "read");
+    let gone = Principal { disabled: true, role: SystemRole::Administrator, ..ann() };
+    assert_eq!(rights(Some(&gone), &facts), "read");
 }
 
 #[test]
-fn an_administrator_may_do_everything_everywhere() {
-    let admin = principal("admin", AccountId(4), true);
-    for name in ["ann/app", "busybox", "admin/x"] {
-        assert_eq!(rights(Some(&admin), name, None), "all");
-        assert_eq!(rights(Some(&admin), name, Some(&repository(name, ANNS, false))), "all");
+fn an_administrator_does_everything_and_an_auditor_reads_everything() {
+    let (admin, auditor) =
+        [SystemRole::Administrator, SystemRole::Auditor].map(|role| principal(PrincipalKind::User, role)).into();
+    let private = Facts { repository: Some(repository(ACME, false)), ..of_account(ACME, AccountKind::Organization) };
+    for facts in [&private, &Facts::default()] {
+        assert_eq!(rights(Some(&admin), facts), "admin, may create");
+        assert_eq!(rights(Some(&auditor), facts), "read");
+    }
+    assert_eq!(rights(Some(&auditor), &of_account(ANNS, AccountKind::User)), "admin, may create", "what is their own");
+}
+
+#[test]
+fn a_member_makes_repositories_only_where_the_organization_says_so() {
+    let mut facts = Facts { member: Some(false), ..of_account(ACME, AccountKind::Organization) };
+    assert_eq!(rights(Some(&ann()), &facts), "none");
+    facts.account.as_mut().unwrap().create_on_push = true;
+    assert_eq!(rights(Some(&ann()), &facts), "write, may create");
+    assert!(decide(Some(&ann()), &facts, |_, _| {}).by_membership);
+    facts.repository = Some(repository(ACME, false));
+    assert_eq!(rights(Some(&ann()), &facts), "none", "what others have made is theirs");
+    facts.member = Some(true);
+    assert_eq!(rights(Some(&ann()), &facts), "admin, may create");
+}
+
+#[test]
+fn a_grant_on_a_prefix_makes_repositories_by_admin_or_by_the_setting() {
+    for (granted, create_on_push, expected) in [
+        ("write", false, "write"),
+        ("write", true, "write, may create"),
+        ("read", true, "read"),
+        ("sign", true, "sign"),
+        ("admin", false, "admin, may create"),
+    ] {
+        let mut facts = of_account(ACME, AccountKind::Organization);
+        facts.account.as_mut().unwrap().create_on_push = create_on_push;
+        facts.grants = vec![Granted { holder: ANN, prefix: Some("acme/".into()), rights: granted.parse().unwrap() }];
+        assert_eq!(rights(Some(&ann()), &facts), expected, "{granted} {create_on_push}");
     }
 }
 
 #[test]
-fn what_is_asked_is_cut_down_and_never_widened() {
-    let public = Rights::of(None, &"a/b".parse().unwrap(), Some(&repository("a/b", ANNS, true)));
+fn what_a_token_may_name_is_cut_down_and_never_widened() {
     let every = [Action::Pull, Action::Push, Action::Delete, Action::All];
     for mask in 0..16_u32 {
         let asked: BTreeSet<Action> = (0..4).filter(|bit| mask >> bit & 1 == 1).map(|bit| every[bit]).collect();
-        assert_eq!(Rights::all().cut_down(&asked), asked);
-        assert_eq!(Rights::none().cut_down(&asked), BTreeSet::new());
-        let wants_pull = asked.contains(&Action::Pull) || asked.contains(&Action::All);
-        let expected = if wants_pull { BTreeSet::from([Action::Pull]) } else { BTreeSet::new() };
-        assert_eq!(public.cut_down(&asked), expected);
+        assert_eq!(cut_down_actions(Rights::ADMIN, &asked), asked);
+        assert_eq!(cut_down_actions(Rights::NONE, &asked), BTreeSet::new());
+        let wants = |action| asked.contains(&action) || asked.contains(&Action::All);
+        let kept = |allowed: &[Action]| allowed.iter().copied().filter(|action| wants(*action)).collect();
+        assert_eq!(cut_down_actions(Rights::READ, &asked), kept(&[Action::Pull]));
+        // Whoever pushes may delete tags, for which a token says `delete`.
+        let writer: BTreeSet<Action> = kept(&[Action::Pull, Action::Push, Action::Delete]);
+        let cut = cut_down_actions(Rights::WRITE, &asked);
+        assert_eq!(cut, writer);
+        assert!(!cut.contains(&Action::All));
+    }
+}
+
+/// The rules once more, as a list that any single line of is enough: the words of the documentation.
+fn naive(who: Option<&Principal>, facts: &Facts, wanted: Rights) -> bool {
+    let public = facts.repository.as_ref().is_some_and(|repository| repository.public) && wanted == Rights::PULL;
+    let Some(who) = who else { return public };
+    if who.disabled {
+        return public;
+    }
+    let organization = facts.account.as_ref().filter(|account| account.kind == AccountKind::Organization);
+    let lines = [
+        public,
+        who.role == SystemRole::Administrator,
+        who.role == SystemRole::Auditor && wanted == Rights::PULL,
+        who.kind == PrincipalKind::User
+            && facts.account.as_ref().is_some_and(|account| account.kind == AccountKind::User && account.id == ANNS),
+        facts.account.is_some() && facts.member == Some(true),
+        facts.account.is_some() && facts.grants.iter().any(|grant| grant.rights.contain(wanted)),
+        organization.is_some_and(|account| account.create_on_push)
+            && facts.member.is_some()
+            && facts.repository.is_none()
+            && Rights::WRITE.contain(wanted),
+    ];
+    lines.contains(&true)
+}
+
+fn worlds() -> impl Strategy<Value = (Option<Principal>, Facts)> {
+    let who = (any::<bool>(), 0..3_u8, prop::bool::weighted(0.1)).prop_map(|(robot, role, disabled)| {
+        let kind = if robot { PrincipalKind::Robot } else { PrincipalKind::User };
+        let role = match role {
+            _ if robot => SystemRole::None,
+            0 => SystemRole::Administrator,
+            1 => SystemRole::Auditor,
+            _ => SystemRole::None,
+        };
+        Principal { disabled, ..principal(kind, role) }
+    });
+    let account = (0..4_u8, any::<bool>()).prop_map(|(kind, create_on_push)| {
+        let (id, kind) = match kind {
+            0 => return None,
+            1 => (ANNS, AccountKind::User),
+            2 => (AccountId(5), AccountKind::User),
+            _ => (ACME, AccountKind::Organization),
+        };
+        Some(AccountFacts { id, kind, create_on_push: create_on_push && kind == AccountKind::Organization })
+    });
+    let words = prop::sample::subsequence(vec!["read", "write", "admin", "delete", "sign"], 1..3);
+    let grant = (any::<bool>(), words).prop_map(|(prefix, words)| Granted {
+        holder: ANN,
+        prefix: prefix.then(|| "x/".to_owned()),
+        rights: words.join("+").parse().unwrap(),
+    });
+    let rest = (any::<Option<bool>>(), any::<Option<bool>>(), prop::collection::vec(grant, 0..4));
+    (prop::option::weighted(0.9, who), account, rest).prop_map(|(who, account, (public, member, grants))| {
+        let id = account.as_ref().map(|account| account.id);
+        let member =
+            member.filter(|_| account.as_ref().is_some_and(|account| account.kind == AccountKind::Organization));
+        let repository = id.zip(public).map(|(id, public)| repository(id, public));
+        // A grant on a repository is found only where there is one.
+        let grants = grants.into_iter().filter(|grant| grant.prefix.is_some() || repository.is_some()).collect();
+        (who, Facts { account, repository, member, grants })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    /// `explain` is `decide` with its reasons kept: the rights are the sum of what the reasons give, each right is one that
+    /// the naive model gives, and the other way round.
+    #[test]
+    fn decisions_are_those_of_the_naive_model((who, facts) in worlds()) {
+        let (mut sum, mut reasons) = (Rights::NONE, Vec::new());
+        let decision = decide(who.as_ref(), &facts, |reason, rights| {
+            sum |= rights;
+            reasons.push(reason);
+        });
+        prop_assert_eq!(decision.rights, sum);
+        for right in [Rights::PULL, Rights::PUSH, Rights::DELETE, Rights::SIGN, Rights::MANAGE] {
+            prop_assert_eq!(decision.rights.contain(right), naive(who.as_ref(), &facts, right), "{:?}", right);
+        }
+        prop_assert_eq!(decision.by_membership, reasons.contains(&Reason::MembersCreate));
+        prop_assert!(!decision.may_create || decision.rights.contain(Rights::PUSH), "who may make one may push to it");
     }
 }

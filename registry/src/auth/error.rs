@@ -18,6 +18,12 @@ pub enum Refused {
     /// More passwords wait to be checked than the registry keeps in line.
     #[error("too many sign-ins at once; try again shortly")]
     Busy,
+    /// Too many wrong passwords came for this name from this address, or from this address at all.
+    #[error("too many wrong passwords from your address; try again in {wait_seconds} s, or sign in with a token")]
+    TooManyAttempts {
+        /// How long to wait, in seconds.
+        wait_seconds: u32,
+    },
     /// The keys that check tokens cannot be read now.
     #[error("the token keys cannot be used")]
     Keys(#[from] super::keys::KeyError),

@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use super::keys::KeyError;
 use super::token::{self, Issued, SERVICE};
-use super::{Authenticated, Client, Identity, Refused, basic, password, refresh};
+use super::{Authenticated, Client, Identity, Refused, basic, by_secret, refresh};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::http::body::{BodyError, Incoming};
@@ -35,9 +35,9 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
     form.check_service()?;
     let identity = identify(app, client(app, parts), &parts.headers).await.map_err(refusal)?;
-    let refresh = match identity.principal() {
-        Some(principal) if form.flag("offline_token") && !app.is_readonly() => {
-            refresh::issue(app, principal, now).await.map_err(refusal)?
+    let refresh = match &identity {
+        Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && known.credential.is_none() => {
+            refresh::issue(app, &known.principal, now).await.map_err(refusal)?
         }
         _ => None,
     };
@@ -76,10 +76,13 @@ async fn by_password(
     let (Some(name), Some(secret)) = (form.one("username"), form.one("password")) else {
         return Err(invalid_request("the password grant needs username and password"));
     };
-    let known = password::identify(app, name, secret, client).await.map_err(refusal)?;
+    let known = by_secret(app, name, secret, client).await.map_err(refusal)?;
     let refresh = match form.one("access_type") {
-        // Nothing is written while the registry is read-only; the client then keeps the password.
-        Some("offline") => refresh::issue(app, &known.principal, now).await.map_err(refusal)?,
+        // Nothing is written while the registry is read-only; the client then keeps the password. Whoever shows a token
+        // keeps that: a refresh token made from it would outlive it.
+        Some("offline") if known.credential.is_none() => {
+            refresh::issue(app, &known.principal, now).await.map_err(refusal)?
+        }
         _ => None,
     };
     Ok((known, refresh))
@@ -107,7 +110,7 @@ async fn identify(app: &App, client: Client, headers: &HeaderMap) -> Result<Iden
         return Err(Refused::Malformed);
     }
     let (name, secret) = basic(value)?;
-    password::identify(app, &name, &secret, client).await.map(Identity::Known)
+    by_secret(app, &name, &secret, client).await.map(Identity::Known)
 }
 
 fn answer(issued: &Issued, refresh: Option<&str>, now: i64) -> Response {
@@ -179,6 +182,7 @@ fn refusal(refused: Refused) -> Error {
                 .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\""))
         }
         Refused::Busy => busy(),
+        Refused::TooManyAttempts { wait_seconds } => too_many_attempts(wait_seconds),
         Refused::Keys(error) => keys(error),
         Refused::Metadata(error) => Error::from_metadata(error),
     }
@@ -190,6 +194,12 @@ pub(crate) fn keys(error: KeyError) -> Error {
         KeyError::Metadata(error) => Error::from_metadata(error),
         KeyError::Sealed { .. } | KeyError::Damaged(_) | KeyError::Random => Error::internal(error),
     }
+}
+
+/// Too many wrong passwords.
+pub(crate) fn too_many_attempts(wait_seconds: u32) -> Error {
+    Error::new(ErrorCode::TooManyRequests, Refused::TooManyAttempts { wait_seconds }.to_string())
+        .retry_after(wait_seconds)
 }
 
 /// Too many sign-ins at once.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use hallmark_oci::{Action, Scopes};
-use hallmark_storage::metadata::Principal;
+use hallmark_oci::{Action, RepositoryName, Scopes};
+use hallmark_storage::metadata::{Principal, Rights};
+
+use super::limits::{Api, Limits};
 
 /// Who sent a request.
 #[derive(Debug, Clone)]
@@ -23,15 +25,18 @@ pub struct Authenticated {
     pub principal: Principal,
     /// The upper bound that the credential sets.
     pub ceiling: Ceiling,
+    /// The row of the long-lived credential that was shown, or that the token was made from, if it was one.
+    pub credential: Option<i64>,
 }
 
-/// The upper bound that a credential sets on the rights of its principal.
-#[derive(Debug, Clone)]
-pub enum Ceiling {
-    /// A password: whatever the principal may do.
-    None,
+/// The upper bound that a credential sets on the rights of its principal. A password sets none; a bearer token is bound
+/// by its scopes, and by the limits of the personal access token that it was made from.
+#[derive(Debug, Clone, Default)]
+pub struct Ceiling {
     /// A bearer token: no more than these scopes.
-    Scopes(Arc<Scopes>),
+    pub scopes: Option<Arc<Scopes>>,
+    /// A personal access token, or one made from it: no more than these limits.
+    pub limits: Option<Arc<Limits>>,
 }
 
 impl Identity {
@@ -48,7 +53,7 @@ impl Identity {
     #[must_use]
     pub fn ceiling(&self) -> &Ceiling {
         match self {
-            Self::Anonymous => &Ceiling::None,
+            Self::Anonymous => Ceiling::NONE,
             Self::Stranger(ceiling) => ceiling,
             Self::Known(known) => &known.ceiling,
         }
@@ -57,15 +62,44 @@ impl Identity {
     /// Whether a bearer token was shown; its refusal names an error, a missing token's does not.
     #[must_use]
     pub fn showed_token(&self) -> bool {
-        matches!(self.ceiling(), Ceiling::Scopes(_))
+        self.ceiling().scopes.is_some()
     }
 }
 
 impl Ceiling {
+    const NONE: &'static Self = &Self { scopes: None, limits: None };
+
+    /// The ceiling of a bearer token.
+    #[must_use]
+    pub fn of_scopes(scopes: Arc<Scopes>) -> Self {
+        Self { scopes: Some(scopes), limits: None }
+    }
+
     /// Whether the credential reaches `action` on the resource. A class makes another resource of the same name.
     #[must_use]
     pub fn covers(&self, resource_type: &str, name: &str, action: Action) -> bool {
-        let Self::Scopes(scopes) = self else { return true };
-        scopes.allow(resource_type, name, action)
+        self.scopes.as_ref().is_none_or(|scopes| scopes.allow(resource_type, name, action))
+    }
+
+    /// What of `rights` in the repository `name` the credential reaches.
+    #[must_use]
+    pub fn bound(&self, name: &RepositoryName, rights: Rights) -> Rights {
+        self.limits.as_ref().map_or(rights, |limits| limits.bound(name, rights))
+    }
+
+    /// Whether the credential reaches every repository that its principal does.
+    #[must_use]
+    pub fn is_everywhere(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.on.is_empty() && limits.rights.contain(Rights::PULL))
+    }
+
+    /// What the credential reaches of the management API. Bearer tokens are made for images.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        match (&self.scopes, &self.limits) {
+            (Some(_), _) => Api::Nothing,
+            (None, Some(limits)) => limits.api,
+            (None, None) => Api::Write,
+        }
     }
 }

@@ -89,7 +89,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// What one client holds: an IPv4 address, or the 64 leading bits of an IPv6 address, behind which are as many as it likes.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -2,13 +2,17 @@
 //! Never here: what an identity may do (that is `access`), images, and SQL.
 //! Start reading at [`identify`].
 
+mod attempts;
 mod error;
 pub(crate) mod http;
 mod identity;
 pub(crate) mod keys;
+pub mod limits;
 mod line;
 pub(crate) mod password;
+pub mod personal;
 pub(crate) mod refresh;
+pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
@@ -44,7 +48,7 @@ pub async fn identify(app: &App, authorization: Option<&str>, client: Client, no
         token::identify(app, value.trim(), now).await
     } else if scheme.eq_ignore_ascii_case("basic") {
         let (name, password) = basic(value)?;
-        password::identify(app, &name, &password, client).await.map(Identity::Known)
+        by_secret(app, &name, &password, client).await.map(Identity::Known)
     } else {
         Err(Refused::Malformed)
     }
@@ -65,16 +69,31 @@ pub async fn confirm(
     let Identity::Known(known) = identity else { return Ok(identity.clone()) };
     let before = &known.principal;
     if let Some(principal) = token::live(app.metadata.principal(before.id).await?, before.credential_epoch) {
-        return Ok(Identity::Known(Authenticated { principal, ceiling: known.ceiling.clone() }));
+        let credential = known.credential;
+        let revoked = match credential {
+            Some(id) => personal::inherit(app, id, &principal, app.clock.now()).await.is_err(),
+            None => false,
+        };
+        if !revoked {
+            return Ok(Identity::Known(Authenticated { principal, ceiling: known.ceiling.clone(), credential }));
+        }
     }
     let identity = identify(app, authorization, client, then).await?;
     if identity.principal().is_some_and(|principal| principal.id == before.id) {
         return Ok(identity);
     }
-    Err(match known.ceiling {
-        Ceiling::None => Refused::WrongPassword,
-        Ceiling::Scopes(_) => Refused::Token(token::CHANGED.into()),
+    Err(match known.ceiling.scopes {
+        None => Refused::WrongPassword,
+        Some(_) => Refused::Token(token::CHANGED.into()),
     })
+}
+
+/// Tells who shows this name with this secret: a password, a personal access token, or a robot's secret.
+pub(crate) async fn by_secret(app: &App, name: &str, secret: &str, client: Client) -> Result<Authenticated, Refused> {
+    if secrets::looks_like_one(secret) {
+        return personal::identify(app, name, secret, app.clock.now()).await;
+    }
+    password::identify(app, name, secret, client).await
 }
 
 /// Takes `name:password` out of the value of a Basic `Authorization` header (RFC 7617).

@@ -12,6 +12,7 @@ use moka::sync::Cache;
 use ring::hmac;
 use tokio::sync::Semaphore;
 
+use super::attempts::Attempts;
 use super::line::{Client, Line};
 use super::{Authenticated, Ceiling, Refused, users};
 use crate::app::App;
@@ -36,6 +37,7 @@ pub(crate) const PASSWORD_BYTES: usize = 1024;
 pub struct Passwords {
     places: Arc<Semaphore>,
     line: Line,
+    attempts: Attempts,
     /// When each password was verified, in milliseconds since 1970.
     remembered: Cache<[u8; 32], i64>,
     key: hmac::Key,
@@ -56,6 +58,7 @@ impl Passwords {
         Self {
             places: Arc::new(Semaphore::new((cores / 2).max(1))),
             line: Line::default(),
+            attempts: Attempts::default(),
             remembered: Cache::builder().max_capacity(REMEMBERED_COUNT).time_to_live(KEPT).build(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>()),
             stand_in: Arc::new(OnceLock::new()),
@@ -74,13 +77,22 @@ impl Passwords {
     /// Whether `password` is the one that the hash of `user` was made from.
     ///
     /// Without a user or a hash the same work is done, so that time does not tell which names exist.
-    async fn holds(&self, password: &str, user: Option<&User>, client: Client, now: i64) -> Result<bool, Refused> {
+    async fn holds(
+        &self,
+        password: &str,
+        (name, user): (&str, Option<&User>),
+        client: Client,
+        now: i64,
+    ) -> Result<bool, Refused> {
         let stored = user.and_then(|user| user.password.as_deref());
         let remembered = user.zip(stored).map(|(user, stored)| self.remember_key(&user.principal, password, stored));
         let verified_at = remembered.and_then(|key| self.remembered.get(&key));
         // A clock that was put back remembers nothing either.
         if verified_at.is_some_and(|at| (0..REMEMBERED).contains(&(now - at))) {
             return Ok(true);
+        }
+        if let Some(wait_seconds) = self.attempts.wait(name, client, now) {
+            return Err(Refused::TooManyAttempts { wait_seconds });
         }
         let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
         let holds = self
@@ -92,7 +104,10 @@ impl Passwords {
                 }
             })
             .await?;
-        if let (true, Some(key)) = (holds, remembered) {
+        if !holds {
+            self.attempts.failed(name, client, now);
+        } else if let Some(key) = remembered {
+            self.attempts.succeeded(name, client);
             self.remembered.insert(key, now);
         }
         Ok(holds)
@@ -149,10 +164,11 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
         true => app.metadata.user_from(name).await?,
         false => (None, Source::Database),
     };
-    let holds = app.passwords.holds(password, user.as_ref(), client, app.clock.now()).await?;
+    let now = app.clock.now();
+    let holds = app.passwords.holds(password, (name, user.as_ref()), client, now).await?;
     match user {
         Some(user) if holds && !user.principal.disabled => {
-            Ok(Authenticated { principal: user.principal, ceiling: Ceiling::None })
+            Ok(Authenticated { principal: user.principal, ceiling: Ceiling::default(), credential: None })
         }
         _ => {
             if source == Source::Memory {

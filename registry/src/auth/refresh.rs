@@ -40,6 +40,8 @@ pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<
                     scopes: "",
                     epoch,
                     expires_at,
+                    name: "",
+                    rolls: true,
                 };
                 tx.insert_credential(&new, *now).await
             })
@@ -59,7 +61,7 @@ pub(crate) async fn identify(app: &App, text: &str, now: i64) -> Result<Authenti
     }
     let principal = app.metadata.principal(credential.principal).await?;
     let principal = token::live(principal, credential.epoch).ok_or(Refused::RefreshToken)?;
-    Ok(Authenticated { principal, ceiling: Ceiling::None })
+    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None })
 }
 
 fn usable(credential: &Credential, now: i64) -> bool {

@@ -9,7 +9,7 @@ use hallmark_oci::{Claims, CompactToken, Scopes, TokenHeader};
 use hallmark_storage::metadata::{Principal, PrincipalId};
 use moka::sync::Cache;
 
-use super::{Authenticated, Ceiling, Identity, Refused};
+use super::{Authenticated, Ceiling, Identity, Refused, personal};
 use crate::access;
 use crate::app::App;
 
@@ -81,6 +81,10 @@ pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i
         access: scopes.clone(),
         principal_id: principal.map(|principal| principal.id.0),
         credential_epoch: principal.map(|principal| principal.credential_epoch),
+        credential_id: match identity {
+            Identity::Known(known) => known.credential,
+            Identity::Anonymous | Identity::Stranger(_) => None,
+        },
     };
     let ring = app.token_keys.ring();
     let signed = TokenHeader::es256(ring.signing_kid()).signing_input(&claims);
@@ -92,10 +96,15 @@ pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i
 pub(crate) async fn identify(app: &App, token: &str, now: i64) -> Result<Identity, Refused> {
     let remembered = check(app, token, now).await?;
     remembered.claims.check(SERVICE, SERVICE, now).map_err(|refused| Refused::Token(refused.to_string()))?;
-    let ceiling = Ceiling::Scopes(Arc::clone(&remembered.scopes));
-    let Some((id, epoch)) = remembered.subject else { return Ok(Identity::Stranger(ceiling)) };
+    let scopes = Arc::clone(&remembered.scopes);
+    let Some((id, epoch)) = remembered.subject else { return Ok(Identity::Stranger(Ceiling::of_scopes(scopes))) };
     let principal = live(app.metadata.principal(id).await?, epoch).ok_or(Refused::Token(CHANGED.into()))?;
-    Ok(Identity::Known(Authenticated { principal, ceiling }))
+    let credential = remembered.claims.credential_id;
+    let limits = match credential {
+        Some(credential) => personal::inherit(app, credential, &principal, now).await?,
+        None => None,
+    };
+    Ok(Identity::Known(Authenticated { principal, ceiling: Ceiling { scopes: Some(scopes), limits }, credential }))
 }
 
 /// The principal, when it is still there, enabled, and has not revoked what was made at `epoch`.

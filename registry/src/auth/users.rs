@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, Event, NewUser, Principal, UserRemoval};
+use hallmark_storage::metadata::{self, Event, NewUser, Principal, SystemRole, UserRemoval};
 
 use super::Refused;
 use super::password::PASSWORD_BYTES;
@@ -35,6 +35,12 @@ pub enum UserError {
     /// The user's account still holds repositories.
     #[error("{0:?} still has repositories; delete or move them first")]
     HasRepositories(String),
+    /// The user's account still has robots.
+    #[error("{0:?} still has robots; remove them first")]
+    HasRobots(String),
+    /// The user alone owns an organization.
+    #[error("{0:?} alone owns the organization {1:?}; give it another owner first")]
+    OwnsAlone(String, String),
     /// The last administrator cannot go.
     #[error("{0:?} is the last administrator")]
     LastAdministrator(String),
@@ -74,7 +80,8 @@ pub(crate) async fn add_first(app: &App, password: String, now: i64) -> Result<(
 
 async fn insert(app: &App, name: &str, password: String, administrator: bool, now: i64) -> Result<(), UserError> {
     let password = hash(app, password).await?;
-    let user = NewUser { name: name.to_owned(), password: Some(password), system_admin: administrator };
+    let role = if administrator { SystemRole::Administrator } else { SystemRole::None };
+    let user = NewUser { name: name.to_owned(), password: Some(password), role, source: None };
     let added = app
         .metadata
         .write((user, now), |tx, (user, now)| {
@@ -134,13 +141,17 @@ pub(crate) async fn remove(app: &App, name: &str, now: i64) -> Result<(), UserEr
         .write((name.to_owned(), now), |tx, (name, now)| {
             Box::pin(async move {
                 let Some(user) = tx.user(name).await? else { return Err(UserError::Unknown(name.clone())) };
-                if user.principal.system_admin && !tx.has_other_administrators().await? {
+                if user.principal.is_administrator() && !tx.has_other_administrators().await? {
                     return Err(UserError::LastAdministrator(name.clone()));
+                }
+                if let Some(organization) = tx.owned_alone(user.principal.id).await? {
+                    return Err(UserError::OwnsAlone(name.clone(), organization));
                 }
                 tx.record(&event("user_removed", &user.principal, *now)).await?;
                 match tx.remove_user(name, *now).await? {
                     UserRemoval::Removed => Ok(()),
                     UserRemoval::Unknown => Err(UserError::Unknown(name.clone())),
+                    UserRemoval::AccountHasRobots => Err(UserError::HasRobots(name.clone())),
                     UserRemoval::AccountHasRepositories => Err(UserError::HasRepositories(name.clone())),
                 }
             })

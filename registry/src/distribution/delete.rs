@@ -60,7 +60,7 @@ pub(super) async fn blob(
 async fn delete_manifest(tx: &mut Tx, change: &Change<DeleteManifest>) -> Result<(), DeleteError> {
     let Change { granted, actor, occasion } = change;
     let DeleteManifest { repository, reference } = granted.operation();
-    let repository = tx.repository(repository).await?.filter(|repository| granted.ground().covers(repository));
+    let repository = tx.repository(repository).await?.filter(|repository| granted.ground().is(repository));
     let repository = repository.ok_or(DeleteError::NameUnknown)?;
     let digest = match reference {
         Reference::Tag(tag) => {
@@ -85,7 +85,7 @@ async fn delete_manifest(tx: &mut Tx, change: &Change<DeleteManifest>) -> Result
 async fn delete_blob(tx: &mut Tx, change: &Change<DeleteBlob>) -> Result<(), DeleteError> {
     let Change { granted, actor, occasion } = change;
     let DeleteBlob { repository, digest } = granted.operation();
-    let repository = tx.repository(repository).await?.filter(|repository| granted.ground().covers(repository));
+    let repository = tx.repository(repository).await?.filter(|repository| granted.ground().is(repository));
     let repository = repository.ok_or(DeleteError::NameUnknown)?;
     match tx.delete_blob(&repository, digest, occasion.now).await? {
         BlobDeletion::Deleted => {

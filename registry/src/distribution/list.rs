@@ -3,7 +3,7 @@
 use hallmark_oci::{ListReferrers, ListRepositories, ListTags, Page, limits};
 use hallmark_storage::metadata::{self, ManifestId, Referrer, RepositoryId};
 
-use crate::access::Granted;
+use crate::access::{self, Granted};
 use crate::app::App;
 
 /// Referrers are answered whole up to this many bytes of descriptors; many clients read the first page only.
@@ -46,7 +46,8 @@ pub(super) async fn tags(app: &App, granted: &Granted<ListTags>) -> Result<Names
 pub(super) async fn repositories(app: &App, granted: &Granted<ListRepositories>) -> Result<Names, ListError> {
     let page = &granted.operation().page;
     let limit = limit(page);
-    let names = app.metadata.catalog(granted.viewer(), page.after.as_deref(), limit + 1).await?;
+    let viewer = access::viewer(app, granted.identity()).await?;
+    let names = app.metadata.catalog(&viewer, page.after.as_deref(), limit + 1).await?;
     Ok(cut(names, limit))
 }
 

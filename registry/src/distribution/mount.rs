@@ -1,7 +1,7 @@
 //! A blob taken over from another repository without its bytes being sent again.
 
 use hallmark_oci::{BeginUpload, Digest, RepositoryName};
-use hallmark_storage::metadata::{self, Mount, PrincipalId, RepositoryId, Tx};
+use hallmark_storage::metadata::{self, Mount, PrincipalId, RepositoryId, SystemRole, Tx};
 use serde_json::json;
 
 use super::Occasion;
@@ -12,6 +12,8 @@ use crate::app::App;
 
 /// In how many repositories a mount without a source looks.
 const SOURCES: u32 = 64;
+/// In how many organizations of the caller it looks.
+const ACCOUNTS: usize = 16;
 
 /// Everything the transaction needs; it may run more than once.
 struct Change {
@@ -62,13 +64,38 @@ async fn sources(app: &App, granted: &Granted<BeginUpload>) -> Result<Vec<Reposi
     // A client that names no source could not ask for a token that covers it. What bounds the search is the credential
     // that the token was made from, and a password or refresh token reaches wherever its principal does; the digest is
     // known to the caller, and nothing but repositories that they may pull from is looked at.
-    let held = app.metadata.mount_sources(&asked.digest, principal.account_id, granted.viewer(), SOURCES).await?;
-    Ok(held.into_iter().map(|source| source.id).collect())
+    if !identity.ceiling().is_everywhere() {
+        return Ok(Vec::new());
+    }
+    let mut accounts = vec![principal.account_id];
+    let organizations = app.metadata.organizations_of(principal.id).await?;
+    accounts.extend(organizations.into_iter().map(|(organization, _)| organization.id).take(ACCOUNTS));
+    // What goes into an account is most likely in it.
+    let target = granted.repository().map(|repository| repository.account_id);
+    accounts.sort_by_key(|account| Some(*account) != target);
+    let mut sources = Vec::new();
+    for account in accounts {
+        for held in app.metadata.sources_in(&asked.digest, account, SOURCES).await? {
+            if sources.len() < SOURCES as usize
+                && let Some(source) = access::may_reach(app, principal, &held.name).await?
+            {
+                sources.push(source.id);
+            }
+        }
+    }
+    let room = SOURCES - u32::try_from(sources.len()).unwrap_or(SOURCES);
+    if room > 0 {
+        let everything = principal.role != SystemRole::None;
+        let open = app.metadata.open_sources(&asked.digest, everything, room).await?;
+        sources.extend(open.into_iter().map(|source| source.id));
+    }
+    sources.dedup();
+    Ok(sources)
 }
 
 async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, Nowhere> {
     let Change { repository: name, source, digest, actor, ground, occasion } = change;
-    let repository = occasion.repository(tx, name, *actor, *ground).await?;
+    let repository = occasion.repository(tx, name, *actor, ground).await?;
     let mount = Mount { repository: &repository, source: *source, digest, now: occasion.now };
     if tx.mount(&mount).await?.is_none() {
         return Ok(false);

@@ -1,9 +1,9 @@
 //! When a change happened and through which request: what every event remembers.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, Repository, Tx};
+use hallmark_storage::metadata::{self, AccountId, Event, Grant, PrincipalId, Repository, Rights, Target, Tx};
 
-use crate::access::Ground;
+use crate::access::{self, Decision, Ground};
 
 /// Why a push has nowhere to go.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,9 @@ pub(super) enum Nowhere {
     /// The name became somebody else's after the push was granted.
     #[error("the repository is another's by now")]
     Foreign,
+    /// There is no such repository, and a push may not make it.
+    #[error("the repository {0} does not exist, and a push may not make it")]
+    MayNotCreate(RepositoryName),
     /// The database failed.
     #[error(transparent)]
     Failed(#[from] metadata::Error),
@@ -51,17 +54,20 @@ impl Occasion {
         }
     }
 
-    /// The repository that a push goes to, made on the first push: the one that the grant was decided on, or one that its
-    /// principal may make. Names are looked up again here, and may be another's since.
+    /// The repository that a push goes to, made on the first push. What was not there when the push was granted is decided
+    /// anew, on the facts of this change: names are looked up again here, and may be another's since.
     pub(super) async fn repository(
         &self,
         tx: &mut Tx,
         name: &RepositoryName,
         actor: PrincipalId,
-        ground: Ground,
+        ground: &Ground,
     ) -> Result<Repository, Nowhere> {
         if let Some(repository) = tx.repository(name).await? {
-            return if ground.covers(&repository) { Ok(repository) } else { Err(Nowhere::Foreign) };
+            if !ground.is(&repository) && !self.decide(tx, name, ground).await?.rights.contain(Rights::PUSH) {
+                return Err(Nowhere::Foreign);
+            }
+            return Ok(repository);
         }
         let account = match name.account() {
             None => AccountId::SYSTEM,
@@ -70,15 +76,31 @@ impl Occasion {
                 None => return Err(Nowhere::AccountUnknown(account.to_owned())),
             },
         };
-        if !ground.covers_account(account) {
-            return Err(Nowhere::Foreign);
+        let decision = self.decide(tx, name, ground).await?;
+        if !decision.may_create {
+            return Err(if decision.rights.contain(Rights::PUSH) {
+                Nowhere::MayNotCreate(name.clone())
+            } else {
+                Nowhere::Foreign
+            });
         }
         let repository = tx.create_repository(name, account, self.now).await?;
-        if !ground.covers(&repository) {
+        if repository.account_id != account {
             return Err(Nowhere::Foreign);
+        }
+        if decision.by_membership {
+            let account = name.account().unwrap_or_default();
+            let grant = Grant { account, target: Target::Repository(repository.id), holder: actor };
+            tx.put_grant(&grant, Rights::ADMIN, actor, self.now).await?;
         }
         tx.record(&self.event("repository_created", actor, &repository, name.as_str(), "")).await?;
         Ok(repository)
+    }
+
+    async fn decide(&self, tx: &mut Tx, name: &RepositoryName, ground: &Ground) -> Result<Decision, metadata::Error> {
+        let principal = ground.principal();
+        let facts = tx.facts(principal.map_or(PrincipalId::SYSTEM, |principal| principal.id), name).await?;
+        Ok(access::decide(principal, &facts, |_, _| {}))
     }
 }
 

@@ -19,6 +19,12 @@ pub(crate) enum PushError {
     /// No account owns the first component of the name.
     #[error("there is no account {0:?} to hold this repository; the first part of its name must be an account's name")]
     AccountUnknown(String),
+    /// There is no such repository, and a push may not make it.
+    #[error(
+        "there is no repository {0}, and in this organization a push makes none; ask an owner to create it, or to switch \
+         create-on-push on"
+    )]
+    MayNotCreate(RepositoryName),
     /// The name became somebody else's after the push was granted.
     #[error("the repository is another's by now")]
     Foreign,
@@ -139,7 +145,7 @@ async fn examine(
 async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
     let Change { actor, occasion, .. } = change;
     let name = &change.granted.operation().repository;
-    let repository = occasion.repository(tx, name, *actor, change.granted.ground()).await?;
+    let repository = occasion.repository(tx, name, *actor, &change.granted.ground()).await?;
     tx.put_manifest(&metadata::PutManifest {
         repository: &repository,
         digest: &change.digest,
@@ -159,6 +165,7 @@ impl From<Nowhere> for PushError {
     fn from(nowhere: Nowhere) -> Self {
         match nowhere {
             Nowhere::AccountUnknown(name) => Self::AccountUnknown(name),
+            Nowhere::MayNotCreate(name) => Self::MayNotCreate(name),
             Nowhere::Foreign => Self::Foreign,
             Nowhere::Failed(error) => Self::Metadata(error),
         }

@@ -96,7 +96,7 @@ pub(super) async fn begin(
         .metadata
         .write(change, |tx, (storing, actor, ground, key): &(Storing, PrincipalId, Ground, StorageKey)| {
             Box::pin(async move {
-                let repository = storing.occasion.repository(tx, &storing.name, *actor, *ground).await?;
+                let repository = storing.occasion.repository(tx, &storing.name, *actor, ground).await?;
                 store(tx, storing, (&repository, SmallKey::Fresh(key)), *actor).await?;
                 Ok(())
             })

@@ -23,6 +23,12 @@ pub(crate) enum UploadError {
     /// No account owns the first component of the name.
     #[error("there is no account {0:?} to hold this repository; the first part of its name must be an account's name")]
     AccountUnknown(String),
+    /// There is no such repository, and a push may not make it.
+    #[error(
+        "there is no repository {0}, and in this organization a push makes none; ask an owner to create it, or to switch \
+         create-on-push on"
+    )]
+    MayNotCreate(RepositoryName),
     /// The user has as many uploads open as one may have.
     #[error("you have {OPEN_UPLOADS} uploads open; finish or cancel some, or wait until they expire")]
     TooMany,
@@ -78,6 +84,7 @@ impl UploadError {
     pub(super) fn of(nowhere: Nowhere, standing: &Standing<'_>) -> Self {
         match nowhere {
             Nowhere::AccountUnknown(name) => Self::AccountUnknown(name),
+            Nowhere::MayNotCreate(name) => Self::MayNotCreate(name),
             Nowhere::Foreign => Self::Lapsed(standing.lacking()),
             Nowhere::Failed(error) => Self::Metadata(error),
         }
@@ -244,7 +251,7 @@ impl From<metadata::Error> for NotOpened {
 /// The row is committed before the first byte is written, so that no byte is ever without an owner.
 async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, NotOpened> {
     let Opening { name, actor, ground, occasion, .. } = opening;
-    let repository = occasion.repository(tx, name, *actor, *ground).await?;
+    let repository = occasion.repository(tx, name, *actor, ground).await?;
     let new = NewUpload {
         id: &opening.id,
         repository: repository.id,

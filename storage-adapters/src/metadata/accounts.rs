@@ -43,6 +43,18 @@ pub enum AccountKind {
     System,
 }
 
+impl AccountKind {
+    /// From a row.
+    pub(super) fn read(text: &str) -> Result<Self, Error> {
+        match text {
+            "user" => Ok(Self::User),
+            "organization" => Ok(Self::Organization),
+            "system" => Ok(Self::System),
+            other => Err(Error::new(ErrorKind::Corrupt, format!("accounts.kind {other:?}"))),
+        }
+    }
+}
+
 impl Metadata {
     /// The account of this name.
     ///
@@ -64,12 +76,7 @@ impl Tx {
 }
 
 fn account(row: &Row) -> Result<Account, Error> {
-    let kind = match row.text(2)?.as_str() {
-        "user" => AccountKind::User,
-        "organization" => AccountKind::Organization,
-        "system" => AccountKind::System,
-        other => return Err(Error::new(ErrorKind::Corrupt, format!("accounts.kind {other:?}"))),
-    };
+    let kind = AccountKind::read(&row.text(2)?)?;
     let owner = row.maybe_integer(3)?.map(PrincipalId);
     Ok(Account { id: AccountId(row.integer(0)?), name: row.text(1)?, kind, owner })
 }

@@ -7,6 +7,8 @@ use hallmark_oci::{Digest, RepositoryName};
 use moka::sync::Cache as Memory;
 
 use super::blobs::{Blob, Body};
+use super::credentials::Credential;
+use super::facts::Facts;
 use super::generations::Generations;
 use super::manifests::StoredManifest;
 use super::repositories::Repository;
@@ -31,6 +33,8 @@ pub(super) struct Cache {
     pub(super) principals: Kept<PrincipalId, Principal>,
     pub(super) users: Kept<String, User>,
     pub(super) repositories: Kept<RepositoryName, Repository>,
+    pub(super) facts: Kept<(PrincipalId, RepositoryName), Arc<Facts>>,
+    pub(super) credentials: Kept<i64, Credential>,
     pub(super) manifests: Kept<(RepositoryId, String), Arc<StoredManifest>>,
     pub(super) blobs: Kept<(RepositoryId, Digest), Blob>,
 }
@@ -53,7 +57,16 @@ impl Cache {
                 u32::try_from(body).unwrap_or(u32::MAX).saturating_add(ENTRY)
             })
             .build();
-        Self { generations, principals: few(), users: few(), repositories: few(), manifests, blobs }
+        Self {
+            generations,
+            principals: few(),
+            users: few(),
+            repositories: few(),
+            facts: few(),
+            credentials: few(),
+            manifests,
+            blobs,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::database::Metadata;
 use super::error::Error;
+use super::generations::Slot;
 use super::rows::PrincipalId;
 use super::sql::Row;
 use super::statement::statements;
@@ -8,18 +9,41 @@ use super::value::values;
 
 statements! {
     FIND = [
-        "SELECT id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at, revoked_at
+        "SELECT id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at, revoked_at,
+                name, last_used_at
            FROM credentials WHERE selector = $1"
     ];
+    BY_ID = [
+        "SELECT id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at, revoked_at,
+                name, last_used_at
+           FROM credentials WHERE id = $1"
+    ];
+    OF_PRINCIPAL = [
+        "SELECT id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at, revoked_at,
+                name, last_used_at
+           FROM credentials WHERE principal_id = $1 AND kind = $2 ORDER BY created_at, id LIMIT 1000"
+    ];
+    SHORTEN = [
+        "UPDATE credentials SET expires_at = $3 WHERE principal_id = $1 AND kind = $2 AND expires_at > $3
+         RETURNING id"
+    ];
+    REVOKE_ID = [
+        "UPDATE credentials SET revoked_at = $3 WHERE id = $1 AND principal_id = $2 AND revoked_at IS NULL"
+    ];
+    USED = ["UPDATE credentials SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) < $2"];
+    STANDING = [
+        "SELECT COUNT(*) FROM credentials
+          WHERE principal_id = $1 AND kind = $2 AND expires_at > $3 AND revoked_at IS NULL"
+    ];
     FORGET = [
-        "DELETE FROM credentials WHERE principal_id = $1 AND (expires_at <= $2 OR id IN (
+        "DELETE FROM credentials WHERE principal_id = $1 AND kind = $3 AND (expires_at <= $2 OR id IN (
            SELECT id FROM credentials WHERE principal_id = $1 AND kind = $3
             ORDER BY created_at DESC, id DESC LIMIT 10000 OFFSET $4))"
     ];
     INSERT = [
         "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at,
-                                  expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+                                  expires_at, name)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     ];
     REVOKE = ["UPDATE credentials SET revoked_at = $2 WHERE selector = $1 AND revoked_at IS NULL"];
 }
@@ -52,6 +76,10 @@ pub struct Credential {
     pub expires_at: i64,
     /// When it was revoked.
     pub revoked_at: Option<i64>,
+    /// Its name for people.
+    pub name: String,
+    /// When it was last shown, as far as that was written down.
+    pub last_used_at: Option<i64>,
 }
 
 /// A credential to be kept.
@@ -73,9 +101,30 @@ pub struct NewCredential<'a> {
     pub epoch: i64,
     /// When it ends, in milliseconds since the epoch.
     pub expires_at: i64,
+    /// Its name for people.
+    pub name: &'a str,
+    /// Whether the oldest of the same kind give way to it; otherwise the caller counts them.
+    pub rolls: bool,
 }
 
 impl Metadata {
+    /// The credential of this id, also one that has ended or was revoked.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn credential_of_id(&self, id: i64) -> Result<Option<Credential>, Error> {
+        let ask = async { self.row(&BY_ID, values![id]).await?.map(|row| credential(&row)).transpose() };
+        self.cached(|cache| &cache.credentials, Slot::credential(id), || id, ask).await
+    }
+
+    /// The credentials of one kind that a principal has, the oldest first, also those that have ended.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn credentials(&self, principal: PrincipalId, kind: &str) -> Result<Vec<Credential>, Error> {
+        self.rows(&OF_PRINCIPAL, values![principal, kind]).await?.iter().map(credential).collect()
+    }
+
     /// The credential of this selector, also one that has ended or was revoked.
     ///
     /// # Errors
@@ -86,13 +135,15 @@ impl Metadata {
 }
 
 impl Tx {
-    /// Keeps a credential, and forgets those of the same principal that have ended and all but the newest of the same kind,
-    /// so that logins leave no heap.
+    /// Keeps a credential; its id. One that `rolls` forgets those of the same principal that have ended and all but the
+    /// newest of the same kind, so that logins leave no heap.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn insert_credential(&mut self, new: &NewCredential<'_>, now: i64) -> Result<(), Error> {
-        self.execute(&FORGET, values![new.principal, now, new.kind, KEPT - 1]).await?;
+    pub async fn insert_credential(&mut self, new: &NewCredential<'_>, now: i64) -> Result<i64, Error> {
+        if new.rolls {
+            self.execute(&FORGET, values![new.principal, now, new.kind, KEPT - 1]).await?;
+        }
         let id = self.id()?;
         let row = values![
             id,
@@ -105,8 +156,47 @@ impl Tx {
             new.epoch,
             now,
             new.expires_at,
+            new.name,
         ];
-        self.execute(&INSERT, row).await.map(drop)
+        self.execute(&INSERT, row).await?;
+        Ok(id)
+    }
+
+    /// How many credentials of one kind stand for a principal.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn standing_credentials(&mut self, principal: PrincipalId, kind: &str, now: i64) -> Result<i64, Error> {
+        let row = self.row(&STANDING, values![principal, kind, now]).await?;
+        row.map_or(Ok(0), |row| row.integer(0))
+    }
+
+    /// Lets every credential of one kind that a principal has end at `at` at the latest.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn shorten_credentials(&mut self, principal: PrincipalId, kind: &str, at: i64) -> Result<(), Error> {
+        for row in self.rows(&SHORTEN, values![principal, kind, at]).await? {
+            self.touch(Slot::credential(row.integer(0)?));
+        }
+        Ok(())
+    }
+
+    /// Revokes a credential of a principal; whether there was one that stood.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn revoke_credential_of(&mut self, id: i64, principal: PrincipalId, now: i64) -> Result<bool, Error> {
+        self.touch(Slot::credential(id));
+        Ok(self.execute(&REVOKE_ID, values![id, principal, now]).await? == 1)
+    }
+
+    /// Writes down when a credential was last shown.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn note_use(&mut self, id: i64, at: i64) -> Result<(), Error> {
+        self.execute(&USED, values![id, at]).await.map(drop)
     }
 
     /// Revokes a credential; whether there was one that stood.
@@ -131,5 +221,7 @@ fn credential(row: &Row) -> Result<Credential, Error> {
         created_at: row.integer(8)?,
         expires_at: row.integer(9)?,
         revoked_at: row.maybe_integer(10)?,
+        name: row.text(11)?,
+        last_used_at: row.maybe_integer(12)?,
     })
 }

@@ -1,9 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hallmark_oci::RepositoryName;
+
 use super::cache::Cache;
 use super::error::Error;
+use super::facts::Facts;
 use super::migrate;
+use super::rows::PrincipalId;
 use super::runner::Runner;
 use super::sql::{Reader, Row};
 use super::statement::{Engine, Statement};
@@ -110,6 +114,31 @@ impl Metadata {
     pub(super) async fn row(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Option<Row>, Error> {
         self.inner.counters.read_one();
         self.inner.reader.row(statement, values).await
+    }
+
+    /// The facts that are kept for a principal and a name if the stamp of all `slots` still stands, else those that `ask`
+    /// gives, which are kept when there is such a repository.
+    pub(super) async fn remembered(
+        &self,
+        slots: &[super::generations::Slot],
+        (who, name): (PrincipalId, &RepositoryName),
+        ask: impl Future<Output = Result<Arc<Facts>, Error>>,
+    ) -> Result<(Arc<Facts>, Source), Error> {
+        let Some(cache) = &self.cache else { return Ok((ask.await?, Source::Database)) };
+        let generation = cache.generations.of_all(slots);
+        let key = (who, name.clone());
+        if let Some((stamp, facts)) = cache.facts.get(&key)
+            && stamp == generation
+        {
+            self.inner.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
+            return Ok((facts, Source::Memory));
+        }
+        self.inner.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
+        let facts = ask.await?;
+        if facts.repository.is_some() {
+            cache.facts.insert(key, (generation, Arc::clone(&facts)));
+        }
+        Ok((facts, Source::Database))
     }
 
     /// [`Self::cached_from`] for those who need not know where the answer came from.

@@ -37,6 +37,15 @@ impl Slot {
         Self::of(&(4_u8, name.as_str()))
     }
 
+    /// An account, by its name: its members, its settings and what was granted in it.
+    pub(super) fn account(name: &str) -> Self {
+        Self::of(&(6_u8, name))
+    }
+
+    pub(super) fn credential(id: i64) -> Self {
+        Self::of(&(7_u8, id))
+    }
+
     /// A blob, in whichever repository: its bytes may move to another key.
     pub(super) fn blob(digest: &Digest) -> Self {
         Self::of(&(5_u8, digest.as_str()))
@@ -59,6 +68,11 @@ impl Generations {
 
     pub(super) fn of(&self, slot: Slot) -> u64 {
         self.0[slot.0].load(Ordering::Acquire)
+    }
+
+    /// One stamp for all of these: counters only rise, so their sum moves when any of them does.
+    pub(super) fn of_all(&self, slots: &[Slot]) -> u64 {
+        slots.iter().map(|slot| self.of(*slot)).fold(0, u64::wrapping_add)
     }
 
     pub(super) fn raise(&self, touched: &[Slot]) {

@@ -22,7 +22,9 @@ mod doomed;
 mod empty;
 mod error;
 mod events;
+mod facts;
 mod generations;
+mod grants;
 mod ids;
 mod keys;
 mod links;
@@ -31,10 +33,13 @@ mod manifests;
 mod migrate;
 mod mount;
 mod open;
+mod organizations;
 mod put;
 mod reclaim;
 mod referrers;
 mod repositories;
+mod rights;
+mod robots;
 mod rows;
 mod runner;
 mod settings;
@@ -43,39 +48,48 @@ mod sql;
 mod statement;
 mod statistics;
 mod tags;
+mod teams;
 #[cfg(test)]
 mod tests;
 mod tx;
 mod uploads;
 mod users;
 mod value;
+mod workloads;
 mod write;
 mod writer;
 
 pub use accounts::{Account, AccountKind};
 pub use blobs::{Blob, BlobDeletion, Body, Finish, Finished};
-pub use catalog::Viewer;
+pub use catalog::{Sight, Viewer};
 pub use config::DatabaseConfig;
 pub use credentials::{Credential, NewCredential};
 pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
-pub use events::Event;
+pub use events::{Event, EventFilter, EventLine, EventPage};
+pub use facts::{AccountFacts, Facts, Granted};
+pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
 pub use migrate::Schema;
 pub use mount::Mount;
+pub use organizations::{Member, Organization, OrganizationChange};
 pub use put::{Put, PutManifest, PutRefused};
 pub use reclaim::DoomedKey;
 pub use referrers::{Described, Referrer};
 pub use repositories::Repository;
+pub use rights::{Rights, RightsInvalid};
+pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
+pub use teams::{Team, TeamMember};
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
-pub use users::{NewUser, Principal, PrincipalKind, User, UserRemoval};
+pub use users::{NewUser, Principal, PrincipalKind, SystemRole, User, UserRemoval};
+pub use workloads::{CertificateRule, RULES, WorkloadRule};
 
 use statement::Statement;
 
@@ -89,22 +103,28 @@ static STATEMENTS: &[&[&Statement]] = &[
     delete::ALL,
     doomed::ALL,
     events::ALL,
+    facts::ALL,
+    grants::ALL,
     ids::ALL,
     keys::ALL,
     links::ALL,
     manifests::ALL,
     migrate::ALL,
     mount::ALL,
+    organizations::ALL,
     put::ALL,
     empty::ALL,
     reclaim::ALL,
     referrers::ALL,
     repositories::ALL,
+    robots::ALL,
     settings::ALL,
     small::ALL,
     tags::ALL,
+    teams::ALL,
     uploads::ALL,
     users::ALL,
+    workloads::ALL,
 ];
 
 /// Every statement there is, and how often this process has run it on each engine.

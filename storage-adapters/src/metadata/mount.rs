@@ -1,6 +1,5 @@
 use hallmark_oci::Digest;
 
-use super::catalog::Viewer;
 use super::database::Metadata;
 use super::error::Error;
 use super::repositories::{Repository, repository};
@@ -9,7 +8,7 @@ use super::statement::statements;
 use super::tx::Tx;
 use super::value::values;
 
-/// Links that a search looks at beyond the caller's own account: its cost stays that of a page even for the base layer
+/// Links that a search looks at beyond the accounts that the caller belongs to: its cost stays that of a page even for the base layer
 /// that a hundred thousand private repositories hold (I11).
 const LOOKED_AT: i64 = 1_024;
 
@@ -19,7 +18,7 @@ statements! {
         "SELECT b.id FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
           WHERE l.repository_id = $1 AND b.digest = $2 AND b.quarantined_at IS NULL" {share of b}
     ];
-    OWN_SOURCES = [
+    SOURCES_IN = [
         "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
            FROM blobs b
            JOIN repository_blobs l ON l.account_id = $2 AND l.blob_id = b.id
@@ -28,16 +27,16 @@ statements! {
           WHERE b.digest = $1 AND b.quarantined_at IS NULL AND r.name IS NOT NULL
           ORDER BY r.id LIMIT $3"
     ];
-    OTHER_SOURCES = [
+    OPEN_SOURCES = [
         "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
            FROM (SELECT l.repository_id FROM blobs b
                    JOIN account_blobs n ON n.blob_id = b.id
                    JOIN repository_blobs l ON l.account_id = n.account_id AND l.blob_id = b.id
-                  WHERE b.digest = $1 AND b.quarantined_at IS NULL AND n.account_id <> $2 LIMIT $5) AS held
+                  WHERE b.digest = $1 AND b.quarantined_at IS NULL LIMIT $4) AS held
            JOIN repositories r ON r.id = held.repository_id
            JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
-          WHERE r.name IS NOT NULL AND (r.public = 1 OR $4 = 1)
-          ORDER BY r.id LIMIT $3"
+          WHERE r.name IS NOT NULL AND (r.public = 1 OR $3 = 1)
+          ORDER BY r.id LIMIT $2"
     ];
 }
 
@@ -55,34 +54,23 @@ pub struct Mount<'a> {
 }
 
 impl Metadata {
-    /// Repositories that hold this blob and that the viewer may pull from, those of their own account first, at most
-    /// `limit`: where a mount without `from` looks. What the credential allows is the caller's to check.
+    /// Repositories of one account that hold this blob, at most `limit`: where a mount without `from` looks first. Whether
+    /// the caller may pull from each is the caller's to check.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn mount_sources(
-        &self,
-        digest: &Digest,
-        own: AccountId,
-        viewer: Viewer,
-        limit: u32,
-    ) -> Result<Vec<Repository>, Error> {
-        let mut sources = Vec::new();
-        let everything = viewer == Viewer::All;
-        if everything || viewer == Viewer::Owner(own) {
-            for row in self.rows(&OWN_SOURCES, values![digest, own, i64::from(limit)]).await? {
-                sources.push(repository(&row)?);
-            }
-        }
-        let room = i64::from(limit) - i64::try_from(sources.len()).unwrap_or(i64::MAX);
-        if room > 0 {
-            // An anonymous viewer has no account of their own; no account has this id.
-            let skipped = if viewer == Viewer::Public { AccountId(-1) } else { own };
-            for row in self.rows(&OTHER_SOURCES, values![digest, skipped, room, everything, LOOKED_AT]).await? {
-                sources.push(repository(&row)?);
-            }
-        }
-        Ok(sources)
+    pub async fn sources_in(&self, digest: &Digest, account: AccountId, limit: u32) -> Result<Vec<Repository>, Error> {
+        let rows = self.rows(&SOURCES_IN, values![digest, account, i64::from(limit)]).await?;
+        rows.iter().map(repository).collect()
+    }
+
+    /// Repositories of any account that hold this blob and are public, or any at all with `everything`, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn open_sources(&self, digest: &Digest, everything: bool, limit: u32) -> Result<Vec<Repository>, Error> {
+        let rows = self.rows(&OPEN_SOURCES, values![digest, i64::from(limit), everything, LOOKED_AT]).await?;
+        rows.iter().map(repository).collect()
     }
 }
 

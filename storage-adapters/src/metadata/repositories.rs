@@ -23,6 +23,10 @@ statements! {
     INSERT = [
         "INSERT INTO repositories (id, account_id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
     ];
+    RENAME = ["UPDATE repositories SET name = $2 WHERE id = $1 AND name IS NOT NULL"];
+    DESCRIBE = ["UPDATE repositories SET description = $2 WHERE id = $1 AND name IS NOT NULL"];
+    DESCRIPTION = ["SELECT description, created_at FROM repositories WHERE id = $1"];
+    HOLD_ID = ["SELECT id FROM repositories WHERE id = $1 AND name IS NOT NULL" {update}];
     SET_PUBLIC = ["UPDATE repositories SET public = $2 WHERE id = $1 AND name IS NOT NULL"];
     BURY = [
         "UPDATE repositories SET name = NULL, former_name = name, public = 0, deleted_at = $2
@@ -67,6 +71,17 @@ impl Metadata {
     }
 }
 
+impl Metadata {
+    /// What a repository is said to be, and when it was made, in milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn description(&self, repository: RepositoryId) -> Result<Option<(String, i64)>, Error> {
+        let row = self.row(&DESCRIPTION, values![repository]).await?;
+        row.map(|row| Ok((row.text(0)?, row.integer(1)?))).transpose()
+    }
+}
+
 impl Tx {
     /// The repository of this name, which cannot be deleted until the change ends: the first statement of every change
     /// below. Without it a push that waits would write into a repository that is deleted meanwhile.
@@ -98,6 +113,45 @@ impl Tx {
         Err(self.give_way("repositories"))
     }
 
+    /// Holds a repository until the change ends, so that no other change to itself is made meanwhile; whether it lives.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn hold_repository(&mut self, repository: RepositoryId) -> Result<bool, Error> {
+        Ok(self.row(&HOLD_ID, values![repository]).await?.is_some())
+    }
+
+    /// What a repository is said to be.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn description(&mut self, repository: RepositoryId) -> Result<String, Error> {
+        self.row(&DESCRIPTION, values![repository]).await?.map_or(Ok(String::new()), |row| row.text(0))
+    }
+
+    /// Says what a repository is.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn describe_repository(&mut self, repository: &Repository, description: &str) -> Result<(), Error> {
+        self.execute(&DESCRIBE, values![repository.id, description]).await.map(drop)
+    }
+
+    /// Gives a repository another name in its account, which nobody has; whether that was so. The old name is free from
+    /// the commit on.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn rename_repository(&mut self, repository: &Repository, name: &RepositoryName) -> Result<bool, Error> {
+        if self.repository(name).await?.is_some() {
+            return Ok(false);
+        }
+        self.touch(Slot::name(&repository.name));
+        self.touch(Slot::name(name));
+        self.touch(Slot::repository(repository.id));
+        Ok(self.execute(&RENAME, values![repository.id, name]).await? == 1)
+    }
+
     /// Opens a repository to anybody's pull, or closes it; whether it lives.
     ///
     /// # Errors
@@ -115,6 +169,7 @@ impl Tx {
     pub async fn delete_repository(&mut self, repository: &Repository, now: i64) -> Result<bool, Error> {
         self.touch(Slot::name(&repository.name));
         self.touch(Slot::repository(repository.id));
+        self.remove_robots_of(repository.id, now).await?;
         Ok(self.execute(&BURY, values![repository.id, now]).await? == 1)
     }
 }

@@ -39,6 +39,8 @@ ids! {
 impl PrincipalId {
     /// Nobody in the registry's own list: its operator, or the registry itself.
     pub const SYSTEM: Self = Self(0);
+    /// Nobody at all: no principal has this id.
+    pub(super) const NOBODY: Self = Self(-1);
 }
 
 impl AccountId {

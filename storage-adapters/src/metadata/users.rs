@@ -10,19 +10,32 @@ use super::value::values;
 
 statements! {
     PRINCIPAL = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at
-           FROM principals p JOIN users u ON u.principal_id = p.id WHERE p.id = $1"
+        "SELECT p.id, COALESCE(u.name, h.name || '+' || b.name), p.kind, COALESCE(u.account_id, b.account_id),
+                COALESCE(u.system_role, ''), p.credential_epoch, p.disabled_at
+           FROM principals p LEFT JOIN users u ON u.principal_id = p.id
+           LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
+          WHERE p.id = $1 AND p.kind <> 'team'"
     ];
+    OF_SOURCE = [
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2"
+    ];
+    SUBJECTS = [
+        "SELECT principal_id, source_subject FROM users
+          WHERE source = $1 AND source_subject > $2 ORDER BY source_subject LIMIT $3"
+    ];
+    SET_ROLE = ["UPDATE users SET system_role = $2 WHERE principal_id = $1"];
+    SET_SOURCE = ["UPDATE users SET source = $2, source_subject = $3 WHERE principal_id = $1"];
     BY_NAME = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1"
     ];
     HOLD = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1" {update of p}
     ];
     PAGE = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name > $1 ORDER BY u.name LIMIT $2"
     ];
     TAKE_NAME = [
@@ -30,7 +43,8 @@ statements! {
     ];
     INSERT_PRINCIPAL = ["INSERT INTO principals (id, kind) VALUES ($1, 'user')"];
     INSERT = [
-        "INSERT INTO users (principal_id, name, account_id, password, system_role) VALUES ($1, $2, $3, $4, $5)"
+        "INSERT INTO users (principal_id, name, account_id, password, system_role, source, source_subject)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)"
     ];
     SET_PASSWORD = ["UPDATE users SET password = $2 WHERE principal_id = $1"];
     ADMINISTRATORS = [
@@ -43,6 +57,7 @@ statements! {
     ];
     HOLD_ACCOUNT = ["SELECT id FROM accounts WHERE id = $1" {update}];
     REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 LIMIT 1"];
+    ROBOT_OF = ["SELECT principal_id FROM robots WHERE account_id = $1 LIMIT 1"];
     UPLOADS_OF = ["DELETE FROM uploads WHERE principal_id = $1 RETURNING storage_key, tail_key, multipart_id"];
     BLOBS_OF = ["DELETE FROM account_blobs WHERE account_id = $1 RETURNING blob_id"];
     DELETE = ["DELETE FROM users WHERE principal_id = $1"];
@@ -59,10 +74,10 @@ pub struct Principal {
     pub name: String,
     /// What it is.
     pub kind: PrincipalKind,
-    /// The account that is theirs.
+    /// The account that is a user's own; that which a robot belongs to.
     pub account_id: AccountId,
-    /// Whether they administer the whole system.
-    pub system_admin: bool,
+    /// What they may do everywhere.
+    pub role: SystemRole,
     /// Tokens of an earlier epoch are void.
     pub credential_epoch: i64,
     /// Whether they may do nothing at present.
@@ -73,8 +88,51 @@ pub struct Principal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrincipalKind {
-    /// A person with a password.
+    /// A person.
     User,
+    /// A program of an account.
+    Robot,
+}
+
+/// What a user may do in the whole registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SystemRole {
+    /// Nothing but what they own and what was granted to them.
+    #[default]
+    None,
+    /// Read everything, the audit log too, and change nothing but what is their own.
+    Auditor,
+    /// Everything.
+    Administrator,
+}
+
+impl SystemRole {
+    /// As a row holds it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Auditor => "auditor",
+            Self::Administrator => "administrator",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, Error> {
+        match text {
+            "" => Ok(Self::None),
+            "auditor" => Ok(Self::Auditor),
+            "administrator" => Ok(Self::Administrator),
+            other => Err(Error::new(ErrorKind::Corrupt, format!("users.system_role {other:?}"))),
+        }
+    }
+}
+
+impl Principal {
+    /// Whether they administer the whole registry.
+    #[must_use]
+    pub fn is_administrator(&self) -> bool {
+        self.role == SystemRole::Administrator
+    }
 }
 
 /// A user and what their password hashes to.
@@ -84,6 +142,8 @@ pub struct User {
     pub principal: Principal,
     /// The hash of their password in the PHC string format; `None` when they cannot log in by password.
     pub password: Option<String>,
+    /// The directory or provider that knows them, if one does: it is asked for their password.
+    pub source: Option<String>,
 }
 
 impl std::fmt::Debug for User {
@@ -98,8 +158,10 @@ pub struct NewUser {
     pub name: String,
     /// The hash of the password in the PHC string format.
     pub password: Option<String>,
-    /// Whether they administer the whole system.
-    pub system_admin: bool,
+    /// What they may do everywhere.
+    pub role: SystemRole,
+    /// The directory or provider that knows them, and its own unchanging id of them.
+    pub source: Option<(String, String)>,
 }
 
 /// What became of a user who was to be removed.
@@ -111,6 +173,8 @@ pub enum UserRemoval {
     Unknown,
     /// Their account has repositories; these are moved or deleted, and collected, first.
     AccountHasRepositories,
+    /// Their account has robots; these are removed first.
+    AccountHasRobots,
 }
 
 impl Metadata {
@@ -138,6 +202,28 @@ impl Metadata {
     pub async fn user_from(&self, name: &str) -> Result<(Option<User>, Source), Error> {
         let ask = async { self.row(&BY_NAME, values![name]).await?.map(|row| user(&row)).transpose() };
         self.cached_from(|cache| &cache.users, Slot::user(name), || name.to_owned(), ask).await
+    }
+
+    /// The user whom a directory or provider knows by this id of its own.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn user_of_source(&self, source: &str, subject: &str) -> Result<Option<User>, Error> {
+        self.row(&OF_SOURCE, values![source, subject]).await?.map(|row| user(&row)).transpose()
+    }
+
+    /// Users of a directory in the byte order of its own ids of them, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn subjects(
+        &self,
+        source: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(PrincipalId, String)>, Error> {
+        let rows = self.rows(&SUBJECTS, values![source, after.unwrap_or_default(), i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok((PrincipalId(row.integer(0)?), row.text(1)?))).collect()
     }
 
     /// Users in the byte order of their names, after this one, at most `limit`.
@@ -176,15 +262,18 @@ impl Tx {
         if self.execute(&TAKE_NAME, values![account, &new.name, now]).await? == 0 {
             return Ok(None);
         }
-        let role = if new.system_admin { "administrator" } else { "" };
+        let (source, subject) =
+            new.source.as_ref().map(|(source, subject)| (source.as_str(), subject.as_str())).unzip();
+        let row = values![id, &new.name, account, new.password.as_deref(), new.role.word(), source, subject];
         self.execute(&INSERT_PRINCIPAL, values![id]).await?;
-        self.execute(&INSERT, values![id, &new.name, account, new.password.as_deref(), role]).await?;
+        self.execute(&INSERT, row).await?;
+        self.touch(Slot::account(&new.name));
         Ok(Some(Principal {
             id,
             name: new.name.clone(),
             kind: PrincipalKind::User,
             account_id: account,
-            system_admin: new.system_admin,
+            role: new.role,
             credential_epoch: 0,
             disabled: false,
         }))
@@ -198,6 +287,25 @@ impl Tx {
         self.touch_user(user);
         self.execute(&RAISE_EPOCH, values![user.id]).await?;
         Ok(self.execute(&SET_PASSWORD, values![user.id, password]).await? == 1)
+    }
+
+    /// Gives a user another role in the whole registry.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_role(&mut self, user: &Principal, role: SystemRole) -> Result<(), Error> {
+        self.touch_user(user);
+        self.execute(&SET_ROLE, values![user.id, role.word()]).await.map(drop)
+    }
+
+    /// Says which directory or provider knows a user, and by which id; none with `None`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_source(&mut self, user: &Principal, source: Option<(&str, &str)>) -> Result<(), Error> {
+        self.touch_user(user);
+        let (source, subject) = source.unzip();
+        self.execute(&SET_SOURCE, values![user.id, source, subject]).await.map(drop)
     }
 
     /// Voids every token and refresh token that a user has; the password stays. Whether the user exists.
@@ -230,6 +338,10 @@ impl Tx {
         if self.row(&REPOSITORY_OF, values![user.account_id]).await?.is_some() {
             return Ok(UserRemoval::AccountHasRepositories);
         }
+        if self.row(&ROBOT_OF, values![user.account_id]).await?.is_some() {
+            return Ok(UserRemoval::AccountHasRobots);
+        }
+        self.touch(Slot::account(&user.name));
         self.touch_user(&user);
         for upload in self.rows(&UPLOADS_OF, values![user.id]).await? {
             self.doom_upload(&upload, now).await?;
@@ -254,6 +366,7 @@ impl Tx {
 fn principal(row: &Row) -> Result<Principal, Error> {
     let kind = match row.text(2)?.as_str() {
         "user" => PrincipalKind::User,
+        "robot" => PrincipalKind::Robot,
         other => return Err(Error::new(ErrorKind::Corrupt, format!("principals.kind {other:?}"))),
     };
     Ok(Principal {
@@ -261,12 +374,12 @@ fn principal(row: &Row) -> Result<Principal, Error> {
         name: row.text(1)?,
         kind,
         account_id: AccountId(row.integer(3)?),
-        system_admin: row.text(4)? == "administrator",
+        role: SystemRole::read(&row.text(4)?)?,
         credential_epoch: row.integer(5)?,
         disabled: row.maybe_integer(6)?.is_some(),
     })
 }
 
 fn user(row: &Row) -> Result<User, Error> {
-    Ok(User { principal: principal(row)?, password: row.maybe_text(7)? })
+    Ok(User { principal: principal(row)?, password: row.maybe_text(7)?, source: row.maybe_text(8)? })
 }

@@ -34,7 +34,12 @@ async fn the_systems_name_is_no_path_component(world: World) {
 async fn users_and_organizations_share_one_name(world: World) {
     world.meddle("INSERT INTO accounts (id, name, kind, created_at) VALUES (-7, 'acme', 'organization', 0)").await;
     for name in ["acme", "alice"] {
-        let new = hallmark_storage::metadata::NewUser { name: name.into(), password: None, system_admin: true };
+        let new = hallmark_storage::metadata::NewUser {
+            name: name.into(),
+            password: None,
+            role: hallmark_storage::metadata::SystemRole::Administrator,
+            source: None,
+        };
         let made: Result<_, Error> = world.metadata.write(new, |tx, new| Box::pin(tx.create_user(new, NOW))).await;
         assert_eq!(made.unwrap(), None, "{name}");
     }
@@ -134,7 +139,12 @@ async fn users_page_in_byte_order(world: World) {
 
 async fn the_last_administrator_is_known_to_be_the_last(world: World) {
     for (name, others) in [("root", false), ("toor", true)] {
-        let new = hallmark_storage::metadata::NewUser { name: name.into(), password: None, system_admin: true };
+        let new = hallmark_storage::metadata::NewUser {
+            name: name.into(),
+            password: None,
+            role: hallmark_storage::metadata::SystemRole::Administrator,
+            source: None,
+        };
         let made: Result<bool, Error> = world
             .metadata
             .write(new, |tx, new| {

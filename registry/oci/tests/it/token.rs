@@ -142,6 +142,7 @@ fn claims() -> Claims {
         access: Scopes::parse(["repository:a/b:pull,push registry:catalog:*"]),
         principal_id: Some(7),
         credential_epoch: Some(3),
+        credential_id: Some(4),
     }
 }
 
@@ -157,7 +158,7 @@ fn claims_are_written_as_clients_and_other_registries_read_them() {
             {"type": "registry", "name": "catalog", "actions": ["*"]},
             {"type": "repository", "name": "a/b", "actions": ["pull", "push"]},
         ],
-        "hid": 7, "hep": 3,
+        "hid": 7, "hep": 3, "hcr": 4,
     });
     assert_eq!(claims_json(), expected);
     assert_eq!(Claims::parse(expected.to_string().as_bytes()).unwrap(), claims());
@@ -165,7 +166,8 @@ fn claims_are_written_as_clients_and_other_registries_read_them() {
 
 #[test]
 fn anonymous_claims_have_no_principal() {
-    let anonymous = Claims { sub: String::new(), principal_id: None, credential_epoch: None, ..claims() };
+    let anonymous =
+        Claims { sub: String::new(), principal_id: None, credential_epoch: None, credential_id: None, ..claims() };
     let json = serde_json::to_value(&anonymous).unwrap();
     assert_eq!((json.get("hid"), json.get("hep"), &json["sub"]), (None, None, &json!("")));
     assert_eq!(Claims::parse(json.to_string().as_bytes()).unwrap(), anonymous);

@@ -24,7 +24,7 @@ use hallmark::config::{self, Config, Flag, MasterKey, Purpose, Secret, Sources};
 use hallmark::http::server::PeerAddress;
 use hallmark_oci::{Algorithm, Digest, RepositoryName};
 use hallmark_storage::blobs::StorageConfig;
-use hallmark_storage::metadata::{DatabaseConfig, Error, NewUser, Principal, Repository};
+use hallmark_storage::metadata::{DatabaseConfig, Error, NewUser, Principal, Repository, SystemRole};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -167,7 +167,7 @@ impl World {
     /// Adds a user with [`PASSWORD`].
     pub(crate) async fn add_user(&self, name: &str) -> Principal {
         let password = Some(hash(&self.app).await);
-        let new = NewUser { name: name.to_owned(), password, system_admin: false };
+        let new = NewUser { name: name.to_owned(), password, role: SystemRole::None, source: None };
         let now = self.now();
         let made: Result<_, Error> =
             self.app.metadata.write((new, now), |tx, (new, now)| Box::pin(tx.create_user(new, *now))).await;

@@ -3,7 +3,7 @@ use hallmark_oci::{Algorithm, Digest, Manifest, RepositoryName, Tag, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
     AccountId, BlobDeletion, DatabaseConfig, Engine, Error, Finish, Finished, ManifestDeletion, Metadata, NewUpload,
-    NewUser, Principal, Put, PutManifest, PutRefused, Repository,
+    NewUser, Principal, Put, PutManifest, PutRefused, Repository, SystemRole,
 };
 use rusqlite::types::ValueRef;
 use sqlx::postgres::PgRow;
@@ -268,7 +268,12 @@ fn postgres_cell(row: &PgRow, column: usize) -> Option<String> {
 }
 
 async fn new_user(metadata: &Metadata, name: &str) -> Option<Principal> {
-    let new = NewUser { name: name.to_owned(), password: Some(format!("hash of {name}'s")), system_admin: false };
+    let new = NewUser {
+        name: name.to_owned(),
+        password: Some(format!("hash of {name}'s")),
+        role: SystemRole::None,
+        source: None,
+    };
     let made: Result<_, Error> = metadata.write(new, |tx, new| Box::pin(tx.create_user(new, NOW))).await;
     made.unwrap()
 }

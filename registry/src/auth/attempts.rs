@@ -1,0 +1,135 @@
+//! How often a password may be guessed: a bound for each pair of a name and an address, and a wider one for each address.
+//!
+//! There is none for a name alone, so that nobody is locked out by a stranger elsewhere, and none for tokens, whose secrets
+//! nobody guesses. A name that nobody has is counted like any other. Each process counts for itself.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+
+use super::line::{Client, network};
+
+/// Wrong passwords for one name from one address that are taken at once.
+const OF_PAIR: i64 = 10;
+/// Wrong passwords from one address, whatever the names.
+const OF_ADDRESS: i64 = 100;
+/// How long until one more is taken for a pair, in milliseconds.
+const PAIR_PERIOD: i64 = 30_000;
+/// How long until one more is taken from an address.
+const ADDRESS_PERIOD: i64 = 3_000;
+/// How many pairs and addresses are remembered; the longest unused is forgotten first.
+const REMEMBERED: u64 = 100_000;
+/// After which silence any count is back at nothing.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// The counts of wrong passwords.
+pub(super) struct Attempts {
+    pairs: Counts<(String, IpAddr)>,
+    addresses: Counts<IpAddr>,
+}
+
+/// When each will be back at nothing, in milliseconds since 1970 (a leaky bucket by its virtual finishing time).
+type Counts<K> = Cache<K, i64>;
+
+impl Default for Attempts {
+    fn default() -> Self {
+        fn counts<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Counts<K> {
+            Cache::builder().max_capacity(REMEMBERED).time_to_idle(SILENCE).build()
+        }
+        Self { pairs: counts(), addresses: counts() }
+    }
+}
+
+impl Attempts {
+    /// Seconds to wait before a password for `name` is looked at from this client; `None` when it is now.
+    pub(super) fn wait(&self, name: &str, client: Client, now: i64) -> Option<u32> {
+        let Client::At(address) = client else { return None };
+        let address = network(address);
+        let pair = wait(self.pairs.get(&(name.to_owned(), address)), (OF_PAIR, PAIR_PERIOD), now);
+        pair.max(wait(self.addresses.get(&address), (OF_ADDRESS, ADDRESS_PERIOD), now))
+    }
+
+    /// Counts a wrong password.
+    pub(super) fn failed(&self, name: &str, client: Client, now: i64) {
+        let Client::At(address) = client else { return };
+        let address = network(address);
+        count(&self.pairs, (name.to_owned(), address), PAIR_PERIOD, now);
+        count(&self.addresses, address, ADDRESS_PERIOD, now);
+    }
+
+    /// Forgets a pair's wrong passwords after a right one; those of the address stay.
+    pub(super) fn succeeded(&self, name: &str, client: Client) {
+        if let Client::At(address) = client {
+            self.pairs.invalidate(&(name.to_owned(), network(address)));
+        }
+    }
+}
+
+fn wait(back_at: Option<i64>, (burst, period): (i64, i64), now: i64) -> Option<u32> {
+    let too_early = back_at? - now - (burst - 1) * period;
+    (too_early > 0).then(|| u32::try_from(too_early.div_euclid(1000) + 1).unwrap_or(u32::MAX))
+}
+
+fn count<K: std::hash::Hash + Eq + Send + Sync + 'static>(counts: &Counts<K>, key: K, period: i64, now: i64) {
+    counts.entry(key).and_compute_with(|back_at| {
+        let from = back_at.map_or(now, |entry| entry.into_value().max(now));
+        Op::Put(from + period)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Client = Client::At(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+    const THERE: Client = Client::At(IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)));
+
+    #[test]
+    fn a_pair_is_bounded_and_comes_back_slowly() {
+        let attempts = Attempts::default();
+        for _ in 0..OF_PAIR {
+            assert_eq!(attempts.wait("ann", HERE, 0), None);
+            attempts.failed("ann", HERE, 0);
+        }
+        assert_eq!(attempts.wait("ann", HERE, 0), Some(31));
+        assert_eq!(attempts.wait("ann", HERE, PAIR_PERIOD - 1), Some(1));
+        assert_eq!(attempts.wait("ann", HERE, PAIR_PERIOD), None);
+        attempts.failed("ann", HERE, PAIR_PERIOD);
+        assert!(attempts.wait("ann", HERE, PAIR_PERIOD).is_some());
+    }
+
+    #[test]
+    fn nobody_elsewhere_is_locked_out_and_the_operator_never_is() {
+        let attempts = Attempts::default();
+        for _ in 0..10 * OF_ADDRESS {
+            attempts.failed("ann", HERE, 0);
+            attempts.failed("ann", Client::Operator, 0);
+        }
+        assert!(attempts.wait("ann", HERE, 0).is_some());
+        assert_eq!(attempts.wait("ann", THERE, 0), None);
+        assert_eq!(attempts.wait("ann", Client::Operator, 0), None);
+    }
+
+    #[test]
+    fn one_address_cannot_try_every_name() {
+        let attempts = Attempts::default();
+        for number in 0..OF_ADDRESS {
+            let name = format!("user{number}");
+            assert_eq!(attempts.wait(&name, HERE, 0), None);
+            attempts.failed(&name, HERE, 0);
+        }
+        assert!(attempts.wait("another", HERE, 0).is_some());
+    }
+
+    #[test]
+    fn a_right_password_wipes_the_slips_before_it() {
+        let attempts = Attempts::default();
+        for _ in 0..OF_PAIR {
+            attempts.failed("ann", HERE, 0);
+        }
+        attempts.succeeded("ann", HERE);
+        assert_eq!(attempts.wait("ann", HERE, 0), None);
+    }
+}

@@ -1,0 +1,262 @@
+//! Grants: which user, team or robot holds which rights on a repository or on a prefix of names.
+
+use super::database::Metadata;
+use super::error::{Error, ErrorKind};
+use super::generations::Slot;
+use super::rights::Rights;
+use super::rows::{AccountId, PrincipalId, RepositoryId};
+use super::sql::Row;
+use super::statement::statements;
+use super::tx::Tx;
+use super::value::values;
+
+/// How many prefixes of one account one holder may have grants on: all of them are read when a right is decided.
+pub const PREFIXES: u32 = 64;
+
+statements! {
+    PUT = [
+        "INSERT INTO repository_grants (repository_id, principal_id, rights, granted_by, granted_at)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (principal_id, repository_id) DO UPDATE SET rights = excluded.rights,
+           granted_by = excluded.granted_by, granted_at = excluded.granted_at"
+    ];
+    PUT_PREFIX = [
+        "INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (principal_id, account_id, prefix) DO UPDATE SET rights = excluded.rights,
+           granted_by = excluded.granted_by, granted_at = excluded.granted_at"
+    ];
+    OTHER_PREFIXES = [
+        "SELECT COUNT(*) FROM prefix_grants WHERE principal_id = $1 AND account_id = $2 AND prefix <> $3"
+    ];
+    FIND = ["SELECT rights FROM repository_grants WHERE principal_id = $1 AND repository_id = $2" {update}];
+    FIND_PREFIX = [
+        "SELECT rights FROM prefix_grants WHERE principal_id = $1 AND account_id = $2 AND prefix = $3" {update}
+    ];
+    TAKE = ["DELETE FROM repository_grants WHERE principal_id = $1 AND repository_id = $2"];
+    TAKE_PREFIX = ["DELETE FROM prefix_grants WHERE principal_id = $1 AND account_id = $2 AND prefix = $3"];
+    ON_REPOSITORY = [
+        "SELECT r.name, g.rights, g.granted_by, g.granted_at, p.kind, COALESCE(u.name, t.name, b.name), h.name, p.id
+           FROM repository_grants g
+           JOIN repositories r ON r.id = g.repository_id
+           JOIN principals p ON p.id = g.principal_id
+           LEFT JOIN users u ON u.principal_id = p.id
+           LEFT JOIN teams t ON t.principal_id = p.id
+           LEFT JOIN robots b ON b.principal_id = p.id
+           LEFT JOIN accounts h ON h.id = COALESCE(t.account_id, b.account_id)
+          WHERE g.repository_id = $1 AND g.principal_id > $2 ORDER BY g.principal_id LIMIT $3"
+    ];
+    ON_PREFIXES = [
+        "SELECT g.prefix, g.rights, g.granted_by, g.granted_at, p.kind, COALESCE(u.name, t.name, b.name), h.name, p.id
+           FROM prefix_grants g
+           JOIN principals p ON p.id = g.principal_id
+           LEFT JOIN users u ON u.principal_id = p.id
+           LEFT JOIN teams t ON t.principal_id = p.id
+           LEFT JOIN robots b ON b.principal_id = p.id
+           LEFT JOIN accounts h ON h.id = COALESCE(t.account_id, b.account_id)
+          WHERE g.account_id = $1 AND (g.prefix > $2 OR (g.prefix = $2 AND g.principal_id > $3))
+          ORDER BY g.prefix, g.principal_id LIMIT $4"
+    ];
+    OF_HOLDER = [
+        "SELECT r.name, g.rights, g.granted_by, g.granted_at FROM repository_grants g
+           JOIN repositories r ON r.id = g.repository_id
+          WHERE g.principal_id = $1 AND g.repository_id > $2 AND r.name IS NOT NULL
+          ORDER BY g.repository_id LIMIT $3"
+    ];
+    PREFIXES_OF_HOLDER = [
+        "SELECT g.prefix, g.rights, g.granted_by, g.granted_at FROM prefix_grants g
+          WHERE g.principal_id = $1 ORDER BY g.account_id, g.prefix LIMIT $2"
+    ];
+    HOLDER = [
+        "SELECT p.kind, COALESCE(u.name, t.name, b.name), h.name FROM principals p
+           LEFT JOIN users u ON u.principal_id = p.id
+           LEFT JOIN teams t ON t.principal_id = p.id
+           LEFT JOIN robots b ON b.principal_id = p.id
+           LEFT JOIN accounts h ON h.id = COALESCE(t.account_id, b.account_id)
+          WHERE p.id = $1"
+    ];
+}
+
+/// What a grant is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// One repository.
+    Repository(RepositoryId),
+    /// Every repository of the account whose name begins with the text, which begins with the account's name and a slash.
+    Prefix(AccountId, &'a str),
+}
+
+/// A grant to be put or taken in an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// The name of the account that the target lies in.
+    pub account: &'a str,
+    /// On what.
+    pub target: Target<'a>,
+    /// Who holds it.
+    pub holder: PrincipalId,
+}
+
+/// A grant as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantLine {
+    /// A repository's name, or a prefix.
+    pub on: String,
+    /// Whether `on` is a prefix.
+    pub is_prefix: bool,
+    /// Who holds it; `None` in a list of one holder's grants.
+    pub holder: Option<(PrincipalId, Holder)>,
+    /// What they hold.
+    pub rights: Rights,
+    /// Who gave it.
+    pub granted_by: PrincipalId,
+    /// When, in milliseconds since the epoch.
+    pub granted_at: i64,
+}
+
+/// Who holds a grant, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A user.
+    User(String),
+    /// A team of an organization.
+    Team(String, String),
+    /// A robot of an account.
+    Robot(String, String),
+}
+
+impl Metadata {
+    /// Grants on one repository, in the order of their holders' ids, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn grants_on(
+        &self,
+        repository: RepositoryId,
+        after: Option<PrincipalId>,
+        limit: u32,
+    ) -> Result<Vec<GrantLine>, Error> {
+        let after = after.map_or(i64::MIN, |id| id.0);
+        let rows = self.rows(&ON_REPOSITORY, values![repository, after, i64::from(limit)]).await?;
+        rows.iter().map(|row| line(row, false)).collect()
+    }
+
+    /// Grants on the prefixes of an account, by prefix and then by their holders' ids, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn prefix_grants(
+        &self,
+        account: AccountId,
+        after: Option<(&str, PrincipalId)>,
+        limit: u32,
+    ) -> Result<Vec<GrantLine>, Error> {
+        let (prefix, holder) = after.map_or(("", i64::MIN), |(prefix, holder)| (prefix, holder.0));
+        let rows = self.rows(&ON_PREFIXES, values![account, prefix, holder, i64::from(limit)]).await?;
+        rows.iter().map(|row| line(row, true)).collect()
+    }
+
+    /// What one holder was granted, prefixes first, at most `limit` of each.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn grants_of(&self, holder: PrincipalId, limit: u32) -> Result<Vec<GrantLine>, Error> {
+        let limit = i64::from(limit);
+        let prefixes = self.rows(&PREFIXES_OF_HOLDER, values![holder, limit]).await?;
+        let repositories = self.rows(&OF_HOLDER, values![holder, i64::MIN, limit]).await?;
+        let of = |rows: &[Row], is_prefix| rows.iter().map(|row| held(row, is_prefix)).collect::<Result<Vec<_>, _>>();
+        Ok([of(&prefixes, true)?, of(&repositories, false)?].concat())
+    }
+
+    /// The name of whoever this is; `None` when they are gone.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn holder(&self, id: PrincipalId) -> Result<Option<Holder>, Error> {
+        self.row(&HOLDER, values![id]).await?.map(|row| holder(&row, 0)).transpose()
+    }
+}
+
+impl Tx {
+    /// Gives rights, in the place of what the holder had on the same target; `false` when they hold grants on as many
+    /// prefixes of the account as one may, [`PREFIXES`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn put_grant(
+        &mut self,
+        grant: &Grant<'_>,
+        rights: Rights,
+        by: PrincipalId,
+        now: i64,
+    ) -> Result<bool, Error> {
+        self.touch(Slot::account(grant.account));
+        match grant.target {
+            Target::Repository(repository) => {
+                self.execute(&PUT, values![repository, grant.holder, rights.bits(), by, now]).await?;
+            }
+            Target::Prefix(account, prefix) => {
+                let others = self.row(&OTHER_PREFIXES, values![grant.holder, account, prefix]).await?;
+                if others.map_or(Ok(0), |row| row.integer(0))? >= i64::from(PREFIXES) {
+                    return Ok(false);
+                }
+                self.execute(&PUT_PREFIX, values![account, prefix, grant.holder, rights.bits(), by, now]).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// What a holder has on exactly this target, held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn grant(&mut self, grant: &Grant<'_>) -> Result<Option<Rights>, Error> {
+        let row = match grant.target {
+            Target::Repository(repository) => self.row(&FIND, values![grant.holder, repository]).await?,
+            Target::Prefix(account, prefix) => self.row(&FIND_PREFIX, values![grant.holder, account, prefix]).await?,
+        };
+        row.map(|row| Ok(Rights::from_bits(row.integer(0)?))).transpose()
+    }
+
+    /// Takes a grant back; whether there was one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn take_grant(&mut self, grant: &Grant<'_>) -> Result<bool, Error> {
+        self.touch(Slot::account(grant.account));
+        let taken = match grant.target {
+            Target::Repository(repository) => self.execute(&TAKE, values![grant.holder, repository]).await?,
+            Target::Prefix(account, prefix) => {
+                self.execute(&TAKE_PREFIX, values![grant.holder, account, prefix]).await?
+            }
+        };
+        Ok(taken == 1)
+    }
+}
+
+fn held(row: &Row, is_prefix: bool) -> Result<GrantLine, Error> {
+    Ok(GrantLine {
+        on: row.text(0)?,
+        is_prefix,
+        holder: None,
+        rights: Rights::from_bits(row.integer(1)?),
+        granted_by: PrincipalId(row.integer(2)?),
+        granted_at: row.integer(3)?,
+    })
+}
+
+fn line(row: &Row, is_prefix: bool) -> Result<GrantLine, Error> {
+    let holder = (PrincipalId(row.integer(7)?), holder(row, 4)?);
+    Ok(GrantLine { holder: Some(holder), ..held(row, is_prefix)? })
+}
+
+/// A holder from three columns, the first of which is this: kind, name, name of the account.
+fn holder(row: &Row, first: usize) -> Result<Holder, Error> {
+    let name = row.text(first + 1)?;
+    match row.text(first)?.as_str() {
+        "user" => Ok(Holder::User(name)),
+        "team" => Ok(Holder::Team(row.text(first + 2)?, name)),
+        "robot" => Ok(Holder::Robot(row.text(first + 2)?, name)),
+        other => Err(Error::new(ErrorKind::Corrupt, format!("principals.kind {other:?}"))),
+    }
+}

@@ -1,0 +1,273 @@
+//! Organizations and their members.
+
+use super::database::Metadata;
+use super::error::Error;
+use super::generations::Slot;
+use super::rows::{AccountId, PrincipalId};
+use super::sql::Row;
+use super::statement::statements;
+use super::tx::Tx;
+use super::users::Principal;
+use super::value::values;
+
+statements! {
+    TAKE_NAME = [
+        "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, 'organization', $3) ON CONFLICT DO NOTHING"
+    ];
+    FIND = ["SELECT id, name, create_on_push FROM accounts WHERE name = $1 AND kind = 'organization'"];
+    HOLD = ["SELECT id, name, create_on_push FROM accounts WHERE name = $1 AND kind = 'organization'" {update}];
+    PAGE = [
+        "SELECT id, name, create_on_push FROM accounts
+          WHERE kind = 'organization' AND name > $1 ORDER BY name LIMIT $2"
+    ];
+    OF_USER = [
+        "SELECT a.id, a.name, a.create_on_push, m.owner FROM members m JOIN accounts a ON a.id = m.account_id
+          WHERE m.user_id = $1 ORDER BY a.name"
+    ];
+    SET_CREATE_ON_PUSH = ["UPDATE accounts SET create_on_push = $2 WHERE id = $1"];
+    MEMBERS = [
+        "SELECT u.principal_id, u.name, m.owner FROM members m JOIN users u ON u.principal_id = m.user_id
+          WHERE m.account_id = $1 AND u.name > $2 ORDER BY u.name LIMIT $3"
+    ];
+    MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2"];
+    HOLD_MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2" {update}];
+    OTHER_OWNER = ["SELECT user_id FROM members WHERE account_id = $1 AND owner = 1 AND user_id <> $2 LIMIT 1"];
+    ADD_MEMBER = [
+        "INSERT INTO members (account_id, user_id, owner) VALUES ($1, $2, $3)
+         ON CONFLICT (account_id, user_id) DO UPDATE SET owner = excluded.owner"
+    ];
+    REMOVE_MEMBER = ["DELETE FROM members WHERE account_id = $1 AND user_id = $2"];
+    TAKE_GRANTS = [
+        "DELETE FROM repository_grants WHERE principal_id = $2 AND repository_id IN
+           (SELECT id FROM repositories WHERE account_id = $1)"
+    ];
+    TAKE_PREFIX_GRANTS = ["DELETE FROM prefix_grants WHERE principal_id = $2 AND account_id = $1"];
+    HELD = [
+        "SELECT 1 FROM repositories WHERE account_id = $1
+         UNION ALL SELECT 2 FROM robots WHERE account_id = $1
+         UNION ALL SELECT 3 FROM teams WHERE account_id = $1 LIMIT 1"
+    ];
+    BLOBS_OF = ["DELETE FROM account_blobs WHERE account_id = $1 RETURNING blob_id"];
+    DELETE = ["DELETE FROM accounts WHERE id = $1"];
+    OWNED_ALONE = [
+        "SELECT a.name FROM members m JOIN accounts a ON a.id = m.account_id
+          WHERE m.user_id = $1 AND m.owner = 1 AND NOT EXISTS
+            (SELECT 1 FROM members o WHERE o.account_id = m.account_id AND o.owner = 1 AND o.user_id <> $1)
+          ORDER BY a.name LIMIT 1"
+    ];
+}
+
+/// An account that people share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its account.
+    pub id: AccountId,
+    /// Its name, the first component of its repositories' names.
+    pub name: String,
+    /// Whether a push by a member, or by whoever holds `write` on a prefix, makes a repository that does not exist.
+    pub create_on_push: bool,
+}
+
+/// Somebody who belongs to an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The user.
+    pub user: PrincipalId,
+    /// Their name.
+    pub name: String,
+    /// Whether everything in the organization is theirs to do.
+    pub owner: bool,
+}
+
+/// What became of a change to an organization's members or of the organization itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrganizationChange {
+    /// It is made.
+    Made,
+    /// There is no such organization or member.
+    Unknown,
+    /// An organization keeps one owner at least.
+    LastOwner,
+    /// The organization still has repositories, robots or teams.
+    Held,
+}
+
+impl Metadata {
+    /// The organization of this name.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn organization(&self, name: &str) -> Result<Option<Organization>, Error> {
+        self.row(&FIND, values![name]).await?.map(|row| organization(&row)).transpose()
+    }
+
+    /// Organizations in the byte order of their names, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn organizations(&self, after: Option<&str>, limit: u32) -> Result<Vec<Organization>, Error> {
+        let rows = self.rows(&PAGE, values![after.unwrap_or_default(), i64::from(limit)]).await?;
+        rows.iter().map(organization).collect()
+    }
+
+    /// The organizations that a user belongs to, by name, and whether they own each.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn organizations_of(&self, user: PrincipalId) -> Result<Vec<(Organization, bool)>, Error> {
+        let rows = self.rows(&OF_USER, values![user]).await?;
+        rows.iter().map(|row| Ok((organization(row)?, row.truth(3)?))).collect()
+    }
+
+    /// Members in the byte order of their names, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn members(
+        &self,
+        organization: AccountId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Member>, Error> {
+        let rows = self.rows(&MEMBERS, values![organization, after.unwrap_or_default(), i64::from(limit)]).await?;
+        rows.iter().map(member).collect()
+    }
+
+    /// Whether a user belongs to an organization, and then whether they own it.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn membership(&self, organization: AccountId, user: PrincipalId) -> Result<Option<bool>, Error> {
+        self.row(&MEMBER, values![organization, user]).await?.map(|row| row.truth(0)).transpose()
+    }
+}
+
+impl Tx {
+    /// Makes an organization with its first owner; `None` when the name is taken by any account.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn create_organization(
+        &mut self,
+        name: &str,
+        owner: PrincipalId,
+        now: i64,
+    ) -> Result<Option<Organization>, Error> {
+        let id = AccountId(self.id()?);
+        if self.execute(&TAKE_NAME, values![id, name, now]).await? == 0 {
+            return Ok(None);
+        }
+        self.execute(&ADD_MEMBER, values![id, owner, true]).await?;
+        self.touch(Slot::account(name));
+        Ok(Some(Organization { id, name: name.to_owned(), create_on_push: false }))
+    }
+
+    /// The organization of this name, held until the change ends: changes to its members and teams follow one another.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn organization(&mut self, name: &str) -> Result<Option<Organization>, Error> {
+        self.row(&HOLD, values![name]).await?.map(|row| organization(&row)).transpose()
+    }
+
+    /// Says whether a push may make repositories in an organization.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_create_on_push(&mut self, organization: &Organization, may: bool) -> Result<(), Error> {
+        self.touch(Slot::account(&organization.name));
+        self.execute(&SET_CREATE_ON_PUSH, values![organization.id, may]).await.map(drop)
+    }
+
+    /// Whether a user belongs to an organization, and then whether they own it; held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn membership(&mut self, organization: AccountId, user: PrincipalId) -> Result<Option<bool>, Error> {
+        self.row(&HOLD_MEMBER, values![organization, user]).await?.map(|row| row.truth(0)).transpose()
+    }
+
+    /// Makes a user a member or an owner of an organization that is held.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn put_member(
+        &mut self,
+        organization: &Organization,
+        user: &Principal,
+        owner: bool,
+    ) -> Result<OrganizationChange, Error> {
+        if !owner
+            && self.membership(organization.id, user.id).await? == Some(true)
+            && self.row(&OTHER_OWNER, values![organization.id, user.id]).await?.is_none()
+        {
+            return Ok(OrganizationChange::LastOwner);
+        }
+        self.touch(Slot::account(&organization.name));
+        self.touch(Slot::principal(user.id));
+        self.execute(&ADD_MEMBER, values![organization.id, user.id, owner]).await?;
+        Ok(OrganizationChange::Made)
+    }
+
+    /// Takes a user out of an organization that is held: out of its teams too, and what was granted to them in it is
+    /// taken back.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn remove_member(
+        &mut self,
+        organization: &Organization,
+        user: &Principal,
+    ) -> Result<OrganizationChange, Error> {
+        let Some(owner) = self.membership(organization.id, user.id).await? else {
+            return Ok(OrganizationChange::Unknown);
+        };
+        if owner && self.row(&OTHER_OWNER, values![organization.id, user.id]).await?.is_none() {
+            return Ok(OrganizationChange::LastOwner);
+        }
+        self.touch(Slot::account(&organization.name));
+        self.touch(Slot::principal(user.id));
+        self.execute(&TAKE_GRANTS, values![organization.id, user.id]).await?;
+        self.execute(&TAKE_PREFIX_GRANTS, values![organization.id, user.id]).await?;
+        self.execute(&REMOVE_MEMBER, values![organization.id, user.id]).await?;
+        Ok(OrganizationChange::Made)
+    }
+
+    /// Removes an organization, held, that owns nothing any more. Its members stay users.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn remove_organization(
+        &mut self,
+        organization: &Organization,
+        now: i64,
+    ) -> Result<OrganizationChange, Error> {
+        if self.row(&HELD, values![organization.id]).await?.is_some() {
+            return Ok(OrganizationChange::Held);
+        }
+        self.touch(Slot::account(&organization.name));
+        let mut blobs = Vec::new();
+        for row in self.rows(&BLOBS_OF, values![organization.id]).await? {
+            blobs.push(row.integer(0)?);
+        }
+        self.execute(&DELETE, values![organization.id]).await?;
+        self.candidates(super::candidates::Item::Blob, 0, blobs, now).await?;
+        Ok(OrganizationChange::Made)
+    }
+
+    /// The name of an organization that a user alone owns, if there is one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn owned_alone(&mut self, user: PrincipalId) -> Result<Option<String>, Error> {
+        self.row(&OWNED_ALONE, values![user]).await?.map(|row| row.text(0)).transpose()
+    }
+}
+
+fn organization(row: &Row) -> Result<Organization, Error> {
+    Ok(Organization { id: AccountId(row.integer(0)?), name: row.text(1)?, create_on_push: row.truth(2)? })
+}
+
+fn member(row: &Row) -> Result<Member, Error> {
+    Ok(Member { user: PrincipalId(row.integer(0)?), name: row.text(1)?, owner: row.truth(2)? })
+}
