@@ -64,3 +64,9 @@ pub fn rfc3339(at: i64) -> String {
     jiff::Timestamp::from_millisecond(at.div_euclid(1000) * 1000)
         .map_or_else(|_| String::new(), |time| time.to_string())
 }
+
+/// The milliseconds since 1970 of a time in RFC 3339; `None` for what is none.
+#[must_use]
+pub fn instant(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}

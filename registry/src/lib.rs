@@ -3,6 +3,7 @@
 //! Start reading at [`http::router`] for a request, at [`app::App`] for what it may reach, at `serve.rs` for the process.
 
 pub mod access;
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod http;
 mod jobs;
 mod memory;
 mod operate;
+pub mod people;
 mod readonly;
 pub mod serve;
 pub mod telemetry;

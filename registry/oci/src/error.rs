@@ -82,6 +82,12 @@ error_codes! {
     Unsupported "UNSUPPORTED" 405 "this operation is not supported";
     /// Nothing is served at this path.
     NotFound "NOT_FOUND" 404 "nothing is served at this path";
+    /// A value that the management API does not take.
+    Invalid "INVALID" 400 "the request is not valid";
+    /// A change that stands against what is there.
+    Conflict "CONFLICT" 409 "this stands against what is there";
+    /// The thing is another by now than the caller believes.
+    PreconditionFailed "PRECONDITION_FAILED" 412 "it was changed meanwhile; read it again";
     /// Too many requests.
     TooManyRequests "TOOMANYREQUESTS" 429 "too many requests; try again later";
     /// The service cannot answer now.

@@ -45,7 +45,11 @@ pub async fn identify(app: &App, authorization: Option<&str>, client: Client, no
     }
     let (scheme, value) = authorization.split_once(' ').ok_or(Refused::Malformed)?;
     if scheme.eq_ignore_ascii_case("bearer") {
-        token::identify(app, value.trim(), now).await
+        let value = value.trim();
+        if secrets::looks_like_one(value) {
+            return personal::identify(app, None, value, now).await.map(Identity::Known);
+        }
+        token::identify(app, value, now).await
     } else if scheme.eq_ignore_ascii_case("basic") {
         let (name, password) = basic(value)?;
         by_secret(app, &name, &password, client).await.map(Identity::Known)
@@ -91,7 +95,7 @@ pub async fn confirm(
 /// Tells who shows this name with this secret: a password, a personal access token, or a robot's secret.
 pub(crate) async fn by_secret(app: &App, name: &str, secret: &str, client: Client) -> Result<Authenticated, Refused> {
     if secrets::looks_like_one(secret) {
-        return personal::identify(app, name, secret, app.clock.now()).await;
+        return personal::identify(app, Some(name), secret, app.clock.now()).await;
     }
     password::identify(app, name, secret, client).await
 }

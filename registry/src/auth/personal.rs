@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hallmark_storage::metadata::{self, Credential, Principal, PrincipalKind};
+use hallmark_storage::metadata::{self, Credential, Principal};
 
 use super::limits::Limits;
 use super::secrets::{self, Kind};
@@ -26,16 +26,15 @@ impl Uses {
     }
 }
 
-/// Tells who shows `secret` under the name `name`. The name must be theirs: a token found in a log, without the name that
-/// stands beside it elsewhere, is not tried on everybody.
-pub(crate) async fn identify(app: &App, name: &str, secret: &str, now: i64) -> Result<Authenticated, Refused> {
+/// Tells who shows `secret`, under the name `name` when one came with it: that must then be theirs.
+pub(crate) async fn identify(app: &App, name: Option<&str>, secret: &str, now: i64) -> Result<Authenticated, Refused> {
     let (kind, selector, hash) = secrets::read(secret).ok_or(Refused::WrongPassword)?;
     let credential = app.metadata.credential(selector).await?;
     let credential = credential.filter(|credential| credential.kind == kind.word() && stands(credential, now));
     // Hashes of 190 random bits: the time that comparing them takes tells nothing about the secret.
     let credential = credential.filter(|credential| credential.secret_hash == hash).ok_or(Refused::WrongPassword)?;
     let principal = app.metadata.principal(credential.principal).await?;
-    let principal = principal.filter(|principal| principal.name == name && !principal.disabled);
+    let principal = principal.filter(|principal| name.is_none_or(|name| principal.name == name) && !principal.disabled);
     let principal = principal.filter(|principal| principal.credential_epoch == credential.epoch);
     let principal = principal.ok_or(Refused::WrongPassword)?;
     app.uses.note(credential.id, now);
@@ -92,12 +91,4 @@ pub(crate) async fn write_down(app: &App) -> Result<(), metadata::Error> {
             .await?;
     }
     Ok(())
-}
-
-/// Whether this principal signs in by secrets of this kind.
-pub(crate) fn kind_of(principal: &Principal) -> Kind {
-    match principal.kind {
-        PrincipalKind::Robot => Kind::Robot,
-        _ => Kind::Personal,
-    }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, Event, NewUser, Principal, SystemRole, UserRemoval};
+use hallmark_storage::metadata::{self, Event, NewUser, Principal, SystemRole, Tx, UserRemoval};
 
 use super::Refused;
 use super::password::PASSWORD_BYTES;
@@ -141,22 +141,31 @@ pub(crate) async fn remove(app: &App, name: &str, now: i64) -> Result<(), UserEr
         .write((name.to_owned(), now), |tx, (name, now)| {
             Box::pin(async move {
                 let Some(user) = tx.user(name).await? else { return Err(UserError::Unknown(name.clone())) };
-                if user.principal.is_administrator() && !tx.has_other_administrators().await? {
-                    return Err(UserError::LastAdministrator(name.clone()));
-                }
-                if let Some(organization) = tx.owned_alone(user.principal.id).await? {
-                    return Err(UserError::OwnsAlone(name.clone(), organization));
-                }
                 tx.record(&event("user_removed", &user.principal, *now)).await?;
-                match tx.remove_user(name, *now).await? {
-                    UserRemoval::Removed => Ok(()),
-                    UserRemoval::Unknown => Err(UserError::Unknown(name.clone())),
-                    UserRemoval::AccountHasRobots => Err(UserError::HasRobots(name.clone())),
-                    UserRemoval::AccountHasRepositories => Err(UserError::HasRepositories(name.clone())),
-                }
+                take(tx, &user.principal, *now).await
             })
         })
         .await
+}
+
+/// Removes a user in a change of the caller's, who has recorded it.
+///
+/// # Errors
+/// [`UserError`].
+pub(crate) async fn take(tx: &mut Tx, user: &Principal, now: i64) -> Result<(), UserError> {
+    let name = || user.name.clone();
+    if user.is_administrator() && !tx.has_other_administrators().await? {
+        return Err(UserError::LastAdministrator(name()));
+    }
+    if let Some(organization) = tx.owned_alone(user.id).await? {
+        return Err(UserError::OwnsAlone(name(), organization));
+    }
+    match tx.remove_user(&user.name, now).await? {
+        UserRemoval::Removed => Ok(()),
+        UserRemoval::Unknown => Err(UserError::Unknown(name())),
+        UserRemoval::AccountHasRobots => Err(UserError::HasRobots(name())),
+        UserRemoval::AccountHasRepositories => Err(UserError::HasRepositories(name())),
+    }
 }
 
 /// A password of 144 random bits for a user who has none yet.
@@ -171,11 +180,11 @@ fn event<'a>(kind: &'a str, principal: &'a Principal, now: i64) -> Event<'a> {
 }
 
 /// Whether this could be a user's name: the first component of the names of their repositories.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.contains('/') && name.parse::<RepositoryName>().is_ok()
 }
 
-fn check_name(name: &str) -> Result<(), UserError> {
+pub(crate) fn check_name(name: &str) -> Result<(), UserError> {
     if !is_name(name) {
         return Err(UserError::NameInvalid(name.to_owned()));
     }
@@ -185,7 +194,7 @@ fn check_name(name: &str) -> Result<(), UserError> {
     Ok(())
 }
 
-async fn hash(app: &App, password: String) -> Result<String, UserError> {
+pub(crate) async fn hash(app: &App, password: String) -> Result<String, UserError> {
     if password.chars().count() < PASSWORD_CHARACTERS || password.len() > PASSWORD_BYTES {
         return Err(UserError::PasswordLength);
     }

@@ -18,7 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use hallmark_oci::{ErrorCode, Operation, OperationInvalid};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
@@ -29,6 +29,7 @@ use self::error::Error;
 use self::line::Line;
 use self::server::PeerAddress;
 use crate::access::{self, Shown, Standing};
+use crate::api;
 use crate::app::App;
 use crate::auth::{self, Client};
 use crate::distribution::{self, Occasion};
@@ -47,6 +48,8 @@ enum Part {
     Token,
     /// The keys that check tokens.
     KeySet,
+    /// The management API.
+    Api,
 }
 
 impl Part {
@@ -56,6 +59,7 @@ impl Part {
             Self::Images => "unknown",
             Self::Token => "token",
             Self::KeySet => "key_set",
+            Self::Api => "api",
         }
     }
 }
@@ -65,6 +69,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/token", get(token).post(token))
         .route("/.well-known/jwks.json", get(key_set))
+        .route("/api/{*path}", any(api))
         .route("/livez", get(telemetry::http::livez))
         .route("/readyz", get(telemetry::http::readyz))
         .route("/metrics", get(telemetry::http::metrics))
@@ -80,6 +85,10 @@ async fn token(State(app): State<Arc<App>>, request: Request) -> Response {
 
 async fn key_set(State(app): State<Arc<App>>, request: Request) -> Response {
     serve(app, Part::KeySet, request).await
+}
+
+async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
+    serve(app, Part::Api, request).await
 }
 
 async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -125,6 +134,10 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
         Part::Images => answer(&app, &parts, peer, &mut body, &mut line).await,
         Part::Token => auth::http::token(&app, &parts, &mut body).await,
         Part::KeySet => Ok(auth::http::key_set(&app)),
+        Part::Api => {
+            let (client, id) = (Client::At(line.client()), line.id().to_owned());
+            api::answer(&app, &parts, &mut body, (client, &id), |identity| line.by(identity)).await
+        }
     };
     let mut response = match answered {
         Ok(response) => response,

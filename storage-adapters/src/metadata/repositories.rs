@@ -121,12 +121,13 @@ impl Tx {
         Ok(self.row(&HOLD_ID, values![repository]).await?.is_some())
     }
 
-    /// What a repository is said to be.
+    /// What a repository is said to be, and when it was made, in milliseconds since the epoch.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn description(&mut self, repository: RepositoryId) -> Result<String, Error> {
-        self.row(&DESCRIPTION, values![repository]).await?.map_or(Ok(String::new()), |row| row.text(0))
+    pub async fn described(&mut self, repository: RepositoryId) -> Result<(String, i64), Error> {
+        let row = self.row(&DESCRIPTION, values![repository]).await?;
+        row.map_or_else(|| Ok((String::new(), 0)), |row| Ok((row.text(0)?, row.integer(1)?)))
     }
 
     /// Says what a repository is.

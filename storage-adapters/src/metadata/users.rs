@@ -55,6 +55,7 @@ statements! {
     SET_DISABLED = [
         "UPDATE principals SET disabled_at = $2, credential_epoch = credential_epoch + 1 WHERE id = $1"
     ];
+    EPOCH = ["SELECT credential_epoch FROM principals WHERE id = $1" {update}];
     HOLD_ACCOUNT = ["SELECT id FROM accounts WHERE id = $1" {update}];
     REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 LIMIT 1"];
     ROBOT_OF = ["SELECT principal_id FROM robots WHERE account_id = $1 LIMIT 1"];
@@ -325,6 +326,23 @@ impl Tx {
     pub async fn set_disabled(&mut self, user: &Principal, at: Option<i64>) -> Result<bool, Error> {
         self.touch_user(user);
         Ok(self.execute(&SET_DISABLED, values![user.id, at]).await? == 1)
+    }
+
+    /// Disables a principal since `at`, or enables it again with `None`, and voids every token it has.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_principal_disabled(&mut self, principal: PrincipalId, at: Option<i64>) -> Result<(), Error> {
+        self.touch(Slot::principal(principal));
+        self.execute(&SET_DISABLED, values![principal, at]).await.map(drop)
+    }
+
+    /// The epoch of a principal's credentials, held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn credential_epoch(&mut self, principal: PrincipalId) -> Result<Option<i64>, Error> {
+        self.row(&EPOCH, values![principal]).await?.map(|row| row.integer(0)).transpose()
     }
 
     /// Removes a user with their account, uploads and credentials. What they pushed to others' repositories stays.

@@ -1,0 +1,131 @@
+//! What a handler is given: who calls, and what was sent, read once and refused in the one envelope.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::response::{IntoResponse, Response};
+use hallmark_oci::{ErrorCode, RepositoryName};
+use http::header::{ETAG, IF_MATCH};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+use super::BODY_BYTES;
+use crate::app::App;
+use crate::http::error::Error;
+use crate::people::{Caller, Expected, Page, tag};
+
+/// What stands behind every request of the API.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) app: Arc<App>,
+    pub(super) caller: Caller,
+}
+
+/// Who calls, and what they believe the thing to be.
+pub(super) struct Call {
+    pub(super) app: Arc<App>,
+    pub(super) caller: Caller,
+    pub(super) expected: Expected,
+}
+
+impl<S: Sync> FromRequestParts<S> for Call {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
+        let Some(Context { app, caller }) = parts.extensions.get::<Context>().cloned() else {
+            return Err(Error::plain(ErrorCode::Unauthorized));
+        };
+        let expected = parts.headers.get(IF_MATCH).and_then(|value| value.to_str().ok());
+        // `*` asks only that there is such a thing, which every handler does.
+        let expected = Expected(expected.filter(|tag| *tag != "*").map(str::to_owned));
+        Ok(Self { app, caller, expected })
+    }
+}
+
+/// The parts of a path, decoded.
+pub(super) struct At<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for At<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let invalid = |_| Error::new(ErrorCode::NotFound, "there is nothing at this path");
+        Path::from_request_parts(parts, state).await.map(|Path(path)| Self(path)).map_err(invalid)
+    }
+}
+
+/// The parameters of a query.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let invalid =
+            |rejection: axum::extract::rejection::QueryRejection| Error::new(ErrorCode::Invalid, rejection.body_text());
+        Query::from_request_parts(parts, state).await.map(|Query(query)| Self(query)).map_err(invalid)
+    }
+}
+
+/// A body in JSON. A member that is not known is refused, so that nothing is thought to be set that is not.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Error> {
+        let body = axum::body::to_bytes(request.into_body(), BODY_BYTES).await.map_err(Error::internal)?;
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| Error::new(ErrorCode::Invalid, format!("the body is not what this takes: {error}")))
+    }
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// At most so many entries; 100 unless said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+impl From<PageQuery> for Page {
+    fn from(query: PageQuery) -> Self {
+        Self { limit: query.limit, after: query.after }
+    }
+}
+
+/// What is shown, with its entity tag.
+pub(super) fn shown(thing: &impl Serialize) -> Response {
+    answered(StatusCode::OK, thing)
+}
+
+/// What was made, with its entity tag.
+pub(super) fn made(thing: &impl Serialize) -> Response {
+    answered(StatusCode::CREATED, thing)
+}
+
+fn answered(status: StatusCode, thing: &impl Serialize) -> Response {
+    let mut response = (status, axum::Json(thing)).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&tag(thing)) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+/// Nothing more to say.
+pub(super) fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A repository's name from a path: what is none names nothing.
+pub(super) fn repository(text: &str) -> Result<RepositoryName, Error> {
+    let unknown = || Error::from(crate::people::Refused::Unknown("repository"));
+    text.parse().map_err(|_| unknown())
+}

@@ -1,0 +1,160 @@
+//! Lives here: `/api/v1`: how the rules of `people` are reached by HTTP, and the document that describes it (OpenAPI 3.1).
+//! Never here: a rule; each handler reads what was sent, calls one, and shows what it gives.
+//! Start reading at [`answer`], then [`routes`].
+
+mod call;
+mod failure;
+mod openapi;
+mod organizations;
+mod repositories;
+mod robots;
+mod teams;
+mod users;
+
+use std::sync::{Arc, LazyLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use hallmark_oci::ErrorCode;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use tower::ServiceExt as _;
+
+pub use openapi::document;
+
+use self::call::Context;
+use crate::access;
+use crate::app::App;
+use crate::auth::{self, Client, Identity};
+use crate::http::body::{BodyError, Incoming};
+use crate::http::error::Error;
+use crate::people::Caller;
+
+/// The longest body that is read, in bytes.
+const BODY_BYTES: usize = 256 * 1024;
+/// Where the document stands; it is shown to anybody.
+const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// Every path of the API; the table is made once.
+static ROUTES: LazyLock<Router> = LazyLock::new(routes);
+
+fn routes() -> Router {
+    let of_users = Router::new()
+        .route("/me", get(users::me))
+        .route("/me/tokens", get(users::list_tokens).post(users::create_token))
+        .route("/me/tokens/{id}", delete(users::revoke_token))
+        .route("/users", get(users::list).post(users::create))
+        .route("/users/{user}", get(users::describe).patch(users::change).delete(users::remove))
+        .route("/users/{user}/password", put(users::set_password))
+        .route("/users/{user}/logout", post(users::log_out));
+    let of_organizations = Router::new()
+        .route("/organizations", get(organizations::list).post(organizations::create))
+        .route(
+            "/organizations/{organization}",
+            get(organizations::describe).patch(organizations::change).delete(organizations::remove),
+        )
+        .route("/organizations/{organization}/members", get(organizations::members))
+        .route(
+            "/organizations/{organization}/members/{user}",
+            put(organizations::put_member).delete(organizations::remove_member),
+        )
+        .route("/organizations/{organization}/teams", get(teams::list).post(teams::create))
+        .route(
+            "/organizations/{organization}/teams/{team}",
+            get(teams::describe).patch(teams::change).delete(teams::remove),
+        )
+        .route("/organizations/{organization}/teams/{team}/members", get(teams::members))
+        .route(
+            "/organizations/{organization}/teams/{team}/members/{user}",
+            put(teams::add_member).delete(teams::remove_member),
+        );
+    let of_robots = Router::new()
+        .route("/accounts/{account}/robots", get(robots::list).post(robots::create))
+        .route("/accounts/{account}/robots/{robot}", get(robots::describe).patch(robots::change).delete(robots::remove))
+        .route("/accounts/{account}/robots/{robot}/secrets", get(robots::secrets).post(robots::rotate))
+        .route("/accounts/{account}/robots/{robot}/secrets/{id}", delete(robots::revoke))
+        .route("/accounts/{account}/robots/{robot}/rules", get(robots::rules).post(robots::create_rule))
+        .route("/accounts/{account}/robots/{robot}/rules/{id}", delete(robots::remove_rule));
+    let of_repositories = Router::new()
+        .route("/repositories", get(repositories::list).post(repositories::create))
+        .route(
+            "/repositories/{repository}",
+            get(repositories::describe).patch(repositories::change).delete(repositories::delete),
+        )
+        .route("/repositories/{repository}/grants", get(repositories::grants))
+        .route("/accounts/{account}/grants", get(repositories::account_grants))
+        .route("/grants/{on}/{holder}", put(repositories::put_grant).delete(repositories::take_grant))
+        .route("/explain", get(repositories::explain))
+        .route("/events", get(repositories::events));
+    let all = of_users.merge(of_organizations).merge(of_robots).merge(of_repositories);
+    Router::new()
+        .nest("/api/v1", all)
+        .fallback(async || Error::plain(ErrorCode::NotFound))
+        .method_not_allowed_fallback(async || Error::plain(ErrorCode::Unsupported))
+}
+
+/// Answers a request of the API. `by` is told who asks, once that is known.
+///
+/// # Errors
+/// The refusal, when nobody is identified or the request cannot be read; rules refuse within the answer.
+pub(crate) async fn answer(
+    app: &Arc<App>,
+    parts: &Parts,
+    body: &mut Incoming,
+    (client, request_id): (Client, &str),
+    by: impl FnOnce(&Identity),
+) -> Result<Response, Error> {
+    if parts.uri.path() == DOCUMENT && parts.method == Method::GET {
+        return Ok(axum::Json(document()).into_response());
+    }
+    let now = app.clock.now();
+    let identity = identify(app, &parts.headers, client, now).await.map_err(failure::unidentified)?;
+    by(&identity);
+    let Identity::Known(known) = identity else { return Err(failure::anonymous()) };
+    if known.ceiling.api() == auth::limits::Api::Nothing {
+        return Err(Error::new(
+            ErrorCode::Denied,
+            "this token is for images; it needs the scope api:read or api:write",
+        ));
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD) && app.is_readonly() {
+        return Err(access::http::read_only());
+    }
+    let sent = body.collect(BODY_BYTES).await.map_err(body_failure)?;
+    let mut request = Request::builder().method(parts.method.clone()).uri(parts.uri.clone());
+    if let Some(headers) = request.headers_mut() {
+        *headers = parts.headers.clone();
+    }
+    let mut request = request.body(Body::from(sent)).map_err(Error::internal)?;
+    let caller = Caller { known, now, request_id: request_id.to_owned() };
+    request.extensions_mut().insert(Context { app: Arc::clone(app), caller });
+    match ROUTES.clone().oneshot(request).await {
+        Ok(response) => Ok(failure::with_request_id(response, request_id)),
+        Err(never) => match never {},
+    }
+}
+
+/// Who asks: by name and secret, or by a token alone.
+async fn identify(app: &App, headers: &HeaderMap, client: Client, now: i64) -> Result<Identity, auth::Refused> {
+    match headers.get(AUTHORIZATION).map(|value| value.to_str()) {
+        None => Ok(Identity::Anonymous),
+        Some(Ok(text)) => auth::identify(app, Some(text), client, now).await,
+        Some(Err(_)) => Err(auth::Refused::Malformed),
+    }
+}
+
+fn body_failure(error: BodyError) -> Error {
+    match error {
+        BodyError::TooLong(_) => {
+            Error::new(ErrorCode::Invalid, "a body has at most 256 KiB").status(http::StatusCode::PAYLOAD_TOO_LARGE)
+        }
+        BodyError::Cut(_) => Error::new(ErrorCode::Invalid, "the body was cut off"),
+        BodyError::Slow => {
+            Error::new(ErrorCode::Invalid, "the body came too slowly").status(http::StatusCode::REQUEST_TIMEOUT)
+        }
+    }
+}

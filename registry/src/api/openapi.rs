@@ -1,0 +1,89 @@
+//! The document that describes the API: made from the handlers and from what they read and show.
+
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
+use utoipa::{Modify, OpenApi};
+
+use super::{organizations, repositories, robots, teams, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Hallmark",
+        description = "Users, organizations, teams, robots, repositories and their rights. Sign in with a name and \
+                       password, or with a personal access token (as the password, or as a bearer token). Failures have one \
+                       envelope. A thing's ETag sent back as If-Match makes a change happen only to what was read."
+    ),
+    paths(
+        users::me,
+        users::list_tokens,
+        users::create_token,
+        users::revoke_token,
+        users::list,
+        users::create,
+        users::describe,
+        users::change,
+        users::remove,
+        users::set_password,
+        users::log_out,
+        organizations::list,
+        organizations::create,
+        organizations::describe,
+        organizations::change,
+        organizations::remove,
+        organizations::members,
+        organizations::put_member,
+        organizations::remove_member,
+        teams::list,
+        teams::create,
+        teams::describe,
+        teams::change,
+        teams::remove,
+        teams::members,
+        teams::add_member,
+        teams::remove_member,
+        robots::list,
+        robots::create,
+        robots::describe,
+        robots::change,
+        robots::remove,
+        robots::secrets,
+        robots::rotate,
+        robots::revoke,
+        robots::rules,
+        robots::create_rule,
+        robots::remove_rule,
+        repositories::list,
+        repositories::create,
+        repositories::describe,
+        repositories::change,
+        repositories::delete,
+        repositories::grants,
+        repositories::account_grants,
+        repositories::put_grant,
+        repositories::take_grant,
+        repositories::explain,
+        repositories::events
+    ),
+    modifiers(&SignIn),
+    security(("basic" = []), ("token" = []))
+)]
+struct Api;
+
+/// How one signs in.
+struct SignIn;
+
+impl Modify for SignIn {
+    fn modify(&self, document: &mut Document) {
+        document.openapi = OpenApiVersion::Version31;
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The document, as it is served.
+#[must_use]
+pub fn document() -> Document {
+    Api::openapi()
+}

@@ -1,0 +1,252 @@
+//! Repositories, grants, explanations and the log.
+
+use axum::response::Response;
+
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::call::{Asked, At, Call, PageQuery, Sent, done, made, repository as named, shown};
+use super::failure::Failures;
+use crate::access::{Pattern, PatternInvalid};
+use crate::http::error::Error;
+use crate::people::events::{self, EventView, Wanted};
+use crate::people::explain::{self, Act, Explanation};
+use crate::people::grants::{self, GrantView, HolderName, NewGrant};
+use crate::people::repositories::{self, NewRepository, RepositoryChanges, RepositoryLine, RepositoryView};
+use crate::people::{List, Page, Refused};
+
+/// The repositories that the caller may see, by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/repositories",
+    tag = "repositories",
+    params(
+        PageQuery
+    ),
+    responses((status = 200, description = "What was asked for", body = List<RepositoryLine>), Failures)
+)]
+pub(super) async fn list(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
+    let page = page.into();
+    let given = repositories::list(&call.app, &call.caller, &page).await?;
+    Ok(shown(&given))
+}
+
+/// Makes a repository.
+#[utoipa::path(
+    post,
+    path = "/api/v1/repositories",
+    tag = "repositories",
+    request_body = NewRepository,
+    responses((status = 201, description = "The repository", body = RepositoryView), Failures)
+)]
+pub(super) async fn create(call: Call, Sent(sent): Sent<NewRepository>) -> Result<Response, Error> {
+    let given = repositories::create(&call.app, &call.caller, sent).await?;
+    Ok(made(&given))
+}
+
+/// One repository.
+#[utoipa::path(
+    get,
+    path = "/api/v1/repositories/{repository}",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F")
+    ),
+    responses((status = 200, description = "What was asked for", body = RepositoryView), Failures)
+)]
+pub(super) async fn describe(call: Call, At(repository): At<String>) -> Result<Response, Error> {
+    let given = repositories::describe(&call.app, &call.caller, &named(&repository)?).await?;
+    Ok(shown(&given))
+}
+
+/// Describes, opens or closes, or renames a repository.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/repositories/{repository}",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F"),
+        ("If-Match" = Option<String>, Header, description = "The entity tag that was read; refused with 412 when it is another by now")
+    ),
+    request_body = RepositoryChanges,
+    responses((status = 200, description = "What was asked for", body = RepositoryView), Failures)
+)]
+pub(super) async fn change(
+    call: Call,
+    At(repository): At<String>,
+    Sent(sent): Sent<RepositoryChanges>,
+) -> Result<Response, Error> {
+    let name = named(&repository)?;
+    let given = repositories::change(&call.app, &call.caller, &name, sent, call.expected).await?;
+    Ok(shown(&given))
+}
+
+/// Deletes a repository with all that it holds, at once.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/repositories/{repository}",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F")
+    ),
+    responses((status = 204, description = "Done"), Failures)
+)]
+pub(super) async fn delete(call: Call, At(repository): At<String>) -> Result<Response, Error> {
+    repositories::delete(&call.app, &call.caller, &named(&repository)?).await?;
+    Ok(done())
+}
+
+/// What was granted on one repository.
+#[utoipa::path(
+    get,
+    path = "/api/v1/repositories/{repository}/grants",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F"),
+        PageQuery
+    ),
+    responses((status = 200, description = "What was asked for", body = List<GrantView>), Failures)
+)]
+pub(super) async fn grants(
+    call: Call,
+    At(repository): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Response, Error> {
+    let page = page.into();
+    let given = grants::on(&call.app, &call.caller, &named(&repository)?, &page).await?;
+    Ok(shown(&given))
+}
+
+/// What was granted on prefixes of an account.
+#[utoipa::path(
+    get,
+    path = "/api/v1/accounts/{account}/grants",
+    tag = "repositories",
+    params(
+        ("account" = String, Path, description = "The account's name"),
+        PageQuery
+    ),
+    responses((status = 200, description = "What was asked for", body = List<GrantView>), Failures)
+)]
+pub(super) async fn account_grants(
+    call: Call,
+    At(account): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Response, Error> {
+    let page = page.into();
+    let given = grants::in_account(&call.app, &call.caller, &account, &page).await?;
+    Ok(shown(&given))
+}
+
+/// Gives rights on a repository or a prefix, in the place of those that were given on it before.
+#[utoipa::path(
+    put,
+    path = "/api/v1/grants/{on}/{holder}",
+    tag = "repositories",
+    params(
+        ("on" = String, Path, description = "A repository or a prefix (acme/web-*), its slashes written as %2F"),
+        ("holder" = String, Path, description = "user:ann, team:acme/dev or robot:acme+ci, percent-encoded")
+    ),
+    request_body = NewGrant,
+    responses((status = 200, description = "What was asked for", body = GrantView), Failures)
+)]
+pub(super) async fn put_grant(
+    call: Call,
+    At((on, holder)): At<(String, String)>,
+    Sent(sent): Sent<NewGrant>,
+) -> Result<Response, Error> {
+    let target = target(&on, &holder)?;
+    let given = grants::put(&call.app, &call.caller, target, sent).await?;
+    Ok(shown(&given))
+}
+
+/// Takes rights back.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/grants/{on}/{holder}",
+    tag = "repositories",
+    params(
+        ("on" = String, Path, description = "A repository or a prefix (acme/web-*), its slashes written as %2F"),
+        ("holder" = String, Path, description = "user:ann, team:acme/dev or robot:acme+ci, percent-encoded")
+    ),
+    responses((status = 204, description = "Done"), Failures)
+)]
+pub(super) async fn take_grant(call: Call, At((on, holder)): At<(String, String)>) -> Result<Response, Error> {
+    let (on, holder) = target(&on, &holder)?;
+    grants::take(&call.app, &call.caller, on, holder).await?;
+    Ok(done())
+}
+
+fn target(on: &str, holder: &str) -> Result<(Pattern, HolderName), Error> {
+    let invalid = |error: PatternInvalid| Refused::Invalid { field: "on", why: error.to_string() };
+    Ok((on.parse().map_err(invalid)?, holder.parse::<HolderName>()?))
+}
+
+/// What is to be explained.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExplainQuery {
+    /// Who: `user:ann` or `robot:acme+ci`; anybody, when absent.
+    subject: Option<String>,
+    /// What they would do: pull, push, delete, sign or admin.
+    action: String,
+    /// Where.
+    repository: String,
+}
+
+/// Why somebody may, or may not, do something in a repository.
+#[utoipa::path(
+    get,
+    path = "/api/v1/explain",
+    tag = "repositories",
+    params(
+        ExplainQuery
+    ),
+    responses((status = 200, description = "What was asked for", body = Explanation), Failures)
+)]
+pub(super) async fn explain(call: Call, Asked(query): Asked<ExplainQuery>) -> Result<Response, Error> {
+    let subject = query.subject.as_deref().map(str::parse::<HolderName>).transpose()?;
+    let (act, name) = (query.action.parse::<Act>()?, named(&query.repository)?);
+    let given = explain::explain(&call.app, &call.caller, subject.as_ref(), (act, &name)).await?;
+    Ok(shown(&given))
+}
+
+/// Which events are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventQuery {
+    /// At most so many; 100 unless said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next` of the page before. A page may be empty though others follow.
+    after: Option<String>,
+    /// Of this kind.
+    kind: Option<String>,
+    /// Done by `user:ann` or `robot:acme+ci`.
+    actor: Option<String>,
+    /// In this account.
+    account: Option<String>,
+    /// In this repository.
+    repository: Option<String>,
+    /// Not before this time (RFC 3339).
+    since: Option<String>,
+    /// Before this time.
+    until: Option<String>,
+}
+
+/// What happened, the oldest first; an owner names their organization.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    tag = "repositories",
+    params(
+        EventQuery
+    ),
+    responses((status = 200, description = "What was asked for", body = List<EventView>), Failures)
+)]
+pub(super) async fn events(call: Call, Asked(query): Asked<EventQuery>) -> Result<Response, Error> {
+    let EventQuery { limit, after, kind, actor, account, repository, since, until } = query;
+    let wanted = Wanted { kind, actor, account, repository, since, until };
+    let given = events::list(&call.app, &call.caller, &wanted, &Page { limit, after }).await?;
+    Ok(shown(&given))
+}

@@ -1,0 +1,257 @@
+//! Who manages, how far the credential they showed reaches, and on what occasion.
+
+use hallmark_oci::RepositoryName;
+use hallmark_storage::metadata::{
+    self, Account, AccountId, AccountKind, Event, Organization, Principal, PrincipalKind, Repository, RepositoryId,
+    Rights, SystemRole, Tx,
+};
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+
+use super::Refused;
+use crate::access::{self, Pattern};
+use crate::app::App;
+use crate::auth::Authenticated;
+use crate::auth::limits::Api;
+
+/// Somebody who asks to see or to change something about people, rights or repositories.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who they are, and how far what they showed reaches.
+    pub known: Authenticated,
+    /// Milliseconds since 1970.
+    pub now: i64,
+    /// The request's id.
+    pub request_id: String,
+}
+
+/// What the caller believes a thing to be: the entity tag of `If-Match`, when there is one.
+#[derive(Debug, Clone, Default)]
+pub struct Expected(pub Option<String>);
+
+/// How a caller stands in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// They read it, as auditors of the registry do.
+    Reader,
+    /// They belong to it.
+    Member,
+    /// Everything in it is theirs to do.
+    Owner,
+}
+
+impl Expected {
+    /// Whether the thing is still what the caller believes it to be.
+    ///
+    /// # Errors
+    /// [`Refused::Changed`] when it is not.
+    pub fn hold(&self, thing: &impl Serialize) -> Result<(), Refused> {
+        match &self.0 {
+            Some(expected) if *expected != tag(thing) => Err(Refused::Changed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The entity tag of a thing as it is shown: 128 bits of its SHA-256, quoted.
+#[must_use]
+pub fn tag(thing: &impl Serialize) -> String {
+    let text = serde_json::to_vec(thing).unwrap_or_default();
+    let digest = digest(&SHA256, &text);
+    let hex: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
+impl Caller {
+    pub(super) fn principal(&self) -> &Principal {
+        &self.known.principal
+    }
+
+    /// Whether they administer the registry, and the credential reaches that far.
+    #[must_use]
+    pub fn administers(&self) -> bool {
+        self.principal().is_administrator() && self.reaches_everything()
+    }
+
+    /// Whether they may read everything.
+    #[must_use]
+    pub fn reads_everything(&self) -> bool {
+        self.principal().role != SystemRole::None && self.known.ceiling.is_everywhere()
+    }
+
+    /// Whether the credential may change things at all.
+    ///
+    /// # Errors
+    /// [`Refused::Forbidden`].
+    pub fn may_change(&self) -> Result<(), Refused> {
+        if self.known.ceiling.api() == Api::Write {
+            return Ok(());
+        }
+        Err(Refused::Forbidden("this token may not change anything here: it needs the scope api:write"))
+    }
+
+    /// Whether the credential is bound to no part of what its principal may manage.
+    pub(super) fn reaches_everything(&self) -> bool {
+        let limits = self.known.ceiling.limits.as_ref();
+        limits.is_none_or(|limits| limits.on.is_empty() && limits.rights.contain(Rights::ADMIN))
+    }
+
+    /// Whether the credential reaches all of an account.
+    fn reaches_account(&self, account: &str) -> bool {
+        let whole = Pattern::Prefix(format!("{account}/"));
+        self.known.ceiling.limits.as_ref().is_none_or(|limits| {
+            limits.rights.contain(Rights::ADMIN) && (limits.on.is_empty() || limits.on.contains(&whole))
+        })
+    }
+
+    /// Who they are, as a holder of grants is written.
+    pub(super) fn name(&self) -> String {
+        let kind = if self.principal().kind == PrincipalKind::Robot { "robot" } else { "user" };
+        format!("{kind}:{}", self.principal().name)
+    }
+
+    /// What of `rights` on all names that begin with `prefix` the credential reaches.
+    pub(super) fn bound_prefix(&self, prefix: &str, rights: Rights) -> Rights {
+        let Some(limits) = &self.known.ceiling.limits else { return rights };
+        let reaches = |pattern: &Pattern| matches!(pattern, Pattern::Prefix(within) if prefix.starts_with(within));
+        if limits.on.is_empty() || limits.on.iter().any(reaches) { rights.and(limits.rights) } else { Rights::NONE }
+    }
+
+    /// An event of this occasion.
+    pub(super) fn event<'a>(&'a self, kind: &'a str, subject: &'a str, payload: &'a str) -> Event<'a> {
+        Event {
+            actor: self.principal().id,
+            kind,
+            account: None,
+            repository: None,
+            subject,
+            payload: if payload.is_empty() { "{}" } else { payload },
+            request_id: &self.request_id,
+            at: self.now,
+        }
+    }
+
+    /// An event that happened in an account.
+    pub(super) fn event_in<'a>(
+        &'a self,
+        account: AccountId,
+        kind: &'a str,
+        subject: &'a str,
+        payload: &'a str,
+    ) -> Event<'a> {
+        Event { account: Some(account), ..self.event(kind, subject, payload) }
+    }
+
+    /// An event that happened in a repository.
+    pub(super) fn event_on<'a>(
+        &'a self,
+        (account, repository): (AccountId, RepositoryId),
+        kind: &'a str,
+        subject: &'a str,
+        payload: &'a str,
+    ) -> Event<'a> {
+        Event { repository: Some(repository), ..self.event_in(account, kind, subject, payload) }
+    }
+
+    /// The organization of this name, held, when the caller may see it, and how they stand in it.
+    pub(super) async fn organization(&self, tx: &mut Tx, name: &str) -> Result<(Organization, Standing), Refused> {
+        let unknown = || Refused::Unknown("organization");
+        if !crate::auth::users::is_name(name) {
+            return Err(unknown());
+        }
+        let organization = tx.organization(name).await?.ok_or_else(unknown)?;
+        let member = tx.membership(organization.id, self.principal().id).await?;
+        let standing = self.standing(name, member).ok_or_else(unknown)?;
+        Ok((organization, standing))
+    }
+
+    /// The organization of this name, when the caller owns it.
+    pub(super) async fn owned(&self, tx: &mut Tx, name: &str) -> Result<Organization, Refused> {
+        self.may_change()?;
+        let (organization, standing) = self.organization(tx, name).await?;
+        if standing < Standing::Owner {
+            return Err(Refused::Forbidden("only an owner of the organization may do this"));
+        }
+        Ok(organization)
+    }
+
+    /// How the caller stands in an organization in which they are a `member`; `None` when they may not know of it.
+    pub(super) fn standing(&self, organization: &str, member: Option<bool>) -> Option<Standing> {
+        let reaches = self.reaches_account(organization);
+        match member {
+            _ if self.administers() => Some(Standing::Owner),
+            Some(true) if reaches => Some(Standing::Owner),
+            Some(_) => Some(Standing::Member),
+            None if self.reads_everything() => Some(Standing::Reader),
+            None => None,
+        }
+    }
+
+    /// The account of this name, held, when the caller governs it: their own, or an organization's that they own.
+    pub(super) async fn governed(&self, tx: &mut Tx, name: &str) -> Result<Account, Refused> {
+        self.may_change()?;
+        let unknown = || Refused::Unknown("account");
+        let found = if crate::auth::users::is_name(name) { tx.account(name).await? } else { None };
+        let account = found.ok_or_else(unknown)?;
+        if account.kind == AccountKind::Organization {
+            self.owned(tx, name).await.map_err(|refused| match refused {
+                Refused::Unknown(_) => unknown(),
+                refused => refused,
+            })?;
+            return Ok(account);
+        }
+        let is_own = self.principal().kind == PrincipalKind::User && account.id == self.principal().account_id;
+        if self.administers() || is_own && self.reaches_account(name) { Ok(account) } else { Err(unknown()) }
+    }
+
+    /// The account of this name, when the caller may see what is in it: who governs it or belongs to it, and who reads
+    /// everything.
+    pub(super) async fn visible_account(&self, app: &App, name: &str) -> Result<Account, Refused> {
+        let unknown = || Refused::Unknown("account");
+        let found = if crate::auth::users::is_name(name) { app.metadata.account(name).await? } else { None };
+        let account = found.ok_or_else(unknown)?;
+        let member = app.metadata.membership(account.id, self.principal().id).await?;
+        let is_own = self.principal().kind == PrincipalKind::User && account.id == self.principal().account_id;
+        let sees = self.reads_everything() || is_own && self.reaches_account(name) || member.is_some();
+        if sees { Ok(account) } else { Err(unknown()) }
+    }
+
+    /// What the caller may do in the repository of this name by the facts of a change, and the repository.
+    pub(super) async fn rights(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+    ) -> Result<(access::Decision, Option<Repository>), metadata::Error> {
+        let facts = tx.facts(self.principal().id, name).await?;
+        let decision = access::decide(Some(self.principal()), &facts, |_, _| {});
+        let rights = self.known.ceiling.bound(name, decision.rights);
+        let may_create = decision.may_create && rights.contain(Rights::PUSH);
+        Ok((access::Decision { rights, may_create, ..decision }, facts.repository))
+    }
+
+    /// The repository of this name, held, when the caller may manage it. Who may not see it learns nothing.
+    pub(super) async fn managed(&self, tx: &mut Tx, name: &RepositoryName) -> Result<Repository, Refused> {
+        self.with_right(tx, name, Rights::MANAGE, "this needs the right admin on the repository").await
+    }
+
+    /// The repository of this name, held, when the caller has this right in it.
+    pub(super) async fn with_right(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+        right: Rights,
+        otherwise: &'static str,
+    ) -> Result<Repository, Refused> {
+        self.may_change()?;
+        let unknown = || Refused::Unknown("repository");
+        let held = tx.repository(name).await?.ok_or_else(unknown)?;
+        let (decision, repository) = self.rights(tx, name).await?;
+        if decision.rights.is_empty() || repository.is_none_or(|repository| repository.id != held.id) {
+            return Err(unknown());
+        }
+        if !decision.rights.contain(right) {
+            return Err(Refused::Forbidden(otherwise));
+        }
+        Ok(held)
+    }
+}

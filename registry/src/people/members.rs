@@ -1,0 +1,118 @@
+//! Who belongs to an organization.
+
+use hallmark_storage::metadata::{Member, OrganizationChange, Tx};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::organizations::{member, visible};
+use super::{Caller, List, Page, Refused};
+use crate::app::App;
+
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberRole {
+    /// Somebody of the organization, who may be in its teams.
+    Member,
+    /// Everything in the organization is theirs to do.
+    Owner,
+}
+
+/// A member as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberView {
+    /// The user's name.
+    pub user: String,
+    /// What they are.
+    pub role: MemberRole,
+}
+
+/// What a member is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// What they are to be.
+    pub role: MemberRole,
+}
+
+/// The members of an organization.
+///
+/// # Errors
+/// [`Refused`].
+pub async fn list(app: &App, caller: &Caller, name: &str, page: &Page) -> Result<List<MemberView>, Refused> {
+    let (limit, after) = page.check()?;
+    let organization = visible(app, caller, name).await?;
+    let rows = app.metadata.members(organization.id, after, limit + 1).await?;
+    Ok(List::cut(rows, limit, |row| row.name.clone(), show))
+}
+
+fn show(member: Member) -> MemberView {
+    let role = if member.owner { MemberRole::Owner } else { MemberRole::Member };
+    MemberView { user: member.name, role }
+}
+
+/// Makes a user a member or an owner of an organization.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn put(
+    app: &App,
+    caller: &Caller,
+    (organization, user): (&str, &str),
+    membership: Membership,
+) -> Result<MemberView, Refused> {
+    let input = (caller.clone(), organization.to_owned(), user.to_owned(), membership.role);
+    app.metadata
+        .write(input, |tx, (caller, organization, user, role)| Box::pin(add(tx, caller, (organization, user), *role)))
+        .await
+}
+
+async fn add(
+    tx: &mut Tx,
+    caller: &Caller,
+    (organization, user): (&str, &str),
+    role: MemberRole,
+) -> Result<MemberView, Refused> {
+    let held = caller.owned(tx, organization).await?;
+    let principal = member(tx, user).await?;
+    let payload = json!({"role": role}).to_string();
+    tx.record(&caller.event_in(held.id, "member_put", user, &payload)).await?;
+    match tx.put_member(&held, &principal, role == MemberRole::Owner).await? {
+        OrganizationChange::LastOwner => Err(last_owner(organization)),
+        OrganizationChange::Made | OrganizationChange::Unknown | OrganizationChange::Held => {
+            Ok(MemberView { user: user.to_owned(), role })
+        }
+    }
+}
+
+/// Takes a user out of an organization. Members may leave by themselves.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn remove(app: &App, caller: &Caller, organization: &str, user: &str) -> Result<(), Refused> {
+    let input = (caller.clone(), organization.to_owned(), user.to_owned());
+    app.metadata.write(input, |tx, (caller, organization, user)| Box::pin(take(tx, caller, organization, user))).await
+}
+
+async fn take(tx: &mut Tx, caller: &Caller, organization: &str, user: &str) -> Result<(), Refused> {
+    let leaves = caller.principal().name == *user;
+    let held = match leaves {
+        true => {
+            caller.may_change()?;
+            caller.organization(tx, organization).await?.0
+        }
+        false => caller.owned(tx, organization).await?,
+    };
+    let principal = member(tx, user).await.map_err(|_| Refused::Unknown("member"))?;
+    tx.record(&caller.event_in(held.id, "member_removed", user, "")).await?;
+    match tx.remove_member(&held, &principal).await? {
+        OrganizationChange::LastOwner => Err(last_owner(organization)),
+        OrganizationChange::Unknown => Err(Refused::Unknown("member")),
+        OrganizationChange::Made | OrganizationChange::Held => Ok(()),
+    }
+}
+
+fn last_owner(organization: &str) -> Refused {
+    Refused::Conflict(format!("{organization:?} keeps one owner at least; give it another one first"))
+}

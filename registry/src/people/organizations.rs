@@ -1,0 +1,163 @@
+//! Organizations: made by administrators, governed by their owners.
+
+use hallmark_storage::metadata::{Organization, OrganizationChange, Tx};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::{Caller, Expected, List, Page, Refused};
+use crate::app::App;
+use crate::auth::users;
+
+/// An organization as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrganizationView {
+    /// Its name: the first component of its repositories' names.
+    pub name: String,
+    /// Whether a push by a member, or by whoever holds `write` on a prefix, makes a repository that does not exist.
+    pub create_on_push: bool,
+}
+
+/// An organization to be made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrganization {
+    /// Its name; users and organizations share one list of names.
+    pub name: String,
+    /// The user who owns it first; whoever makes it, unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// What may be changed about an organization.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrganizationChanges {
+    /// Whether a push makes repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_on_push: Option<bool>,
+}
+
+impl From<Organization> for OrganizationView {
+    fn from(organization: Organization) -> Self {
+        Self { name: organization.name, create_on_push: organization.create_on_push }
+    }
+}
+
+/// The organizations that the caller may see: all for who reads everything, else their own.
+///
+/// # Errors
+/// [`Refused`].
+pub async fn list(app: &App, caller: &Caller, page: &Page) -> Result<List<OrganizationView>, Refused> {
+    let (limit, after) = page.check()?;
+    let rows = if caller.reads_everything() {
+        app.metadata.organizations(after, limit + 1).await?
+    } else {
+        let own = app.metadata.organizations_of(caller.principal().id).await?;
+        let own = own.into_iter().map(|(organization, _)| organization);
+        let after = after.unwrap_or_default();
+        own.filter(|organization| organization.name.as_str() > after).take(limit as usize + 1).collect()
+    };
+    Ok(List::cut(rows, limit, |row| row.name.clone(), Into::into))
+}
+
+/// One organization.
+///
+/// # Errors
+/// [`Refused::Unknown`] when there is none or the caller may not know of it.
+pub async fn describe(app: &App, caller: &Caller, name: &str) -> Result<OrganizationView, Refused> {
+    visible(app, caller, name).await.map(Into::into)
+}
+
+/// The organization of this name, when the caller may see it.
+pub(super) async fn visible(app: &App, caller: &Caller, name: &str) -> Result<Organization, Refused> {
+    let unknown = || Refused::Unknown("organization");
+    if !users::is_name(name) {
+        return Err(unknown());
+    }
+    let organization = app.metadata.organization(name).await?.ok_or_else(unknown)?;
+    let member = app.metadata.membership(organization.id, caller.principal().id).await?;
+    caller.standing(name, member).map(|_| organization).ok_or_else(unknown)
+}
+
+/// Makes an organization.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn create(app: &App, caller: &Caller, new: NewOrganization) -> Result<OrganizationView, Refused> {
+    caller.may_change()?;
+    if !caller.administers() {
+        return Err(Refused::Forbidden("only an administrator makes organizations"));
+    }
+    users::check_name(&new.name)?;
+    app.metadata.write((caller.clone(), new), |tx, (caller, new)| Box::pin(make(tx, caller, new))).await
+}
+
+async fn make(tx: &mut Tx, caller: &Caller, new: &NewOrganization) -> Result<OrganizationView, Refused> {
+    let owner = match &new.owner {
+        Some(owner) => member(tx, owner).await?,
+        None => caller.principal().clone(),
+    };
+    let made = tx.create_organization(&new.name, owner.id, caller.now).await?;
+    let made = made.ok_or_else(|| Refused::Conflict(format!("the name {:?} is taken", new.name)))?;
+    let payload = json!({"owner": owner.name}).to_string();
+    tx.record(&caller.event_in(made.id, "organization_created", &new.name, &payload)).await?;
+    Ok(made.into())
+}
+
+/// The user of this name, held, to be put into an organization. Who governs one may learn which users there are.
+pub(super) async fn member(tx: &mut Tx, name: &str) -> Result<hallmark_storage::metadata::Principal, Refused> {
+    let found = if users::is_name(name) { tx.user(name).await? } else { None };
+    found.map(|user| user.principal).ok_or_else(|| Refused::invalid("user", format!("there is no user {name:?}")))
+}
+
+/// Changes an organization's settings.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn change(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    changes: OrganizationChanges,
+    expected: Expected,
+) -> Result<OrganizationView, Refused> {
+    let input = (caller.clone(), name.to_owned(), changes, expected);
+    app.metadata
+        .write(input, |tx, (caller, name, changes, expected)| {
+            Box::pin(async move {
+                let mut organization = caller.owned(tx, name).await?;
+                expected.hold(&OrganizationView::from(organization.clone()))?;
+                if let Some(may) = changes.create_on_push.filter(|may| *may != organization.create_on_push) {
+                    tx.set_create_on_push(&organization, may).await?;
+                    let payload = json!({"create_on_push": may}).to_string();
+                    tx.record(&caller.event_in(organization.id, "organization_changed", name, &payload)).await?;
+                    organization.create_on_push = may;
+                }
+                Ok(organization.into())
+            })
+        })
+        .await
+}
+
+/// Removes an organization that has nothing any more.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn remove(app: &App, caller: &Caller, name: &str, expected: Expected) -> Result<(), Refused> {
+    app.metadata
+        .write((caller.clone(), name.to_owned(), expected), |tx, (caller, name, expected)| {
+            Box::pin(async move {
+                let organization = caller.owned(tx, name).await?;
+                expected.hold(&OrganizationView::from(organization.clone()))?;
+                tx.record(&caller.event_in(organization.id, "organization_removed", name, "")).await?;
+                match tx.remove_organization(&organization, caller.now).await? {
+                    OrganizationChange::Held => Err(Refused::Conflict(format!(
+                        "{name:?} still has repositories, robots or teams; delete them first"
+                    ))),
+                    OrganizationChange::Made | OrganizationChange::Unknown | OrganizationChange::LastOwner => Ok(()),
+                }
+            })
+        })
+        .await
+}

@@ -1,0 +1,59 @@
+//! A part of a list.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Refused;
+
+/// How many entries a page has when nothing is said, and at most.
+const USUAL: u32 = 100;
+const MOST: u32 = 1_000;
+/// The longest text that a page can begin after, in bytes.
+const CURSOR_BYTES: usize = 600;
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// At most so many entries.
+    pub limit: Option<u32>,
+    /// Only those after this one, as the page before named it.
+    pub after: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct List<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// What the next page begins after; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// How many entries the page has.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] for 0, for more than a page has, and for a cursor that no page names.
+    pub fn check(&self) -> Result<(u32, Option<&str>), Refused> {
+        let limit = self.limit.unwrap_or(USUAL);
+        if limit == 0 || limit > MOST {
+            return Err(Refused::invalid("limit", format!("a page has 1 to {MOST} entries")));
+        }
+        let after = self.after.as_deref().filter(|after| !after.is_empty());
+        if after.is_some_and(|after| after.len() > CURSOR_BYTES || after.chars().any(char::is_control)) {
+            return Err(Refused::invalid("after", "use the `next` of the page before"));
+        }
+        Ok((limit, after))
+    }
+}
+
+impl<T> List<T> {
+    /// A page of at most `limit` of the rows, of which one more was asked for; `cursor` names the last that is shown.
+    pub fn cut<R>(mut rows: Vec<R>, limit: u32, cursor: impl Fn(&R) -> String, show: impl Fn(R) -> T) -> Self {
+        let is_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = if is_more { rows.last().map(cursor) } else { None };
+        Self { items: rows.into_iter().map(show).collect(), next }
+    }
+}

@@ -1,0 +1,290 @@
+//! Repositories as things that are made, described, renamed, opened and deleted.
+
+use hallmark_oci::RepositoryName;
+use hallmark_storage::metadata::{self, AccountId, Grant, Repository, Rights, Target, Tx};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::{Caller, Expected, List, Page, Refused, check_description};
+use crate::access;
+use crate::app::App;
+use crate::auth::Identity;
+use crate::clock::rfc3339;
+use crate::telemetry::chain;
+
+/// Who may pull without being asked for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// Anybody.
+    Public,
+    /// Nobody but who was given the right.
+    Private,
+}
+
+/// A repository as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryView {
+    /// Its name.
+    pub name: String,
+    /// Who may pull from it.
+    pub visibility: Visibility,
+    /// What it is.
+    pub description: String,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+    /// What the caller may do in it, joined by `+`.
+    pub rights: String,
+}
+
+/// A repository in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryLine {
+    /// Its name.
+    pub name: String,
+}
+
+/// A repository to be made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRepository {
+    /// Its name.
+    pub name: String,
+    /// Who may pull from it; private, unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// What it is.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// What may be changed about a repository.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryChanges {
+    /// Another name in the same account. The old name is free from then on, and answers as one that nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who may pull from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+fn visibility(public: bool) -> Visibility {
+    if public { Visibility::Public } else { Visibility::Private }
+}
+
+/// The repositories that the caller may see.
+///
+/// # Errors
+/// [`Refused`].
+pub async fn list(app: &App, caller: &Caller, page: &Page) -> Result<List<RepositoryLine>, Refused> {
+    let (limit, after) = page.check()?;
+    if !caller.known.ceiling.is_everywhere() {
+        return Err(Refused::Forbidden("this token is limited to some repositories and lists none"));
+    }
+    let viewer = access::viewer(app, &Identity::Known(caller.known.clone())).await?;
+    let rows = app.metadata.catalog(&viewer, after, limit + 1).await?;
+    Ok(List::cut(rows, limit, Clone::clone, |name| RepositoryLine { name }))
+}
+
+/// One repository.
+///
+/// # Errors
+/// [`Refused`].
+pub async fn describe(app: &App, caller: &Caller, name: &RepositoryName) -> Result<RepositoryView, Refused> {
+    let (repository, rights) = seen(app, caller, name).await?;
+    let described = app.metadata.description(repository.id).await?;
+    let (description, created_at) = described.ok_or(Refused::Unknown("repository"))?;
+    Ok(view(&repository, rights, (description, created_at)))
+}
+
+fn view(repository: &Repository, rights: Rights, (description, created_at): (String, i64)) -> RepositoryView {
+    RepositoryView {
+        name: repository.name.to_string(),
+        visibility: visibility(repository.public),
+        description,
+        created_at: rfc3339(created_at),
+        rights: rights.to_string(),
+    }
+}
+
+/// The repository, when the caller may see it, and what they may do in it.
+async fn seen(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(Repository, Rights), Refused> {
+    let principal = caller.principal();
+    let (facts, _) = app.metadata.facts(Some(principal.id), name).await?;
+    let rights = access::decide(Some(principal), &facts, |_, _| {}).rights;
+    let rights = caller.known.ceiling.bound(name, rights);
+    let repository = facts.repository.clone().filter(|_| !rights.is_empty());
+    repository.map(|repository| (repository, rights)).ok_or(Refused::Unknown("repository"))
+}
+
+/// The repository, when the caller manages it.
+pub(super) async fn manages(app: &App, caller: &Caller, name: &RepositoryName) -> Result<Repository, Refused> {
+    let (repository, rights) = seen(app, caller, name).await?;
+    if !rights.contain(Rights::MANAGE) && !caller.reads_everything() {
+        return Err(Refused::Forbidden("this needs the right admin on the repository"));
+    }
+    Ok(repository)
+}
+
+/// Makes a repository.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn create(app: &App, caller: &Caller, new: NewRepository) -> Result<RepositoryView, Refused> {
+    caller.may_change()?;
+    check_description(&new.description)?;
+    let name: RepositoryName =
+        new.name.parse().map_err(|_| Refused::invalid("name", format!("{:?} is no repository's name", new.name)))?;
+    app.metadata
+        .write((caller.clone(), name, new), |tx, (caller, name, new)| Box::pin(make(tx, caller, name, new)))
+        .await
+}
+
+async fn make(
+    tx: &mut Tx,
+    caller: &Caller,
+    name: &RepositoryName,
+    new: &NewRepository,
+) -> Result<RepositoryView, Refused> {
+    let account = match name.account() {
+        None => Some(AccountId::SYSTEM),
+        Some(account) => tx.account(account).await?.map(|account| account.id),
+    };
+    let (decision, there) = caller.rights(tx, name).await?;
+    if there.is_some() && !decision.rights.is_empty() {
+        return Err(Refused::Conflict(format!("there is a repository {name} already")));
+    }
+    let (Some(account), true, None) = (account, decision.may_create, there) else {
+        return Err(Refused::Forbidden("you may not make a repository of this name"));
+    };
+    let repository = tx.create_repository(name, account, caller.now).await?;
+    if decision.by_membership {
+        let target = Target::Repository(repository.id);
+        let grant = Grant { account: name.account().unwrap_or_default(), target, holder: caller.principal().id };
+        tx.put_grant(&grant, Rights::ADMIN, caller.principal().id, caller.now).await?;
+    }
+    let public = new.visibility == Some(Visibility::Public);
+    if public {
+        tx.set_public(&repository, true).await?;
+    }
+    tx.describe_repository(&repository, &new.description).await?;
+    let place = (account, repository.id);
+    tx.record(&caller.event_on(place, "repository_created", name.as_str(), "")).await?;
+    let rights = if decision.by_membership { Rights::ADMIN } else { decision.rights };
+    Ok(view(&Repository { public, ..repository }, rights, (new.description.clone(), caller.now)))
+}
+
+/// Changes a repository.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn change(
+    app: &App,
+    caller: &Caller,
+    name: &RepositoryName,
+    changes: RepositoryChanges,
+    expected: Expected,
+) -> Result<RepositoryView, Refused> {
+    check_description(changes.description.as_deref().unwrap_or_default())?;
+    let to = match &changes.name {
+        Some(to) => Some(to.parse().map_err(|_| Refused::invalid("name", format!("{to:?} is no repository's name")))?),
+        None => None,
+    };
+    app.metadata
+        .write(
+            (caller.clone(), (name.clone(), to), changes, expected),
+            |tx, (caller, (name, to), changes, expected)| {
+                Box::pin(alter(tx, caller, (name, to.as_ref()), changes, expected))
+            },
+        )
+        .await
+}
+
+async fn alter(
+    tx: &mut Tx,
+    caller: &Caller,
+    (name, to): (&RepositoryName, Option<&RepositoryName>),
+    changes: &RepositoryChanges,
+    expected: &Expected,
+) -> Result<RepositoryView, Refused> {
+    let mut repository = caller.managed(tx, name).await?;
+    if !tx.hold_repository(repository.id).await? {
+        return Err(Refused::Unknown("repository"));
+    }
+    let rights = caller.rights(tx, name).await?.0.rights;
+    let (mut description, created_at) = tx.described(repository.id).await?;
+    expected.hold(&view(&repository, rights, (description.clone(), created_at)))?;
+    let place = (repository.account_id, repository.id);
+    if let Some(new) = changes.description.as_ref().filter(|new| **new != description) {
+        tx.describe_repository(&repository, new).await?;
+        tx.record(&caller.event_on(place, "repository_described", name.as_str(), "")).await?;
+        description.clone_from(new);
+    }
+    if let Some(new) = changes.visibility.map(|new| new == Visibility::Public).filter(|new| *new != repository.public) {
+        tx.set_public(&repository, new).await?;
+        let kind = if new { "repository_published" } else { "repository_hidden" };
+        tx.record(&caller.event_on(place, kind, name.as_str(), "")).await?;
+        repository.public = new;
+    }
+    if let Some(to) = to.filter(|to| *to != name) {
+        rename(tx, caller, &repository, to).await?;
+        repository.name = to.clone();
+    }
+    Ok(view(&repository, rights, (description, created_at)))
+}
+
+async fn rename(tx: &mut Tx, caller: &Caller, repository: &Repository, to: &RepositoryName) -> Result<(), Refused> {
+    if to.account() != repository.name.account() {
+        return Err(Refused::invalid(
+            "name",
+            "a repository keeps its account; push it to the other one and delete it here",
+        ));
+    }
+    // Somebody else may be let in by the new name, and whoever renames must be able to give that.
+    let (decision, there) = caller.rights(tx, to).await?;
+    if there.is_some() && !decision.rights.is_empty() {
+        return Err(Refused::Conflict(format!("there is a repository {to} already")));
+    }
+    if !decision.may_create || there.is_some() {
+        return Err(Refused::Forbidden("you may not make a repository of the new name"));
+    }
+    if !tx.rename_repository(repository, to).await? {
+        return Err(Refused::Conflict(format!("there is a repository {to} already")));
+    }
+    let payload = json!({"to": to}).to_string();
+    let place = (repository.account_id, repository.id);
+    Ok(tx.record(&caller.event_on(place, "repository_renamed", repository.name.as_str(), &payload)).await?)
+}
+
+/// Deletes a repository with all that it holds, at once.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn delete(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(), Refused> {
+    app.metadata
+        .write((caller.clone(), name.clone()), |tx, (caller, name)| {
+            Box::pin(async move {
+                let needed = "this needs the right delete or admin on the repository";
+                let repository = caller.with_right(tx, name, Rights::DELETE, needed).await?;
+                if !tx.delete_repository(&repository, caller.now).await? {
+                    return Err(Refused::Unknown("repository"));
+                }
+                let place = (repository.account_id, repository.id);
+                Ok(tx.record(&caller.event_on(place, "repository_deleted", name.as_str(), "")).await?)
+            })
+        })
+        .await?;
+    // Not left to the next minute: until the row is gone, its account cannot be removed. If this fails, that one goes on.
+    let emptied: Result<_, metadata::Error> =
+        hallmark_gc::empty_deleted_repositories(&app.metadata, caller.now, || true).await;
+    if let Err(error) = emptied {
+        tracing::warn!(error = chain(&error), "a deleted repository is not emptied yet; it goes on in a minute");
+    }
+    Ok(())
+}
