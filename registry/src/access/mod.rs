@@ -31,6 +31,8 @@ pub enum Refused {
     Lacking {
         /// What a token for this very request must cover.
         needed: Scopes,
+        /// Whether the caller is somebody who lacks the right, and not only a token that covers it.
+        right: bool,
     },
     /// The database did not answer.
     #[error("the database did not answer")]
@@ -46,7 +48,7 @@ pub enum Refused {
 pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> Result<Granted<Operation>, Refused> {
     match &operation {
         Operation::Ping => match identity {
-            Identity::Anonymous => Err(Refused::Lacking { needed: Scopes::default() }),
+            Identity::Anonymous => Err(Refused::Lacking { needed: Scopes::default(), right: false }),
             Identity::Stranger(_) | Identity::Known(_) => Ok(Granted::make(operation, Grant::of(identity, None))),
         },
         Operation::ListRepositories(_) => {
@@ -55,7 +57,7 @@ pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> 
                 && ceiling.is_everywhere()
                 && !matches!(identity, Identity::Anonymous);
             if !may {
-                return Err(Refused::Lacking { needed: needed_by(&operation) });
+                return Err(Refused::Lacking { needed: needed_by(&operation), right: false });
             }
             Ok(Granted::make(operation, Grant::of(identity, None)))
         }
@@ -65,7 +67,7 @@ pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> 
 
 async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> Result<Granted<Operation>, Refused> {
     let Some(name) = operation.repository().cloned() else {
-        return Err(Refused::Lacking { needed: Scopes::default() });
+        return Err(Refused::Lacking { needed: Scopes::default(), right: false });
     };
     let ceiling = identity.ceiling();
     let needed = required(&operation);
@@ -73,12 +75,13 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     let suffices = |rights: Rights| covered && ceiling.bound(&name, rights).contain(needed);
     let (facts, rights) = look(app, identity.principal(), &name, suffices).await?;
     if !suffices(rights) {
-        return Err(Refused::Lacking { needed: needed_by(&operation) });
+        let right = identity.principal().is_some() && !rights.contain(needed);
+        return Err(Refused::Lacking { needed: needed_by(&operation), right });
     }
     if let Some(source) = mount_source(&operation)
         && lacks_only_the_token(app, identity, source).await?
     {
-        return Err(Refused::Lacking { needed: needed_by(&operation) });
+        return Err(Refused::Lacking { needed: needed_by(&operation), right: false });
     }
     let repository = facts.repository.clone();
     Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }))))

@@ -182,6 +182,7 @@ fn refusal(refused: Refused) -> Error {
                 .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\""))
         }
         Refused::Busy => busy(),
+        refused @ (Refused::Directory(_) | Refused::Issuer(_)) => away(refused),
         Refused::TooManyAttempts { wait_seconds } => too_many_attempts(wait_seconds),
         Refused::Keys(error) => keys(error),
         Refused::Metadata(error) => Error::from_metadata(error),
@@ -194,6 +195,15 @@ pub(crate) fn keys(error: KeyError) -> Error {
         KeyError::Metadata(error) => Error::from_metadata(error),
         KeyError::Sealed { .. } | KeyError::Damaged(_) | KeyError::Random => Error::internal(error),
     }
+}
+
+/// Somebody else who would have to be asked does not answer.
+pub(crate) fn away(refused: Refused) -> Error {
+    let message = match refused {
+        Refused::Directory(_) => "the directory does not answer; try again shortly, or sign in with a token",
+        _ => "the issuer of this token does not answer; try again shortly",
+    };
+    Error::unavailable(message, Some(refused.into()))
 }
 
 /// Too many wrong passwords.

@@ -3,20 +3,26 @@
 //! Start reading at [`identify`].
 
 mod attempts;
+pub mod directory;
 mod error;
 pub(crate) mod http;
 mod identity;
 pub(crate) mod keys;
 pub mod limits;
 mod line;
+pub mod oidc;
 pub(crate) mod password;
+pub mod people;
 pub mod personal;
 pub(crate) mod refresh;
 pub(crate) mod secrets;
+pub(crate) mod sources;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 pub(crate) mod users;
+pub mod workload;
+pub mod workloads;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +31,10 @@ pub use error::Refused;
 pub use identity::{Authenticated, Ceiling, Identity};
 pub use line::Client;
 
+use hallmark_storage::metadata::PrincipalId;
+
 use crate::app::App;
+use crate::events::Happening;
 
 /// The longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES: usize = 16 * 1024;
@@ -92,12 +101,39 @@ pub async fn confirm(
     })
 }
 
-/// Tells who shows this name with this secret: a password, a personal access token, or a robot's secret.
+/// Tells who shows this name with this secret: a password, a personal access token, a robot's secret, or the token of a
+/// workload. That they came, or could not, is remembered.
 pub(crate) async fn by_secret(app: &App, name: &str, secret: &str, client: Client) -> Result<Authenticated, Refused> {
-    if secrets::looks_like_one(secret) {
-        return personal::identify(app, Some(name), secret, app.clock.now()).await;
-    }
-    password::identify(app, name, secret, client).await
+    let now = app.clock.now();
+    let (how, known) = if secrets::looks_like_one(secret) {
+        ("token", personal::identify(app, Some(name), secret, now).await)
+    } else if workloads::looks_like_token(name, secret) {
+        ("workload", workloads::identify(app, name, secret, client, now).await)
+    } else {
+        ("password", password::identify(app, name, secret, client).await)
+    };
+    remember(app, (name, how), &known, client, now);
+    known
+}
+
+fn remember(
+    app: &App,
+    (name, how): (&str, &'static str),
+    known: &Result<Authenticated, Refused>,
+    client: Client,
+    now: i64,
+) {
+    let (kind, actor, account) = match known {
+        Ok(known) => ("signed_in", known.principal.id, Some(known.principal.account_id)),
+        Err(Refused::WrongPassword | Refused::TooManyAttempts { .. }) => ("sign_in_failed", PrincipalId::SYSTEM, None),
+        Err(_) => return,
+    };
+    let client = match client {
+        Client::At(address) => Some(address),
+        Client::Operator => None,
+    };
+    let subject = name.to_owned();
+    app.recorder.note(Happening { kind, actor, account, repository: None, subject, how, client }, now);
 }
 
 /// Takes `name:password` out of the value of a Basic `Authorization` header (RFC 7617).

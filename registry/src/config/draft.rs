@@ -13,7 +13,7 @@ use url::Url;
 use super::keys::{Hidden, KEYS};
 use super::source::{Gathered, Place};
 use super::value::{Refused, Setting};
-use super::{Config, Http, Limits, Log, LogFormat, Network, Purpose, Secret, Tls, Tokens, Uploads};
+use super::{Audit, Config, Http, Limits, Log, LogFormat, Network, Purpose, Secret, Tls, Tokens, Uploads};
 
 /// What the table's setters fill. A value that has a default is there after [`fill`]; the others are options.
 pub(super) struct Draft {
@@ -34,6 +34,8 @@ pub(super) struct Draft {
     pub(super) tokens: Tokens,
     pub(super) uploads: Uploads,
     pub(super) limits: Limits,
+    pub(super) audit: Audit,
+    pub(super) allowed_private_hosts: Vec<String>,
     pub(super) master_key_file: Option<PathBuf>,
     pub(super) master_key: Option<Secret>,
     pub(super) admin_password: Option<Secret>,
@@ -134,6 +136,12 @@ pub(super) fn alias(text: &str) -> Result<Authority, &'static str> {
     authority.ok_or("it is not a host or host:port")
 }
 
+/// A private host that may be asked: a name or an address, without a port.
+pub(super) fn host(text: &str) -> Result<String, &'static str> {
+    let authority = alias(text)?;
+    if authority.port().is_some() { Err("it has a port") } else { Ok(authority.as_str().to_ascii_lowercase()) }
+}
+
 pub(super) fn log_level(text: &str) -> Result<String, Refused> {
     let known = |level: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&level);
     let accepted = text.split(',').all(|directive| match directive.split_once('=') {
@@ -207,6 +215,9 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         tokens: draft.tokens,
         uploads: draft.uploads,
         limits: draft.limits,
+        audit: draft.audit,
+        allowed_private_hosts: draft.allowed_private_hosts,
+        sections: super::section::finish(gathered),
         master_key: draft.master_key.map_or(super::MasterKey::File(key_file), super::MasterKey::Given),
         admin_password: draft.admin_password,
         data: draft.data,
@@ -302,6 +313,8 @@ impl Draft {
             tokens: Tokens { lifetime: never, refresh_lifetime: never },
             uploads: Uploads { expiry: never },
             limits: Limits { manifest_bytes: 0 },
+            audit: Audit { retention: never, pulls: false },
+            allowed_private_hosts: Vec::new(),
             master_key_file: None,
             master_key: None,
             admin_password: None,

@@ -20,6 +20,10 @@ statements! {
         "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2"
     ];
+    HOLD_OF_SOURCE = [
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2" {update of p}
+    ];
     SUBJECTS = [
         "SELECT principal_id, source_subject FROM users
           WHERE source = $1 AND source_subject > $2 ORDER BY source_subject LIMIT $3"
@@ -288,6 +292,14 @@ impl Tx {
         self.touch_user(user);
         self.execute(&RAISE_EPOCH, values![user.id]).await?;
         Ok(self.execute(&SET_PASSWORD, values![user.id, password]).await? == 1)
+    }
+
+    /// The user whom a directory or provider knows by this id of its own, held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn user_of_source(&mut self, source: &str, subject: &str) -> Result<Option<User>, Error> {
+        self.row(&HOLD_OF_SOURCE, values![source, subject]).await?.map(|row| user(&row)).transpose()
     }
 
     /// Gives a user another role in the whole registry.

@@ -19,7 +19,10 @@ statements! {
     ];
     COUNT_RULES = ["SELECT COUNT(*) FROM workload_rules WHERE principal_id = $1"];
     DELETE_RULE = ["DELETE FROM workload_rules WHERE id = $1 AND principal_id = $2"];
-    SHOW = ["INSERT INTO shown_tokens (issuer, jti, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"];
+    SHOW = [
+        "INSERT INTO shown_tokens (issuer, jti, shown_by, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+    ];
+    SHOWN = ["SELECT shown_by FROM shown_tokens WHERE issuer = $1 AND jti = $2"];
     FORGET = [
         "DELETE FROM shown_tokens WHERE expires_at < $1 AND (issuer, jti) IN
            (SELECT page.issuer, page.jti FROM shown_tokens page WHERE page.expires_at < $1 LIMIT $2)"
@@ -128,12 +131,16 @@ impl Tx {
         Ok(self.execute(&DELETE_RULE, values![id, principal]).await? == 1)
     }
 
-    /// Notes that a token of another issuer was shown; `false` when it was before.
+    /// Notes that a token of another issuer was shown by somebody; `false` when somebody else showed it before.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn show_token(&mut self, issuer: &str, jti: &str, expires_at: i64) -> Result<bool, Error> {
-        Ok(self.execute(&SHOW, values![issuer, jti, expires_at]).await? == 1)
+    pub async fn show_token(&mut self, (issuer, jti): (&str, &str), by: &str, expires_at: i64) -> Result<bool, Error> {
+        if self.execute(&SHOW, values![issuer, jti, by, expires_at]).await? == 1 {
+            return Ok(true);
+        }
+        let before = self.row(&SHOWN, values![issuer, jti]).await?;
+        before.map_or(Ok(false), |row| Ok(row.text(0)? == by))
     }
 
     /// Forgets tokens that expired before this time, at most `limit`; how many.
