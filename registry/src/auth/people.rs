@@ -91,7 +91,7 @@ pub(super) async fn sign_in(
 ///
 /// # Errors
 /// [`SyncError`].
-pub(crate) async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized, SyncError> {
+pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized, SyncError> {
     let directory = app.sources.directories.named(name).ok_or(SyncError::Unknown)?;
     let mut done = Synchronized::default();
     let (mut gone, mut after) = (Vec::new(), None::<String>);

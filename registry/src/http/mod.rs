@@ -118,9 +118,13 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     }
     let (started, peer) = (Instant::now(), peer(&parts));
     let line = Line::new(&app, part.name(), &parts.headers, peer);
-    // Nobody closes the places, so each gets one in its turn.
-    let Ok(place) = Arc::clone(&app.places).acquire_owned().await else {
-        return Error::unavailable("the registry is stopping", None).answer(line.id());
+    // Nobody closes the places, so each gets one in its turn. A browser that waits for a provider takes none away.
+    let place = match parts.method {
+        Method::GET | Method::HEAD => None,
+        _ => match Arc::clone(&app.places).acquire_owned().await {
+            Ok(place) => Some(place),
+            Err(_) => return Error::unavailable("the registry is stopping", None).answer(line.id()),
+        },
     };
     let changing = Arc::clone(&app);
     let task = app.changes.spawn(async move {

@@ -9,6 +9,9 @@ mod log;
 mod metrics;
 mod postgres;
 mod rows;
+#[path = "../../../src/auth/oidc/tests/stage.rs"]
+#[expect(dead_code, reason = "the unit tests use the rest")]
+pub(crate) mod stage;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -132,11 +135,12 @@ impl World {
 
     async fn send(&self, request: Request<call::Sent>, peer: SocketAddr) -> Answer {
         let of_api = ["/v2", "/token", "/.well-known"].iter().any(|path| request.uri().path().starts_with(path));
+        let of_sign_in = request.uri().path().starts_with("/auth/");
         let response = self.begin(request, peer).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("an answer ends as it began").to_bytes();
         let names = self.names();
-        let answer = Answer { status: parts.status, headers: parts.headers, body, names, of_api };
+        let answer = Answer { status: parts.status, headers: parts.headers, body, names, of_api, of_sign_in };
         answer.follows_the_rules();
         answer
     }
