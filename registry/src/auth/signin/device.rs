@@ -210,7 +210,18 @@ pub(super) enum Poll {
     /// `expired_token`: the code has ended, was used, or never was.
     Gone,
     /// The token, once.
-    Token { made: MadeToken, asked: Asked, principal: Principal },
+    Token(Box<Redeemed>),
+}
+
+/// What an approved device is given.
+#[derive(Debug)]
+pub(super) struct Redeemed {
+    /// The token.
+    pub(super) made: MadeToken,
+    /// What was asked for and shown.
+    pub(super) asked: Asked,
+    /// For whom it acts.
+    pub(super) principal: Principal,
 }
 
 /// Answers the device that comes with this code under the name that it asked with.
@@ -283,7 +294,7 @@ async fn redeem(
         })
         .await?;
     let Some(id) = id else { return Ok(Poll::Gone) };
-    Ok(Poll::Token { made: draft.made(id), asked, principal })
+    Ok(Poll::Token(Box::new(Redeemed { made: draft.made(id), asked, principal })))
 }
 
 fn asked(request: &DeviceRequest) -> Option<Asked> {

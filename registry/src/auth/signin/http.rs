@@ -7,7 +7,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hallmark_oci::ErrorCode;
-use hallmark_storage::metadata;
 use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
@@ -15,7 +14,7 @@ use serde_json::json;
 
 use super::codes::{normal, shown};
 use super::cookies::Cookie;
-use super::device::{self, Asked, BeginRefused, CodeRefused, Poll, Typist};
+use super::device::{self, Asked, BeginRefused, CodeRefused, Poll, Redeemed, Typist};
 use super::session::{self, SignedIn};
 use super::{Base, Refused, begin, callback, page};
 use crate::access;
@@ -304,7 +303,8 @@ async fn poll(visit: &Visit<'_>, body: &mut Incoming) -> Result<Response, Error>
         return Ok(word(StatusCode::BAD_REQUEST, "invalid_request", "device_code and client_id are needed"));
     };
     let (error, why) = match device::poll(visit.app, (code, client), visit.from.request_id, visit.now).await {
-        Ok(Poll::Token { made, asked, principal }) => {
+        Ok(Poll::Token(redeemed)) => {
+            let Redeemed { made, asked, principal } = *redeemed;
             return Ok(told(&json!({
                 "access_token": made.secret,
                 "token_type": "Bearer",
@@ -318,14 +318,10 @@ async fn poll(visit: &Visit<'_>, body: &mut Incoming) -> Result<Response, Error>
         Ok(Poll::SlowDown) => ("slow_down", "wait five seconds longer between two questions"),
         Ok(Poll::Denied) => ("access_denied", "the person did not let this program in"),
         Ok(Poll::Gone) => ("expired_token", "the code has ended, was used, or never was; begin again"),
-        Err(people::Refused::Metadata(error)) => return Err(failed(error)),
+        Err(people::Refused::Metadata(error)) => return Err(Error::from_metadata(error)),
         Err(refused) => return Ok(word(StatusCode::BAD_REQUEST, "access_denied", &refused.to_string())),
     };
     Ok(word(StatusCode::BAD_REQUEST, error, why))
-}
-
-fn failed(error: metadata::Error) -> Error {
-    Error::from_metadata(error)
 }
 
 /// A refusal in the words of RFC 6749 section 5.2.

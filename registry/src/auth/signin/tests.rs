@@ -1,14 +1,23 @@
 //! What needs no request: codes, cookies, escaping and sealing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use hallmark_storage::metadata;
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue};
 
-use super::Base;
 use super::codes::{SECRET_CHARACTERS, derived, hash, normal, same, secret, shown, user_code};
 use super::cookies::Cookie;
+use super::device::{self, Asked};
 use super::guesses::Guesses;
 use super::page::escaped;
-use crate::clock::Random;
+use super::sealed::{Kept, open, seal};
+use super::{Base, forget, session};
+use crate::app::{ADMINISTRATOR, App};
+use crate::auth::oidc::people::Pending;
+use crate::clock::{Clock, Random};
+use crate::config::{self, Flag, Purpose, Secret, Sources};
 
 fn base(secure: bool) -> Base {
     let scheme = if secure { "https" } else { "http" };
@@ -97,4 +106,51 @@ fn codes_are_guessed_a_few_times_by_a_person_and_from_a_place() {
     }
     assert!(!guesses.may_try(99, here, 0) && guesses.may_try(99, there, 0));
     assert!(guesses.may_try(1, there, 120_000));
+}
+
+#[test]
+fn what_is_kept_of_a_sign_in_opens_with_its_cookie_alone() {
+    let random = Random::system();
+    let (cookie, other) = (secret(&random), secret(&random));
+    let pending = serde_json::json!({
+        "issuer": "https://id.example", "state": "s", "nonce": "n", "verifier": "v", "redirect_uri": "u", "created_at": 1,
+    });
+    let pending: Pending = serde_json::from_value(pending).unwrap();
+    let kept = Kept { provider: "corp".to_owned(), pending, code: None };
+    let sealed = seal(&kept, &cookie).unwrap();
+    let opened = open(&sealed, &cookie).unwrap();
+    assert_eq!((opened.provider.as_str(), opened.pending.issuer()), ("corp", "https://id.example"));
+    assert!(open(&sealed, &other).is_none());
+    for at in 0..sealed.len() {
+        let mut damaged = sealed.clone().into_bytes();
+        damaged[at] = if damaged[at] == b'A' { b'B' } else { b'A' };
+        assert!(open(std::str::from_utf8(&damaged).unwrap(), &cookie).is_none(), "letter {at}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_ended_is_forgotten() {
+    let data = tempfile::TempDir::new().unwrap();
+    let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+    let sources = Sources { flags: vec![flag], ..Sources::default() };
+    let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
+    config.admin_password = Some(Secret::new("correct horse battery".to_owned()));
+    let now = Arc::new(AtomicI64::new(1_800_000_000_000));
+    let app = App::open(config, Clock::Fixed(Arc::clone(&now))).await.unwrap();
+    let at = now.load(Ordering::Relaxed);
+    let admin = app.metadata.user(ADMINISTRATOR).await.unwrap().unwrap().principal;
+    session::open(&app, &admin, None, at).await.unwrap();
+    let (client, scopes) = ("cli".to_owned(), "read".to_owned());
+    let asked = Asked { name: client.clone(), client, address: [192, 0, 2, 1].into(), scopes, ends: at + 60_000 };
+    device::begin(&app, &asked, at).await.unwrap();
+    let shown: Result<bool, metadata::Error> =
+        app.metadata.write(at, |tx, at| Box::pin(tx.show_token(("issuer", "jti"), "robot", *at + 60_000))).await;
+    assert!(shown.unwrap());
+    assert_eq!(forget(&app).await.unwrap(), 0, "all of it holds");
+    now.store(at + 60_001, Ordering::Relaxed);
+    assert_eq!(forget(&app).await.unwrap(), 1, "the token");
+    now.store(at + device::LIFETIME * 1000, Ordering::Relaxed);
+    assert_eq!(forget(&app).await.unwrap(), 1, "the device");
+    now.store(at + session::LIFETIME * 1000, Ordering::Relaxed);
+    assert_eq!(forget(&app).await.unwrap(), 1, "the session");
 }

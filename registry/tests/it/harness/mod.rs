@@ -157,15 +157,23 @@ impl World {
 
     /// A token of `user` that asks for these scopes, from the token endpoint.
     pub(crate) async fn token(&self, user: &str, scope: &str) -> Credentials {
-        let credentials = Credentials::basic(user, PASSWORD);
+        self.token_by(&Credentials::basic(user, PASSWORD), scope).await
+    }
+
+    async fn token_by(&self, credentials: &Credentials, scope: &str) -> Credentials {
         let path = format!("/token?service=hallmark&scope={}", scope.replace(' ', "%20"));
-        let answer = self.get(&path).by(&credentials).await.expect(200);
+        let answer = self.get(&path).by(credentials).await.expect(200);
         Credentials::bearer(answer.json()["token"].as_str().unwrap())
     }
 
     /// A token of `user` for everything in one repository.
     pub(crate) async fn all_of(&self, user: &str, repository: &str) -> Credentials {
         self.token(user, &format!("repository:{repository}:pull,push,delete")).await
+    }
+
+    /// The same for who shows these credentials.
+    pub(crate) async fn all_of_by(&self, credentials: &Credentials, repository: &str) -> Credentials {
+        self.token_by(credentials, &format!("repository:{repository}:pull,push,delete")).await
     }
 
     /// Adds a user with [`PASSWORD`].

@@ -54,7 +54,8 @@ fn repository() -> Value {
 
 #[tokio::test]
 async fn workloads_of_each_kind_pull_and_push_as_their_robot() {
-    let shapes: [(fn(&str) -> Value, Value); 3] = [
+    type Shape = fn(&str) -> Value;
+    let shapes: [(Shape, Value); 3] = [
         (github, json!({"repository_id": "74", "ref": "refs/heads/main"})),
         (gitlab, json!({"project_id": "20", "ref": "main"})),
         (kubernetes, json!({"/kubernetes.io/namespace": "builds", "/kubernetes.io/serviceaccount/name": "pusher"})),
