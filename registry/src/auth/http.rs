@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use hallmark_oci::{ErrorCode, Scopes};
+use hallmark_storage::metadata::PrincipalKind;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
@@ -40,7 +41,7 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     form.check_service()?;
     let identity = identify(app, client(app, parts), &parts.headers).await.map_err(refusal)?;
     let refresh = match &identity {
-        Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && known.credential.is_none() => {
+        Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && showed_password(known) => {
             refresh::issue(app, &known.principal, now).await.map_err(refusal)?
         }
         _ => None,
@@ -92,14 +93,19 @@ async fn by_password(
     };
     let known = by_secret(app, name, secret, client).await.map_err(refusal)?;
     let refresh = match form.one("access_type") {
-        // Nothing is written while the registry is read-only; the client then keeps the password. Whoever shows a token
-        // keeps that: a refresh token made from it would outlive it.
-        Some("offline") if known.credential.is_none() => {
+        // Nothing is written while the registry is read-only; the client then keeps the password.
+        Some("offline") if showed_password(&known) => {
             refresh::issue(app, &known.principal, now).await.map_err(refusal)?
         }
         _ => None,
     };
     Ok((known, refresh))
+}
+
+/// Whether a password was shown, which a refresh token may stand for. Whoever shows a token keeps that: a refresh token made
+/// from it would outlive it. Robots have no password; what identifies a workload ends within minutes.
+fn showed_password(known: &Authenticated) -> bool {
+    known.credential.is_none() && known.principal.kind == PrincipalKind::User
 }
 
 /// Token exchange: the token of a workload is the subject, and the robot that it is to be is named as by a password.

@@ -209,3 +209,23 @@ async fn an_issuer_that_is_away_is_told_and_keeps_no_secret_out() {
     );
     assert_eq!(trusted.world.look("SELECT COUNT(*) FROM shown_tokens").await, ["0"]);
 }
+
+/// What `docker login` asks for: it would hold for a month, from anywhere, where the job's token ends in minutes.
+#[tokio::test]
+async fn a_workload_gets_no_refresh_token() {
+    let trusted = Trusted::open(repository()).await;
+    let token = trusted.key.token(&github(&trusted.stage.url));
+    let path = "/token?service=hallmark&offline_token=true";
+    let answer = trusted.world.get(path).by(&robot(&token)).await.expect(200).json();
+    assert_eq!(answer["refresh_token"], json!(null));
+    let fields = [
+        ("grant_type", "password"),
+        ("service", "hallmark"),
+        ("username", "acme+ci"),
+        ("password", &token),
+        ("access_type", "offline"),
+    ];
+    let answer = trusted.world.post("/token").body(super::form(&fields)).await.expect(200).json();
+    assert_eq!(answer["refresh_token"], json!(null));
+    assert_eq!(trusted.world.look("SELECT COUNT(*) FROM credentials").await, ["0"]);
+}
