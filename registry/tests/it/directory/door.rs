@@ -205,3 +205,16 @@ async fn a_password_is_remembered_for_five_minutes_and_not_after_a_change() {
     world.pass(1);
     login(&world, &ben()).await.expect(503);
 }
+
+/// Active Directory keeps names as somebody wrote them, and finds them in any case.
+#[tokio::test]
+async fn a_name_in_capitals_is_a_user_in_small_letters() {
+    let entry = format!(
+        "dn: uid=DoraE,{PEOPLE}\nobjectClass: inetOrgPerson\nuid: DoraE\ncn: D\nsn: E\nuserPassword: dora's own\n\n"
+    );
+    let slapd = Slapd::start(Setup::Usual, &entry);
+    let world = opened(&slapd).await;
+    login(&world, &Credentials::basic("dorae", "dora's own")).await.expect(200);
+    assert_eq!(world.look("SELECT source FROM users WHERE name = 'dorae'").await, ["example"]);
+    login(&world, &Credentials::basic("DoraE", "dora's own")).await.expect(401);
+}
