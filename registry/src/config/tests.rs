@@ -569,3 +569,23 @@ fn an_issuer_is_named_once() {
         assert!(refusal.contains(&expected), "{refusal}");
     }
 }
+
+/// What the documentation tells people to write is accepted.
+#[test]
+fn every_example_of_signing_in_is_accepted() {
+    let text = include_str!("../../../docs/sign-in.md");
+    let examples: Vec<&str> = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 6, "{}", examples.len());
+    for example in examples {
+        let mut start = Start::new().file(&format!("public_url = \"https://registry.example\"\n{example}"));
+        for (table, variable) in [
+            ("account_dn", "HALLMARK_DIRECTORY_CORP_PASSWORD"),
+            ("[provider.corp]", "HALLMARK_PROVIDER_CORP_CLIENT_SECRET"),
+        ] {
+            if example.contains(table) {
+                start = start.variable(variable, "a secret");
+            }
+        }
+        start.load().unwrap_or_else(|refused| panic!("{refused} in\n{example}"));
+    }
+}
