@@ -142,7 +142,7 @@ pub(crate) async fn answer(
 async fn identify(app: &App, headers: &HeaderMap, client: Client, now: i64) -> Result<Identity, auth::Refused> {
     match headers.get(AUTHORIZATION).map(|value| value.to_str()) {
         None => Ok(Identity::Anonymous),
-        Some(Ok(text)) => auth::identify(app, Some(text), client, now).await,
+        Some(Ok(text)) => auth::identify(app, Some(text), None, (client, now)).await,
         Some(Err(_)) => Err(auth::Refused::Malformed),
     }
 }

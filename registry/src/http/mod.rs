@@ -178,7 +178,7 @@ async fn answer(
         }
     };
     let client = Client::At(line.client());
-    let identity = auth::identify(app, authorization, client, now)
+    let identity = auth::identify(app, authorization, operation.repository(), (client, now))
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
     line.by(&identity);

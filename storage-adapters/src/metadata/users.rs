@@ -111,6 +111,16 @@ pub enum SystemRole {
     Administrator,
 }
 
+impl PrincipalKind {
+    pub(super) fn read(text: &str) -> Result<Self, Error> {
+        match text {
+            "user" => Ok(Self::User),
+            "robot" => Ok(Self::Robot),
+            other => Err(Error::new(ErrorKind::Corrupt, format!("principals.kind {other:?}"))),
+        }
+    }
+}
+
 impl SystemRole {
     /// As a row holds it.
     #[must_use]
@@ -122,7 +132,7 @@ impl SystemRole {
         }
     }
 
-    fn read(text: &str) -> Result<Self, Error> {
+    pub(super) fn read(text: &str) -> Result<Self, Error> {
         match text {
             "" => Ok(Self::None),
             "auditor" => Ok(Self::Auditor),
@@ -394,11 +404,7 @@ impl Tx {
 }
 
 fn principal(row: &Row) -> Result<Principal, Error> {
-    let kind = match row.text(2)?.as_str() {
-        "user" => PrincipalKind::User,
-        "robot" => PrincipalKind::Robot,
-        other => return Err(Error::new(ErrorKind::Corrupt, format!("principals.kind {other:?}"))),
-    };
+    let kind = PrincipalKind::read(&row.text(2)?)?;
     Ok(Principal {
         id: PrincipalId(row.integer(0)?),
         name: row.text(1)?,
