@@ -3,6 +3,7 @@
 //! Start reading at [`identify`].
 
 mod attempts;
+pub mod certificate;
 pub mod directory;
 mod error;
 pub(crate) mod http;
@@ -111,6 +112,15 @@ pub async fn confirm(
         None => Refused::WrongPassword,
         Some(_) => Refused::Token(token::CHANGED.into()),
     })
+}
+
+/// Tells who shows a client certificate with these names; nobody in particular, when no rule says.
+///
+/// # Errors
+/// [`Refused::Metadata`].
+pub async fn by_certificate(app: &App, names: &certificate::Names) -> Result<Identity, Refused> {
+    let known = certificate::identify(app, names).await?;
+    Ok(known.map_or(Identity::Anonymous, Identity::Known))
 }
 
 /// Tells who shows this name with this secret: a password, a personal access token, a robot's secret, or the token of a

@@ -89,7 +89,7 @@ pub use teams::{Team, TeamMember};
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, Principal, PrincipalKind, SystemRole, User, UserRemoval};
-pub use workloads::{CertificateRule, RULES, WorkloadRule};
+pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
 
 use statement::Statement;
 
