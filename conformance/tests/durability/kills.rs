@@ -34,11 +34,11 @@ fn what_was_acknowledged_survives_every_power_loss() {
 }
 
 /// A server on a data folder that its start makes, in two folders that are missing, after it answered and the power was cut.
-fn loses_power_after_its_first_start(more: &[(&str, &str)]) {
+fn loses_power_after_its_first_start(more: &[(&'static str, &str)]) {
     let _alone = alone();
     let watched = Watched::new(shim()).unwrap();
     let data = watched.folder().join("made/for/data");
-    let given = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let given = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
     let plan = watched
         .variables()
         .into_iter()
