@@ -35,7 +35,7 @@ statements! {
     OF_REPOSITORY = [
         "SELECT b.principal_id, b.account_id, b.repository_id, b.name, b.description, b.created_at, r.name, p.disabled_at
            FROM robots b JOIN principals p ON p.id = b.principal_id LEFT JOIN repositories r ON r.id = b.repository_id
-          WHERE b.repository_id = $1 ORDER BY b.name LIMIT 1000" {update of p}
+          WHERE b.repository_id = $1 ORDER BY b.name LIMIT $2" {update of p}
     ];
     DESCRIBE = ["UPDATE robots SET description = $2 WHERE principal_id = $1"];
     UPLOADS_OF = ["DELETE FROM uploads WHERE principal_id = $1 RETURNING storage_key, tail_key, multipart_id"];
@@ -154,16 +154,22 @@ impl Tx {
         self.execute(&DELETE_PRINCIPAL, values![robot.id]).await.map(drop)
     }
 
-    /// Removes the robots that are bound to a repository: they can do nothing without it.
+    /// Removes at most `limit` of the robots that are bound to a repository: they can do nothing without it. How many.
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn remove_robots_of(&mut self, repository: RepositoryId, now: i64) -> Result<(), Error> {
-        for row in self.rows(&OF_REPOSITORY, values![repository]).await? {
-            let robot = robot(&row)?;
+    pub(super) async fn remove_robots_of(
+        &mut self,
+        repository: RepositoryId,
+        limit: i64,
+        now: i64,
+    ) -> Result<usize, Error> {
+        let robots = self.rows(&OF_REPOSITORY, values![repository, limit]).await?;
+        for row in &robots {
+            let robot = robot(row)?;
             self.remove_robot(&robot, now).await?;
         }
-        Ok(())
+        Ok(robots.len())
     }
 }
 
