@@ -150,6 +150,7 @@ impl Tx {
         for upload in self.rows(&UPLOADS_OF, values![robot.id]).await? {
             self.doom_upload(&upload, now).await?;
         }
+        self.forget_credentials(robot.id).await?;
         self.execute(&DELETE, values![robot.id]).await?;
         self.execute(&DELETE_PRINCIPAL, values![robot.id]).await.map(drop)
     }

@@ -350,6 +350,7 @@ impl Tx {
         for row in self.rows(&BLOBS_OF, values![user.account_id]).await? {
             blobs.push(row.integer(0)?);
         }
+        self.forget_credentials(user.id).await?;
         self.execute(&DELETE, values![user.id]).await?;
         self.execute(&DELETE_PRINCIPAL, values![user.id]).await?;
         self.execute(&DELETE_ACCOUNT, values![user.account_id]).await?;
