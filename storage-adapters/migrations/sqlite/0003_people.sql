@@ -22,6 +22,12 @@ CREATE INDEX users_administrators ON users (principal_id) WHERE system_role = 'a
 ALTER TABLE accounts ADD COLUMN create_on_push INTEGER NOT NULL DEFAULT 0 CHECK (create_on_push IN (0, 1));
 ALTER TABLE repositories ADD COLUMN description TEXT NOT NULL DEFAULT '';
 
+-- From here on an event has its place in the order of events when it is recorded; those there are get theirs now.
+UPDATE events SET seq = numbered.seq FROM
+  (SELECT id, (SELECT COALESCE(MAX(seq), 0) FROM events) + ROW_NUMBER() OVER (ORDER BY at, id) AS seq
+     FROM events WHERE seq IS NULL) AS numbered
+ WHERE events.id = numbered.id;
+
 CREATE TABLE members (
   account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
   user_id INTEGER NOT NULL REFERENCES users (principal_id) ON DELETE CASCADE,
