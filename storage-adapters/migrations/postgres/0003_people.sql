@@ -19,6 +19,7 @@ CREATE TABLE members (
   PRIMARY KEY (account_id, user_id)
 );
 CREATE INDEX members_of_user ON members (user_id, account_id);
+CREATE INDEX members_owners ON members (account_id, user_id) WHERE owner = 1;
 
 CREATE TABLE teams (
   principal_id BIGINT PRIMARY KEY REFERENCES principals (id) ON DELETE RESTRICT,

@@ -35,6 +35,7 @@ CREATE TABLE members (
   PRIMARY KEY (account_id, user_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX members_of_user ON members (user_id, account_id);
+CREATE INDEX members_owners ON members (account_id, user_id) WHERE owner = 1;
 
 CREATE TABLE teams (
   principal_id INTEGER PRIMARY KEY REFERENCES principals (id) ON DELETE RESTRICT,
@@ -136,6 +137,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('users', 'users_administrators', '10 1'),
   ('members', 'members', '100000 100 1'),
   ('members', 'members_of_user', '100000 5 1'),
+  ('members', 'members_owners', '20000 2 1'),
   ('teams', 'sqlite_autoindex_teams_1', '10000 100 1'),
   ('teams', 'sqlite_autoindex_teams_2', '10000 1 1'),
   ('team_members', 'team_members', '1000000 100 1 1'),
