@@ -28,6 +28,10 @@ UPDATE events SET seq = numbered.seq FROM
      FROM events WHERE seq IS NULL) AS numbered
  WHERE events.id = numbered.id;
 
+-- The sequencer takes them in this order, however many wait.
+DROP INDEX events_unsequenced;
+CREATE INDEX events_unsequenced ON events (at, id) WHERE seq IS NULL;
+
 CREATE TABLE members (
   account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
   user_id INTEGER NOT NULL REFERENCES users (principal_id) ON DELETE CASCADE,
@@ -131,6 +135,7 @@ CREATE TABLE certificate_rules (
 CREATE INDEX certificate_rules_of ON certificate_rules (principal_id);
 
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('events', 'events_unsequenced', '1000 1 1'),
   ('users', 'sqlite_autoindex_users_1', '100000 1'),
   ('users', 'sqlite_autoindex_users_2', '100000 1'),
   ('users', 'sqlite_autoindex_users_3', '100000 1 1'),

@@ -19,8 +19,8 @@ statements! {
     HOLD_SEQUENCER = ["SELECT value FROM settings WHERE name = 'event_sequencer'" {update}];
     NUMBER = [
         "UPDATE events SET seq = numbered.seq FROM
-           (SELECT id, (SELECT COALESCE(MAX(seq), 0) FROM events) + ROW_NUMBER() OVER (ORDER BY at, id) AS seq
-              FROM events WHERE seq IS NULL ORDER BY at, id LIMIT $1) AS numbered
+           (SELECT page.id, (SELECT COALESCE(MAX(seq), 0) FROM events) + ROW_NUMBER() OVER (ORDER BY page.at, page.id) AS seq
+              FROM (SELECT id, at FROM events WHERE seq IS NULL ORDER BY at, id LIMIT $1) AS page) AS numbered
           WHERE events.id = numbered.id"
     ];
     LAST = ["SELECT COALESCE(MAX(seq), 0) FROM events"];

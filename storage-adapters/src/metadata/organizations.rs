@@ -43,8 +43,8 @@ statements! {
     ];
     REMOVE_MEMBER = ["DELETE FROM members WHERE account_id = $1 AND user_id = $2"];
     TAKE_GRANTS = [
-        "DELETE FROM repository_grants WHERE principal_id = $2 AND repository_id IN
-           (SELECT id FROM repositories WHERE account_id = $1)"
+        "DELETE FROM repository_grants WHERE principal_id = $2 AND EXISTS
+           (SELECT 1 FROM repositories r WHERE r.id = repository_grants.repository_id AND r.account_id = $1)"
     ];
     TAKE_PREFIX_GRANTS = ["DELETE FROM prefix_grants WHERE principal_id = $2 AND account_id = $1"];
     HELD = [

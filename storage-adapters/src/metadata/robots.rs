@@ -33,9 +33,11 @@ statements! {
           WHERE b.account_id = $1 AND b.name > $2 ORDER BY b.name LIMIT $3"
     ];
     OF_REPOSITORY = [
-        "SELECT b.principal_id, b.account_id, b.repository_id, b.name, b.description, b.created_at, r.name, p.disabled_at
-           FROM robots b JOIN principals p ON p.id = b.principal_id LEFT JOIN repositories r ON r.id = b.repository_id
-          WHERE b.repository_id = $1 ORDER BY b.name LIMIT $2" {update of p}
+        "SELECT page.principal_id, page.account_id, page.repository_id, page.name, page.description, page.created_at,
+                r.name, p.disabled_at
+           FROM robots page JOIN principals p ON p.id = page.principal_id
+           LEFT JOIN repositories r ON r.id = page.repository_id
+          WHERE page.repository_id = $1 ORDER BY page.principal_id LIMIT $2" {update of p}
     ];
     DESCRIBE = ["UPDATE robots SET description = $2 WHERE principal_id = $1"];
     UPLOADS_OF = ["DELETE FROM uploads WHERE principal_id = $1 RETURNING storage_key, tail_key, multipart_id"];
