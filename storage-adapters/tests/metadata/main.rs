@@ -10,6 +10,7 @@ mod cache;
 mod changes;
 mod coverage;
 mod credentials;
+mod crowds;
 mod events;
 mod facts;
 mod folder;
