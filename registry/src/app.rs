@@ -24,7 +24,7 @@ use crate::auth::workloads::Workloads;
 use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
 use crate::control;
-use crate::events::Recorder;
+use crate::events::{self, Recorder};
 use crate::http::request::RequestIds;
 use crate::readonly::ReadOnly;
 use crate::telemetry::{Metrics, Readiness};
@@ -171,6 +171,8 @@ impl App {
             master,
         });
         app.make_administrator(now).await?;
+        // Those of a release that gave them no places; from here on the writer does.
+        events::number(&app).await?;
         Ok(app)
     }
 

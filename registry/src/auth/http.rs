@@ -14,13 +14,13 @@ use url::form_urlencoded;
 
 use super::keys::KeyError;
 use super::token::{self, Issued, SERVICE};
-use super::{Authenticated, Client, Identity, Refused, basic, by_secret, by_workload, refresh};
+use super::{Authenticated, Client, Identity, Refused, basic, by_certificate, by_secret, by_workload, refresh};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
 use crate::http::request::client_address;
-use crate::http::server::PeerAddress;
+use crate::http::server::{PeerAddress, PeerCertificate};
 
 /// The longest form that the token endpoint reads, in bytes.
 const FORM_BYTES: usize = 64 * 1024;
@@ -40,6 +40,10 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
     form.check_service()?;
     let identity = identify(app, client(app, parts), &parts.headers).await.map_err(refusal)?;
+    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
+        (Identity::Anonymous, Some(shown)) => by_certificate(app, shown.names()).await.map_err(refusal)?,
+        (identity, _) => identity,
+    };
     let refresh = match &identity {
         Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && showed_password(known) => {
             refresh::issue(app, &known.principal, now).await.map_err(refusal)?

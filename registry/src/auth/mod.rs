@@ -3,6 +3,7 @@
 //! Start reading at [`identify`].
 
 mod attempts;
+pub mod certificate;
 pub mod directory;
 mod error;
 pub(crate) mod http;
@@ -27,6 +28,7 @@ pub mod workloads;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hallmark_oci::RepositoryName;
 
 pub use error::Refused;
 pub use identity::{Authenticated, Ceiling, Identity};
@@ -40,7 +42,8 @@ use crate::events::Happening;
 /// The longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES: usize = 16 * 1024;
 
-/// Tells who sent `authorization`, the value of the header of that name, from the address of `client`.
+/// Tells who sent `authorization`, the value of the header of that name, from the address of `client`, for something `about` a
+/// repository, if it is about one.
 ///
 /// A bearer token names a principal and is a ceiling for its rights; a password has no ceiling. Whether the principal
 /// still exists, is enabled and has not revoked its credentials is looked up on every call.
@@ -48,7 +51,12 @@ const AUTHORIZATION_BYTES: usize = 16 * 1024;
 /// # Errors
 /// [`Refused`] when the credentials are malformed, wrong, expired or revoked, when too many passwords wait to be checked,
 /// or when the database does not answer.
-pub async fn identify(app: &App, authorization: Option<&str>, client: Client, now: i64) -> Result<Identity, Refused> {
+pub async fn identify(
+    app: &App,
+    authorization: Option<&str>,
+    about: Option<&RepositoryName>,
+    (client, now): (Client, i64),
+) -> Result<Identity, Refused> {
     let Some(authorization) = authorization else { return Ok(Identity::Anonymous) };
     if authorization.len() > AUTHORIZATION_BYTES {
         return Err(Refused::Malformed);
@@ -59,7 +67,7 @@ pub async fn identify(app: &App, authorization: Option<&str>, client: Client, no
         if secrets::looks_like_one(value) {
             return personal::identify(app, None, value, now).await.map(Identity::Known);
         }
-        token::identify(app, value, now).await
+        token::identify(app, value, about, now).await
     } else if scheme.eq_ignore_ascii_case("basic") {
         let (name, password) = basic(value)?;
         by_secret(app, &name, &password, client).await.map(Identity::Known)
@@ -89,10 +97,15 @@ pub async fn confirm(
             None => false,
         };
         if !revoked {
-            return Ok(Identity::Known(Authenticated { principal, ceiling: known.ceiling.clone(), credential }));
+            return Ok(Identity::Known(Authenticated {
+                principal,
+                ceiling: known.ceiling.clone(),
+                credential,
+                facts: None,
+            }));
         }
     }
-    let identity = identify(app, authorization, client, then).await?;
+    let identity = identify(app, authorization, None, (client, then)).await?;
     if identity.principal().is_some_and(|principal| principal.id == before.id) {
         return Ok(identity);
     }
@@ -100,6 +113,15 @@ pub async fn confirm(
         None => Refused::WrongPassword,
         Some(_) => Refused::Token(token::CHANGED.into()),
     })
+}
+
+/// Tells who shows a client certificate with these names; nobody in particular, when no rule says.
+///
+/// # Errors
+/// [`Refused::Metadata`].
+pub async fn by_certificate(app: &App, names: &certificate::Names) -> Result<Identity, Refused> {
+    let known = certificate::identify(app, names).await?;
+    Ok(known.map_or(Identity::Anonymous, Identity::Known))
 }
 
 /// Tells who shows this name with this secret: a password, a personal access token, a robot's secret, or the token of a

@@ -181,7 +181,7 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
     let holds = app.passwords.holds(password, (name, user.as_ref()), client, now).await?;
     match user {
         Some(user) if holds && !user.principal.disabled => {
-            Ok(Authenticated { principal: user.principal, ceiling: Ceiling::default(), credential: None })
+            Ok(Authenticated { principal: user.principal, ceiling: Ceiling::default(), credential: None, facts: None })
         }
         _ => {
             if source == Source::Memory {
@@ -207,7 +207,7 @@ async fn elsewhere(
         && app.passwords.remembers(&key(&user.principal), now)
     {
         let principal = user.principal.clone();
-        return Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None });
+        return Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None });
     }
     app.passwords.may_try(name, client, now)?;
     let signed_in = {

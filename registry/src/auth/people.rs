@@ -84,7 +84,7 @@ pub(super) async fn sign_in(
     if principal.name != *name {
         return Err(Refused::WrongPassword);
     }
-    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None })
+    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None })
 }
 
 /// Looks every person of one directory up again: who is gone is disabled, and teams are what their groups say now. A

@@ -100,7 +100,7 @@ pub(super) async fn identify(
         tracing::warn!(robot = name, "a workload's token for {name} was shown from another address before");
         return Err(Refused::WrongPassword);
     }
-    Ok(Authenticated { principal: robot, ceiling: Ceiling::default(), credential: None })
+    Ok(Authenticated { principal: robot, ceiling: Ceiling::default(), credential: None, facts: None })
 }
 
 fn refused(name: &str, error: &oidc::Refused) -> Refused {

@@ -22,6 +22,7 @@ pub(super) struct Draft {
     pub(super) insecure_http: bool,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
     pub(super) public_url: Option<Url>,
     pub(super) aliases: Vec<Authority>,
     pub(super) trusted_proxies: Vec<Network>,
@@ -178,7 +179,7 @@ pub(super) fn fill(gathered: &mut Gathered) -> Draft {
 /// Checks what several settings say together and makes the configuration; none if a part is missing.
 pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) -> Option<Config> {
     let listen = draft.listen?;
-    let tls = tls(draft.certificate, draft.key, gathered);
+    let tls = tls(draft.certificate, draft.key, draft.client_ca, gathered);
     let wants_tls = gathered.is_set("tls.certificate") || gathered.is_set("tls.key");
     if purpose == Purpose::Serve && !wants_tls && !draft.insecure_http && !listen.ip().is_loopback() {
         let message = format!(
@@ -224,13 +225,22 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
     })
 }
 
-fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>, gathered: &mut Gathered) -> Option<Tls> {
+fn tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+    gathered: &mut Gathered,
+) -> Option<Tls> {
     for (one, other) in [("tls.certificate", "tls.key"), ("tls.key", "tls.certificate")] {
         if gathered.is_set(one) && !gathered.is_set(other) {
             gathered.refuse(gathered.place(one), format!("`{one}` is set without `{other}`: TLS needs both"));
         }
     }
-    Some(Tls { certificate: certificate?, key: key? })
+    if client_ca.is_some() && certificate.is_none() {
+        let message = "`tls.client_ca` is set without `tls.certificate`: clients show certificates in TLS only";
+        gathered.refuse(gathered.place("tls.client_ca"), message.to_owned());
+    }
+    Some(Tls { certificate: certificate?, key: key?, client_ca })
 }
 
 fn storage(url: Option<StorageUrl>, s3: S3, data: &std::path::Path, gathered: &mut Gathered) -> StorageConfig {
@@ -295,6 +305,7 @@ impl Draft {
             insecure_http: false,
             certificate: None,
             key: None,
+            client_ca: None,
             public_url: None,
             aliases: Vec::new(),
             trusted_proxies: Vec::new(),

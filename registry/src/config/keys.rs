@@ -104,6 +104,13 @@ pub(super) static KEYS: &[Key] = &[
         value.path().map(|path| draft.key = Some(path))
     })
     .shaped(Shape::Path),
+    Key::new(
+        "tls.client_ca",
+        None,
+        "a file with the certificate of your authority for clients in PEM",
+        |draft, value| value.path().map(|path| draft.client_ca = Some(path)),
+    )
+    .shaped(Shape::Path),
     Key::new("public_url", None, "scheme, host and port only, such as https://registry.example.com", |draft, value| {
         super::draft::public_url(value.text()?).map(|url| draft.public_url = Some(url))
     }),

@@ -101,6 +101,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The file of the private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// The file of the authority whose certificates clients may show.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// How the log is written.

@@ -29,11 +29,11 @@ use http::{HeaderName, HeaderValue, Method};
 use self::body::Incoming;
 use self::error::Error;
 use self::line::Line;
-use self::server::PeerAddress;
+use self::server::{PeerAddress, PeerCertificate};
 use crate::access::{self, Granted, Shown, Standing};
 use crate::api;
 use crate::app::App;
-use crate::auth::{self, Client, signin};
+use crate::auth::{self, Client, Identity, signin};
 use crate::distribution::{self, Occasion};
 use crate::events::Happening;
 use crate::telemetry;
@@ -196,9 +196,15 @@ async fn answer(
         }
     };
     let client = Client::At(line.client());
-    let identity = auth::identify(app, authorization, client, now)
+    let identity = auth::identify(app, authorization, operation.repository(), (client, now))
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
+    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
+        (Identity::Anonymous, Some(shown)) => auth::by_certificate(app, shown.names())
+            .await
+            .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?,
+        (identity, _) => identity,
+    };
     line.by(&identity);
     let writes = !matches!(parts.method, Method::GET | Method::HEAD);
     // A read is decided once.
