@@ -17,6 +17,7 @@ use crate::auth::oidc;
 use crate::auth::password::Passwords;
 use crate::auth::people::Sources;
 use crate::auth::personal::Uses;
+use crate::auth::signin::Providers;
 use crate::auth::token::TokenMemory;
 use crate::auth::users::{self, UserError};
 use crate::auth::workloads::Workloads;
@@ -68,6 +69,8 @@ pub struct App {
     pub sources: Sources,
     /// The issuers whose workloads may be robots.
     pub workloads: Workloads,
+    /// The providers that people sign in with.
+    pub providers: Providers,
     /// Places for requests that change something. A client that takes its requests back frees its streams, but not what
     /// they began.
     pub places: Arc<Semaphore>,
@@ -115,6 +118,9 @@ pub enum StartError {
     /// An issuer of the settings cannot be used.
     #[error("an issuer of the settings cannot be used")]
     Issuer(#[from] oidc::OpenError),
+    /// A provider of the settings cannot be used.
+    #[error("a provider of the settings cannot be used")]
+    Provider(#[from] oidc::people::OpenRefused),
     /// The first user cannot be made.
     #[error("the user {ADMINISTRATOR} cannot be made")]
     Administrator(#[source] Box<UserError>),
@@ -152,6 +158,7 @@ impl App {
             recorder: Recorder::default(),
             sources: Sources::open(&config.sections.directories)?,
             workloads: Workloads::open(&config.sections.issuers, &network(&config))?,
+            providers: Providers::open(&config.sections.providers, &network(&config))?,
             places: Arc::new(Semaphore::new(CHANGES)),
             changes: TaskTracker::new(),
             readonly: ReadOnly::new(readonly),

@@ -11,7 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use hallmark_storage::metadata::Engine;
 
 use crate::app::App;
-use crate::auth::{people, personal};
+use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::telemetry::chain;
 
@@ -90,6 +90,9 @@ async fn write_down_uses(app: &App) {
     }
     if let Err(error) = events::forget(app).await {
         tracing::warn!(error = chain(&error), "old events could not be forgotten");
+    }
+    if let Err(error) = signin::forget(app).await {
+        tracing::warn!(error = chain(&error), "sign-ins that ended could not be forgotten");
     }
     if let Err(error) = personal::write_down(app).await {
         tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");

@@ -4,17 +4,24 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use hallmark::app::App;
 use hallmark::auth::oidc::people::{
     Authentication, ClientSecret, ClientSettings, Pending, Person, RANDOM_BYTES, SignIn, SignInRefused,
 };
 use hallmark::auth::oidc::{IssuerSettings, Network};
+use hallmark::clock::Clock;
+use hallmark::config::{self, Flag, ProviderSection, Purpose, Secret, Sources};
+use hallmark::http::{router, server};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 use url::Url;
 
 const CALLBACK: &str = "http://127.0.0.1:1/auth/callback";
@@ -44,8 +51,12 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
+        Self::start_for(CALLBACK).await
+    }
+
+    async fn start_for(callback: &str) -> Self {
         let mut process = Command::new(tool("oidc-provider"))
-            .arg(CALLBACK)
+            .arg(callback)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -65,15 +76,21 @@ impl Running {
     }
 
     fn sign_in_as(&self, client_id: &str, secret: Option<&str>) -> SignIn {
-        let issuer = IssuerSettings { issuer: self.issuer.clone(), insecure: true, ..IssuerSettings::default() };
-        let client = ClientSettings {
-            client_id: client_id.to_owned(),
-            client_secret: secret.map(|secret| ClientSecret::new(secret.to_owned())),
-            authentication: if client_id == "post" { Authentication::Post } else { Authentication::Basic },
-            scopes: ["profile", "email", "groups"].map(str::to_owned).to_vec(),
-            groups_claim: Some("groups".parse().unwrap()),
-        };
-        SignIn::open(issuer, client, &Network::default()).unwrap()
+        SignIn::open(self.issuer(), client(client_id, secret), &Network::default()).unwrap()
+    }
+
+    fn issuer(&self) -> IssuerSettings {
+        IssuerSettings { issuer: self.issuer.clone(), insecure: true, ..IssuerSettings::default() }
+    }
+}
+
+fn client(client_id: &str, secret: Option<&str>) -> ClientSettings {
+    ClientSettings {
+        client_id: client_id.to_owned(),
+        client_secret: secret.map(|secret| ClientSecret::new(secret.to_owned())),
+        authentication: if client_id == "post" { Authentication::Post } else { Authentication::Basic },
+        scopes: ["profile", "email", "groups"].map(str::to_owned).to_vec(),
+        groups_claim: Some("groups".parse().unwrap()),
     }
 }
 
@@ -86,34 +103,61 @@ async fn begin(sign_in: &SignIn, seed: u8) -> (Url, Pending) {
 /// Walks from `url` to the callback as a browser does, giving `password` where a name and password are asked; what the
 /// callback's URL has behind its question mark.
 async fn browse(url: Url, password: &str) -> String {
-    let browser = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-    let mut cookies: HashMap<String, String> = HashMap::new();
-    let mut url = url;
-    for _ in 0..STEPS {
-        if url.as_str().starts_with(CALLBACK) {
-            return url.query().unwrap().to_owned();
-        }
-        let cookie: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = if url.path().starts_with("/interaction/") {
-            let form = url::form_urlencoded::Serializer::new(String::new())
-                .extend_pairs([("name", "ann"), ("password", password)])
-                .finish();
-            browser.post(url.clone()).body(form)
-        } else {
-            browser.get(url.clone())
-        };
-        let answer = request.header(COOKIE, cookie.join("; ")).send().await.unwrap();
+    let mut browser = Browser::new();
+    let url = browser.walk(url, password, |url| url.as_str().starts_with(CALLBACK)).await;
+    url.query().unwrap().to_owned()
+}
+
+/// A browser that keeps the cookies of each host and port.
+struct Browser {
+    client: reqwest::Client,
+    cookies: HashMap<(String, String), String>,
+}
+
+impl Browser {
+    fn new() -> Self {
+        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
+        Self { client, cookies: HashMap::new() }
+    }
+
+    /// Sends a request with the cookies of its host, and keeps those that come back.
+    async fn send(&mut self, url: &Url, request: reqwest::RequestBuilder) -> reqwest::Response {
+        let host = url.authority().to_owned();
+        let sent = self.cookies.iter().filter(|((of, _), _)| *of == host);
+        let sent: Vec<_> = sent.map(|((_, name), value)| format!("{name}={value}")).collect();
+        let answer = request.header(COOKIE, sent.join("; ")).send().await.unwrap();
         for cookie in answer.headers().get_all(SET_COOKIE) {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap();
             let (name, value) = pair.split_once('=').unwrap();
-            cookies.insert(name.to_owned(), value.to_owned());
+            self.cookies.insert((host.clone(), name.to_owned()), value.to_owned());
         }
-        let status = answer.status();
-        let location = answer.headers().get(LOCATION).map(|location| location.to_str().unwrap().to_owned());
-        let Some(location) = location else { panic!("{url} answers {status}: {}", answer.text().await.unwrap()) };
-        url = url.join(&location).unwrap();
+        answer
     }
-    panic!("no callback after {STEPS} steps, but {url}");
+
+    /// Follows redirects from `url` until one goes to where `there` says.
+    async fn walk(&mut self, url: Url, password: &str, there: impl Fn(&Url) -> bool) -> Url {
+        let mut url = url;
+        for _ in 0..STEPS {
+            if there(&url) {
+                return url;
+            }
+            let request = if url.path().starts_with("/interaction/") {
+                self.client.post(url.clone()).body(form(&[("name", "ann"), ("password", password)]))
+            } else {
+                self.client.get(url.clone())
+            };
+            let answer = self.send(&url, request).await;
+            let status = answer.status();
+            let location = answer.headers().get(LOCATION).map(|location| location.to_str().unwrap().to_owned());
+            let Some(location) = location else { panic!("{url} answers {status}: {}", answer.text().await.unwrap()) };
+            url = url.join(&location).unwrap();
+        }
+        panic!("not there after {STEPS} steps, but at {url}");
+    }
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
 /// What was kept of a sign-in, with a member replaced.
@@ -224,4 +268,63 @@ async fn a_wrong_password_at_a_real_provider_signs_nobody_in() {
     let (url, pending) = begin(&sign_in, 1).await;
     let refused = sign_in.finish(pending, &browse(url, "wrong").await, now()).await;
     assert!(matches!(&refused, Err(SignInRefused::Denied(why)) if why == "access_denied"), "{refused:?}");
+}
+
+/// A program begins at a running registry, a person walks with their browser from the page of devices to the provider and
+/// back, approves, and the program has a token with which `docker login` works.
+#[tokio::test]
+async fn a_program_is_signed_in_by_a_person_of_a_real_provider() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let at = |path: &str| base.join(path).unwrap();
+    let provider = Running::start_for(at("/auth/corp/callback").as_str()).await;
+    let data = tempfile::tempdir().unwrap();
+    let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+    let sources = Sources { flags: vec![flag], ..Sources::default() };
+    let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
+    config.public_url = Some(base.clone());
+    config.admin_password = Some(Secret::new("correct horse battery".to_owned()));
+    let name = "corp".to_owned();
+    let (issuer, client) = (provider.issuer(), client("basic", Some(SECRET)));
+    let section = ProviderSection { name, issuer, client, teams: Vec::new(), create_users: true };
+    config.sections.providers.push(section);
+    let app = App::open(config, Clock::System).await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let http = app.config.http;
+    let served = server::serve(listener, router(Arc::clone(&app)), None, http, async { drop(stopped.await) });
+    let served = tokio::spawn(served);
+
+    let mut browser = Browser::new();
+    let begin = browser.client.post(at("/auth/device")).body(form(&[("client_id", "cli"), ("scope", "read")]));
+    let told: Value = serde_json::from_str(&begin.send().await.unwrap().text().await.unwrap()).unwrap();
+    let (device, code) = (told["device_code"].as_str().unwrap(), told["user_code"].as_str().unwrap());
+    let grant = "urn:ietf:params:oauth:grant-type:device_code";
+    let fields = form(&[("grant_type", grant), ("device_code", device), ("client_id", "cli")]);
+    let poll = || browser_free_poll(at("/auth/device/token"), fields.clone());
+    assert_eq!(poll().await["error"], "authorization_pending");
+
+    let begin = at(&format!("/auth/corp/begin?for={code}"));
+    let page = browser.walk(begin, PASSWORD, |url| url.path() == "/auth/device").await;
+    assert_eq!(page.query(), Some(format!("user_code={code}").as_str()));
+    let shown = browser.client.get(page.clone());
+    let shown = browser.send(&page, shown).await.text().await.unwrap();
+    assert!(shown.contains("signed in as ann") && shown.contains("127.0.0.1"), "{shown}");
+    let proof = shown.split("name=\"proof\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let approve = form(&[("user_code", code), ("proof", proof), ("decision", "approve")]);
+    let approve = browser.client.post(at("/auth/device/decide")).body(approve);
+    assert_eq!(browser.send(&base, approve).await.status(), 200);
+
+    let token = poll().await;
+    let (user, secret) = (token["username"].as_str().unwrap(), token["access_token"].as_str().unwrap());
+    let login = browser.client.get(at("/token?service=hallmark")).basic_auth(user, Some(secret));
+    assert_eq!((user, login.send().await.unwrap().status().as_u16()), ("ann", 200));
+    stop.send(()).unwrap();
+    served.await.unwrap();
+    app.metadata.close().await;
+}
+
+async fn browser_free_poll(url: Url, fields: String) -> Value {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.post(url).body(fields).send().await.unwrap();
+    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
 }

@@ -31,13 +31,10 @@ pub(super) struct Attempts {
 }
 
 /// When each will be back at nothing, in milliseconds since 1970 (a leaky bucket by its virtual finishing time).
-type Counts<K> = Cache<K, i64>;
+pub(super) type Counts<K> = Cache<K, i64>;
 
 impl Default for Attempts {
     fn default() -> Self {
-        fn counts<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Counts<K> {
-            Cache::builder().max_capacity(REMEMBERED).time_to_idle(SILENCE).build()
-        }
         Self { pairs: counts(), addresses: counts() }
     }
 }
@@ -67,12 +64,24 @@ impl Attempts {
     }
 }
 
-fn wait(back_at: Option<i64>, (burst, period): (i64, i64), now: i64) -> Option<u32> {
+/// Counts of nothing yet.
+pub(super) fn counts<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Counts<K> {
+    Cache::builder().max_capacity(REMEMBERED).time_to_idle(SILENCE).build()
+}
+
+/// Seconds to wait until one more is taken, of so many at once and one in each period (milliseconds) after them.
+pub(super) fn wait(back_at: Option<i64>, (burst, period): (i64, i64), now: i64) -> Option<u32> {
     let too_early = back_at? - now - (burst - 1) * period;
     (too_early > 0).then(|| u32::try_from(too_early.div_euclid(1000) + 1).unwrap_or(u32::MAX))
 }
 
-fn count<K: std::hash::Hash + Eq + Send + Sync + 'static>(counts: &Counts<K>, key: K, period: i64, now: i64) {
+/// Counts one.
+pub(super) fn count<K: std::hash::Hash + Eq + Send + Sync + 'static>(
+    counts: &Counts<K>,
+    key: K,
+    period: i64,
+    now: i64,
+) {
     counts.entry(key).and_compute_with(|back_at| {
         let from = back_at.map_or(now, |entry| entry.into_value().max(now));
         Op::Put(from + period)

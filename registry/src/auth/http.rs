@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use hallmark_oci::{ErrorCode, Scopes};
+use hallmark_storage::metadata::PrincipalKind;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
@@ -13,7 +14,7 @@ use url::form_urlencoded;
 
 use super::keys::KeyError;
 use super::token::{self, Issued, SERVICE};
-use super::{Authenticated, Client, Identity, Refused, basic, by_certificate, by_secret, refresh};
+use super::{Authenticated, Client, Identity, Refused, basic, by_certificate, by_secret, by_workload, refresh};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::http::body::{BodyError, Incoming};
@@ -23,6 +24,10 @@ use crate::http::server::{PeerAddress, PeerCertificate};
 
 /// The longest form that the token endpoint reads, in bytes.
 const FORM_BYTES: usize = 64 * 1024;
+/// The grant of token exchange (RFC 8693), what it takes, and what it gives.
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const SUBJECTS: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// Answers a request for a token, in either form.
 pub(crate) async fn token(app: &App, parts: &Parts, body: &mut Incoming) -> Result<Response, Error> {
@@ -35,33 +40,44 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
     form.check_service()?;
     let identity = identify(app, client(app, parts), &parts.headers).await.map_err(refusal)?;
-    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
-        (Identity::Anonymous, Some(shown)) => by_certificate(app, shown.names()).await.map_err(refusal)?,
-        (identity, _) => identity,
-    };
     let refresh = match &identity {
-        Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && known.credential.is_none() => {
+        Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && showed_password(known) => {
             refresh::issue(app, &known.principal, now).await.map_err(refusal)?
         }
         _ => None,
     };
+    // Whoever shows a certificate keeps that: a refresh token would outlive it.
+    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
+        (Identity::Anonymous, Some(shown)) => by_certificate(app, shown.names()).await.map_err(refusal)?,
+        (identity, _) => identity,
+    };
     let issued = token::issue(app, &identity, &form.scopes(), now).await.map_err(refusal)?;
-    Ok(answer(&issued, refresh.as_deref(), now))
+    Ok(sent(&shown(&issued, refresh.as_deref(), now)))
 }
 
-/// `POST /token`: the OAuth 2 form, with the grants `password` and `refresh_token`.
+/// `POST /token`: the OAuth 2 form, with the grants `password`, `refresh_token` and that of RFC 8693 for workloads.
 async fn post_token(app: &App, parts: &Parts, body: &mut Incoming) -> Result<Response, Error> {
     let now = app.clock.now();
     let body = body.collect(FORM_BYTES).await.map_err(form_error)?;
     let form = Form::parse(&body);
     form.check_service()?;
+    let mut exchanged = false;
     let (known, refresh) = match form.one("grant_type") {
         Some("password") => by_password(app, &form, client(app, parts), now).await?,
         Some("refresh_token") => by_refresh_token(app, &form, now).await?,
-        _ => return Err(invalid_request("grant_type must be password or refresh_token")),
+        Some(EXCHANGE) => {
+            exchanged = true;
+            (by_exchange(app, &form, client(app, parts)).await?, None)
+        }
+        _ => return Err(invalid_request("grant_type must be password, refresh_token or the one of token exchange")),
     };
     let issued = token::issue(app, &Identity::Known(known), &form.scopes(), now).await.map_err(refusal)?;
-    Ok(answer(&issued, refresh.as_deref(), now))
+    let mut answer = shown(&issued, refresh.as_deref(), now);
+    if exchanged {
+        answer["issued_token_type"] = Value::from(ACCESS_TOKEN);
+        answer["token_type"] = Value::from("Bearer");
+    }
+    Ok(sent(&answer))
 }
 
 /// The public keys that check this registry's tokens (RFC 7517).
@@ -82,14 +98,36 @@ async fn by_password(
     };
     let known = by_secret(app, name, secret, client).await.map_err(refusal)?;
     let refresh = match form.one("access_type") {
-        // Nothing is written while the registry is read-only; the client then keeps the password. Whoever shows a token
-        // keeps that: a refresh token made from it would outlive it.
-        Some("offline") if known.credential.is_none() => {
+        // Nothing is written while the registry is read-only; the client then keeps the password.
+        Some("offline") if showed_password(&known) => {
             refresh::issue(app, &known.principal, now).await.map_err(refusal)?
         }
         _ => None,
     };
     Ok((known, refresh))
+}
+
+/// Whether a password was shown, which a refresh token may stand for. Whoever shows a token keeps that: a refresh token made
+/// from it would outlive it. Robots have no password; what identifies a workload ends within minutes.
+fn showed_password(known: &Authenticated) -> bool {
+    known.credential.is_none() && known.principal.kind == PrincipalKind::User
+}
+
+/// Token exchange: the token of a workload is the subject, and the robot that it is to be is named as by a password.
+async fn by_exchange(app: &App, form: &Form<'_>, client: Client) -> Result<Authenticated, Error> {
+    if form.one("actor_token").is_some() {
+        return Err(invalid_request("nobody acts for another here: leave actor_token out"));
+    }
+    if form.one("requested_token_type").is_some_and(|kind| kind != ACCESS_TOKEN) {
+        return Err(invalid_request("only access tokens are made here"));
+    }
+    if !form.one("subject_token_type").is_some_and(|kind| SUBJECTS.contains(&kind)) {
+        return Err(invalid_request("subject_token_type must be that of a JWT or of an ID token"));
+    }
+    let (Some(name), Some(token)) = (form.one("username"), form.one("subject_token")) else {
+        return Err(invalid_request("token exchange needs subject_token, and the robot's name in username"));
+    };
+    by_workload(app, name, token, client).await.map_err(refusal)
 }
 
 /// The refresh grant gives the same refresh token back.
@@ -117,7 +155,7 @@ async fn identify(app: &App, client: Client, headers: &HeaderMap) -> Result<Iden
     by_secret(app, &name, &secret, client).await.map(Identity::Known)
 }
 
-fn answer(issued: &Issued, refresh: Option<&str>, now: i64) -> Response {
+fn shown(issued: &Issued, refresh: Option<&str>, now: i64) -> Value {
     let mut body = json!({
         "token": issued.token,
         "access_token": issued.token,
@@ -128,16 +166,20 @@ fn answer(issued: &Issued, refresh: Option<&str>, now: i64) -> Response {
     if let Some(refresh) = refresh {
         body["refresh_token"] = Value::from(refresh);
     }
+    body
+}
+
+fn sent(body: &Value) -> Response {
     let mut response = Json(body).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// The parameters of a request for a token.
-struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+/// The parameters of a form or of a query.
+pub(super) struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Form<'a> {
-    fn parse(text: &'a [u8]) -> Self {
+    pub(super) fn parse(text: &'a [u8]) -> Self {
         Self(form_urlencoded::parse(text).collect())
     }
 
@@ -145,7 +187,8 @@ impl<'a> Form<'a> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 
-    fn one(&self, name: &str) -> Option<&str> {
+    /// The first value of this name.
+    pub(super) fn one(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
@@ -167,7 +210,7 @@ impl<'a> Form<'a> {
     }
 }
 
-fn form_error(error: BodyError) -> Error {
+pub(super) fn form_error(error: BodyError) -> Error {
     match error {
         BodyError::TooLong(_) | BodyError::Cut(_) => invalid_request("the form is cut off or longer than 64 KiB"),
         BodyError::Slow => invalid_request("the form came too slowly").status(http::StatusCode::REQUEST_TIMEOUT),

@@ -17,6 +17,7 @@ pub mod people;
 pub mod personal;
 pub(crate) mod refresh;
 pub(crate) mod secrets;
+pub mod signin;
 pub(crate) mod sources;
 #[cfg(test)]
 mod tests;
@@ -135,6 +136,17 @@ pub(crate) async fn by_secret(app: &App, name: &str, secret: &str, client: Clien
         ("password", password::identify(app, name, secret, client).await)
     };
     remember(app, (name, how), &known, client, now);
+    known
+}
+
+/// Tells which robot shows this name with the token of another issuer, where nothing but such a token is taken.
+pub(crate) async fn by_workload(app: &App, name: &str, token: &str, client: Client) -> Result<Authenticated, Refused> {
+    let now = app.clock.now();
+    let known = match workloads::looks_like_token(name, token) {
+        true => workloads::identify(app, name, token, client, now).await,
+        false => Err(Refused::WrongPassword),
+    };
+    remember(app, (name, "workload"), &known, client, now);
     known
 }
 

@@ -53,7 +53,8 @@ impl Sources {
     fn vouched(&self, person: Person) -> Option<Vouched> {
         let section = self.section(&person.directory)?;
         let teams = teams_of(&section.teams as &[GroupMapping], &person.groups);
-        let (source, subject, name) = (person.directory, person.subject, person.name);
+        // Directories tell no case apart in the names that people sign in with, and names here are in small letters.
+        let (source, subject, name) = (person.directory, person.subject, person.name.to_ascii_lowercase());
         Some(Vouched { source, subject, name, teams, create: section.create_users })
     }
 }
@@ -91,7 +92,7 @@ pub(super) async fn sign_in(
 ///
 /// # Errors
 /// [`SyncError`].
-pub(crate) async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized, SyncError> {
+pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized, SyncError> {
     let directory = app.sources.directories.named(name).ok_or(SyncError::Unknown)?;
     let mut done = Synchronized::default();
     let (mut gone, mut after) = (Vec::new(), None::<String>);

@@ -42,6 +42,7 @@ impl Kind {
 }
 
 /// A secret that was just made: shown once, and never again.
+#[derive(Clone)]
 pub(crate) struct Made {
     /// The whole text.
     pub(crate) text: String,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::Url;
+use url::{Host, Url};
 
 use super::Secret;
 use super::source::{Gathered, Place};
@@ -181,7 +181,7 @@ fn secret_variable(kind: &str, name: &str) -> String {
 }
 
 /// Checks every table that was found; what is wrong becomes a problem with the place of its table.
-pub(super) fn finish(gathered: &mut Gathered) -> Sections {
+pub(super) fn finish(public_url: Option<&Url>, gathered: &mut Gathered) -> Sections {
     let mut sections = Sections::default();
     let found = std::mem::take(&mut gathered.sections);
     for section in &found {
@@ -195,11 +195,63 @@ pub(super) fn finish(gathered: &mut Gathered) -> Sections {
             gathered.refuse(section.place.clone(), message);
         }
     }
+    for (kind, name, message) in contradictions(&sections, public_url) {
+        let place = found.iter().find(|section| section.kind == kind && section.name == name);
+        let place = place.map_or(Place::Default, |section| section.place.clone());
+        gathered.refuse(place, format!("[{kind}.{name}] is refused: {message}"));
+    }
     for (variable, place) in gathered.unclaimed_secrets() {
         gathered.refuse(place, format!("{variable} names no table of the file of settings"));
     }
     gathered.sections = found;
     sections
+}
+
+/// What tables say that cannot be true together: their kinds, names and why.
+fn contradictions(sections: &Sections, public_url: Option<&Url>) -> Vec<(&'static str, String, String)> {
+    let mut found = Vec::new();
+    let mut refuse = |kind, name: &str, why: String| found.push((kind, name.to_owned(), why));
+    for (at, issuer) in sections.issuers.iter().enumerate() {
+        if let Some(before) = sections.issuers[..at].iter().find(|before| before.issuer.issuer == issuer.issuer.issuer)
+        {
+            refuse("issuer", &issuer.name, format!("[issuer.{}] has the same issuer", before.name));
+        }
+    }
+    for (at, provider) in sections.providers.iter().enumerate() {
+        let url = &provider.issuer.issuer;
+        // People are known by issuer and subject, and their teams come from the issuer: of two with one issuer each would
+        // take away what the other gave.
+        if let Some(before) = sections.providers[..at].iter().find(|before| before.issuer.issuer == *url) {
+            refuse("provider", &provider.name, format!("[provider.{}] has the same issuer", before.name));
+        }
+        // A job of continuous integration chooses the audience of its token: it must not be able to make one for us as a client.
+        let shared = sections.issuers.iter().find(|issuer| {
+            issuer.issuer.issuer == *url && issuer.issuer.audiences.contains(&provider.client.client_id)
+        });
+        if let Some(issuer) = shared {
+            let why = format!(
+                "[issuer.{}] takes tokens of the same issuer for its client_id; use another audience",
+                issuer.name
+            );
+            refuse("provider", &provider.name, why);
+        }
+        if !public_url.is_some_and(is_safe) {
+            let why = "it needs public_url with https, or with http on loopback: browsers are sent back there";
+            refuse("provider", &provider.name, why.to_owned());
+        }
+    }
+    found
+}
+
+/// Whether cookies and codes can travel to this URL.
+fn is_safe(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || loopback
 }
 
 fn table<T: DeserializeOwned>(section: &Section) -> Result<T, String> {

@@ -527,3 +527,66 @@ fn no_two_keys_share_a_variable() {
     variables.dedup();
     assert_eq!(variables.len(), KEYS.len());
 }
+
+const PROVIDER: &str = "[provider.corp]\nissuer = \"https://id.example\"\nclient_id = \"registry\"\n";
+
+#[test]
+fn a_provider_needs_a_url_that_browsers_come_back_to() {
+    for url in ["https://registry.example", "http://localhost:5000", "http://127.0.0.1:5000", "http://[::1]:5000"] {
+        let start = Start::new().file(&format!("public_url = \"{url}\"\n{PROVIDER}"));
+        assert_eq!(start.config().sections.providers.len(), 1, "{url}");
+    }
+    for url in ["", "public_url = \"http://registry.example\"\n", "public_url = \"http://192.0.2.1\"\n"] {
+        let refusal = Start::new().file(&format!("{url}{PROVIDER}")).refusal();
+        assert!(refusal.contains("[provider.corp] is refused: it needs public_url with https"), "{refusal}");
+    }
+}
+
+/// A job of continuous integration chooses the audience of its token.
+#[test]
+fn a_provider_and_an_issuer_of_one_url_share_no_audience() {
+    let issuer = |audience: &str| {
+        format!(
+            "public_url = \"https://registry.example\"\n{PROVIDER}\n[issuer.ci]\nissuer = \"https://id.example\"\n\
+             audiences = [\"https://registry.example\", \"{audience}\"]\n"
+        )
+    };
+    Start::new().file(&issuer("another")).config();
+    let refusal = Start::new().file(&issuer("registry")).refusal();
+    let expected = "[provider.corp] is refused: [issuer.ci] takes tokens of the same issuer for its client_id";
+    assert!(refusal.contains(expected), "{refusal}");
+}
+
+#[test]
+fn an_issuer_is_named_once() {
+    let twice = |kind: &str, more: &str| {
+        let table = |name: &str| format!("[{kind}.{name}]\nissuer = \"https://id.example\"\n{more}\n");
+        let text = format!("public_url = \"https://registry.example\"\n{}{}", table("one"), table("two"));
+        Start::new().file(&text).refusal()
+    };
+    for (kind, more) in [("provider", "client_id = \"registry\""), ("issuer", "audiences = [\"a\"]")] {
+        let refusal = twice(kind, more);
+        let expected = format!("[{kind}.two] is refused: [{kind}.one] has the same issuer");
+        assert!(refusal.contains(&expected), "{refusal}");
+    }
+}
+
+/// What the documentation tells people to write is accepted.
+#[test]
+fn every_example_of_signing_in_is_accepted() {
+    let text = include_str!("../../../docs/sign-in.md");
+    let examples: Vec<&str> = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 6, "{}", examples.len());
+    for example in examples {
+        let mut start = Start::new().file(&format!("public_url = \"https://registry.example\"\n{example}"));
+        for (table, variable) in [
+            ("account_dn", "HALLMARK_DIRECTORY_CORP_PASSWORD"),
+            ("[provider.corp]", "HALLMARK_PROVIDER_CORP_CLIENT_SECRET"),
+        ] {
+            if example.contains(table) {
+                start = start.variable(variable, "a secret");
+            }
+        }
+        start.load().unwrap_or_else(|refused| panic!("{refused} in\n{example}"));
+    }
+}

@@ -33,7 +33,7 @@ use self::server::{PeerAddress, PeerCertificate};
 use crate::access::{self, Granted, Shown, Standing};
 use crate::api;
 use crate::app::App;
-use crate::auth::{self, Client, Identity};
+use crate::auth::{self, Client, Identity, signin};
 use crate::distribution::{self, Occasion};
 use crate::events::Happening;
 use crate::telemetry;
@@ -53,6 +53,8 @@ enum Part {
     KeySet,
     /// The management API.
     Api,
+    /// Signing people in by their browser.
+    SignIn,
 }
 
 impl Part {
@@ -63,6 +65,7 @@ impl Part {
             Self::Token => "token",
             Self::KeySet => "key_set",
             Self::Api => "api",
+            Self::SignIn => "sign_in",
         }
     }
 }
@@ -73,6 +76,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/token", get(token).post(token))
         .route("/.well-known/jwks.json", get(key_set))
         .route("/api/{*path}", any(api))
+        .route("/auth/{*path}", any(sign_in))
         .route("/livez", get(telemetry::http::livez))
         .route("/readyz", get(telemetry::http::readyz))
         .route("/metrics", get(telemetry::http::metrics))
@@ -94,6 +98,10 @@ async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
     serve(app, Part::Api, request).await
 }
 
+async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response {
+    serve(app, Part::SignIn, request).await
+}
+
 async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
     serve(app, Part::Images, request).await
 }
@@ -104,14 +112,19 @@ async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
 /// change that has begun must end, release its upload and be logged all the same.
 async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if matches!(parts.method, Method::GET | Method::HEAD) {
+    // Signing in keeps rows by GET: that is how browsers are sent to and fro.
+    if matches!(parts.method, Method::GET | Method::HEAD) && !matches!(part, Part::SignIn) {
         return respond(app, part, parts, body).await;
     }
     let (started, peer) = (Instant::now(), peer(&parts));
     let line = Line::new(&app, part.name(), &parts.headers, peer);
-    // Nobody closes the places, so each gets one in its turn.
-    let Ok(place) = Arc::clone(&app.places).acquire_owned().await else {
-        return Error::unavailable("the registry is stopping", None).answer(line.id());
+    // Nobody closes the places, so each gets one in its turn. A browser that waits for a provider takes none away.
+    let place = match parts.method {
+        Method::GET | Method::HEAD => None,
+        _ => match Arc::clone(&app.places).acquire_owned().await {
+            Ok(place) => Some(place),
+            Err(_) => return Error::unavailable("the registry is stopping", None).answer(line.id()),
+        },
     };
     let changing = Arc::clone(&app);
     let task = app.changes.spawn(async move {
@@ -140,6 +153,11 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
         Part::Api => {
             let (client, id) = (Client::At(line.client()), line.id().to_owned());
             api::answer(&app, &parts, &mut body, (client, &id), |identity| line.by(identity)).await
+        }
+        Part::SignIn => {
+            let id = line.id().to_owned();
+            let from = signin::http::Sender { client: line.client(), request_id: &id };
+            signin::http::answer(&app, &parts, &mut body, from, |identity| line.by(identity)).await
         }
     };
     let mut response = match answered {
@@ -268,7 +286,7 @@ fn finish(query: Option<&str>, line: &Line, response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("sandbox"));
     if let Ok(id) = HeaderValue::from_str(line.id()) {
         headers.insert(REQUEST_ID.clone(), id);
     }

@@ -90,10 +90,34 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<TokenView>, Refused>
 /// # Errors
 /// [`Refused`]; nothing has changed then.
 pub async fn create(app: &App, caller: &Caller, new: NewToken) -> Result<MadeToken, Refused> {
-    caller.may_change()?;
-    if caller.principal().kind != PrincipalKind::User {
-        return Err(Refused::Forbidden("only people have personal access tokens; a robot's secret is rotated"));
+    let draft = draft(app, caller, new)?;
+    let made = draft.clone();
+    let input = (caller.clone(), draft);
+    let id = app.metadata.write(input, |tx, (caller, draft)| Box::pin(keep(tx, caller, draft))).await?;
+    Ok(made.made(id))
+}
+
+/// A token that may be made, with its secret.
+#[derive(Clone)]
+pub(crate) struct Draft {
+    name: String,
+    scopes: String,
+    made: Made,
+    ends: i64,
+}
+
+impl Draft {
+    /// The token, once it is kept under this id.
+    pub(crate) fn made(self, id: i64) -> MadeToken {
+        MadeToken { id, secret: self.made.text, expires_at: until(self.ends) }
     }
+}
+
+/// Whether such a token can be made at all: its limits, and when it ends in milliseconds since 1970.
+///
+/// # Errors
+/// [`Refused::Invalid`].
+pub(crate) fn check(new: &NewToken, now: i64) -> Result<(Limits, i64), Refused> {
     if new.name.is_empty() || new.name.len() > NAME_BYTES || new.name.chars().any(char::is_control) {
         return Err(Refused::invalid("name", format!("a token's name has 1 to {NAME_BYTES} bytes, none of control")));
     }
@@ -104,28 +128,37 @@ pub async fn create(app: &App, caller: &Caller, new: NewToken) -> Result<MadeTok
     if limits.rights.is_empty() && limits.api == Api::Nothing {
         return Err(Refused::invalid("scopes", "a token without a right does nothing; begin with `read`"));
     }
+    let ends = end(Some(&new.expires_at), now)?;
+    if ends - now > LONGEST {
+        return Err(Refused::invalid("expires_at", "a token ends within a year"));
+    }
+    Ok((limits, ends))
+}
+
+/// A token that the caller may make.
+///
+/// # Errors
+/// [`Refused`].
+pub(crate) fn draft(app: &App, caller: &Caller, new: NewToken) -> Result<Draft, Refused> {
+    caller.may_change()?;
+    if caller.principal().kind != PrincipalKind::User {
+        return Err(Refused::Forbidden("only people have personal access tokens; a robot's secret is rotated"));
+    }
+    let (limits, ends) = check(&new, caller.now)?;
     if !caller.reaches_everything() || caller.known.credential.is_some() && limits.api > caller.known.ceiling.api() {
         return Err(Refused::Forbidden("a token makes no other token that could do more than itself"));
     }
-    let ends = end(Some(&new.expires_at), caller.now)?;
-    if ends - caller.now > LONGEST {
-        return Err(Refused::invalid("expires_at", "a token ends within a year"));
-    }
-    let made = secrets::make(Kind::Personal, &app.random);
-    let secret = made.text.clone();
-    let input = (caller.clone(), new, limits.to_string(), (made, ends));
-    let id = app
-        .metadata
-        .write(input, |tx, (caller, new, scopes, (made, ends))| Box::pin(keep(tx, caller, new, (scopes, made, *ends))))
-        .await?;
-    Ok(MadeToken { id, secret, expires_at: until(ends) })
+    Ok(Draft { name: new.name, scopes: limits.to_string(), made: secrets::make(Kind::Personal, &app.random), ends })
 }
 
-async fn keep(
+/// Keeps a token that the caller may make, if they are still who they were.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub(crate) async fn keep(
     tx: &mut Tx,
     caller: &Caller,
-    new: &NewToken,
-    (scopes, made, ends): (&str, &Made, i64),
+    Draft { name, scopes, made, ends }: &Draft,
 ) -> Result<i64, Refused> {
     let user = caller.principal();
     let held = tx.user(&user.name).await?.map(|held| held.principal);
@@ -143,13 +176,13 @@ async fn keep(
         service: SERVICE,
         scopes,
         epoch: held.credential_epoch,
-        expires_at: ends,
-        name: &new.name,
+        expires_at: *ends,
+        name,
         rolls: false,
     };
     let id = tx.insert_credential(&credential, caller.now).await?;
-    let payload = json!({"scopes": scopes, "expires_at": until(ends)}).to_string();
-    tx.record(&caller.event_in(held.account_id, "token_created", &new.name, &payload)).await?;
+    let payload = json!({"scopes": scopes, "expires_at": until(*ends)}).to_string();
+    tx.record(&caller.event_in(held.account_id, "token_created", name, &payload)).await?;
     Ok(id)
 }
 

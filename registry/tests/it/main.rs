@@ -4,10 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+/// The stage of the unit tests names what it needs by this path.
+use hallmark::auth;
+
 mod directory;
 mod harness;
 mod invariants;
 mod operator;
+mod sign_in;
 mod token;
 mod v2;
 mod verbs;

@@ -108,6 +108,44 @@ CREATE TABLE shown_tokens (
 );
 CREATE INDEX shown_tokens_expired ON shown_tokens (expires_at);
 
+-- Sign-ins with a provider whose browser is away there. What is kept is sealed, and only the browser's cookie opens it.
+CREATE TABLE sign_ins (
+  browser TEXT COLLATE "C" PRIMARY KEY,
+  place TEXT COLLATE "C" NOT NULL,
+  sealed TEXT COLLATE "C" NOT NULL,
+  expires_at BIGINT NOT NULL
+);
+CREATE INDEX sign_ins_expired ON sign_ins (expires_at);
+CREATE INDEX sign_ins_of_place ON sign_ins (place, expires_at);
+
+-- Browsers that somebody is signed in with, by the hash of what their cookie holds.
+CREATE TABLE sessions (
+  session TEXT COLLATE "C" PRIMARY KEY,
+  principal_id BIGINT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+  epoch BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL
+);
+CREATE INDEX sessions_expired ON sessions (expires_at);
+CREATE INDEX sessions_of ON sessions (principal_id);
+
+-- Devices that wait to be signed in, by the hashes of their own code and of the one that a person types.
+CREATE TABLE device_requests (
+  device TEXT COLLATE "C" PRIMARY KEY,
+  code TEXT COLLATE "C" NOT NULL UNIQUE,
+  place TEXT COLLATE "C" NOT NULL,
+  asked TEXT COLLATE "C" NOT NULL,
+  asked_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  wait_seconds BIGINT NOT NULL,
+  polled_at BIGINT,
+  decision TEXT COLLATE "C" NOT NULL DEFAULT '' CHECK (decision IN ('', 'approved', 'denied')),
+  decided_by BIGINT REFERENCES principals (id) ON DELETE CASCADE,
+  epoch BIGINT
+);
+CREATE INDEX device_requests_expired ON device_requests (expires_at);
+CREATE INDEX device_requests_of_place ON device_requests (place, expires_at);
+CREATE INDEX device_requests_decided_by ON device_requests (decided_by) WHERE decided_by IS NOT NULL;
+
 -- Which client certificate is which user or robot: a pattern for its subject or for one of its alternative names.
 CREATE TABLE certificate_rules (
   id BIGINT PRIMARY KEY,

@@ -124,6 +124,44 @@ CREATE TABLE shown_tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX shown_tokens_expired ON shown_tokens (expires_at);
 
+-- Sign-ins with a provider whose browser is away there. What is kept is sealed, and only the browser's cookie opens it.
+CREATE TABLE sign_ins (
+  browser TEXT PRIMARY KEY,
+  place TEXT NOT NULL,
+  sealed TEXT NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sign_ins_expired ON sign_ins (expires_at);
+CREATE INDEX sign_ins_of_place ON sign_ins (place, expires_at);
+
+-- Browsers that somebody is signed in with, by the hash of what their cookie holds.
+CREATE TABLE sessions (
+  session TEXT PRIMARY KEY,
+  principal_id INTEGER NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+  epoch INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_expired ON sessions (expires_at);
+CREATE INDEX sessions_of ON sessions (principal_id);
+
+-- Devices that wait to be signed in, by the hashes of their own code and of the one that a person types.
+CREATE TABLE device_requests (
+  device TEXT PRIMARY KEY,
+  code TEXT NOT NULL UNIQUE,
+  place TEXT NOT NULL,
+  asked TEXT NOT NULL,
+  asked_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  wait_seconds INTEGER NOT NULL,
+  polled_at INTEGER,
+  decision TEXT NOT NULL DEFAULT '' CHECK (decision IN ('', 'approved', 'denied')),
+  decided_by INTEGER REFERENCES principals (id) ON DELETE CASCADE,
+  epoch INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX device_requests_expired ON device_requests (expires_at);
+CREATE INDEX device_requests_of_place ON device_requests (place, expires_at);
+CREATE INDEX device_requests_decided_by ON device_requests (decided_by) WHERE decided_by IS NOT NULL;
+
 -- Which client certificate is which user or robot: a pattern for its subject or for one of its alternative names.
 CREATE TABLE certificate_rules (
   id INTEGER PRIMARY KEY,
@@ -158,6 +196,16 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('workload_rules', 'workload_rules_of', '10000 2'),
   ('shown_tokens', 'shown_tokens', '100000 10000 1'),
   ('shown_tokens', 'shown_tokens_expired', '100000 10'),
+  ('sign_ins', 'sign_ins', '10000 1'),
+  ('sign_ins', 'sign_ins_expired', '10000 10'),
+  ('sign_ins', 'sign_ins_of_place', '10000 20 2'),
+  ('sessions', 'sessions', '10000 1'),
+  ('sessions', 'sessions_expired', '10000 10'),
+  ('sessions', 'sessions_of', '10000 2'),
+  ('device_requests', 'device_requests', '10000 1'),
+  ('device_requests', 'sqlite_autoindex_device_requests_2', '10000 1'),
+  ('device_requests', 'device_requests_expired', '10000 10'),
+  ('device_requests', 'device_requests_of_place', '10000 20 2'),
   ('certificate_rules', 'sqlite_autoindex_certificate_rules_1', '1000 250 1'),
   ('certificate_rules', 'certificate_rules_of', '1000 2');
 ANALYZE sqlite_schema;

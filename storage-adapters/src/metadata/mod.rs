@@ -43,6 +43,7 @@ mod robots;
 mod rows;
 mod runner;
 mod settings;
+mod sign_ins;
 mod small;
 mod sql;
 mod statement;
@@ -82,6 +83,7 @@ pub use repositories::Repository;
 pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
+pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
@@ -119,6 +121,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     repositories::ALL,
     robots::ALL,
     settings::ALL,
+    sign_ins::ALL,
     small::ALL,
     tags::ALL,
     teams::ALL,

@@ -6,8 +6,6 @@
 mod address;
 mod cached;
 mod claims;
-pub mod device;
-
 mod issuer;
 mod json;
 mod jwk;

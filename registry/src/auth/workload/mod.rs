@@ -5,7 +5,6 @@
 mod context;
 mod pattern;
 mod rule;
-mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +16,6 @@ use crate::auth::oidc::{ClaimPath, Verified};
 
 pub use pattern::{Pattern, PatternInvalid};
 pub use rule::{Rule, RuleInvalid, RuleSettings};
-pub use seen::Seen;
 
 /// As many characters of a stranger's value as an explanation repeats.
 const EXCERPT: usize = 200;

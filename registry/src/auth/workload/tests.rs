@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Difference, Pattern, PatternInvalid, Rule, RuleInvalid, RuleSettings, Seen, Why, decide};
+use super::{Difference, Pattern, PatternInvalid, Rule, RuleInvalid, RuleSettings, Why, decide};
 use crate::auth::oidc::tests::stage::{AUDIENCE, NOW, github, gitlab, kubernetes, merge};
 use crate::auth::oidc::{ClaimPath, Issuer, IssuerSettings, Verified};
 
@@ -327,44 +327,6 @@ fn a_refusal_explains_each_rule_and_the_first_match_decides() {
     let long = verified(merge(github(GITHUB), json!({"repository_id": format!("{}\u{1b}[31m", "9".repeat(5000))})));
     let not = decide(&rules[..1], &long).unwrap_err();
     assert!(matches!(&not.differences[0].why, Why::Claim { found: Some(found), .. } if found == &"9".repeat(200)));
-}
-
-#[test]
-fn a_token_is_used_once() {
-    let seen = Seen::new(100);
-    let exp = NOW + 300_000;
-    assert!(seen.first_use("https://a", "one", exp, NOW));
-    assert!(!seen.first_use("https://a", "one", exp, NOW));
-    assert!(!seen.first_use("https://a", "one", exp + 1, NOW + 1), "nor with another expiry");
-    assert!(seen.first_use("https://b", "one", exp, NOW), "an id is its issuer's own");
-    assert!(seen.first_use("https://a", "on", exp, NOW));
-    assert!(seen.first_use("https://ao", "n", exp, NOW));
-    assert!(!seen.first_use("https://a", "one", exp, exp + 59_999), "the leeway of expiry counts");
-    assert_eq!(seen.remembered(), 4);
-    assert!(!seen.first_use("https://a", "late", exp, exp + 60_000), "one that holds no more is no first use");
-    assert_eq!(seen.remembered(), 0);
-}
-
-#[test]
-fn a_full_memory_forgets_nothing_that_could_come_again() {
-    let seen = Seen::new(3);
-    for (jti, exp) in [("a", NOW + 1000), ("b", NOW + 2000), ("c", NOW + 3000)] {
-        assert!(seen.first_use("i", jti, exp, NOW));
-    }
-    assert!(!seen.first_use("i", "d", NOW + 4000, NOW), "full");
-    assert!(["a", "b", "c"].iter().all(|jti| !seen.first_use("i", jti, NOW + 3000, NOW)), "and all are known");
-    assert!(seen.first_use("i", "d", NOW + 64_000, NOW + 61_000), "room again when the first has ended");
-    assert_eq!(seen.remembered(), 3);
-}
-
-#[test]
-fn one_of_many_uses_at_once_is_the_first() {
-    let seen = Seen::new(10);
-    let firsts = std::thread::scope(|scope| {
-        let uses: Vec<_> = (0..8).map(|_| scope.spawn(|| seen.first_use("i", "j", NOW + 1000, NOW))).collect();
-        uses.into_iter().map(|thread| thread.join().unwrap()).filter(|first| *first).count()
-    });
-    assert_eq!(firsts, 1);
 }
 
 #[test]

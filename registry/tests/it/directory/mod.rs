@@ -3,6 +3,7 @@
 //! Start reading at `slapd.rs`, which is the server, then at `sign_in.rs`.
 
 mod active_directory;
+mod door;
 mod groups;
 mod hostile;
 mod outage;

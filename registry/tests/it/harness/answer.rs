@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) names: Vec<(String, String)>,
     /// Whether this is an answer of the image API, which carries [`EVERY`].
     pub(crate) of_api: bool,
+    /// Whether this is an answer to a browser, or to a program that wants to be signed in.
+    pub(crate) of_sign_in: bool,
 }
 
 impl Answer {
@@ -82,6 +84,9 @@ impl Answer {
             }
             assert!(is_request_id(self.header("x-request-id")), "{self}");
         }
+        if self.of_sign_in && self.is_of_sign_in() {
+            return;
+        }
         if self.status.as_u16() < 400 || !self.headers.contains_key("content-type") {
             return;
         }
@@ -102,6 +107,34 @@ impl Answer {
         if matches!(self.status.as_u16(), 429 | 503 | 507) {
             assert!(self.header("retry-after").parse::<u32>().is_ok(), "{self}");
         }
+    }
+
+    /// Whether this is a page, or speaks the words of RFC 6749; fails for one that could be framed, kept or scripted.
+    #[track_caller]
+    fn is_of_sign_in(&self) -> bool {
+        let kind = self.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        if kind.starts_with("text/html") {
+            let policy = self.header("content-security-policy");
+            assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{self}");
+            for rule in ["form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+                assert!(policy.contains(rule), "{self}");
+            }
+            assert_eq!((self.header("x-frame-options"), self.header("cache-control")), ("DENY", "no-store"), "{self}");
+            assert!(!self.text().contains("<script"), "{self}");
+            return true;
+        }
+        let speaks = kind == "application/json" && self.json()["error"].is_string();
+        if speaks {
+            assert!(matches!(self.status.as_u16(), 400 | 429), "{self}");
+            assert_eq!(self.header("cache-control"), "no-store", "{self}");
+            assert_eq!(self.status == 429, self.headers.contains_key("retry-after"), "{self}");
+        }
+        speaks
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
     }
 
     fn masked(&self, text: &str) -> String {

@@ -9,6 +9,9 @@ mod log;
 mod metrics;
 mod postgres;
 mod rows;
+#[path = "../../../src/auth/oidc/tests/stage.rs"]
+#[expect(dead_code, reason = "the unit tests use the rest")]
+pub(crate) mod stage;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -132,11 +135,12 @@ impl World {
 
     async fn send(&self, request: Request<call::Sent>, peer: SocketAddr) -> Answer {
         let of_api = ["/v2", "/token", "/.well-known"].iter().any(|path| request.uri().path().starts_with(path));
+        let of_sign_in = request.uri().path().starts_with("/auth/");
         let response = self.begin(request, peer).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("an answer ends as it began").to_bytes();
         let names = self.names();
-        let answer = Answer { status: parts.status, headers: parts.headers, body, names, of_api };
+        let answer = Answer { status: parts.status, headers: parts.headers, body, names, of_api, of_sign_in };
         answer.follows_the_rules();
         answer
     }
@@ -153,15 +157,23 @@ impl World {
 
     /// A token of `user` that asks for these scopes, from the token endpoint.
     pub(crate) async fn token(&self, user: &str, scope: &str) -> Credentials {
-        let credentials = Credentials::basic(user, PASSWORD);
+        self.token_by(&Credentials::basic(user, PASSWORD), scope).await
+    }
+
+    async fn token_by(&self, credentials: &Credentials, scope: &str) -> Credentials {
         let path = format!("/token?service=hallmark&scope={}", scope.replace(' ', "%20"));
-        let answer = self.get(&path).by(&credentials).await.expect(200);
+        let answer = self.get(&path).by(credentials).await.expect(200);
         Credentials::bearer(answer.json()["token"].as_str().unwrap())
     }
 
     /// A token of `user` for everything in one repository.
     pub(crate) async fn all_of(&self, user: &str, repository: &str) -> Credentials {
         self.token(user, &format!("repository:{repository}:pull,push,delete")).await
+    }
+
+    /// The same for who shows these credentials.
+    pub(crate) async fn all_of_by(&self, credentials: &Credentials, repository: &str) -> Credentials {
+        self.token_by(credentials, &format!("repository:{repository}:pull,push,delete")).await
     }
 
     /// Adds a user with [`PASSWORD`].

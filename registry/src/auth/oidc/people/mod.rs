@@ -6,7 +6,6 @@
 mod answer;
 mod exchange;
 mod person;
-mod started;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +23,6 @@ use super::path::ClaimPath;
 use super::provider::{OpenError, Provider, Refused};
 
 pub use person::Person;
-pub use started::Started;
 
 /// How long a sign-in may take, in milliseconds.
 pub const PATIENCE: i64 = 10 * 60 * 1000;

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{
     Authentication, ClientSecret, ClientSettings, PATIENCE, Pending, Person, RANDOM_BYTES, SignIn, SignInRefused,
-    Started,
 };
 use crate::auth::oidc::tests::stage::{Answer, NOW, SECONDS, Signer, Stage, merge};
 use crate::auth::oidc::{ClaimsRefused, IssuerSettings, Names, Network, Refused};
@@ -333,28 +332,6 @@ async fn a_sign_in_ends() {
         assert!(matches!(refused, Err(SignInRefused::Late)), "{refused:?}");
     }
     assert!(stage.posted().is_empty());
-}
-
-/// Threat 18: whoever has seen the answer of a sign-in cannot bring it again.
-#[tokio::test]
-async fn a_sign_in_is_taken_once_and_by_its_own_browser() {
-    let stage = Stage::open(&[]).await;
-    let sign_in = sign_in(&stage, client());
-    let started = Started::new(3);
-    let (asked, pending) = begin(&sign_in, 1).await;
-    started.keep("cookie", pending, NOW);
-    assert!(started.take("Cookie", NOW).is_none());
-    let taken = started.take("cookie", NOW).unwrap();
-    assert_eq!((taken.state.as_str(), taken.issuer()), (asked["state"].as_str(), stage.url.as_str()));
-    assert!(started.take("cookie", NOW).is_none(), "used up");
-    started.keep("late", taken, NOW);
-    assert!(started.take("late", NOW + PATIENCE).is_none());
-    for (random, at) in [(1, NOW + 3), (2, NOW + 1), (3, NOW + 2), (4, NOW + 4)] {
-        let (_, pending) = sign_in.begin(CALLBACK, &[random; RANDOM_BYTES], at).await.unwrap();
-        started.keep(&random.to_string(), pending, at);
-    }
-    let held: Vec<_> = ["1", "2", "3", "4"].iter().map(|browser| started.take(browser, NOW + 5).is_some()).collect();
-    assert_eq!(held, [true, false, true, true], "the oldest gave way");
 }
 
 #[tokio::test]

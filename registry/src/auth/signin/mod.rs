@@ -1,0 +1,140 @@
+//! Lives here: signing people in with a provider in their browser, and programs without a browser by a code that a
+//! signed-in person types (RFC 8628).
+//! Never here: what a provider says (that is `oidc`), who somebody is here (`sources`), and the rules of tokens
+//! (`people::tokens`). A session of a browser opens the page for devices and nothing else.
+//! Start reading at [`http::answer`], then `begin.rs`, `callback.rs`, `device.rs`.
+
+mod begin;
+mod callback;
+mod codes;
+mod cookies;
+mod device;
+mod guesses;
+pub(crate) mod http;
+mod page;
+mod sealed;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use hallmark_storage::metadata;
+
+use self::guesses::Guesses;
+use super::oidc;
+use super::oidc::people::{OpenRefused, SignIn, SignInRefused};
+use crate::app::App;
+use crate::config::{Config, ProviderSection};
+
+/// How many expired rows are forgotten at once.
+const FORGOTTEN: u32 = 1_000;
+
+/// The providers that people sign in with.
+#[derive(Debug, Default)]
+pub struct Providers {
+    known: Vec<Known>,
+    guesses: Guesses,
+}
+
+#[derive(Debug)]
+struct Known {
+    section: ProviderSection,
+    sign_in: SignIn,
+}
+
+impl Providers {
+    /// Prepares the providers of the settings; none is asked.
+    ///
+    /// # Errors
+    /// [`OpenRefused`] for settings that make no sense and certificates that cannot be used.
+    pub fn open(sections: &[ProviderSection], network: &oidc::Network) -> Result<Self, OpenRefused> {
+        let mut known = Vec::with_capacity(sections.len());
+        for section in sections {
+            let sign_in = SignIn::open(section.issuer.clone(), section.client.clone(), network)?;
+            known.push(Known { section: section.clone(), sign_in });
+        }
+        Ok(Self { known, guesses: Guesses::default() })
+    }
+
+    fn named(&self, name: &str) -> Option<&Known> {
+        self.known.iter().find(|known| known.section.name == name)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.known.iter().map(|known| known.section.name.as_str())
+    }
+}
+
+/// Where browsers reach this room.
+#[derive(Debug, Clone)]
+struct Base {
+    /// `https://registry.example`, without a slash at its end.
+    url: String,
+    /// Whether cookies can be kept from plain HTTP.
+    secure: bool,
+}
+
+impl Base {
+    /// From the settings alone: what a request says of its host must not lead a browser, or a provider's answer, elsewhere.
+    fn of(config: &Config) -> Option<Self> {
+        let url = config.public_url.as_ref()?;
+        Some(Self { url: url.as_str().trim_end_matches('/').to_owned(), secure: url.scheme() == "https" })
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    fn callback(&self, provider: &str) -> String {
+        self.at(&format!("/auth/{provider}/callback"))
+    }
+}
+
+/// Why nobody is signed in, or a device is not.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    /// There is no such provider.
+    #[error("there is no provider of this name here")]
+    UnknownProvider,
+    /// As many sign-ins are under way as may be.
+    #[error("too many sign-ins are under way; try again in a few minutes")]
+    Busy,
+    /// This browser began no sign-in with this provider, or too long ago, or it is finished already.
+    #[error("this sign-in was not begun in this browser, or it is over; begin again")]
+    NotBegun,
+    /// The provider or what it says is refused.
+    #[error(transparent)]
+    Provider(#[from] SignInRefused),
+    /// The provider names nobody.
+    #[error("the provider tells no name that could be a user's here (`preferred_username`)")]
+    Nameless,
+    /// They are no user here and are not made one, or they are disabled.
+    #[error("nobody is let in here by this sign-in; ask who runs this registry")]
+    Nobody,
+    /// The database did not answer.
+    #[error("the database did not answer")]
+    Metadata(#[from] metadata::Error),
+}
+
+/// Forgets sign-ins, sessions, devices and shown tokens that have ended.
+///
+/// # Errors
+/// The database's; what is left goes the next time.
+pub(crate) async fn forget(app: &App) -> Result<u64, metadata::Error> {
+    let now = app.clock.now();
+    let mut forgotten = 0;
+    loop {
+        let some: Result<u64, metadata::Error> = app
+            .metadata
+            .write(now, |tx, now| {
+                Box::pin(async move {
+                    let shown = tx.forget_shown_tokens(*now, FORGOTTEN).await?;
+                    Ok(shown + tx.forget_sign_ins(*now, FORGOTTEN).await?)
+                })
+            })
+            .await;
+        match some? {
+            0 => return Ok(forgotten),
+            some => forgotten += some,
+        }
+    }
+}

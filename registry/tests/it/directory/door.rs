@@ -1,0 +1,220 @@
+//! People of a directory at the registry's door: `docker login` with their own password.
+
+use std::time::Duration;
+
+use hallmark::auth::directory::{GroupMapping, TeamName};
+use hallmark::auth::people::{SyncError, Synchronized, synchronize};
+use hallmark::config::DirectorySection;
+use serde_json::{Value, json};
+
+use super::slapd::{GROUPS, PEOPLE, Setup, Slapd};
+use crate::harness::{Answer, Credentials, PASSWORD, World};
+
+/// How long a checked password is remembered, in seconds.
+const REMEMBERED: i64 = 5 * 60;
+
+fn anna() -> Credentials {
+    Credentials::basic("anna", "anna's own")
+}
+
+fn ben() -> Credentials {
+    Credentials::basic("ben", "ben's own")
+}
+
+/// A registry whose people are in a directory; those in the group `core` are in the team `acme/dev`, which may pull.
+async fn opened(slapd: &Slapd) -> World {
+    let team = TeamName { organization: "acme".to_owned(), team: "dev".to_owned() };
+    let group = format!("cn=core,{GROUPS}").parse().unwrap();
+    let section = DirectorySection {
+        directory: slapd.config(),
+        teams: vec![GroupMapping { group, team }],
+        create_users: true,
+        sync_interval: Duration::from_secs(3600),
+    };
+    let world = World::with(|config| config.sections.directories.push(section)).await;
+    for (path, body) in [
+        ("organizations", json!({"name": "acme"})),
+        ("organizations/acme/teams", json!({"name": "dev"})),
+        ("repositories", json!({"name": "acme/app"})),
+        ("accounts/acme/robots", json!({"name": "ci"})),
+    ] {
+        admin(&world, "POST", path, body).await.expect(201);
+    }
+    for holder in ["team:acme%2Fdev", "robot:acme%2Bci"] {
+        admin(&world, "PUT", &format!("grants/acme%2Fapp/{holder}"), json!({"rights": "read"})).await.expect(200);
+    }
+    world
+}
+
+async fn admin(world: &World, method: &str, path: &str, body: Value) -> Answer {
+    let by = Credentials::basic("admin", PASSWORD);
+    world.call(method, &format!("/api/v1/{path}")).by(&by).body(body.to_string()).await
+}
+
+async fn login(world: &World, by: &Credentials) -> Answer {
+    world.get("/token?service=hallmark&scope=repository:acme/app:pull,push").by(by).await
+}
+
+async fn granted(world: &World, by: &Credentials) -> String {
+    login(world, by).await.expect(200).json()["scope"].as_str().unwrap().to_owned()
+}
+
+async fn users(world: &World) -> Vec<String> {
+    world.look("SELECT name, source FROM users ORDER BY name").await
+}
+
+/// A personal access token of who signs in by password.
+async fn personal(world: &World, by: &Credentials) -> String {
+    let token = json!({"name": "t", "scopes": "read", "expires_at": "2027-06-01T00:00:00Z"});
+    let made = world.post("/api/v1/me/tokens").by(by).body(token.to_string()).await.expect(201).json();
+    made["secret"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_login_makes_the_user_with_the_teams_of_their_groups() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    assert_eq!(granted(&world, &anna()).await, "repository:acme/app:pull");
+    assert_eq!(granted(&world, &ben()).await, "");
+    assert_eq!(users(&world).await, ["admin -", "ann -", "anna example", "ben example", "bob -"]);
+    let own = world.all_of_by(&anna(), "anna/app").await;
+    world.image(&own, "anna/app", "1", "layer").await;
+    let kept = world.look("SELECT COUNT(*) FROM users WHERE source IS NOT NULL AND password IS NOT NULL").await;
+    assert_eq!(kept, ["0"], "no password of theirs is kept");
+}
+
+#[tokio::test]
+async fn a_group_is_a_right_with_the_next_request_that_asks_the_directory() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    assert_eq!(granted(&world, &ben()).await, "");
+    let member = format!("member: uid=ben,{PEOPLE}\n");
+    let core = format!("dn: cn=core,{GROUPS}\nchangetype: modify\n");
+    slapd.change(&format!("{core}add: member\n{member}"));
+    world.pass(REMEMBERED);
+    assert_eq!(granted(&world, &ben()).await, "repository:acme/app:pull");
+    slapd.change(&format!("{core}delete: member\n{member}"));
+    assert_eq!(granted(&world, &ben()).await, "repository:acme/app:pull", "it was just asked");
+    world.pass(REMEMBERED);
+    assert_eq!(granted(&world, &ben()).await, "");
+}
+
+#[tokio::test]
+async fn who_is_gone_from_the_directory_is_disabled_with_every_token() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    granted(&world, &ben()).await;
+    let bearer = login(&world, &anna()).await.json()["token"].as_str().unwrap().to_owned();
+    let secret = personal(&world, &anna()).await;
+    let shown = [Credentials::bearer(&bearer), Credentials::bearer(&secret), Credentials::basic("anna", &secret)];
+    for by in &shown {
+        world.get("/v2/").by(by).await.expect(200);
+    }
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), Synchronized { people: 2, disabled: 0 });
+    slapd.change(&format!("dn: uid=anna,{PEOPLE}\nchangetype: delete\n"));
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), Synchronized { people: 2, disabled: 1 });
+    for by in &shown {
+        world.get("/v2/").by(by).await.expect(401);
+    }
+    login(&world, &anna()).await.expect(401);
+    login(&world, &ben()).await.expect(200);
+    let event = world.look("SELECT subject, payload FROM events WHERE kind = 'user_changed'").await;
+    assert_eq!(event, [r#"anna {"disabled":true,"source":"example"}"#]);
+}
+
+#[tokio::test]
+async fn a_look_takes_teams_away_and_a_directory_that_fails_changes_nothing() {
+    let mut slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    assert_eq!(granted(&world, &anna()).await, "repository:acme/app:pull");
+    slapd.change(&format!("dn: cn=core,{GROUPS}\nchangetype: modify\nreplace: member\nmember: uid=ben,{PEOPLE}\n"));
+    synchronize(&world.app, "example", world.now()).await.unwrap();
+    assert_eq!(granted(&world, &anna()).await, "");
+    slapd.stop();
+    let before = world.rows().await;
+    let failed = synchronize(&world.app, "example", world.now()).await;
+    assert!(matches!(failed, Err(SyncError::Directory(_))), "{failed:?}");
+    assert_eq!(world.rows().await, before);
+}
+
+#[tokio::test]
+async fn an_outage_keeps_out_whom_only_the_directory_knows() {
+    let mut slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    let secret = personal(&world, &anna()).await;
+    let robot = admin(&world, "POST", "accounts/acme/robots/ci/secrets", json!({})).await.expect(201).json();
+    slapd.stop();
+    world.pass(REMEMBERED);
+    for by in [anna(), ben(), Credentials::basic("carl", "carl's own")] {
+        let away = login(&world, &by).await.expect(503);
+        assert!(away.header("retry-after").parse::<u32>().is_ok());
+    }
+    assert_eq!(users(&world).await, ["admin -", "ann -", "anna example", "bob -"]);
+    login(&world, &Credentials::basic("ann", PASSWORD)).await.expect(200);
+    assert_eq!(granted(&world, &Credentials::basic("anna", &secret)).await, "repository:acme/app:pull");
+    let robot = Credentials::basic("acme+ci", robot["secret"].as_str().unwrap());
+    assert_eq!(granted(&world, &robot).await, "repository:acme/app:pull");
+}
+
+#[tokio::test]
+async fn the_directory_is_not_asked_for_who_is_a_user_here() {
+    let entry = format!(
+        "dn: uid=ann,{PEOPLE}\nobjectClass: inetOrgPerson\nuid: ann\ncn: Ann\nsn: Other\nuserPassword: the other's\n\n"
+    );
+    let mut slapd = Slapd::start(Setup::Usual, &entry);
+    let world = opened(&slapd).await;
+    login(&world, &Credentials::basic("ann", "the other's")).await.expect(401);
+    login(&world, &Credentials::basic("ann", PASSWORD)).await.expect(200);
+    assert_eq!(world.look("SELECT source FROM users WHERE name = 'ann'").await, ["-"]);
+    slapd.stop();
+    // Refused at once: whoever asked the directory would have to say that it is away.
+    login(&world, &Credentials::basic("ann", "the other's")).await.expect(401);
+}
+
+#[tokio::test]
+async fn wrong_passwords_of_the_directorys_people_are_counted() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    login(&world, &anna()).await.expect(200);
+    world.pass(REMEMBERED);
+    for number in 0..10 {
+        login(&world, &Credentials::basic("anna", &format!("guess {number}"))).await.expect(401);
+    }
+    let refused = login(&world, &anna()).await.expect(429);
+    assert!(refused.header("retry-after").parse::<u32>().is_ok());
+    let elsewhere = world.get("/token").by(&anna()).sent_from([198, 51, 100, 9]).await;
+    elsewhere.expect(200);
+    world.pass(31 + REMEMBERED);
+    login(&world, &anna()).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_password_is_remembered_for_five_minutes_and_not_after_a_change() {
+    let mut slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    for by in [anna(), ben()] {
+        login(&world, &by).await.expect(200);
+    }
+    slapd.stop();
+    login(&world, &anna()).await.expect(200);
+    login(&world, &Credentials::basic("anna", "another")).await.expect(503);
+    admin(&world, "POST", "users/anna/logout", json!({})).await.expect(204);
+    login(&world, &anna()).await.expect(503);
+    world.pass(REMEMBERED - 1);
+    login(&world, &ben()).await.expect(200);
+    world.pass(1);
+    login(&world, &ben()).await.expect(503);
+}
+
+/// Active Directory keeps names as somebody wrote them, and finds them in any case.
+#[tokio::test]
+async fn a_name_in_capitals_is_a_user_in_small_letters() {
+    let entry = format!(
+        "dn: uid=DoraE,{PEOPLE}\nobjectClass: inetOrgPerson\nuid: DoraE\ncn: D\nsn: E\nuserPassword: dora's own\n\n"
+    );
+    let slapd = Slapd::start(Setup::Usual, &entry);
+    let world = opened(&slapd).await;
+    login(&world, &Credentials::basic("dorae", "dora's own")).await.expect(200);
+    assert_eq!(world.look("SELECT source FROM users WHERE name = 'dorae'").await, ["example"]);
+    login(&world, &Credentials::basic("DoraE", "dora's own")).await.expect(401);
+}
