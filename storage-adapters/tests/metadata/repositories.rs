@@ -1,7 +1,6 @@
 //! Repositories and the catalog.
 
-use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{AccountId, Error, Repository, UserRemoval, Viewer};
+use hallmark_storage::metadata::{AccountId, Error, PrincipalId, Repository, UserRemoval, Viewer};
 
 use crate::harness::images::{image, index};
 use crate::harness::{NOW, World, family};
@@ -109,31 +108,34 @@ async fn a_name_taken_again_is_another_repository(world: World) {
     );
 }
 
+async fn seen_by(world: &World, principal: PrincipalId) -> Viewer {
+    Viewer::Principal(world.metadata.sight(principal).await.unwrap())
+}
+
 async fn the_catalog_shows_what_the_viewer_may_see(world: World) {
     let bob = world.user("bob").await;
     world.repository("alice/private").await;
     let public = world.repository("alice/public").await;
     open(&world, &public, true).await;
     world.repository_in("bob/app".parse().unwrap(), bob.account_id).await;
-    let see = async |viewer| world.metadata.catalog(viewer, None, 10).await.unwrap();
+    let see = async |viewer| world.metadata.catalog(&viewer, None, 10).await.unwrap();
     assert_eq!(see(Viewer::All).await, ["alice/private", "alice/public", "bob/app"]);
     assert_eq!(see(Viewer::Public).await, ["alice/public"]);
-    assert_eq!(see(Viewer::Owner(bob.account_id)).await, ["alice/public", "bob/app"]);
-    assert_eq!(see(Viewer::Owner(world.alice.account_id)).await, ["alice/private", "alice/public"]);
+    assert_eq!(see(seen_by(&world, bob.id).await).await, ["alice/public", "bob/app"]);
+    assert_eq!(see(seen_by(&world, world.alice.id).await).await, ["alice/private", "alice/public"]);
 }
 
 async fn the_catalog_pages_in_byte_order(world: World) {
-    let names = ["a/ab", "a/a.b", "a/a-b", "a/a_b", "a/a", "a/a/b", "b"];
+    let names = ["alice/ab", "alice/a.b", "alice/a-b", "alice/a_b", "alice/a", "alice/a/b"];
     for name in names {
-        let name: RepositoryName = name.parse().unwrap();
-        world.repository_in(name, world.alice.account_id).await;
+        world.repository(name).await;
     }
     let mut sorted = names;
     sorted.sort_unstable();
-    for viewer in [Viewer::All, Viewer::Owner(world.alice.account_id)] {
+    for viewer in [Viewer::All, seen_by(&world, world.alice.id).await] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = world.metadata.catalog(viewer, after.as_deref(), 2).await.unwrap();
+            let page = world.metadata.catalog(&viewer, after.as_deref(), 2).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
             seen.extend(page);
