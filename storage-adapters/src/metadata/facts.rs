@@ -16,8 +16,8 @@ use super::statement::statements;
 use super::tx::Tx;
 use super::value::values;
 
-/// The name of the account that owns repositories of one component.
-const SYSTEM: &str = "_system";
+/// The name of the account that owns repositories of one component; no user and no organization can have it.
+pub const SYSTEM_ACCOUNT: &str = "_system";
 
 statements! {
     FACTS = [
@@ -89,7 +89,7 @@ impl Metadata {
         name: &RepositoryName,
     ) -> Result<(Arc<Facts>, Source), Error> {
         let who = principal.unwrap_or(PrincipalId::NOBODY);
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let ask = async {
             let rows = self.rows(&FACTS, values![account, name, who]).await?;
             facts(&rows, name).map(Arc::new)
@@ -105,7 +105,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn facts(&mut self, principal: PrincipalId, name: &RepositoryName) -> Result<Facts, Error> {
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let rows = self.rows(&FACTS, values![account, name, principal]).await?;
         facts(&rows, name)
     }

@@ -68,7 +68,7 @@ pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
 pub use events::{Event, EventFilter, EventLine, EventPage};
-pub use facts::{AccountFacts, Facts, Granted};
+pub use facts::{AccountFacts, Facts, Granted, SYSTEM_ACCOUNT};
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
