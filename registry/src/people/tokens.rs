@@ -111,6 +111,13 @@ pub async fn create(app: &App, caller: &Caller, new: NewToken) -> Result<MadeTok
     if ends - caller.now > LONGEST {
         return Err(Refused::invalid("expires_at", "a token ends within a year"));
     }
+    if let Some(own) = caller.known.credential {
+        // Whoever finds a token that ends tomorrow must not make one that ends in a year.
+        let own = app.metadata.credential_of_id(own).await?;
+        if own.is_none_or(|own| ends > own.expires_at) {
+            return Err(Refused::Forbidden("a token makes no other token that outlives it"));
+        }
+    }
     let made = secrets::make(Kind::Personal, &app.random);
     let secret = made.text.clone();
     let input = (caller.clone(), new, limits.to_string(), (made, ends));
