@@ -106,7 +106,7 @@ impl Caller {
     }
 
     /// Whether the credential reaches all of an account.
-    fn reaches_account(&self, account: &str) -> bool {
+    pub(super) fn reaches_account(&self, account: &str) -> bool {
         let whole = Pattern::Prefix(format!("{account}/"));
         self.known.ceiling.limits.as_ref().is_none_or(|limits| {
             limits.rights.contain(Rights::ADMIN) && (limits.on.is_empty() || limits.on.contains(&whole))

@@ -168,6 +168,9 @@ pub async fn revoke(app: &App, caller: &Caller, id: i64) -> Result<(), Refused> 
     // A token may always end itself.
     if caller.known.credential != Some(id) {
         caller.may_change()?;
+        if !caller.reaches_everything() {
+            return Err(Refused::Forbidden("a limited token ends no others; sign in with a name and password"));
+        }
     }
     app.metadata
         .write((caller.clone(), id), |tx, (caller, id)| {

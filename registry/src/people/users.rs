@@ -292,6 +292,9 @@ pub async fn log_out(app: &App, caller: &Caller, name: &str) -> Result<(), Refus
     if !is_self(caller, name) && !caller.administers() {
         return Err(Refused::Unknown("user"));
     }
+    if !caller.reaches_everything() {
+        return Err(Refused::Forbidden("a limited token ends no others; sign in with a name and password"));
+    }
     app.metadata
         .write((caller.clone(), name.to_owned()), |tx, (caller, name)| {
             Box::pin(async move {
