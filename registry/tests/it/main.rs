@@ -4,9 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod api;
 mod harness;
 mod invariants;
 mod operator;
+mod rights;
 mod token;
 mod v2;
 mod verbs;
