@@ -78,6 +78,12 @@ async fn each_reason_is_told() {
       "rights": "read"
     }
     "#);
+}
+
+#[tokio::test]
+async fn a_push_that_would_make_a_repository_is_explained() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
     assert_snapshot!(explained(world, &admin(), "user:ann", "push", "ann/new").await, @r#"
     {
       "allowed": true,
