@@ -17,8 +17,8 @@ use super::tx::Tx;
 use super::users::{Principal, PrincipalKind, SystemRole};
 use super::value::values;
 
-/// The name of the account that owns repositories of one component.
-const SYSTEM: &str = "_system";
+/// The name of the account that owns repositories of one component; no user and no organization can have it.
+pub const SYSTEM_ACCOUNT: &str = "_system";
 /// No credential has this id.
 const NO_CREDENTIAL: i64 = -1;
 
@@ -127,7 +127,7 @@ impl Metadata {
         credential: Option<i64>,
         name: &RepositoryName,
     ) -> Result<Seen, Error> {
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let rows = self.rows(&SEEN, values![account, name, principal, credential.unwrap_or(NO_CREDENTIAL)]).await?;
         let mut seen = Seen::default();
         for row in &rows {
@@ -152,7 +152,7 @@ impl Metadata {
         name: &RepositoryName,
     ) -> Result<(Arc<Facts>, Source), Error> {
         let who = principal.unwrap_or(PrincipalId::NOBODY);
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let ask = async {
             let rows = self.rows(&SEEN, values![account, name, who, NO_CREDENTIAL]).await?;
             facts(&rows, name).map(Arc::new)
@@ -168,7 +168,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn facts(&mut self, principal: PrincipalId, name: &RepositoryName) -> Result<Facts, Error> {
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let rows = self.rows(&SEEN, values![account, name, principal, NO_CREDENTIAL]).await?;
         facts(&rows, name)
     }

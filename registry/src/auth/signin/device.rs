@@ -280,7 +280,7 @@ async fn redeem(
 ) -> Result<Poll, people::Refused> {
     let known = Authenticated { principal: principal.clone(), ceiling: Ceiling::default(), credential: None };
     let caller = Caller { known, now, request_id: request_id.to_owned() };
-    let draft = tokens::draft(app, &caller, asked.token())?;
+    let draft = tokens::draft(app, &caller, asked.token()).await?;
     let (id, draft) = app
         .metadata
         .write((caller, draft, device), |tx, (caller, draft, device)| {
