@@ -526,3 +526,9 @@ fn no_two_keys_share_a_variable() {
     variables.dedup();
     assert_eq!(variables.len(), KEYS.len());
 }
+
+#[test]
+fn the_chosen_context_of_a_person_is_no_setting_of_a_server() {
+    let start = Start::new().variable("HALLMARK_CONTEXT", "work");
+    assert_eq!(start.config().listen.port(), 5000);
+}
