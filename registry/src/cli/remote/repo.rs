@@ -42,17 +42,23 @@ enum RepoVerb {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "changes", required = true, multiple = true)]
 struct Set {
     name: String,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct Changes {
     /// Let everybody pull without a login
-    #[arg(long, group = "changes", conflicts_with = "private")]
+    #[arg(long, conflicts_with = "private")]
     public: bool,
     /// Let only those pull who have a right to it
-    #[arg(long, group = "changes")]
+    #[arg(long)]
     private: bool,
     /// What it is
-    #[arg(long, group = "changes")]
+    #[arg(long)]
     description: Option<String>,
 }
 
@@ -96,7 +102,7 @@ impl RepoVerb {
             }
             Self::Show { name } => session.one::<RepositoryView>(Ask::get(&["repositories", &name])).await,
             Self::Set(set) => {
-                let ask = Ask::patch(&["repositories", &set.name], set.changes());
+                let ask = Ask::patch(&["repositories", &set.name], set.changes.value());
                 session.one::<RepositoryView>(ask).await
             }
             Self::Rename { name, to } => {
@@ -111,8 +117,8 @@ impl RepoVerb {
     }
 }
 
-impl Set {
-    fn changes(&self) -> Value {
+impl Changes {
+    fn value(&self) -> Value {
         let mut changes = json!({});
         if self.public || self.private {
             changes["visibility"] = Value::from(if self.public { "public" } else { "private" });

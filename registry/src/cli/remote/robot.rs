@@ -77,18 +77,24 @@ enum RobotVerb {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "changes", required = true, multiple = true)]
 struct Set {
     /// The name it signs in with, such as acme+ci
     robot: String,
+    #[command(flatten)]
+    changes: Changes,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+struct Changes {
     /// What it is for
-    #[arg(long, group = "changes")]
+    #[arg(long)]
     description: Option<String>,
     /// Let it do nothing; every secret of it is void then, also when it comes back
-    #[arg(long, group = "changes", conflicts_with = "enable")]
+    #[arg(long, conflicts_with = "enable")]
     disable: bool,
     /// Let it act again
-    #[arg(long, group = "changes")]
+    #[arg(long)]
     enable: bool,
 }
 
@@ -185,7 +191,7 @@ impl RobotVerb {
             }
             Self::Set(set) => {
                 let (account, name) = parts(&set.robot)?;
-                let ask = Ask::patch(&["accounts", account, "robots", name], set.changes());
+                let ask = Ask::patch(&["accounts", account, "robots", name], set.changes.value());
                 session.one::<RobotView>(ask).await
             }
             Self::Remove { robot } => {
@@ -208,8 +214,8 @@ impl RobotVerb {
     }
 }
 
-impl Set {
-    fn changes(&self) -> Value {
+impl Changes {
+    fn value(&self) -> Value {
         let mut changes = json!({});
         if self.disable || self.enable {
             changes["disabled"] = Value::from(self.disable);
