@@ -268,9 +268,9 @@ fn a_file_is_applied_once_and_then_changes_nothing_until_something_goes() -> Out
         says(&ran, code, words)?;
         Ok::<_, hallmark_conformance::Failure>(ran.output)
     };
-    apply(FILE, &["--dry-run"], 0, &["+ organization acme", "11 changes would be made"])?;
+    apply(FILE, &["--dry-run"], 0, &["+ organization acme", "10 changes would be made"])?;
     admin.types("org show acme", 4, &[])?;
-    apply(FILE, &[], 0, &["+ team acme/dev", "+ rule of robot acme+ci", "11 changes made"])?;
+    apply(FILE, &[], 0, &["+ team acme/dev", "+ rule of robot acme+ci", "10 changes made"])?;
     apply(FILE, &[], 0, &["nothing to change"])?;
     apply(FILE, &["--prune"], 0, &["nothing to change"])?;
     admin.types("explain bob push acme/web", 0, &["may push"])?;
