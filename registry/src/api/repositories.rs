@@ -1,9 +1,7 @@
 //! Repositories, grants, explanations and the log.
 
 use axum::response::Response;
-
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::call::{Asked, At, Call, PageQuery, Sent, done, made, repository as named, shown};
 use super::failure::Failures;
@@ -183,7 +181,7 @@ fn target(on: &str, holder: &str) -> Result<(Pattern, HolderName), Error> {
 }
 
 /// What is to be explained.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExplainQuery {
     /// Who: `user:ann` or `robot:acme+ci`; anybody, when absent.
@@ -212,7 +210,7 @@ pub(super) async fn explain(call: Call, Asked(query): Asked<ExplainQuery>) -> Re
 }
 
 /// Which events are wanted.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventQuery {
     /// At most so many; 100 unless said.
