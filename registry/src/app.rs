@@ -11,14 +11,19 @@ use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::directory::DirectoryInvalid;
 use crate::auth::keys::{KeyError, TokenKeys};
+use crate::auth::oidc;
 use crate::auth::password::Passwords;
+use crate::auth::people::Sources;
 use crate::auth::personal::Uses;
 use crate::auth::token::TokenMemory;
 use crate::auth::users::{self, UserError};
+use crate::auth::workloads::Workloads;
 use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
 use crate::control;
+use crate::events::{self, Recorder};
 use crate::http::request::RequestIds;
 use crate::readonly::ReadOnly;
 use crate::telemetry::{Metrics, Readiness};
@@ -57,6 +62,12 @@ pub struct App {
     pub token_memory: TokenMemory,
     /// When long-lived credentials were last shown.
     pub uses: Uses,
+    /// What happened and is not written down yet.
+    pub recorder: Recorder,
+    /// The directories that check passwords.
+    pub sources: Sources,
+    /// The issuers whose workloads may be robots.
+    pub workloads: Workloads,
     /// Places for requests that change something. A client that takes its requests back frees its streams, but not what
     /// they began.
     pub places: Arc<Semaphore>,
@@ -98,6 +109,12 @@ pub enum StartError {
     /// The token keys cannot be used.
     #[error(transparent)]
     TokenKeys(#[from] KeyError),
+    /// A directory of the settings cannot be used.
+    #[error("a directory of the settings cannot be used")]
+    Directory(#[from] DirectoryInvalid),
+    /// An issuer of the settings cannot be used.
+    #[error("an issuer of the settings cannot be used")]
+    Issuer(#[from] oidc::OpenError),
     /// The first user cannot be made.
     #[error("the user {ADMINISTRATOR} cannot be made")]
     Administrator(#[source] Box<UserError>),
@@ -132,6 +149,9 @@ impl App {
             readiness: Readiness::default(),
             token_memory: TokenMemory::default(),
             uses: Uses::default(),
+            recorder: Recorder::default(),
+            sources: Sources::open(&config.sections.directories)?,
+            workloads: Workloads::open(&config.sections.issuers, &network(&config))?,
             places: Arc::new(Semaphore::new(CHANGES)),
             changes: TaskTracker::new(),
             readonly: ReadOnly::new(readonly),
@@ -144,6 +164,8 @@ impl App {
             master,
         });
         app.make_administrator(now).await?;
+        // Those of a release that gave them no places; from here on the writer does.
+        events::number(&app).await?;
         Ok(app)
     }
 
@@ -247,6 +269,11 @@ fn announce(password: &str, path: &Path) {
         "It is also in {} (readable by you only); change it with: hallmark user password {ADMINISTRATOR}",
         path.display()
     );
+}
+
+/// Where issuers and providers may be asked.
+fn network(config: &Config) -> oidc::Network {
+    oidc::Network { allowed_private_hosts: config.allowed_private_hosts.clone(), ..oidc::Network::default() }
 }
 
 fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError> {

@@ -8,8 +8,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use hallmark_storage::metadata::Engine;
+
 use crate::app::App;
-use crate::auth::personal;
+use crate::auth::{people, personal};
+use crate::events;
 use crate::telemetry::chain;
 
 /// How soon a decision of another replica holds here.
@@ -20,7 +23,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Runs the jobs until `stop` turns true; a job that has begun ends with the batch that it is at. They run side by side: a
 /// long cleaning must not keep this replica from hearing what others decided.
 pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
-    tokio::join!(refresh(&app, stop.clone()), sweep(&app, stop));
+    tokio::join!(refresh(&app, stop.clone()), sweep(&app, stop.clone()), look_at_directories(&app, stop));
 }
 
 async fn refresh(app: &App, mut stop: watch::Receiver<bool>) {
@@ -29,6 +32,7 @@ async fn refresh(app: &App, mut stop: watch::Receiver<bool>) {
         if let Err(error) = app.refresh().await {
             tracing::warn!(error = chain(&error), "the decisions of other replicas could not be read");
         }
+        remember(app).await;
     }
 }
 
@@ -37,6 +41,30 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         clean(app, &stop).await;
         write_down_uses(app).await;
+    }
+}
+
+async fn look_at_directories(app: &App, mut stop: watch::Receiver<bool>) {
+    let (mut ticks, mut last) = (ticks(SWEEP), Vec::new());
+    while goes_on(&mut ticks, &mut stop).await {
+        if !app.is_readonly() {
+            people::synchronize_due(app, &mut last).await;
+        }
+    }
+}
+
+async fn remember(app: &App) {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return;
+    }
+    if let Err(error) = events::write_down(app).await {
+        tracing::warn!(error = chain(&error), "sign-ins and refusals of the last second could not be written down");
+    }
+    if app.metadata.engine() == Engine::Postgres
+        && let Err(error) = events::number(app).await
+    {
+        tracing::warn!(error = chain(&error), "events could not be numbered; they are in a second");
     }
 }
 
@@ -59,6 +87,9 @@ async fn write_down_uses(app: &App) {
     let _change = app.readonly.begin_change();
     if app.is_readonly() {
         return;
+    }
+    if let Err(error) = events::forget(app).await {
+        tracing::warn!(error = chain(&error), "old events could not be forgotten");
     }
     if let Err(error) = personal::write_down(app).await {
         tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 mod control;
 pub mod distribution;
+pub mod events;
 pub mod http;
 mod jobs;
 mod memory;

@@ -12,7 +12,7 @@ use hallmark_conformance::{
     check::holds,
     http::Request,
     process::{Ran, attempt_with_input},
-    server::{ADMIN, PASSWORD, Server},
+    server::{ADMIN, PASSWORD, Plan, Server},
     tools,
 };
 use serde_json::Value;
@@ -83,6 +83,15 @@ impl Person {
         let program = tools::hallmark()?.with_file_name("docker-credential-hallmark");
         self.run(&program, &[verb], input)
     }
+}
+
+/// A server that trusts one issuer of workloads, which nobody has to reach for a rule to be written.
+fn with_issuer() -> Outcome<(tempfile::TempDir, Server)> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("issuer.toml");
+    fs::write(&file, "[issuer.ci]\nissuer = \"https://ci.example.com\"\naudiences = [\"r\"]\n")?;
+    let server = Plan::default().flag("--config").flag(file.display().to_string()).start()?;
+    Ok((folder, server))
 }
 
 fn url(server: &Server) -> String {
@@ -202,7 +211,7 @@ fn an_organization_is_built_by_hand_and_each_right_is_explained() -> Outcome<()>
 
 #[test]
 fn a_robot_s_secret_is_printed_once_and_works_until_it_is_revoked() -> Outcome<()> {
-    let server = Server::fresh()?;
+    let (_folder, server) = with_issuer()?;
     let admin = Person::signed_in(&server, ADMIN, PASSWORD)?;
     admin.types("robot create admin+ci", 0, &[])?;
     let made = admin.objects("robot rotate admin+ci --expires 1h")?.remove(0);
@@ -213,7 +222,7 @@ fn a_robot_s_secret_is_printed_once_and_works_until_it_is_revoked() -> Outcome<(
     holds(listed.len() == 1 && !listed[0].to_string().contains(&secret), || format!("{listed:?}"))?;
     admin.types(&format!("robot revoke admin+ci {}", listed[0]["id"]), 0, &["revoked"])?;
     signs_in(401)?;
-    admin.types("robot rule add admin+ci --issuer https://ci --audience r --claim sub=x", 0, &["sub=x"])?;
+    admin.types("robot rule add admin+ci --issuer https://ci.example.com --audience r --claim sub=x", 0, &["sub=x"])?;
     let rules = admin.objects("robot rule list admin+ci")?;
     admin.types(&format!("robot rule remove admin+ci {}", rules[0]["id"]), 0, &["removed"])?;
     admin.types("robot set admin+ci --disable", 0, &["disabled"])?;
@@ -259,7 +268,7 @@ rights = "read+sign"
 
 #[test]
 fn a_file_is_applied_once_and_then_changes_nothing_until_something_goes() -> Outcome<()> {
-    let server = Server::fresh()?;
+    let (_folder, server) = with_issuer()?;
     server.add_user("bob", BOB)?;
     server.add_user("cleo", BOB)?;
     let admin = Person::signed_in(&server, ADMIN, PASSWORD)?;

@@ -20,7 +20,7 @@ const READONLY_RETRY: u32 = 60;
 /// else to ask for.
 pub(crate) fn refusal(refused: Refused, identity: &Identity, realm: &str) -> Error {
     let needed = match refused {
-        Refused::Lacking { needed } => needed,
+        Refused::Lacking { needed, .. } => needed,
         Refused::Metadata(error) => return Error::from_metadata(error),
     };
     if matches!(identity, Identity::Known(_)) && !identity.showed_token() {
@@ -57,6 +57,7 @@ pub(crate) fn unidentified(refused: auth::Refused, needed: &Scopes, realm: &str)
             unauthorized(needed, None, realm, message)
         }
         auth::Refused::Busy => auth::http::busy(),
+        refused @ (auth::Refused::Directory(_) | auth::Refused::Issuer(_)) => auth::http::away(refused),
         auth::Refused::TooManyAttempts { wait_seconds } => auth::http::too_many_attempts(wait_seconds),
         auth::Refused::Keys(error) => auth::http::keys(error),
         auth::Refused::Metadata(error) => Error::from_metadata(error),

@@ -31,6 +31,8 @@ pub enum Refused {
     Lacking {
         /// What a token for this very request must cover.
         needed: Scopes,
+        /// Whether the caller is somebody who lacks the right, and not only a token that covers it.
+        right: bool,
     },
     /// The database did not answer.
     #[error("the database did not answer")]
@@ -46,7 +48,7 @@ pub enum Refused {
 pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> Result<Granted<Operation>, Refused> {
     match &operation {
         Operation::Ping => match identity {
-            Identity::Anonymous => Err(Refused::Lacking { needed: Scopes::default() }),
+            Identity::Anonymous => Err(Refused::Lacking { needed: Scopes::default(), right: false }),
             Identity::Stranger(_) | Identity::Known(_) => Ok(Granted::make(operation, Grant::of(identity, None))),
         },
         Operation::ListRepositories(_) => {
@@ -55,7 +57,7 @@ pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> 
                 && ceiling.is_everywhere()
                 && !matches!(identity, Identity::Anonymous);
             if !may {
-                return Err(Refused::Lacking { needed: needed_by(&operation) });
+                return Err(Refused::Lacking { needed: needed_by(&operation), right: false });
             }
             Ok(Granted::make(operation, Grant::of(identity, None)))
         }
@@ -65,30 +67,49 @@ pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> 
 
 async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> Result<Granted<Operation>, Refused> {
     let Some(name) = operation.repository().cloned() else {
-        return Err(Refused::Lacking { needed: Scopes::default() });
+        return Err(Refused::Lacking { needed: Scopes::default(), right: false });
     };
     let ceiling = identity.ceiling();
     let needed = required(&operation);
     let covered = operation.actions().iter().all(|action| ceiling.covers("repository", name.as_str(), *action));
     let suffices = |rights: Rights| covered && ceiling.bound(&name, rights).contain(needed);
-    let (facts, rights) = look(app, identity.principal(), &name, suffices).await?;
+    let (facts, rights) = look(app, identity, &name, suffices).await?;
     if !suffices(rights) {
-        return Err(Refused::Lacking { needed: needed_by(&operation) });
+        let right = identity.principal().is_some() && !rights.contain(needed);
+        return Err(Refused::Lacking { needed: needed_by(&operation), right });
     }
     if let Some(source) = mount_source(&operation)
         && lacks_only_the_token(app, identity, source).await?
     {
-        return Err(Refused::Lacking { needed: needed_by(&operation) });
+        return Err(Refused::Lacking { needed: needed_by(&operation), right: false });
     }
     let repository = facts.repository.clone();
     Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }))))
+}
+
+/// The facts about this name as they stand, and the rights of `identity` by them: those that were seen with who it is, else
+/// those that are asked for now.
+async fn look(
+    app: &App,
+    identity: &Identity,
+    name: &RepositoryName,
+    suffices: impl Fn(Rights) -> bool,
+) -> Result<(Arc<Facts>, Rights), metadata::Error> {
+    if let Identity::Known(known) = identity
+        && let Some((seen, facts)) = &known.facts
+        && seen == name
+    {
+        let rights = decide(Some(&known.principal), facts, |_, _| {}).rights;
+        return Ok((Arc::clone(facts), rights));
+    }
+    look_up(app, identity.principal(), name, suffices).await
 }
 
 /// The facts about this name as they stand, and the rights of `principal` by them.
 ///
 /// Rights that do not suffice cost the same whether there is such a repository or not: what is absent is always asked of
 /// the database, so facts that were remembered are asked for once more, and that answer is thrown away.
-async fn look(
+async fn look_up(
     app: &App,
     principal: Option<&Principal>,
     name: &RepositoryName,
@@ -127,7 +148,7 @@ async fn lacks_only_the_token(
         return Ok(false);
     }
     let may_pull = |rights: Rights| identity.ceiling().bound(source, rights).contain(Rights::PULL);
-    let (facts, rights) = look(app, identity.principal(), source, may_pull).await?;
+    let (facts, rights) = look(app, identity, source, may_pull).await?;
     Ok(facts.repository.is_some() && may_pull(rights))
 }
 
@@ -145,7 +166,7 @@ pub async fn may_pull(
         return Ok(None);
     }
     let may_pull = |rights: Rights| identity.ceiling().bound(name, rights).contain(Rights::PULL);
-    let (facts, rights) = look(app, identity.principal(), name, may_pull).await?;
+    let (facts, rights) = look(app, identity, name, may_pull).await?;
     Ok(facts.repository.clone().filter(|_| may_pull(rights)))
 }
 
@@ -158,7 +179,8 @@ pub async fn may_reach(
     principal: &Principal,
     name: &RepositoryName,
 ) -> Result<Option<Repository>, metadata::Error> {
-    let (facts, rights) = look(app, Some(principal), name, |rights| rights.contain(Rights::PULL)).await?;
+    let may_pull = |rights: Rights| rights.contain(Rights::PULL);
+    let (facts, rights) = look_up(app, Some(principal), name, may_pull).await?;
     Ok(facts.repository.clone().filter(|_| rights.contain(Rights::PULL)))
 }
 
@@ -175,7 +197,7 @@ pub async fn cut_down(app: &App, identity: &Identity, asked: &Scopes) -> Result<
             ("repository", Ok(name)) => {
                 let bound = |rights: Rights| ceiling.bound(&name, rights);
                 let keeps_any = |rights: Rights| !cut_down_actions(bound(rights), &scope.actions).is_empty();
-                bound(look(app, identity.principal(), &name, keeps_any).await?.1)
+                bound(look(app, identity, &name, keeps_any).await?.1)
             }
             ("registry", _) if scope.name == "catalog" && identity.principal().is_some() && ceiling.is_everywhere() => {
                 Rights::ADMIN

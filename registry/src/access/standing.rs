@@ -108,7 +108,7 @@ impl<'a> Standing<'a> {
     /// The refusal of a request whose repository became somebody else's between the decision and the change.
     #[must_use]
     pub fn lacking(&self) -> Box<Lapsed> {
-        self.lapsed(Why::Refused(Refused::Lacking { needed: needed_by(&self.operation) }))
+        self.lapsed(Why::Refused(Refused::Lacking { needed: needed_by(&self.operation), right: true }))
     }
 
     fn lapsed(&self, why: Why) -> Box<Lapsed> {

@@ -114,12 +114,18 @@ pub(super) fn unidentified(refused: auth::Refused) -> Error {
         | auth::Refused::RefreshToken => Error::new(ErrorCode::Unauthorized, message)
             .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\"")),
         auth::Refused::Busy => Error::new(ErrorCode::TooManyRequests, message).retry_after(1),
+        refused @ (auth::Refused::Directory(_) | auth::Refused::Issuer(_)) => away(refused),
         auth::Refused::TooManyAttempts { wait_seconds } => {
             Error::new(ErrorCode::TooManyRequests, message).retry_after(wait_seconds)
         }
         auth::Refused::Keys(error) => Error::internal(error),
         auth::Refused::Metadata(error) => Error::from_metadata(error),
     }
+}
+
+/// Somebody else who would have to be asked does not answer.
+fn away(refused: auth::Refused) -> Error {
+    Error::unavailable("who would have to be asked does not answer; try again shortly", Some(refused.into()))
 }
 
 /// A 5xx from within the routes names its request in the header only; the body was written before that was known here.

@@ -32,6 +32,7 @@ use crate::app::App;
 use crate::auth::{self, Client, Identity};
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
+use crate::http::server::PeerCertificate;
 use crate::people::Caller;
 
 /// The longest body that is read, in bytes.
@@ -88,6 +89,8 @@ fn routes() -> Router {
         .route("/repositories/{repository}/grants", get(repositories::grants))
         .route("/accounts/{account}/grants", get(repositories::account_grants))
         .route("/grants/{on}/{holder}", put(repositories::put_grant).delete(repositories::take_grant))
+        .route("/certificates", get(users::certificates).post(users::create_certificate))
+        .route("/certificates/{id}", delete(users::remove_certificate))
         .route("/explain", get(repositories::explain))
         .route("/events", get(repositories::events));
     let all = of_users.merge(of_organizations).merge(of_robots).merge(of_repositories);
@@ -113,6 +116,12 @@ pub(crate) async fn answer(
     }
     let now = app.clock.now();
     let identity = identify(app, &parts.headers, client, now).await.map_err(failure::unidentified)?;
+    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
+        (Identity::Anonymous, Some(shown)) => {
+            auth::by_certificate(app, shown.names()).await.map_err(failure::unidentified)?
+        }
+        (identity, _) => identity,
+    };
     by(&identity);
     let Identity::Known(known) = identity else { return Err(failure::anonymous()) };
     if known.ceiling.api() == auth::limits::Api::Nothing {
@@ -142,7 +151,7 @@ pub(crate) async fn answer(
 async fn identify(app: &App, headers: &HeaderMap, client: Client, now: i64) -> Result<Identity, auth::Refused> {
     match headers.get(AUTHORIZATION).map(|value| value.to_str()) {
         None => Ok(Identity::Anonymous),
-        Some(Ok(text)) => auth::identify(app, Some(text), client, now).await,
+        Some(Ok(text)) => auth::identify(app, Some(text), None, (client, now)).await,
         Some(Err(_)) => Err(auth::Refused::Malformed),
     }
 }

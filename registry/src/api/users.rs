@@ -6,6 +6,7 @@ use super::call::{Asked, At, Call, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
 use crate::people::List;
+use crate::people::certificates::{self, CertificateView, NewCertificate};
 use crate::people::tokens::{self, MadeToken, NewToken, TokenView};
 use crate::people::users::{self, MeView, NewPassword, NewUser, UserChanges, UserView};
 
@@ -170,5 +171,44 @@ pub(super) async fn set_password(
 )]
 pub(super) async fn log_out(call: Call, At(user): At<String>) -> Result<Response, Error> {
     users::log_out(&call.app, &call.caller, &user).await?;
+    Ok(done())
+}
+
+/// Whose client certificates are whose.
+#[utoipa::path(
+    get,
+    path = "/api/v1/certificates",
+    tag = "users",
+    params(PageQuery),
+    responses((status = 200, description = "What was asked for", body = List<CertificateView>), Failures)
+)]
+pub(super) async fn certificates(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
+    let given = certificates::list(&call.app, &call.caller, &page.into()).await?;
+    Ok(shown(&given))
+}
+
+/// Says whose client certificates those are that match; for administrators.
+#[utoipa::path(
+    post,
+    path = "/api/v1/certificates",
+    tag = "users",
+    request_body = NewCertificate,
+    responses((status = 201, description = "The rule", body = CertificateView), Failures)
+)]
+pub(super) async fn create_certificate(call: Call, Sent(sent): Sent<NewCertificate>) -> Result<Response, Error> {
+    let given = certificates::create(&call.app, &call.caller, sent).await?;
+    Ok(made(&given))
+}
+
+/// Removes a rule about client certificates.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/certificates/{id}",
+    tag = "users",
+    params(("id" = i64, Path, description = "Its id")),
+    responses((status = 204, description = "Done"), Failures)
+)]
+pub(super) async fn remove_certificate(call: Call, At(id): At<i64>) -> Result<Response, Error> {
+    certificates::remove(&call.app, &call.caller, id).await?;
     Ok(done())
 }

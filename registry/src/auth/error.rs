@@ -24,6 +24,12 @@ pub enum Refused {
         /// How long to wait, in seconds.
         wait_seconds: u32,
     },
+    /// A directory that might know them does not answer.
+    #[error("the directory does not answer; try again shortly, or sign in with a token")]
+    Directory(#[source] std::sync::Arc<super::directory::DirectoryError>),
+    /// The issuer of a workload's token does not answer.
+    #[error("the issuer of this token does not answer; try again shortly")]
+    Issuer(#[source] std::sync::Arc<super::oidc::Refused>),
     /// The keys that check tokens cannot be read now.
     #[error("the token keys cannot be used")]
     Keys(#[from] super::keys::KeyError),

@@ -13,13 +13,13 @@ use url::form_urlencoded;
 
 use super::keys::KeyError;
 use super::token::{self, Issued, SERVICE};
-use super::{Authenticated, Client, Identity, Refused, basic, by_secret, refresh};
+use super::{Authenticated, Client, Identity, Refused, basic, by_certificate, by_secret, refresh};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
 use crate::http::request::client_address;
-use crate::http::server::PeerAddress;
+use crate::http::server::{PeerAddress, PeerCertificate};
 
 /// The longest form that the token endpoint reads, in bytes.
 const FORM_BYTES: usize = 64 * 1024;
@@ -35,6 +35,10 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
     form.check_service()?;
     let identity = identify(app, client(app, parts), &parts.headers).await.map_err(refusal)?;
+    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
+        (Identity::Anonymous, Some(shown)) => by_certificate(app, shown.names()).await.map_err(refusal)?,
+        (identity, _) => identity,
+    };
     let refresh = match &identity {
         Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && known.credential.is_none() => {
             refresh::issue(app, &known.principal, now).await.map_err(refusal)?
@@ -182,6 +186,7 @@ fn refusal(refused: Refused) -> Error {
                 .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\""))
         }
         Refused::Busy => busy(),
+        refused @ (Refused::Directory(_) | Refused::Issuer(_)) => away(refused),
         Refused::TooManyAttempts { wait_seconds } => too_many_attempts(wait_seconds),
         Refused::Keys(error) => keys(error),
         Refused::Metadata(error) => Error::from_metadata(error),
@@ -194,6 +199,15 @@ pub(crate) fn keys(error: KeyError) -> Error {
         KeyError::Metadata(error) => Error::from_metadata(error),
         KeyError::Sealed { .. } | KeyError::Damaged(_) | KeyError::Random => Error::internal(error),
     }
+}
+
+/// Somebody else who would have to be asked does not answer.
+pub(crate) fn away(refused: Refused) -> Error {
+    let message = match refused {
+        Refused::Directory(_) => "the directory does not answer; try again shortly, or sign in with a token",
+        _ => "the issuer of this token does not answer; try again shortly",
+    };
+    Error::unavailable(message, Some(refused.into()))
 }
 
 /// Too many wrong passwords.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hallmark_oci::{Action, RepositoryName, Scopes};
-use hallmark_storage::metadata::{Principal, Rights};
+use hallmark_storage::metadata::{Facts, Principal, Rights};
 
 use super::limits::{Api, Limits};
 
@@ -27,6 +27,8 @@ pub struct Authenticated {
     pub ceiling: Ceiling,
     /// The row of the long-lived credential that was shown, or that the token was made from, if it was one.
     pub credential: Option<i64>,
+    /// What was seen of the repository that the request is about, when it was seen together with the principal.
+    pub facts: Option<(RepositoryName, Arc<Facts>)>,
 }
 
 /// The upper bound that a credential sets on the rights of its principal. A password sets none; a bearer token is bound

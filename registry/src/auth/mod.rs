@@ -3,34 +3,46 @@
 //! Start reading at [`identify`].
 
 mod attempts;
+pub mod certificate;
+pub mod directory;
 mod error;
 pub(crate) mod http;
 mod identity;
 pub(crate) mod keys;
 pub mod limits;
 mod line;
+pub mod oidc;
 pub(crate) mod password;
+pub mod people;
 pub mod personal;
 pub(crate) mod refresh;
 pub(crate) mod secrets;
+pub(crate) mod sources;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 pub(crate) mod users;
+pub mod workload;
+pub mod workloads;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hallmark_oci::RepositoryName;
 
 pub use error::Refused;
 pub use identity::{Authenticated, Ceiling, Identity};
 pub use line::Client;
 
+use hallmark_storage::metadata::PrincipalId;
+
 use crate::app::App;
+use crate::events::Happening;
 
 /// The longest `Authorization` header that is looked at, in bytes.
 const AUTHORIZATION_BYTES: usize = 16 * 1024;
 
-/// Tells who sent `authorization`, the value of the header of that name, from the address of `client`.
+/// Tells who sent `authorization`, the value of the header of that name, from the address of `client`, for something `about` a
+/// repository, if it is about one.
 ///
 /// A bearer token names a principal and is a ceiling for its rights; a password has no ceiling. Whether the principal
 /// still exists, is enabled and has not revoked its credentials is looked up on every call.
@@ -38,7 +50,12 @@ const AUTHORIZATION_BYTES: usize = 16 * 1024;
 /// # Errors
 /// [`Refused`] when the credentials are malformed, wrong, expired or revoked, when too many passwords wait to be checked,
 /// or when the database does not answer.
-pub async fn identify(app: &App, authorization: Option<&str>, client: Client, now: i64) -> Result<Identity, Refused> {
+pub async fn identify(
+    app: &App,
+    authorization: Option<&str>,
+    about: Option<&RepositoryName>,
+    (client, now): (Client, i64),
+) -> Result<Identity, Refused> {
     let Some(authorization) = authorization else { return Ok(Identity::Anonymous) };
     if authorization.len() > AUTHORIZATION_BYTES {
         return Err(Refused::Malformed);
@@ -49,7 +66,7 @@ pub async fn identify(app: &App, authorization: Option<&str>, client: Client, no
         if secrets::looks_like_one(value) {
             return personal::identify(app, None, value, now).await.map(Identity::Known);
         }
-        token::identify(app, value, now).await
+        token::identify(app, value, about, now).await
     } else if scheme.eq_ignore_ascii_case("basic") {
         let (name, password) = basic(value)?;
         by_secret(app, &name, &password, client).await.map(Identity::Known)
@@ -79,10 +96,15 @@ pub async fn confirm(
             None => false,
         };
         if !revoked {
-            return Ok(Identity::Known(Authenticated { principal, ceiling: known.ceiling.clone(), credential }));
+            return Ok(Identity::Known(Authenticated {
+                principal,
+                ceiling: known.ceiling.clone(),
+                credential,
+                facts: None,
+            }));
         }
     }
-    let identity = identify(app, authorization, client, then).await?;
+    let identity = identify(app, authorization, None, (client, then)).await?;
     if identity.principal().is_some_and(|principal| principal.id == before.id) {
         return Ok(identity);
     }
@@ -92,12 +114,48 @@ pub async fn confirm(
     })
 }
 
-/// Tells who shows this name with this secret: a password, a personal access token, or a robot's secret.
+/// Tells who shows a client certificate with these names; nobody in particular, when no rule says.
+///
+/// # Errors
+/// [`Refused::Metadata`].
+pub async fn by_certificate(app: &App, names: &certificate::Names) -> Result<Identity, Refused> {
+    let known = certificate::identify(app, names).await?;
+    Ok(known.map_or(Identity::Anonymous, Identity::Known))
+}
+
+/// Tells who shows this name with this secret: a password, a personal access token, a robot's secret, or the token of a
+/// workload. That they came, or could not, is remembered.
 pub(crate) async fn by_secret(app: &App, name: &str, secret: &str, client: Client) -> Result<Authenticated, Refused> {
-    if secrets::looks_like_one(secret) {
-        return personal::identify(app, Some(name), secret, app.clock.now()).await;
-    }
-    password::identify(app, name, secret, client).await
+    let now = app.clock.now();
+    let (how, known) = if secrets::looks_like_one(secret) {
+        ("token", personal::identify(app, Some(name), secret, now).await)
+    } else if workloads::looks_like_token(name, secret) {
+        ("workload", workloads::identify(app, name, secret, client, now).await)
+    } else {
+        ("password", password::identify(app, name, secret, client).await)
+    };
+    remember(app, (name, how), &known, client, now);
+    known
+}
+
+fn remember(
+    app: &App,
+    (name, how): (&str, &'static str),
+    known: &Result<Authenticated, Refused>,
+    client: Client,
+    now: i64,
+) {
+    let (kind, actor, account) = match known {
+        Ok(known) => ("signed_in", known.principal.id, Some(known.principal.account_id)),
+        Err(Refused::WrongPassword | Refused::TooManyAttempts { .. }) => ("sign_in_failed", PrincipalId::SYSTEM, None),
+        Err(_) => return,
+    };
+    let client = match client {
+        Client::At(address) => Some(address),
+        Client::Operator => None,
+    };
+    let subject = name.to_owned();
+    app.recorder.note(Happening { kind, actor, account, repository: None, subject, how, client }, now);
 }
 
 /// Takes `name:password` out of the value of a Basic `Authorization` header (RFC 7617).

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::attempts::Attempts;
 use super::line::{Client, Line};
-use super::{Authenticated, Ceiling, Refused, users};
+use super::{Authenticated, Ceiling, Refused, people, users};
 use crate::app::App;
 use crate::clock::Random;
 use crate::memory;
@@ -86,14 +86,10 @@ impl Passwords {
     ) -> Result<bool, Refused> {
         let stored = user.and_then(|user| user.password.as_deref());
         let remembered = user.zip(stored).map(|(user, stored)| self.remember_key(&user.principal, password, stored));
-        let verified_at = remembered.and_then(|key| self.remembered.get(&key));
-        // A clock that was put back remembers nothing either.
-        if verified_at.is_some_and(|at| (0..REMEMBERED).contains(&(now - at))) {
+        if remembered.is_some_and(|key| self.remembers(&key, now)) {
             return Ok(true);
         }
-        if let Some(wait_seconds) = self.attempts.wait(name, client, now) {
-            return Err(Refused::TooManyAttempts { wait_seconds });
-        }
+        self.may_try(name, client, now)?;
         let (password, stored) = (password.to_owned(), stored.map(str::to_owned));
         let holds = self
             .work(client, move |stand_in| match &stored {
@@ -111,6 +107,19 @@ impl Passwords {
             self.remembered.insert(key, now);
         }
         Ok(holds)
+    }
+
+    /// Whether a password was verified in the last five minutes. A clock that was put back remembers nothing either.
+    fn remembers(&self, key: &[u8; 32], now: i64) -> bool {
+        self.remembered.get(key).is_some_and(|at| (0..REMEMBERED).contains(&(now - at)))
+    }
+
+    /// Whether another password may be tried.
+    fn may_try(&self, name: &str, client: Client, now: i64) -> Result<(), Refused> {
+        match self.attempts.wait(name, client, now) {
+            Some(wait_seconds) => Err(Refused::TooManyAttempts { wait_seconds }),
+            None => Ok(()),
+        }
     }
 
     /// How many hashes were computed since the start; equal for known and unknown names.
@@ -165,10 +174,14 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
         false => (None, Source::Database),
     };
     let now = app.clock.now();
+    let of = user.as_ref().and_then(|user| user.source.as_deref());
+    if of.is_some() || user.is_none() && !app.sources.is_empty() && users::is_name(name) {
+        return elsewhere(app, (name, password), user.as_ref(), client).await;
+    }
     let holds = app.passwords.holds(password, (name, user.as_ref()), client, now).await?;
     match user {
         Some(user) if holds && !user.principal.disabled => {
-            Ok(Authenticated { principal: user.principal, ceiling: Ceiling::default(), credential: None })
+            Ok(Authenticated { principal: user.principal, ceiling: Ceiling::default(), credential: None, facts: None })
         }
         _ => {
             if source == Source::Memory {
@@ -178,6 +191,38 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
             Err(Refused::WrongPassword)
         }
     }
+}
+
+/// Has a directory check the password: the one that the user came from, or any for who is no user here.
+async fn elsewhere(
+    app: &App,
+    (name, password): (&str, &str),
+    user: Option<&User>,
+    client: Client,
+) -> Result<Authenticated, Refused> {
+    let now = app.clock.now();
+    let of = user.and_then(|user| user.source.as_deref());
+    let key = |user: &Principal| app.passwords.remember_key(user, password, "directory");
+    if let Some(user) = user.filter(|user| !user.principal.disabled)
+        && app.passwords.remembers(&key(&user.principal), now)
+    {
+        let principal = user.principal.clone();
+        return Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None });
+    }
+    app.passwords.may_try(name, client, now)?;
+    let signed_in = {
+        let _waiting = app.passwords.line.enter(client)?;
+        people::sign_in(app, (name, password), of, now).await
+    };
+    match &signed_in {
+        Ok(known) => {
+            app.passwords.attempts.succeeded(name, client);
+            app.passwords.remembered.insert(key(&known.principal), now);
+        }
+        Err(Refused::WrongPassword) => app.passwords.attempts.failed(name, client, now),
+        Err(_) => {}
+    }
+    signed_in
 }
 
 fn hash(password: &str) -> String {

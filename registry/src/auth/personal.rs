@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hallmark_storage::metadata::{self, Credential, Principal};
+use hallmark_storage::metadata::{self, Credential, Principal, SeenCredential};
 
 use super::limits::Limits;
 use super::secrets::{self, Kind};
@@ -38,8 +38,9 @@ pub(crate) async fn identify(app: &App, name: Option<&str>, secret: &str, now: i
     let principal = principal.filter(|principal| principal.credential_epoch == credential.epoch);
     let principal = principal.ok_or(Refused::WrongPassword)?;
     app.uses.note(credential.id, now);
-    let limits = limits(&credential)?;
-    Ok(Authenticated { principal, ceiling: Ceiling { scopes: None, limits }, credential: Some(credential.id) })
+    let limits = limits(&credential.kind, &credential.scopes)?;
+    let ceiling = Ceiling { scopes: None, limits };
+    Ok(Authenticated { principal, ceiling, credential: Some(credential.id), facts: None })
 }
 
 /// The limits that a bearer token inherits from the long-lived credential it was made from, when that still stands.
@@ -49,10 +50,27 @@ pub(super) async fn inherit(
     principal: &Principal,
     now: i64,
 ) -> Result<Option<Arc<Limits>>, Refused> {
-    let credential = app.metadata.credential_of_id(id).await?;
-    let credential = credential.filter(|credential| credential.principal == principal.id && stands(credential, now));
-    let credential = credential.ok_or_else(|| Refused::Token(token::CHANGED.into()))?;
-    limits(&credential)
+    let credential = app.metadata.credential_of_id(id).await?.map(|credential| SeenCredential {
+        principal: credential.principal,
+        kind: credential.kind,
+        scopes: credential.scopes,
+        expires_at: credential.expires_at,
+        revoked_at: credential.revoked_at,
+    });
+    inherit_seen(credential, principal, now)
+}
+
+/// The same of a credential that was seen already.
+pub(super) fn inherit_seen(
+    credential: Option<SeenCredential>,
+    principal: &Principal,
+    now: i64,
+) -> Result<Option<Arc<Limits>>, Refused> {
+    let stands = |credential: &SeenCredential| {
+        credential.principal == principal.id && credential.revoked_at.is_none() && now < credential.expires_at
+    };
+    let credential = credential.filter(stands).ok_or_else(|| Refused::Token(token::CHANGED.into()))?;
+    limits(&credential.kind, &credential.scopes)
 }
 
 /// Whether a credential may be shown now.
@@ -61,11 +79,11 @@ pub(crate) fn stands(credential: &Credential, now: i64) -> bool {
 }
 
 /// A robot's secret reaches as far as the robot does.
-fn limits(credential: &Credential) -> Result<Option<Arc<Limits>>, Refused> {
-    if credential.kind == Kind::Robot.word() {
+fn limits(kind: &str, scopes: &str) -> Result<Option<Arc<Limits>>, Refused> {
+    if *kind == *Kind::Robot.word() {
         return Ok(None);
     }
-    match credential.scopes.parse::<Limits>() {
+    match scopes.parse::<Limits>() {
         Ok(limits) => Ok(Some(Arc::new(limits))),
         // Whatever a later release wrote there is not understood here, so it opens nothing.
         Err(_) => Err(Refused::WrongPassword),

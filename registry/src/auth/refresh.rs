@@ -61,7 +61,7 @@ pub(crate) async fn identify(app: &App, text: &str, now: i64) -> Result<Authenti
     }
     let principal = app.metadata.principal(credential.principal).await?;
     let principal = token::live(principal, credential.epoch).ok_or(Refused::RefreshToken)?;
-    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None })
+    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None })
 }
 
 fn usable(credential: &Credential, now: i64) -> bool {

@@ -174,10 +174,10 @@ async fn who_is_logged_out_keeps_the_password_and_loses_every_token() {
     let refresh_token = refresh::issue(&app, &ann.principal, NOW).await.unwrap().unwrap();
     let bearer = token::issue(&app, &Identity::Known(ann), &Scopes::default(), NOW).await.unwrap().token;
     refresh::identify(&app, &refresh_token, NOW).await.unwrap();
-    token::identify(&app, &bearer, NOW).await.unwrap();
+    token::identify(&app, &bearer, None, NOW).await.unwrap();
     users::log_out(&app, "ann", NOW).await.unwrap();
     assert!(matches!(refresh::identify(&app, &refresh_token, NOW).await, Err(Refused::RefreshToken)));
-    assert!(matches!(token::identify(&app, &bearer, NOW).await, Err(Refused::Token(_))));
+    assert!(matches!(token::identify(&app, &bearer, None, NOW).await, Err(Refused::Token(_))));
     assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "whatever changes a user forgets what was remembered");
     assert!(matches!(users::log_out(&app, "eve", NOW).await, Err(UserError::Unknown(_))));
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::limits::TOKEN_BYTES;
-use hallmark_oci::{Claims, CompactToken, Scopes, TokenHeader};
-use hallmark_storage::metadata::{Principal, PrincipalId};
+use hallmark_oci::{Claims, CompactToken, RepositoryName, Scopes, TokenHeader};
+use hallmark_storage::metadata::{Engine, Principal, PrincipalId};
 use moka::sync::Cache;
 
 use super::{Authenticated, Ceiling, Identity, Refused, personal};
@@ -92,19 +92,41 @@ pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i
     Ok(Issued { token, scopes, expires_in: lifetime })
 }
 
-/// Tells who shows `token`.
-pub(crate) async fn identify(app: &App, token: &str, now: i64) -> Result<Identity, Refused> {
+/// Tells who shows `token` for something `about` a repository, if it is about one: on a database server one statement then
+/// asks for all that the request stands on.
+pub(crate) async fn identify(
+    app: &App,
+    token: &str,
+    about: Option<&RepositoryName>,
+    now: i64,
+) -> Result<Identity, Refused> {
     let remembered = check(app, token, now).await?;
     remembered.claims.check(SERVICE, SERVICE, now).map_err(|refused| Refused::Token(refused.to_string()))?;
     let scopes = Arc::clone(&remembered.scopes);
     let Some((id, epoch)) = remembered.subject else { return Ok(Identity::Stranger(Ceiling::of_scopes(scopes))) };
-    let principal = live(app.metadata.principal(id).await?, epoch).ok_or(Refused::Token(CHANGED.into()))?;
     let credential = remembered.claims.credential_id;
-    let limits = match credential {
-        Some(credential) => personal::inherit(app, credential, &principal, now).await?,
-        None => None,
+    let changed = || Refused::Token(CHANGED.into());
+    let (principal, limits, facts) = match about {
+        Some(name) if app.metadata.engine() == Engine::Postgres => {
+            let seen = app.metadata.seen(id, credential, name).await?;
+            let principal = live(seen.principal, epoch).ok_or_else(changed)?;
+            let limits = match credential {
+                Some(_) => personal::inherit_seen(seen.credential, &principal, now)?,
+                None => None,
+            };
+            (principal, limits, Some((name.clone(), Arc::new(seen.facts))))
+        }
+        _ => {
+            let principal = live(app.metadata.principal(id).await?, epoch).ok_or_else(changed)?;
+            let limits = match credential {
+                Some(credential) => personal::inherit(app, credential, &principal, now).await?,
+                None => None,
+            };
+            (principal, limits, None)
+        }
     };
-    Ok(Identity::Known(Authenticated { principal, ceiling: Ceiling { scopes: Some(scopes), limits }, credential }))
+    let ceiling = Ceiling { scopes: Some(scopes), limits };
+    Ok(Identity::Known(Authenticated { principal, ceiling, credential, facts }))
 }
 
 /// The principal, when it is still there, enabled, and has not revoked what was made at `epoch`.

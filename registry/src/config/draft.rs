@@ -13,7 +13,7 @@ use url::Url;
 use super::keys::{Hidden, KEYS};
 use super::source::{Gathered, Place};
 use super::value::{Refused, Setting};
-use super::{Config, Http, Limits, Log, LogFormat, Network, Purpose, Secret, Tls, Tokens, Uploads};
+use super::{Audit, Config, Http, Limits, Log, LogFormat, Network, Purpose, Secret, Tls, Tokens, Uploads};
 
 /// What the table's setters fill. A value that has a default is there after [`fill`]; the others are options.
 pub(super) struct Draft {
@@ -22,6 +22,7 @@ pub(super) struct Draft {
     pub(super) insecure_http: bool,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
     pub(super) public_url: Option<Url>,
     pub(super) aliases: Vec<Authority>,
     pub(super) trusted_proxies: Vec<Network>,
@@ -34,6 +35,8 @@ pub(super) struct Draft {
     pub(super) tokens: Tokens,
     pub(super) uploads: Uploads,
     pub(super) limits: Limits,
+    pub(super) audit: Audit,
+    pub(super) allowed_private_hosts: Vec<String>,
     pub(super) master_key_file: Option<PathBuf>,
     pub(super) master_key: Option<Secret>,
     pub(super) admin_password: Option<Secret>,
@@ -134,6 +137,12 @@ pub(super) fn alias(text: &str) -> Result<Authority, &'static str> {
     authority.ok_or("it is not a host or host:port")
 }
 
+/// A private host that may be asked: a name or an address, without a port.
+pub(super) fn host(text: &str) -> Result<String, &'static str> {
+    let authority = alias(text)?;
+    if authority.port().is_some() { Err("it has a port") } else { Ok(authority.as_str().to_ascii_lowercase()) }
+}
+
 pub(super) fn log_level(text: &str) -> Result<String, Refused> {
     let known = |level: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&level);
     let accepted = text.split(',').all(|directive| match directive.split_once('=') {
@@ -170,7 +179,7 @@ pub(super) fn fill(gathered: &mut Gathered) -> Draft {
 /// Checks what several settings say together and makes the configuration; none if a part is missing.
 pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) -> Option<Config> {
     let listen = draft.listen?;
-    let tls = tls(draft.certificate, draft.key, gathered);
+    let tls = tls(draft.certificate, draft.key, draft.client_ca, gathered);
     let wants_tls = gathered.is_set("tls.certificate") || gathered.is_set("tls.key");
     if purpose == Purpose::Serve && !wants_tls && !draft.insecure_http && !listen.ip().is_loopback() {
         let message = format!(
@@ -207,19 +216,31 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         tokens: draft.tokens,
         uploads: draft.uploads,
         limits: draft.limits,
+        audit: draft.audit,
+        allowed_private_hosts: draft.allowed_private_hosts,
+        sections: super::section::finish(gathered),
         master_key: draft.master_key.map_or(super::MasterKey::File(key_file), super::MasterKey::Given),
         admin_password: draft.admin_password,
         data: draft.data,
     })
 }
 
-fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>, gathered: &mut Gathered) -> Option<Tls> {
+fn tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+    gathered: &mut Gathered,
+) -> Option<Tls> {
     for (one, other) in [("tls.certificate", "tls.key"), ("tls.key", "tls.certificate")] {
         if gathered.is_set(one) && !gathered.is_set(other) {
             gathered.refuse(gathered.place(one), format!("`{one}` is set without `{other}`: TLS needs both"));
         }
     }
-    Some(Tls { certificate: certificate?, key: key? })
+    if client_ca.is_some() && certificate.is_none() {
+        let message = "`tls.client_ca` is set without `tls.certificate`: clients show certificates in TLS only";
+        gathered.refuse(gathered.place("tls.client_ca"), message.to_owned());
+    }
+    Some(Tls { certificate: certificate?, key: key?, client_ca })
 }
 
 fn storage(url: Option<StorageUrl>, s3: S3, data: &std::path::Path, gathered: &mut Gathered) -> StorageConfig {
@@ -284,6 +305,7 @@ impl Draft {
             insecure_http: false,
             certificate: None,
             key: None,
+            client_ca: None,
             public_url: None,
             aliases: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -302,6 +324,8 @@ impl Draft {
             tokens: Tokens { lifetime: never, refresh_lifetime: never },
             uploads: Uploads { expiry: never },
             limits: Limits { manifest_bytes: 0 },
+            audit: Audit { retention: never, pulls: false },
+            allowed_private_hosts: Vec::new(),
             master_key_file: None,
             master_key: None,
             admin_password: None,

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use serde_json::Value;
+
 use super::keys::{self, Key};
+use super::section::{self, Section};
 use super::source::{Gathered, Place};
 use super::value::{Raw, Setting};
 
@@ -55,6 +58,12 @@ impl File<'_> {
             let name =
                 if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
             let place = self.place(key.span().start);
+            if prefix.is_empty()
+                && let Some(kind) = section::KINDS.into_iter().find(|kind| *kind == name)
+            {
+                self.sections(kind, (place, value.get_ref()), gathered);
+                continue;
+            }
             match (keys::find(&name), value.get_ref()) {
                 (None, DeValue::Table(table)) => self.flatten(&name, table, gathered),
                 (None, _) => gathered.refuse(place, unknown(&name)),
@@ -71,6 +80,28 @@ impl File<'_> {
                     Some(raw) => gathered.offer(key, Setting { raw, place, base: self.folder() }),
                     None => gathered.refuse(place, format!("`{name}` takes {}, not {}", key.accepts, kind(value))),
                 },
+            }
+        }
+    }
+
+    /// The tables of one kind, each with the name that the operator gave it.
+    fn sections(&self, kind: &'static str, (place, value): (Place, &DeValue<'_>), gathered: &mut Gathered) {
+        let DeValue::Table(tables) = value else {
+            return gathered.refuse(place, format!("`{kind}` is a table of tables: write [{kind}.NAME]"));
+        };
+        let mut entries: Vec<_> = tables.iter().collect();
+        entries.sort_unstable_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            let place = self.place(name.span().start);
+            match value.get_ref() {
+                table @ DeValue::Table(_) => gathered.sections.push(Section {
+                    kind,
+                    name: name.get_ref().to_string(),
+                    place,
+                    base: self.folder(),
+                    value: json(table),
+                }),
+                _ => gathered.refuse(place, format!("write [{kind}.{}]", name.get_ref())),
             }
         }
     }
@@ -105,6 +136,22 @@ fn raw(value: &DeValue<'_>) -> Option<Raw> {
             items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>().map(Raw::List)
         }
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// The same in JSON, for tables that are read whole. What JSON does not have (a date, a number beyond 64 bits) is its text.
+fn json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Integer(number) => i64::from_str_radix(&number.as_str().replace('_', ""), number.radix())
+            .map_or_else(|_| Value::from(number.as_str()), Value::from),
+        DeValue::Float(number) => Value::from(number.as_str()),
+        DeValue::Boolean(switch) => Value::from(*switch),
+        DeValue::Datetime(time) => Value::from(time.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => {
+            table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect()
+        }
     }
 }
 

@@ -104,6 +104,13 @@ pub(super) static KEYS: &[Key] = &[
         value.path().map(|path| draft.key = Some(path))
     })
     .shaped(Shape::Path),
+    Key::new(
+        "tls.client_ca",
+        None,
+        "a file with the certificate of your authority for clients in PEM",
+        |draft, value| value.path().map(|path| draft.client_ca = Some(path)),
+    )
+    .shaped(Shape::Path),
     Key::new("public_url", None, "scheme, host and port only, such as https://registry.example.com", |draft, value| {
         super::draft::public_url(value.text()?).map(|url| draft.public_url = Some(url))
     }),
@@ -209,6 +216,20 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("limits.manifest_bytes", Some("4MiB"), "a size from 4MiB to 16MiB", |draft, value| {
         value.bytes(4 * MIB..=16 * MIB).map(|size| draft.limits.manifest_bytes = size)
     }),
+    Key::new("audit.retention", Some("365d"), "a time from 1d to 3650d", |draft, value| {
+        value.duration(seconds(DAY, 3_650 * DAY)).map(|time| draft.audit.retention = time)
+    }),
+    Key::new("audit.pulls", Some("false"), "true or false", |draft, value| {
+        value.switch().map(|switch| draft.audit.pulls = switch)
+    })
+    .shaped(Shape::Switch),
+    Key::new(
+        "network.allowed_private_hosts",
+        Some(""),
+        "a list of hosts that issuers may be asked at though their addresses are private",
+        |draft, value| value.list(super::draft::host).map(|hosts| draft.allowed_private_hosts = hosts),
+    )
+    .shaped(Shape::List),
     Key::new("master_key_file", None, "a file", |draft, value| {
         value.path().map(|path| draft.master_key_file = Some(path))
     })

@@ -9,6 +9,7 @@ mod network;
 mod person;
 mod print;
 mod secret;
+mod section;
 mod source;
 mod value;
 
@@ -27,6 +28,7 @@ use url::Url;
 pub use self::network::{Network, NetworkInvalid};
 pub use self::person::Person;
 pub use self::secret::Secret;
+pub use self::section::{DirectorySection, IssuerSection, ProviderSection, Sections};
 pub use self::source::{Flag, Place, Sources};
 
 /// The name of the file of settings that is looked for in the data folder when none is named.
@@ -63,6 +65,12 @@ pub struct Config {
     pub uploads: Uploads,
     /// Sizes beyond which a request is refused.
     pub limits: Limits,
+    /// What is remembered of what happened.
+    pub audit: Audit,
+    /// Private hosts (without ports) that issuers and providers may be asked at.
+    pub allowed_private_hosts: Vec<String>,
+    /// Who else knows people and workloads: directories, issuers and providers.
+    pub sections: Sections,
     /// The key that seals the private keys kept in the database (I10).
     pub master_key: MasterKey,
     /// The password that the user `admin` is created with at the first start.
@@ -95,6 +103,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The file of the private key (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+    /// The file of the authority whose certificates clients may show.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// How the log is written.
@@ -153,6 +163,15 @@ pub struct Limits {
     pub manifest_bytes: usize,
 }
 
+/// What is remembered of what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// How long events are kept.
+    pub retention: Duration,
+    /// Whether pulls are events too.
+    pub pulls: bool,
+}
+
 /// Where the master key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MasterKey {
@@ -170,13 +189,14 @@ pub struct Loaded {
     /// The file of settings that was read, if any.
     pub file: Option<PathBuf>,
     effective: Vec<print::Effective>,
+    sections: String,
 }
 
 impl Loaded {
     /// The effective settings as TOML that can be loaded again, each with its place; secrets are hidden.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        print::to_toml(&self.effective)
+        print::to_toml(&self.effective) + &self.sections
     }
 }
 
@@ -220,8 +240,8 @@ pub fn load(sources: &Sources, purpose: Purpose) -> Result<Loaded, ConfigInvalid
     let config = draft::finish(draft, purpose, &mut gathered);
     match config {
         Some(config) if gathered.problems.is_empty() => {
-            let effective = print::effective(&gathered);
-            Ok(Loaded { config, file: gathered.file, effective })
+            let (effective, sections) = (print::effective(&gathered), print::sections(&gathered));
+            Ok(Loaded { config, file: gathered.file, effective, sections })
         }
         _ => Err(ConfigInvalid { problems: gathered.problems }),
     }

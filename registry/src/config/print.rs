@@ -1,5 +1,6 @@
 //! `config print`: the effective settings as TOML that can be loaded again.
 
+use serde_json::Value;
 use url::Url;
 
 use super::keys::{Hidden, KEYS, Key, Shape};
@@ -13,6 +14,31 @@ pub(super) struct Effective {
     set: bool,
     value: String,
     note: String,
+}
+
+/// The tables that have names of their own, as they can be loaded again; their secrets never stand in them.
+pub(super) fn sections(gathered: &Gathered) -> String {
+    let mut text = String::new();
+    for section in &gathered.sections {
+        text.push_str(&format!("\n[{}.{}]  # {}\n", section.kind, section.name, section.place));
+        let Value::Object(table) = &section.value else { continue };
+        for (key, value) in table {
+            text.push_str(&format!("{key} = {}\n", inline(value)));
+        }
+    }
+    text
+}
+
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Object(table) => {
+            let entries = table.iter().map(|(key, value)| format!("{key} = {}", inline(value)));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
 }
 
 /// Every key of the table with the value that holds and its place.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, Key};
+use super::section::{self, Section};
 use super::value::{Raw, Setting};
 use super::{FILE_NAME, Problem, file};
 
@@ -87,12 +88,26 @@ pub(super) struct Gathered {
     pub(super) settings: BTreeMap<&'static str, Setting>,
     pub(super) problems: Vec<Problem>,
     pub(super) file: Option<PathBuf>,
+    pub(super) sections: Vec<Section>,
+    /// Secrets of named tables, each until its table takes it.
+    secrets: BTreeMap<String, String>,
 }
 
 impl Gathered {
     /// Keeps `setting` unless a stronger source has set the key already.
     pub(super) fn offer(&mut self, key: &'static Key, setting: Setting) {
         self.settings.entry(key.name).or_insert(setting);
+    }
+
+    /// Takes the secret that a variable of this name holds.
+    pub(super) fn claim_secret(&mut self, variable: &str) -> Option<String> {
+        self.secrets.remove(variable)
+    }
+
+    /// The variables whose secrets no table took.
+    pub(super) fn unclaimed_secrets(&mut self) -> Vec<(String, Place)> {
+        let left = std::mem::take(&mut self.secrets);
+        left.into_keys().map(|variable| (variable.clone(), Place::Variable(variable))).collect()
     }
 
     pub(super) fn refuse(&mut self, place: Place, message: String) {
@@ -174,6 +189,9 @@ fn variables(environment: &[(OsString, OsString)], gathered: &mut Gathered) -> O
             (_, Some("")) => gathered.refuse(place, "it is empty: unset it, or give it a value".to_owned()),
             (Some(_), None) => gathered.refuse(place, "its value is not UTF-8 text".to_owned()),
             (Some(key), Some(text)) => gathered.offer(key, Setting::typed(text.to_owned(), place)),
+            (None, Some(text)) if section::is_secret(name) => {
+                gathered.secrets.insert(name.to_owned(), text.to_owned());
+            }
             (None, _) => {
                 let known = keys::KEYS.iter().map(Key::variable).chain([CONFIG_VARIABLE.to_owned()]);
                 let message = format!("unknown variable{}", keys::suggestion(name, known));

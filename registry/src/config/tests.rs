@@ -133,7 +133,8 @@ fn the_data_folder_of_a_variable_is_where_the_file_is_looked_for() {
 #[test]
 fn a_relative_path_in_the_file_starts_at_the_file() {
     let start = Start::new().file("tls.certificate = \"tls/cert.pem\"\ntls.key = \"/etc/key.pem\"");
-    let expected = Tls { certificate: start.folder.path().join("tls/cert.pem"), key: "/etc/key.pem".into() };
+    let expected =
+        Tls { certificate: start.folder.path().join("tls/cert.pem"), key: "/etc/key.pem".into(), client_ca: None };
     assert_eq!(start.config().tls, Some(expected));
 }
 

@@ -11,6 +11,7 @@ pub mod server;
 mod tests;
 pub mod tls;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use hallmark_oci::{ErrorCode, Operation, OperationInvalid};
+use hallmark_storage::metadata::PrincipalId;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
@@ -27,12 +29,13 @@ use http::{HeaderName, HeaderValue, Method};
 use self::body::Incoming;
 use self::error::Error;
 use self::line::Line;
-use self::server::PeerAddress;
-use crate::access::{self, Shown, Standing};
+use self::server::{PeerAddress, PeerCertificate};
+use crate::access::{self, Granted, Shown, Standing};
 use crate::api;
 use crate::app::App;
-use crate::auth::{self, Client};
+use crate::auth::{self, Client, Identity};
 use crate::distribution::{self, Occasion};
+use crate::events::Happening;
 use crate::telemetry;
 
 static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -175,22 +178,81 @@ async fn answer(
         }
     };
     let client = Client::At(line.client());
-    let identity = auth::identify(app, authorization, client, now)
+    let identity = auth::identify(app, authorization, operation.repository(), (client, now))
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
+    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
+        (Identity::Anonymous, Some(shown)) => auth::by_certificate(app, shown.names())
+            .await
+            .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?,
+        (identity, _) => identity,
+    };
     line.by(&identity);
     let writes = !matches!(parts.method, Method::GET | Method::HEAD);
     // A read is decided once.
     let again = if writes { operation.clone() } else { Operation::Ping };
-    let granted = access::authorize(app, &identity, operation)
-        .await
-        .map_err(|refused| access::http::refusal(refused, &identity, &realm()))?;
+    let name = operation.name();
+    let granted = access::authorize(app, &identity, operation).await.map_err(|refused| {
+        remember_refusal(app, &refused, &identity, name, line.client());
+        access::http::refusal(refused, &identity, &realm())
+    })?;
     if writes && app.is_readonly() {
         return Err(access::http::read_only());
     }
     let occasion = Occasion { now, request_id: line.id().to_owned() };
     let standing = Standing::new(app, Shown { identity: &identity, authorization, client, at: now }, again, &realm);
-    distribution::http::serve(app, granted.sort(), parts, body, &standing, occasion).await
+    let pull = Pull::of(app, &granted, line.client());
+    let answer = distribution::http::serve(app, granted.sort(), parts, body, &standing, occasion).await?;
+    if let Some(pull) = pull {
+        app.recorder.note(pull.0, now);
+    }
+    Ok(answer)
+}
+
+/// A pull to be remembered, where the settings ask for it.
+struct Pull(Happening);
+
+impl Pull {
+    fn of(app: &App, granted: &Granted<Operation>, client: IpAddr) -> Option<Self> {
+        let Operation::PullManifest(pull) = granted.operation() else { return None };
+        if !app.config.audit.pulls || pull.head {
+            return None;
+        }
+        let repository = granted.repository();
+        Some(Self(Happening {
+            kind: "manifest_pulled",
+            actor: granted.actor().unwrap_or(PrincipalId::SYSTEM),
+            account: repository.map(|repository| repository.account_id),
+            repository: repository.map(|repository| repository.id),
+            subject: pull.reference.to_string(),
+            how: "",
+            client: Some(client),
+        }))
+    }
+}
+
+/// Remembers that somebody asked for what they have no right to. A token that merely does not cover it is no refusal: its
+/// client asks for another.
+fn remember_refusal(
+    app: &App,
+    refused: &access::Refused,
+    identity: &auth::Identity,
+    operation: &'static str,
+    client: IpAddr,
+) {
+    let access::Refused::Lacking { needed, right: true } = refused else { return };
+    let Some(principal) = identity.principal() else { return };
+    let subject = needed.iter().next().map(|scope| scope.name.clone()).unwrap_or_default();
+    let happening = Happening {
+        kind: "access_refused",
+        actor: principal.id,
+        account: None,
+        repository: None,
+        subject,
+        how: operation,
+        client: Some(client),
+    };
+    app.recorder.note(happening, app.clock.now());
 }
 
 fn refuse_grammar(invalid: OperationInvalid) -> Error {

@@ -10,12 +10,14 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Tls;
@@ -46,6 +48,14 @@ pub enum TlsError {
         key: PathBuf,
         /// What the TLS library says.
         source: rustls::Error,
+    },
+    /// The authority of clients cannot be used.
+    #[error("the authority {} cannot be used: {source}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What the TLS library says.
+        source: rustls::server::VerifierBuilderError,
     },
     /// The protocol versions are not supported by the cryptography that was built in.
     #[error("TLS cannot be set up: {0}")]
@@ -84,11 +94,12 @@ impl Certificates {
         let loaded = Stamps::of(&files);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let key = RwLock::new(Arc::new(read(&files, &provider)?));
+        let verifier = client_verifier(files.client_ca.as_deref(), &provider)?;
         let current = Arc::new(Current { provider: Arc::clone(&provider), key });
         let mut server_config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError::Setup)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         server_config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(Self { files, loaded, current, server_config: Arc::new(server_config) }))
@@ -150,6 +161,26 @@ impl Certificates {
             }
         }
     }
+}
+
+/// Who checks the certificates of clients: against one authority, for clients who show one. It is read at the start.
+fn client_verifier(
+    authority: Option<&Path>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(path) = authority else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+    let file = |source| TlsError::File { path: path.to_owned(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(file)? {
+        roots.add(certificate.map_err(file)?).map_err(TlsError::Setup)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::Empty(path.to_owned()));
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|source| TlsError::Authority { path: path.to_owned(), source })
 }
 
 /// Reads the two files as a start would; until when the certificate is valid, in milliseconds since 1970, or `None` when it

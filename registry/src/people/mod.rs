@@ -4,6 +4,7 @@
 //! Start reading at [`Caller`], then `grants`.
 
 mod caller;
+pub mod certificates;
 mod error;
 pub mod events;
 pub mod explain;

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 
 use super::{Caller, Refused, robots};
 use crate::app::App;
+use crate::auth::workload::RuleSettings;
+use crate::auth::workloads::RuleRefused;
 use crate::clock::rfc3339;
 
 /// A rule as it is shown.
@@ -68,6 +70,20 @@ pub async fn create(
     (account, robot): (&str, &str),
     new: NewRule,
 ) -> Result<RuleView, Refused> {
+    let settings = RuleSettings {
+        issuer: new.issuer.clone(),
+        audience: new.audience.clone(),
+        claims: new.claims.clone(),
+        principal: 0,
+    };
+    app.workloads.check(settings).map_err(|refused| {
+        let field = match &refused {
+            RuleRefused::Issuer(_) => "issuer",
+            RuleRefused::Audience(_) => "audience",
+            RuleRefused::Rule(_) => "claims",
+        };
+        Refused::invalid(field, refused.to_string())
+    })?;
     let claims = serde_json::to_string(&new.claims).unwrap_or_default();
     let input = (caller.clone(), (account.to_owned(), robot.to_owned()), new.clone(), claims);
     let id = app

@@ -93,10 +93,11 @@ CREATE TABLE workload_rules (
 );
 CREATE INDEX workload_rules_of ON workload_rules (principal_id);
 
--- Tokens of other issuers that may be shown once only.
+-- Tokens of other issuers, and by whom each was shown first: nobody else may show it.
 CREATE TABLE shown_tokens (
   issuer TEXT COLLATE "C" NOT NULL,
   jti TEXT COLLATE "C" NOT NULL,
+  shown_by TEXT COLLATE "C" NOT NULL,
   expires_at BIGINT NOT NULL,
   PRIMARY KEY (issuer, jti)
 );

@@ -103,10 +103,11 @@ CREATE TABLE workload_rules (
 ) STRICT;
 CREATE INDEX workload_rules_of ON workload_rules (principal_id);
 
--- Tokens of other issuers that may be shown once only.
+-- Tokens of other issuers, and by whom each was shown first: nobody else may show it.
 CREATE TABLE shown_tokens (
   issuer TEXT NOT NULL,
   jti TEXT NOT NULL,
+  shown_by TEXT NOT NULL,
   expires_at INTEGER NOT NULL,
   PRIMARY KEY (issuer, jti)
 ) STRICT, WITHOUT ROWID;

@@ -69,12 +69,12 @@ impl Metadata {
         let rows = match viewer {
             Viewer::All => self.rows(&ALL_NAMES, values![after, i64::from(limit)]).await?,
             Viewer::Public => self.rows(&PUBLIC, values![after, i64::from(limit)]).await?,
-            Viewer::Principal(sight) => return self.seen(sight, after, limit).await,
+            Viewer::Principal(sight) => return self.in_sight(sight, after, limit).await,
         };
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    async fn seen(&self, sight: &Sight, after: &str, limit: u32) -> Result<Vec<String>, Error> {
+    async fn in_sight(&self, sight: &Sight, after: &str, limit: u32) -> Result<Vec<String>, Error> {
         let (whole, mut names) = (limit as usize, BTreeSet::new());
         let granted = values![sight.principal, Rights::PULL.bits(), after, i64::from(limit)];
         let mut rows = self.rows(&GRANTED, granted).await?;

@@ -14,13 +14,16 @@ use super::rows::{AccountId, PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
+use super::users::{Principal, PrincipalKind, SystemRole};
 use super::value::values;
 
 /// The name of the account that owns repositories of one component.
 const SYSTEM: &str = "_system";
+/// No credential has this id.
+const NO_CREDENTIAL: i64 = -1;
 
 statements! {
-    FACTS = [
+    SEEN = [
         "SELECT 0, a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner
            FROM accounts a
            LEFT JOIN repositories r ON r.name = $2 AND r.account_id = a.id
@@ -38,7 +41,16 @@ statements! {
            FROM accounts a
            JOIN prefix_grants g ON g.account_id = a.id AND g.principal_id IN
              (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = a.id)
-          WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))"
+          WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
+         UNION ALL
+         SELECT 3, COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
+                p.kind || ' ' || COALESCE(u.system_role, ''), p.disabled_at, NULL, NULL, NULL
+           FROM principals p LEFT JOIN users u ON u.principal_id = p.id
+           LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
+          WHERE p.id = $3 AND p.kind <> 'team'
+         UNION ALL
+         SELECT 4, c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL
+           FROM credentials c WHERE c.id = $4"
     ];
 }
 
@@ -77,7 +89,58 @@ pub struct Granted {
     pub rights: Rights,
 }
 
+/// Everything that a request with a token stands on, as one statement saw it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Whoever the token names, when they are there.
+    pub principal: Option<Principal>,
+    /// What the token was made from, when that is there.
+    pub credential: Option<SeenCredential>,
+    /// What is known of the repository and of the principal in it.
+    pub facts: Facts,
+}
+
+/// A long-lived credential as far as it bounds what was made from it.
+#[derive(Clone, Debug)]
+pub struct SeenCredential {
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// What it is, in the registry's words.
+    pub kind: String,
+    /// The scopes it is limited to, as text.
+    pub scopes: String,
+    /// When it ends, in milliseconds since the epoch.
+    pub expires_at: i64,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+}
+
 impl Metadata {
+    /// What a request with a token stands on: whoever it names, what it was made from, and the repository, by one
+    /// statement. Nothing of it is remembered.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn seen(
+        &self,
+        principal: PrincipalId,
+        credential: Option<i64>,
+        name: &RepositoryName,
+    ) -> Result<Seen, Error> {
+        let account = name.account().unwrap_or(SYSTEM);
+        let rows = self.rows(&SEEN, values![account, name, principal, credential.unwrap_or(NO_CREDENTIAL)]).await?;
+        let mut seen = Seen::default();
+        for row in &rows {
+            match row.integer(0)? {
+                3 => seen.principal = Some(of_seen(row, principal)?),
+                4 => seen.credential = Some(credential_of_seen(row)?),
+                _ => {}
+            }
+        }
+        seen.facts = facts(&rows, name)?;
+        Ok(seen)
+    }
+
     /// What is known of `principal` (`None`: nobody in particular) and the repository `name`, and where that was found: what
     /// is absent is never found in memory.
     ///
@@ -91,7 +154,7 @@ impl Metadata {
         let who = principal.unwrap_or(PrincipalId::NOBODY);
         let account = name.account().unwrap_or(SYSTEM);
         let ask = async {
-            let rows = self.rows(&FACTS, values![account, name, who]).await?;
+            let rows = self.rows(&SEEN, values![account, name, who, NO_CREDENTIAL]).await?;
             facts(&rows, name).map(Arc::new)
         };
         let slots = [Slot::name(name), Slot::principal(who), Slot::account(account)];
@@ -106,7 +169,7 @@ impl Tx {
     /// The database failed.
     pub async fn facts(&mut self, principal: PrincipalId, name: &RepositoryName) -> Result<Facts, Error> {
         let account = name.account().unwrap_or(SYSTEM);
-        let rows = self.rows(&FACTS, values![account, name, principal]).await?;
+        let rows = self.rows(&SEEN, values![account, name, principal, NO_CREDENTIAL]).await?;
         facts(&rows, name)
     }
 }
@@ -118,6 +181,8 @@ fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {
             0 => account(row, name, &mut facts)?,
             1 => facts.grants.push(granted(row, None)?),
             2 => facts.grants.push(granted(row, Some(row.text(3)?))?),
+            // Who the principal is, which is asked for with it only by a token.
+            3 | 4 => {}
             other => return Err(Error::new(ErrorKind::Corrupt, format!("a row of kind {other}"))),
         }
     }
@@ -145,4 +210,28 @@ fn account(row: &Row, name: &RepositoryName, facts: &mut Facts) -> Result<(), Er
 
 fn granted(row: &Row, prefix: Option<String>) -> Result<Granted, Error> {
     Ok(Granted { holder: PrincipalId(row.integer(1)?), prefix, rights: Rights::from_bits(row.integer(2)?) })
+}
+
+fn of_seen(row: &Row, id: PrincipalId) -> Result<Principal, Error> {
+    let words = row.text(4)?;
+    let (kind, role) = words.split_once(' ').unwrap_or((words.as_str(), ""));
+    Ok(Principal {
+        id,
+        name: row.text(3)?,
+        kind: PrincipalKind::read(kind)?,
+        account_id: AccountId(row.integer(1)?),
+        role: SystemRole::read(role)?,
+        credential_epoch: row.integer(2)?,
+        disabled: row.maybe_integer(5)?.is_some(),
+    })
+}
+
+fn credential_of_seen(row: &Row) -> Result<SeenCredential, Error> {
+    Ok(SeenCredential {
+        principal: PrincipalId(row.integer(1)?),
+        kind: row.text(4)?,
+        scopes: row.text(3)?,
+        expires_at: row.integer(2)?,
+        revoked_at: row.maybe_integer(5)?,
+    })
 }

@@ -68,7 +68,7 @@ pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
 pub use events::{Event, EventFilter, EventLine, EventPage};
-pub use facts::{AccountFacts, Facts, Granted};
+pub use facts::{AccountFacts, Facts, Granted, Seen, SeenCredential};
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
@@ -89,7 +89,7 @@ pub use teams::{Team, TeamMember};
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, Principal, PrincipalKind, SystemRole, User, UserRemoval};
-pub use workloads::{CertificateRule, RULES, WorkloadRule};
+pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
 
 use statement::Statement;
 

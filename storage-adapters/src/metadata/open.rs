@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn folder_of(path: &Path) -> &Path {
 async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
     let folder = folder_of(path);
     let lock = FolderLock::acquire(folder)?;
-    create(path, folder)?;
+    create(path)?;
     let mut connection = sql::sqlite_writer(path)?;
     let schema = migrate(&mut connection, now).await?;
     // Whoever held these died with the process that this one succeeds: the lock says so. Without this a client that goes
@@ -88,13 +88,11 @@ async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
     Ok(Metadata::new(inner, Some(Cache::new(generations))))
 }
 
-/// Makes the database file, for its owner alone, and syncs its folder: a power loss after the first answer must not take
-/// the file's name away (I4). SQLite does the same for the write-ahead log and gives it the same rights.
-fn create(path: &Path, folder: &Path) -> Result<(), OpenError> {
+/// Makes the database file, for its owner alone; SQLite gives the write-ahead log the same rights. The file's name is durable
+/// with the first COMMIT: SQLite syncs the folder when it first syncs a log that it has made (I4).
+fn create(path: &Path) -> Result<(), OpenError> {
     let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    let failed = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
-    made.map_err(|source| failed(path, source))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))
+    made.map(drop).map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
 async fn open_postgres(url: &str, max_connections: u32, now: i64) -> Result<Metadata, OpenError> {

@@ -20,6 +20,10 @@ statements! {
         "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2"
     ];
+    HOLD_OF_SOURCE = [
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2" {update of p}
+    ];
     SUBJECTS = [
         "SELECT principal_id, source_subject FROM users
           WHERE source = $1 AND source_subject > $2 ORDER BY source_subject LIMIT $3"
@@ -107,6 +111,16 @@ pub enum SystemRole {
     Administrator,
 }
 
+impl PrincipalKind {
+    pub(super) fn read(text: &str) -> Result<Self, Error> {
+        match text {
+            "user" => Ok(Self::User),
+            "robot" => Ok(Self::Robot),
+            other => Err(Error::new(ErrorKind::Corrupt, format!("principals.kind {other:?}"))),
+        }
+    }
+}
+
 impl SystemRole {
     /// As a row holds it.
     #[must_use]
@@ -118,7 +132,7 @@ impl SystemRole {
         }
     }
 
-    fn read(text: &str) -> Result<Self, Error> {
+    pub(super) fn read(text: &str) -> Result<Self, Error> {
         match text {
             "" => Ok(Self::None),
             "auditor" => Ok(Self::Auditor),
@@ -290,6 +304,14 @@ impl Tx {
         Ok(self.execute(&SET_PASSWORD, values![user.id, password]).await? == 1)
     }
 
+    /// The user whom a directory or provider knows by this id of its own, held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn user_of_source(&mut self, source: &str, subject: &str) -> Result<Option<User>, Error> {
+        self.row(&HOLD_OF_SOURCE, values![source, subject]).await?.map(|row| user(&row)).transpose()
+    }
+
     /// Gives a user another role in the whole registry.
     ///
     /// # Errors
@@ -382,11 +404,7 @@ impl Tx {
 }
 
 fn principal(row: &Row) -> Result<Principal, Error> {
-    let kind = match row.text(2)?.as_str() {
-        "user" => PrincipalKind::User,
-        "robot" => PrincipalKind::Robot,
-        other => return Err(Error::new(ErrorKind::Corrupt, format!("principals.kind {other:?}"))),
-    };
+    let kind = PrincipalKind::read(&row.text(2)?)?;
     Ok(Principal {
         id: PrincipalId(row.integer(0)?),
         name: row.text(1)?,

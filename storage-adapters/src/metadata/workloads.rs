@@ -1,12 +1,12 @@
 //! Which workloads and certificates are which robots or users, and what other issuers' tokens were shown before.
 
 use super::database::Metadata;
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::rows::PrincipalId;
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
-use super::value::values;
+use super::value::{json_texts, values};
 
 statements! {
     RULES_OF = [
@@ -19,23 +19,26 @@ statements! {
     ];
     COUNT_RULES = ["SELECT COUNT(*) FROM workload_rules WHERE principal_id = $1"];
     DELETE_RULE = ["DELETE FROM workload_rules WHERE id = $1 AND principal_id = $2"];
-    SHOW = ["INSERT INTO shown_tokens (issuer, jti, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"];
+    SHOW = [
+        "INSERT INTO shown_tokens (issuer, jti, shown_by, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+    ];
+    SHOWN = ["SELECT shown_by FROM shown_tokens WHERE issuer = $1 AND jti = $2"];
     FORGET = [
         "DELETE FROM shown_tokens WHERE expires_at < $1 AND (issuer, jti) IN
            (SELECT page.issuer, page.jti FROM shown_tokens page WHERE page.expires_at < $1 LIMIT $2)"
     ];
     CERTIFICATES = [
-        "SELECT id, principal_id, kind, pattern, created_at FROM certificate_rules WHERE kind = $1 AND pattern = $2"
+        "SELECT id, principal_id, kind, pattern, created_at FROM certificate_rules WHERE kind = $1 AND pattern"
+        {in texts 2}
     ];
-    CERTIFICATES_OF = [
-        "SELECT id, principal_id, kind, pattern, created_at FROM certificate_rules
-          WHERE principal_id = $1 ORDER BY id LIMIT $2"
+    CERTIFICATE_PAGE = [
+        "SELECT id, principal_id, kind, pattern, created_at FROM certificate_rules WHERE id > $1 ORDER BY id LIMIT $2"
     ];
     INSERT_CERTIFICATE = [
         "INSERT INTO certificate_rules (id, principal_id, kind, pattern, created_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT DO NOTHING"
     ];
-    DELETE_CERTIFICATE = ["DELETE FROM certificate_rules WHERE id = $1 AND principal_id = $2"];
+    DELETE_CERTIFICATE = ["DELETE FROM certificate_rules WHERE id = $1"];
 }
 
 /// How many rules one robot may have: all of them are read when it signs in.
@@ -58,6 +61,40 @@ pub struct WorkloadRule {
     pub created_at: i64,
 }
 
+/// Which name of a certificate is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateKind {
+    /// Its subject.
+    Subject,
+    /// A host's name among its alternative names.
+    Dns,
+    /// A URI among its alternative names.
+    Uri,
+    /// An address among its alternative names.
+    Email,
+}
+
+impl CertificateKind {
+    /// As a row holds it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Dns => "dns",
+            Self::Uri => "uri",
+            Self::Email => "email",
+        }
+    }
+}
+
+impl std::str::FromStr for CertificateKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Subject, Self::Dns, Self::Uri, Self::Email].into_iter().find(|kind| kind.word() == text).ok_or(())
+    }
+}
+
 /// Which client certificate is a user or a robot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateRule {
@@ -65,8 +102,8 @@ pub struct CertificateRule {
     pub id: i64,
     /// Who it is.
     pub principal: PrincipalId,
-    /// Which of its names is compared: `subject`, `dns`, `uri` or `email`.
-    pub kind: String,
+    /// Which of its names is compared.
+    pub kind: CertificateKind,
     /// What it must be.
     pub pattern: String,
     /// Milliseconds since the epoch.
@@ -82,20 +119,25 @@ impl Metadata {
         self.rows(&RULES_OF, values![principal, i64::from(RULES)]).await?.iter().map(rule).collect()
     }
 
-    /// Who has a certificate with this name.
+    /// The rules of this kind that say one of these patterns.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn certificate_rule(&self, kind: &str, name: &str) -> Result<Option<CertificateRule>, Error> {
-        self.row(&CERTIFICATES, values![kind, name]).await?.map(|row| certificate(&row)).transpose()
+    pub async fn certificate_rules_for(
+        &self,
+        kind: CertificateKind,
+        patterns: &[String],
+    ) -> Result<Vec<CertificateRule>, Error> {
+        let patterns = json_texts(patterns.iter().map(String::as_str));
+        self.rows(&CERTIFICATES, values![kind.word(), &patterns]).await?.iter().map(certificate).collect()
     }
 
-    /// The certificates of a user or a robot, the oldest first.
+    /// Rules about certificates after this one, at most `limit`, the oldest first.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn certificate_rules(&self, principal: PrincipalId) -> Result<Vec<CertificateRule>, Error> {
-        let rows = self.rows(&CERTIFICATES_OF, values![principal, i64::from(RULES)]).await?;
+    pub async fn certificate_rules(&self, after: i64, limit: u32) -> Result<Vec<CertificateRule>, Error> {
+        let rows = self.rows(&CERTIFICATE_PAGE, values![after, i64::from(limit)]).await?;
         rows.iter().map(certificate).collect()
     }
 }
@@ -128,12 +170,16 @@ impl Tx {
         Ok(self.execute(&DELETE_RULE, values![id, principal]).await? == 1)
     }
 
-    /// Notes that a token of another issuer was shown; `false` when it was before.
+    /// Notes that a token of another issuer was shown by somebody; `false` when somebody else showed it before.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn show_token(&mut self, issuer: &str, jti: &str, expires_at: i64) -> Result<bool, Error> {
-        Ok(self.execute(&SHOW, values![issuer, jti, expires_at]).await? == 1)
+    pub async fn show_token(&mut self, (issuer, jti): (&str, &str), by: &str, expires_at: i64) -> Result<bool, Error> {
+        if self.execute(&SHOW, values![issuer, jti, by, expires_at]).await? == 1 {
+            return Ok(true);
+        }
+        let before = self.row(&SHOWN, values![issuer, jti]).await?;
+        before.map_or(Ok(false), |row| Ok(row.text(0)? == by))
     }
 
     /// Forgets tokens that expired before this time, at most `limit`; how many.
@@ -151,20 +197,20 @@ impl Tx {
     pub async fn add_certificate_rule(
         &mut self,
         principal: PrincipalId,
-        (kind, pattern): (&str, &str),
+        (kind, pattern): (CertificateKind, &str),
         now: i64,
     ) -> Result<Option<i64>, Error> {
         let id = self.id()?;
-        let added = self.execute(&INSERT_CERTIFICATE, values![id, principal, kind, pattern, now]).await?;
+        let added = self.execute(&INSERT_CERTIFICATE, values![id, principal, kind.word(), pattern, now]).await?;
         Ok((added == 1).then_some(id))
     }
 
-    /// Removes a certificate of a user or a robot; whether they had it.
+    /// Removes a rule about certificates; whether there was one.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn remove_certificate_rule(&mut self, id: i64, principal: PrincipalId) -> Result<bool, Error> {
-        Ok(self.execute(&DELETE_CERTIFICATE, values![id, principal]).await? == 1)
+    pub async fn remove_certificate_rule(&mut self, id: i64) -> Result<bool, Error> {
+        Ok(self.execute(&DELETE_CERTIFICATE, values![id]).await? == 1)
     }
 }
 
@@ -183,7 +229,7 @@ fn certificate(row: &Row) -> Result<CertificateRule, Error> {
     Ok(CertificateRule {
         id: row.integer(0)?,
         principal: PrincipalId(row.integer(1)?),
-        kind: row.text(2)?,
+        kind: row.text(2)?.parse().map_err(|()| Error::new(ErrorKind::Corrupt, "certificate_rules.kind"))?,
         pattern: row.text(3)?,
         created_at: row.integer(4)?,
     })

@@ -189,7 +189,7 @@ fn a_certificate_that_ends_or_is_not_its_keys_is_told() {
     parameters.not_after = rcgen::date_time_ymd(2027, 1, 29);
     fs::write(&certificate, parameters.self_signed(&signing_key).unwrap().pem()).unwrap();
     fs::write(&key, signing_key.serialize_pem()).unwrap();
-    let files = config::Tls { certificate, key };
+    let files = config::Tls { certificate, key, client_ca: None };
     let end = 1_801_180_800_000;
     const DAY: i64 = 24 * 60 * 60 * 1_000;
     for (now, expected) in [

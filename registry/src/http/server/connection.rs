@@ -23,7 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, AnswerBody, Overdue};
 use super::outbox::Outbox;
 use super::transport::{Protocol, Stream, Transport};
-use super::{PeerAddress, Phase, STREAM, Shared, Tasks};
+use super::{PeerAddress, PeerCertificate, Phase, STREAM, Shared, Tasks};
+use crate::auth::certificate;
 use crate::config;
 
 /// The longest head of a request, in bytes: the longest names, many scopes and a token fit many times. Longer ones get 431.
@@ -76,48 +77,52 @@ impl Connection {
             () = self.tasks.reached(Phase::Draining) => return,
         };
         match opened {
-            Ok((transport, Protocol::Http1)) => self.http1(transport).await,
-            Ok((transport, Protocol::Http2)) => self.http2(transport).await,
+            Ok((transport, Protocol::Http1, shown)) => self.http1(transport, shown).await,
+            Ok((transport, Protocol::Http2, shown)) => self.http2(transport, shown).await,
             Err(error) => tracing::debug!(peer = %self.peer, %error, "a connection ended before its first request"),
         }
     }
 
     /// Does the TLS handshake, if there is one, and finds out the version.
-    async fn open(&self, stream: TcpStream) -> io::Result<(Transport, Protocol)> {
+    async fn open(&self, stream: TcpStream) -> io::Result<(Transport, Protocol, Option<PeerCertificate>)> {
         let config::Http { header_timeout, idle_timeout, .. } = self.shared.limits;
         let Some(certificates) = &self.shared.certificates else {
             // Nothing needs to come at once, but what has begun to come must come. (`readable` may resolve without a byte.)
             tokio::time::timeout(idle_timeout, stream.peek(&mut [0])).await??;
             let mut transport = Transport::new(Stream::Plain(stream), Arc::clone(&self.activity), self.outbox.clone());
             let protocol = tokio::time::timeout(header_timeout, transport.sniff()).await??;
-            return Ok((transport, protocol));
+            return Ok((transport, protocol, None));
         };
         let handshake = TlsAcceptor::from(certificates.server_config()).accept(stream);
         let stream = tokio::time::timeout(header_timeout, handshake).await??;
-        let protocol = match stream.get_ref().1.alpn_protocol() {
+        let session = stream.get_ref().1;
+        let shown = session.peer_certificates().and_then(|chain| chain.first());
+        let shown = shown.and_then(|certificate| certificate::names(certificate)).map(PeerCertificate::new);
+        let protocol = match session.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
         let transport = Transport::new(Stream::Tls(Box::new(stream)), Arc::clone(&self.activity), self.outbox.clone());
-        Ok((transport, protocol))
+        Ok((transport, protocol, shown))
     }
 
     /// Serves the requests of this connection; `outbox` is where their answers may leave files.
-    fn handler(&self, outbox: Option<Outbox>) -> Handler {
+    fn handler(&self, outbox: Option<Outbox>, certificate: Option<PeerCertificate>) -> Handler {
         Handler {
             outbox,
+            certificate,
             router: TowerToHyperService::new(self.shared.router.clone()),
             peer: PeerAddress(self.peer),
             activity: Arc::clone(&self.activity),
         }
     }
 
-    async fn http1(self, transport: Transport) {
+    async fn http1(self, transport: Transport, shown: Option<PeerCertificate>) {
         let mut builder = http1::Builder::new();
         // The times are kept by `Activity`: hyper's own would end an idle connection after the time of a head.
         builder.header_read_timeout(None).max_header_size(HEAD_BYTES).max_buf_size(READ_BYTES);
         let outbox = self.shared.certificates.is_none().then(|| self.outbox.clone());
-        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(outbox));
+        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(outbox, shown));
         // With hyper's own shutdown: without it a connection that is told to close counts as done, whatever waits to be sent.
         let poll = |connection: &mut http1::Connection<_, _>, context: &mut Context<'_>| {
             match Pin::new(&mut *connection).poll(context) {
@@ -139,7 +144,7 @@ impl Connection {
         }
     }
 
-    async fn http2(self, transport: Transport) {
+    async fn http2(self, transport: Transport, shown: Option<PeerCertificate>) {
         let mut builder = http2::Builder::new(self.tasks.clone());
         builder
             .timer(TokioTimer::new())
@@ -154,7 +159,7 @@ impl Connection {
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
         // Frames cut a body anew, so that its bytes do not go out as they lie.
-        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(None));
+        let mut connection = builder.serve_connection(TokioIo::new(transport), self.handler(None, shown));
         self.activity.multiplexed();
         let poll =
             |connection: &mut http2::Connection<_, _, _>, context: &mut Context<'_>| Pin::new(connection).poll(context);
@@ -232,6 +237,7 @@ struct Handler {
     peer: PeerAddress,
     activity: Arc<Activity>,
     outbox: Option<Outbox>,
+    certificate: Option<PeerCertificate>,
 }
 
 impl Service<Request<Incoming>> for Handler {
@@ -242,6 +248,9 @@ impl Service<Request<Incoming>> for Handler {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let mut running = self.activity.begin();
         request.extensions_mut().insert(self.peer);
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         if let Some(outbox) = &self.outbox {
             request.extensions_mut().insert(outbox.clone());
         }

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use self::connection::Connection;
 pub(crate) use self::outbox::{Delivery, Failure, Outbox};
 use super::tls::Certificates;
+use crate::auth::certificate::Names;
 use crate::config;
 
 /// How long a failing `accept` rests. Without it a shortage of file descriptors would keep a core busy and end nothing.
@@ -44,6 +45,24 @@ tokio::task_local! {
 /// The address of the other end of the connection, an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
+
+/// The names in the client certificate that the handshake of a connection has verified.
+#[derive(Debug, Clone)]
+pub struct PeerCertificate(Arc<Names>);
+
+impl PeerCertificate {
+    /// Keeps the names for the requests of the connection.
+    #[must_use]
+    pub fn new(names: Names) -> Self {
+        Self(Arc::new(names))
+    }
+
+    /// The names.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.0
+    }
+}
 
 impl PeerAddress {
     /// For a request that did not come over a connection, such as one that a test hands to the router.

@@ -27,7 +27,7 @@ impl Files {
     }
 
     fn tls(&self) -> Tls {
-        Tls { certificate: self.path("cert.pem"), key: self.path("key.pem") }
+        Tls { certificate: self.path("cert.pem"), key: self.path("key.pem"), client_ca: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -132,15 +132,21 @@ fn files_that_are_no_pair_are_refused_with_their_name() {
     let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
     let table = [
         (
-            Tls { certificate: files.path("absent.pem"), key: key.clone() },
+            Tls { certificate: files.path("absent.pem"), key: key.clone(), client_ca: None },
             "absent.pem cannot be read as PEM: I/O error: No such file",
         ),
-        (Tls { certificate: files.path("empty.pem"), key: key.clone() }, "empty.pem holds no certificate"),
         (
-            Tls { certificate: certificate.clone(), key: certificate.clone() },
+            Tls { certificate: files.path("empty.pem"), key: key.clone(), client_ca: None },
+            "empty.pem holds no certificate",
+        ),
+        (
+            Tls { certificate: certificate.clone(), key: certificate.clone(), client_ca: None },
             "cert.pem cannot be read as PEM: no items found",
         ),
-        (Tls { certificate, key: other.path("key.pem") }, "cert.pem: keys may not be consistent: KeyMismatch"),
+        (
+            Tls { certificate, key: other.path("key.pem"), client_ca: None },
+            "cert.pem: keys may not be consistent: KeyMismatch",
+        ),
     ];
     for (files, expected) in table {
         let refused = Certificates::load(files).unwrap_err().to_string();

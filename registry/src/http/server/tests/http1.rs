@@ -275,7 +275,7 @@ async fn a_handshake_that_does_not_come_to_its_end_is_given_up() {
 /// A certificate for `localhost` in files of `folder`.
 pub(super) fn certificates(folder: &std::path::Path) -> Arc<Certificates> {
     let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let files = config::Tls { certificate: folder.join("cert.pem"), key: folder.join("key.pem") };
+    let files = config::Tls { certificate: folder.join("cert.pem"), key: folder.join("key.pem"), client_ca: None };
     std::fs::write(&files.certificate, generated.cert.pem()).unwrap();
     std::fs::write(&files.key, generated.signing_key.serialize_pem()).unwrap();
     Certificates::load(files).unwrap()

@@ -1,0 +1,219 @@
+//! Passwords that a directory checks, and the regular look at who is still in it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hallmark_storage::metadata::{self, Event, PrincipalId};
+
+use super::directory::{Directories, Directory, DirectoryError, DirectoryInvalid, GroupMapping, Person, teams_of};
+use super::sources::{Vouched, admit};
+use super::{Authenticated, Ceiling, Refused};
+use crate::app::App;
+use crate::config::DirectorySection;
+use crate::telemetry::chain;
+
+/// How many people a look at a directory may find gone before it asks for a human: as many, or a tenth of all.
+const GONE_AT_ONCE: usize = 10;
+/// How many people are read from the database at once.
+const BATCH: u32 = 500;
+
+/// The directories of this registry with what is made of their people.
+#[derive(Debug, Default)]
+pub struct Sources {
+    directories: Directories,
+    sections: Vec<DirectorySection>,
+}
+
+impl Sources {
+    /// Prepares the directories of the settings.
+    ///
+    /// # Errors
+    /// [`DirectoryInvalid`] for settings that make no sense.
+    pub fn open(sections: &[DirectorySection]) -> Result<Self, DirectoryInvalid> {
+        let configs: Vec<_> = sections.iter().map(|section| section.directory.clone()).collect();
+        Ok(Self { directories: Directories::new(&configs)?, sections: sections.to_vec() })
+    }
+
+    /// Whether there is any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
+
+    /// The directories of the settings.
+    #[must_use]
+    pub fn sections(&self) -> &[DirectorySection] {
+        &self.sections
+    }
+
+    fn section(&self, name: &str) -> Option<&DirectorySection> {
+        self.sections.iter().find(|section| section.directory.name == name)
+    }
+
+    fn vouched(&self, person: Person) -> Option<Vouched> {
+        let section = self.section(&person.directory)?;
+        let teams = teams_of(&section.teams as &[GroupMapping], &person.groups);
+        let (source, subject, name) = (person.directory, person.subject, person.name);
+        Some(Vouched { source, subject, name, teams, create: section.create_users })
+    }
+}
+
+/// Signs `name` in with the directory `of` that the user came from, or for who is no user here with the first that knows them.
+///
+/// # Errors
+/// [`Refused::WrongPassword`]; [`Refused::Directory`] when a directory that might know them does not answer.
+pub(super) async fn sign_in(
+    app: &App,
+    (name, password): (&str, &str),
+    of: Option<&str>,
+    now: i64,
+) -> Result<Authenticated, Refused> {
+    let sources = &app.sources;
+    let person = match of {
+        Some(of) => match sources.directories.named(of) {
+            Some(directory) => directory.sign_in(name, password).await,
+            None => return Err(Refused::WrongPassword),
+        },
+        None => sources.directories.sign_in(name, password).await,
+    };
+    let person = person.map_err(|error| Refused::Directory(Arc::new(error)))?;
+    let vouched = person.and_then(|person| sources.vouched(person)).ok_or(Refused::WrongPassword)?;
+    let principal = admit(app, vouched, now).await?;
+    // Somebody renamed over there keeps their account and its name here; the name they typed must be that one.
+    if principal.name != *name {
+        return Err(Refused::WrongPassword);
+    }
+    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None })
+}
+
+/// Looks every person of one directory up again: who is gone is disabled, and teams are what their groups say now. A
+/// directory that fails changes nothing, and neither does one that has suddenly lost a tenth of its people.
+///
+/// # Errors
+/// [`SyncError`].
+pub(crate) async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized, SyncError> {
+    let directory = app.sources.directories.named(name).ok_or(SyncError::Unknown)?;
+    let mut done = Synchronized::default();
+    let (mut gone, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let batch = app.metadata.subjects(name, after.as_deref(), BATCH).await?;
+        let Some((_, last)) = batch.last() else { break };
+        after = Some(last.clone());
+        for (principal, subject) in batch {
+            done.people += 1;
+            match look(app, directory, &subject, now).await? {
+                true => {}
+                false => gone.push(principal),
+            }
+        }
+    }
+    if gone.len() > GONE_AT_ONCE.max(done.people / 10) {
+        return Err(SyncError::TooManyGone { gone: gone.len(), people: done.people });
+    }
+    for principal in gone {
+        done.disabled += usize::from(disable(app, principal, name, now).await?);
+    }
+    Ok(done)
+}
+
+/// Whether the directory still has somebody; their teams are brought up to date.
+async fn look(app: &App, directory: &Directory, subject: &str, now: i64) -> Result<bool, SyncError> {
+    let Some(person) = directory.person(subject).await? else { return Ok(false) };
+    let Some(vouched) = app.sources.vouched(person) else { return Ok(true) };
+    match admit(app, Vouched { create: false, ..vouched }, now).await {
+        Ok(_) | Err(Refused::WrongPassword) => Ok(true),
+        Err(Refused::Metadata(error)) => Err(error.into()),
+        Err(_) => Ok(true),
+    }
+}
+
+async fn disable(app: &App, principal: PrincipalId, source: &str, now: i64) -> Result<bool, metadata::Error> {
+    let Some(user) = app.metadata.without_cache().principal(principal).await?.filter(|user| !user.disabled) else {
+        return Ok(false);
+    };
+    app.metadata
+        .write((user, source.to_owned(), now), |tx, (user, source, now)| {
+            Box::pin(async move {
+                let payload = serde_json::json!({"source": source, "disabled": true}).to_string();
+                let account = Some(user.account_id);
+                let event = Event { account, payload: &payload, ..Event::of_system("user_changed", &user.name, *now) };
+                tx.record(&event).await?;
+                tx.set_disabled(user, Some(*now)).await
+            })
+        })
+        .await
+}
+
+/// What a look at a directory came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Synchronized {
+    /// How many people were looked up.
+    pub people: usize,
+    /// How many of them are gone and were disabled.
+    pub disabled: usize,
+}
+
+/// Why a look at a directory changed nothing more.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// There is no such directory in the settings.
+    #[error("there is no such directory in the settings")]
+    Unknown,
+    /// The directory failed.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// So many are gone that it is more likely a change of what may be read there.
+    #[error(
+        "{gone} of {people} people are gone from the directory: look at it, and disable them by hand if that is true"
+    )]
+    TooManyGone {
+        /// How many.
+        gone: usize,
+        /// Of how many.
+        people: usize,
+    },
+    /// The database failed.
+    #[error("the database did not answer")]
+    Metadata(#[from] metadata::Error),
+}
+
+/// Looks at every directory whose time has come; `last` says when each was looked at.
+pub(crate) async fn synchronize_due(app: &App, last: &mut Vec<(String, i64)>) {
+    let now = app.clock.now();
+    for section in app.sources.sections() {
+        let name = &section.directory.name;
+        let interval = i64::try_from(section.sync_interval.as_millis()).unwrap_or(i64::MAX);
+        match last.iter_mut().find(|(known, _)| known == name) {
+            Some((_, at)) if now - *at < interval => continue,
+            Some((_, at)) => *at = now,
+            // The first look comes one interval after the start.
+            None => {
+                last.push((name.clone(), now));
+                continue;
+            }
+        }
+        match synchronize(app, name, now).await {
+            Ok(done) => tracing::info!(
+                directory = name.as_str(),
+                people = done.people,
+                disabled = done.disabled,
+                "looked {} people of {name} up, {} are gone",
+                done.people,
+                done.disabled
+            ),
+            Err(error) => tracing::warn!(
+                directory = name.as_str(),
+                error = chain(&error),
+                "the people of {name} could not be looked up"
+            ),
+        }
+    }
+}
+
+/// The groups of a provider's person, as teams.
+pub(crate) fn teams_of_groups(
+    mapping: &[(String, super::directory::TeamName)],
+    groups: &BTreeSet<String>,
+) -> BTreeSet<super::directory::TeamName> {
+    mapping.iter().filter(|(group, _)| groups.contains(group)).map(|(_, team)| team.clone()).collect()
+}

@@ -1,0 +1,150 @@
+//! Workloads that show a token of another issuer in the place of a robot's secret.
+
+use std::net::IpAddr;
+
+use hallmark_storage::metadata::{self, Principal, PrincipalKind, WorkloadRule};
+
+use super::line::{Client, network};
+use super::oidc::{self, Issuer, Issuers, Provider};
+use super::workload::{Rule, RuleInvalid, RuleSettings, decide};
+use super::{Authenticated, Ceiling, Refused, secrets, users};
+use crate::app::App;
+use crate::config::IssuerSection;
+
+/// The issuers whose workloads may be robots.
+#[derive(Debug, Default)]
+pub struct Workloads {
+    issuers: Issuers,
+    sections: Vec<IssuerSection>,
+}
+
+impl Workloads {
+    /// Prepares the issuers of the settings.
+    ///
+    /// # Errors
+    /// [`oidc::OpenError`] for certificates that cannot be used.
+    pub fn open(sections: &[IssuerSection], private: &oidc::Network) -> Result<Self, oidc::OpenError> {
+        let mut providers = Vec::with_capacity(sections.len());
+        for section in sections {
+            // Settings that make no sense were refused when they were read.
+            let Ok(issuer) = Issuer::new(section.issuer.clone()) else { continue };
+            providers.push(Provider::open(issuer, private)?);
+        }
+        Ok(Self { issuers: Issuers::new(providers), sections: sections.to_vec() })
+    }
+
+    fn section(&self, issuer: &str) -> Option<&IssuerSection> {
+        self.sections.iter().find(|section| section.issuer.issuer == issuer)
+    }
+
+    /// Whether a rule may be made for tokens of this issuer and audience.
+    ///
+    /// # Errors
+    /// [`RuleRefused`], each variant as it says.
+    pub(crate) fn check(&self, settings: RuleSettings) -> Result<(), RuleRefused> {
+        let section = self.section(&settings.issuer).ok_or_else(|| RuleRefused::Issuer(settings.issuer.clone()))?;
+        if !settings.audience.trim().is_empty() && !section.issuer.audiences.contains(&settings.audience) {
+            return Err(RuleRefused::Audience(settings.audience));
+        }
+        Rule::new(settings).map(drop).map_err(RuleRefused::Rule)
+    }
+}
+
+/// Why a rule is not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RuleRefused {
+    /// The issuer is not trusted here.
+    #[error("{0:?} is no trusted issuer of this registry's settings")]
+    Issuer(String),
+    /// The audience is not this registry's.
+    #[error("{0:?} is not an audience that this registry takes from that issuer")]
+    Audience(String),
+    /// The rule makes no sense.
+    #[error(transparent)]
+    Rule(RuleInvalid),
+}
+
+/// Whether `secret` under `name` is a token of an issuer for a robot rather than a password: three parts, the first of which is
+/// JSON in base64url.
+pub(super) fn looks_like_token(name: &str, secret: &str) -> bool {
+    name.contains('+') && secret.starts_with("ey") && secret.split('.').count() == 3 && !secrets::looks_like_one(secret)
+}
+
+/// Tells which robot shows `token` under the name `name`, `<account>+<robot>`.
+///
+/// # Errors
+/// [`Refused::WrongPassword`] for a token that is not genuine or that no rule of the robot matches, the log tells which;
+/// [`Refused::Issuer`] when the issuer cannot be asked.
+pub(super) async fn identify(
+    app: &App,
+    name: &str,
+    token: &str,
+    client: Client,
+    now: i64,
+) -> Result<Authenticated, Refused> {
+    let verified = match app.workloads.issuers.verify(token, now).await {
+        Ok(verified) => verified,
+        Err(error @ oidc::Refused::Unavailable { .. }) => return Err(Refused::Issuer(std::sync::Arc::new(error))),
+        Err(error) => return Err(refused(name, &error)),
+    };
+    let Some(robot) = robot(app, name).await? else { return Err(Refused::WrongPassword) };
+    let rules = app.metadata.workload_rules(robot.id).await?;
+    let rules: Vec<Rule> = rules.iter().filter_map(rule).collect();
+    if let Err(error) = decide(&rules, &verified) {
+        let why = error.differences.first().map(|difference| difference.why.to_string()).unwrap_or_default();
+        tracing::info!(robot = name, "a workload is not {name}: {why}");
+        return Err(Refused::WrongPassword);
+    }
+    let binds = app.workloads.section(verified.issuer()).is_none_or(|section| section.bind_address);
+    if binds && !first_or_same(app, &verified, (&robot, client), now).await? {
+        tracing::warn!(robot = name, "a workload's token for {name} was shown from another address before");
+        return Err(Refused::WrongPassword);
+    }
+    Ok(Authenticated { principal: robot, ceiling: Ceiling::default(), credential: None, facts: None })
+}
+
+fn refused(name: &str, error: &oidc::Refused) -> Refused {
+    tracing::info!(robot = name, "a workload's token for {name} is refused: {}", crate::telemetry::chain(error));
+    Refused::WrongPassword
+}
+
+async fn robot(app: &App, name: &str) -> Result<Option<Principal>, metadata::Error> {
+    let Some((account, robot)) = name.split_once('+') else { return Ok(None) };
+    if !users::is_name(account) || !users::is_name(robot) {
+        return Ok(None);
+    }
+    let Some(account) = app.metadata.account(account).await? else { return Ok(None) };
+    let Some(robot) = app.metadata.robot(account.id, robot).await? else { return Ok(None) };
+    let principal = app.metadata.principal(robot.id).await?;
+    Ok(principal.filter(|principal| principal.kind == PrincipalKind::Robot && !principal.disabled))
+}
+
+fn rule(row: &WorkloadRule) -> Option<Rule> {
+    let claims = serde_json::from_str(&row.claims).ok()?;
+    let (issuer, audience) = (row.issuer.clone(), row.audience.clone());
+    Rule::new(RuleSettings { issuer, audience, claims, principal: row.principal.0 }).ok()
+}
+
+/// Whether this token was never shown before, or by the same robot from the same network: a client shows it again for each
+/// scope it asks for, and a thief shows it from elsewhere.
+async fn first_or_same(
+    app: &App,
+    token: &oidc::Verified,
+    (robot, client): (&Principal, Client),
+    now: i64,
+) -> Result<bool, metadata::Error> {
+    let _change = app.readonly.begin_change();
+    // Nothing is noted while the registry is read-only, and pulls go on: the token is genuine and short-lived all the same.
+    if app.is_readonly() {
+        return Ok(true);
+    }
+    let from = match client {
+        Client::At(address) => network(address),
+        Client::Operator => IpAddr::from([0, 0, 0, 0]),
+    };
+    let shown = (token.issuer().to_owned(), token.replay_id().to_owned(), format!("{} {from}", robot.id));
+    let until = token.expires_at().max(now) + oidc::LEEWAY;
+    app.metadata
+        .write((shown, until), |tx, ((issuer, jti, by), until)| Box::pin(tx.show_token((issuer, jti), by, *until)))
+        .await
+}

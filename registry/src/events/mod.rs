@@ -1,0 +1,199 @@
+//! Lives here: what is remembered that no change of facts remembers: sign-ins, refusals and, when asked for, pulls; and the
+//! order of events.
+//! Never here: how the log is read (that is `people::events`), and the events of changes, which are written with them (I5).
+//! Start reading at [`Recorder::note`].
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, RepositoryId};
+use serde_json::json;
+
+use crate::app::App;
+
+/// How many different things are kept until they are written down; further ones are only counted.
+const KEPT: usize = 10_000;
+/// How many are written in one change.
+const BATCH: usize = 200;
+/// How many committed events get their places at once.
+const NUMBERED: u32 = 1_000;
+/// How many old events are forgotten at once.
+const FORGOTTEN: u32 = 1_000;
+/// The same thing within this time is one event with a count, in milliseconds.
+const TOGETHER: i64 = 60_000;
+/// The longest subject, in bytes: a stranger types what they like for a name.
+const SUBJECT_BYTES: usize = 255;
+
+/// Something that happened to nobody's facts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Happening {
+    /// What, in the past tense.
+    pub kind: &'static str,
+    /// Who did it; the system for who is nobody here.
+    pub actor: PrincipalId,
+    /// The account it happened in.
+    pub account: Option<AccountId>,
+    /// The repository it happened in.
+    pub repository: Option<RepositoryId>,
+    /// What it happened to: a name, a tag, a digest.
+    pub subject: String,
+    /// How, in a word of the registry's.
+    pub how: &'static str,
+    /// From where.
+    pub client: Option<IpAddr>,
+}
+
+/// What happened since it was last written down. It is written by a job, so that a stranger's wrong password costs no
+/// transaction; a process that is killed forgets its last second.
+#[derive(Debug, Default)]
+pub struct Recorder(Mutex<Pending>);
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// With the time of the first and the count of all.
+    happenings: HashMap<(Happening, i64), (i64, u64)>,
+    dropped: u64,
+}
+
+impl Recorder {
+    /// Notes that something happened now.
+    pub fn note(&self, mut happening: Happening, now: i64) {
+        let end = (0..=SUBJECT_BYTES).rev().find(|end| happening.subject.is_char_boundary(*end)).unwrap_or(0);
+        happening.subject.truncate(end);
+        happening.subject.retain(|letter| !letter.is_control());
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (happening, now.div_euclid(TOGETHER));
+        if pending.happenings.len() >= KEPT && !pending.happenings.contains_key(&key) {
+            pending.dropped += 1;
+            return;
+        }
+        pending.happenings.entry(key).or_insert((now, 0)).1 += 1;
+    }
+
+    fn take(&self) -> Pending {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Writes down what was noted.
+///
+/// # Errors
+/// The database's; what was noted is then lost, and so is said in the log.
+pub(crate) async fn write_down(app: &App) -> Result<(), metadata::Error> {
+    let Pending { happenings, dropped } = app.recorder.take();
+    let mut rows: Vec<_> = happenings.into_iter().map(|((happening, _), (at, count))| (happening, at, count)).collect();
+    rows.sort_by_key(|(_, at, _)| *at);
+    for batch in rows.chunks(BATCH) {
+        app.metadata.write(batch.to_vec(), |tx, batch| Box::pin(write(tx, batch))).await?;
+    }
+    if dropped > 0 {
+        let now = app.clock.now();
+        app.metadata
+            .write((dropped, now), |tx, (dropped, now)| {
+                Box::pin(async move {
+                    let payload = json!({"count": dropped}).to_string();
+                    tx.record(&Event { payload: &payload, ..Event::of_system("events_dropped", "", *now) }).await
+                })
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write(tx: &mut metadata::Tx, batch: &[(Happening, i64, u64)]) -> Result<(), metadata::Error> {
+    for (happening, at, count) in batch {
+        let mut payload = json!({"count": count});
+        if !happening.how.is_empty() {
+            payload["how"] = json!(happening.how);
+        }
+        if let Some(client) = happening.client {
+            payload["client"] = json!(client.to_string());
+        }
+        let payload = payload.to_string();
+        let event = Event {
+            actor: happening.actor,
+            account: happening.account,
+            repository: happening.repository,
+            payload: &payload,
+            ..Event::of_system(happening.kind, &happening.subject, *at)
+        };
+        tx.record(&event).await?;
+    }
+    Ok(())
+}
+
+/// Gives committed events their places, so that whoever reads in their order misses none.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn number(app: &App) -> Result<(), metadata::Error> {
+    while app.metadata.write(NUMBERED, |tx, limit| Box::pin(tx.number_events(*limit))).await? == u64::from(NUMBERED) {}
+    Ok(())
+}
+
+/// Forgets events that are older than the settings keep them.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn forget(app: &App) -> Result<u64, metadata::Error> {
+    let age = i64::try_from(app.config.audit.retention.as_millis()).unwrap_or(i64::MAX);
+    let before = app.clock.now().saturating_sub(age);
+    let mut forgotten = 0;
+    loop {
+        let expire: Result<u64, metadata::Error> =
+            app.metadata.write(before, |tx, before| Box::pin(tx.expire_events(*before, FORGOTTEN))).await;
+        match expire? {
+            0 => return Ok(forgotten),
+            some => forgotten += some,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(name: &str) -> Happening {
+        Happening {
+            kind: "sign_in_failed",
+            actor: PrincipalId::SYSTEM,
+            account: None,
+            repository: None,
+            subject: name.to_owned(),
+            how: "password",
+            client: None,
+        }
+    }
+
+    #[test]
+    fn the_same_within_a_minute_is_one_with_a_count() {
+        let recorder = Recorder::default();
+        for at in [0, 1, TOGETHER - 1, TOGETHER] {
+            recorder.note(failed("ann"), at);
+        }
+        let mut counts: Vec<_> = recorder.take().happenings.into_values().collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [(0, 3), (TOGETHER, 1)]);
+        assert!(recorder.take().happenings.is_empty());
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_not_kept() {
+        let recorder = Recorder::default();
+        for number in 0..KEPT + 7 {
+            recorder.note(failed(&number.to_string()), 0);
+        }
+        recorder.note(failed("0"), 0);
+        let pending = recorder.take();
+        assert_eq!((pending.happenings.len(), pending.dropped), (KEPT, 7));
+    }
+
+    #[test]
+    fn a_subject_is_short_and_plain() {
+        let recorder = Recorder::default();
+        recorder.note(failed(&"ä\n".repeat(300)), 0);
+        let kept = recorder.take().happenings.into_keys().next().unwrap().0.subject;
+        assert!(kept.len() <= SUBJECT_BYTES && !kept.contains('\n') && !kept.is_empty());
+    }
+}

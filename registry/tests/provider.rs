@@ -1,0 +1,227 @@
+//! People sign in with a real provider: oidc-provider, which `conformance/tools/oidc-provider` installs, driven as a browser drives it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hallmark::auth::oidc::people::{
+    Authentication, ClientSecret, ClientSettings, Pending, Person, RANDOM_BYTES, SignIn, SignInRefused,
+};
+use hallmark::auth::oidc::{IssuerSettings, Network};
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use url::Url;
+
+const CALLBACK: &str = "http://127.0.0.1:1/auth/callback";
+const SECRET: &str = "a secret: with + and %";
+const PASSWORD: &str = "correct horse battery";
+/// More than any sign-in takes of redirects.
+const STEPS: usize = 10;
+
+#[expect(clippy::disallowed_methods, reason = "a real provider writes the real time into its tokens")]
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "where installed tools stand")]
+fn tool(name: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var("HOME").unwrap_or_default()).join(".cache/hallmark/tools");
+    let path = std::env::var("HALLMARK_TOOLS").map_or_else(|_| home(), PathBuf::from).join("bin").join(name);
+    assert!(path.exists(), "{name} is missing: run conformance/tools/{name}");
+    path
+}
+
+/// A provider that runs until it is dropped.
+struct Running {
+    issuer: String,
+    _process: Child,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let mut process = Command::new(tool("oidc-provider"))
+            .arg(CALLBACK)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        loop {
+            let line = lines.next_line().await.unwrap().expect("the provider tells where it listens before it ends");
+            let Ok(told) = serde_json::from_str::<Value>(&line) else { continue };
+            let issuer = told["issuer"].as_str().unwrap().to_owned();
+            return Self { issuer, _process: process };
+        }
+    }
+
+    fn sign_in(&self, client_id: &str) -> SignIn {
+        self.sign_in_as(client_id, Some(SECRET))
+    }
+
+    fn sign_in_as(&self, client_id: &str, secret: Option<&str>) -> SignIn {
+        let issuer = IssuerSettings { issuer: self.issuer.clone(), insecure: true, ..IssuerSettings::default() };
+        let client = ClientSettings {
+            client_id: client_id.to_owned(),
+            client_secret: secret.map(|secret| ClientSecret::new(secret.to_owned())),
+            authentication: if client_id == "post" { Authentication::Post } else { Authentication::Basic },
+            scopes: ["profile", "email", "groups"].map(str::to_owned).to_vec(),
+            groups_claim: Some("groups".parse().unwrap()),
+        };
+        SignIn::open(issuer, client, &Network::default()).unwrap()
+    }
+}
+
+async fn begin(sign_in: &SignIn, seed: u8) -> (Url, Pending) {
+    let mut random = [seed; RANDOM_BYTES];
+    random.iter_mut().zip(0..).for_each(|(byte, place)| *byte ^= place);
+    sign_in.begin(CALLBACK, &random, now()).await.unwrap()
+}
+
+/// Walks from `url` to the callback as a browser does, giving `password` where a name and password are asked; what the
+/// callback's URL has behind its question mark.
+async fn browse(url: Url, password: &str) -> String {
+    let browser = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
+    let mut cookies: HashMap<String, String> = HashMap::new();
+    let mut url = url;
+    for _ in 0..STEPS {
+        if url.as_str().starts_with(CALLBACK) {
+            return url.query().unwrap().to_owned();
+        }
+        let cookie: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = if url.path().starts_with("/interaction/") {
+            let form = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs([("name", "ann"), ("password", password)])
+                .finish();
+            browser.post(url.clone()).body(form)
+        } else {
+            browser.get(url.clone())
+        };
+        let answer = request.header(COOKIE, cookie.join("; ")).send().await.unwrap();
+        for cookie in answer.headers().get_all(SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let status = answer.status();
+        let location = answer.headers().get(LOCATION).map(|location| location.to_str().unwrap().to_owned());
+        let Some(location) = location else { panic!("{url} answers {status}: {}", answer.text().await.unwrap()) };
+        url = url.join(&location).unwrap();
+    }
+    panic!("no callback after {STEPS} steps, but {url}");
+}
+
+/// What was kept of a sign-in, with a member replaced.
+fn altered(pending: &Pending, changes: Value) -> Pending {
+    let mut written = serde_json::to_value(pending).unwrap();
+    for (name, value) in changes.as_object().unwrap() {
+        written[name] = value.clone();
+    }
+    serde_json::from_value(written).unwrap()
+}
+
+#[track_caller]
+fn exchange(refused: Result<Person, SignInRefused>, expected: (u16, &str)) {
+    match refused {
+        Err(SignInRefused::Exchange { status, error }) => assert_eq!((status, error.as_str()), expected),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_person_signs_in_with_a_real_provider() {
+    let provider = Running::start().await;
+    for (client, secret) in [("basic", Some(SECRET)), ("post", Some(SECRET)), ("public", None)] {
+        let sign_in = provider.sign_in_as(client, secret);
+        let (url, pending) = begin(&sign_in, 1).await;
+        let answer = browse(url, PASSWORD).await;
+        assert!(answer.contains("iss="), "the provider names itself: {answer}");
+        let person = sign_in.finish(pending, &answer, now()).await.unwrap();
+        let expected = Person {
+            issuer: provider.issuer.clone(),
+            subject: "7f1c2d".to_owned(),
+            name: Some("Ann Example".to_owned()),
+            preferred_username: Some("ann".to_owned()),
+            email: Some("ann@example.com".to_owned()),
+            groups: vec!["engineering".to_owned(), "releases".to_owned()],
+        };
+        assert_eq!(person, expected, "{client}");
+    }
+}
+
+#[tokio::test]
+async fn a_real_provider_refuses_another_verifier_redirect_or_secret() {
+    let provider = Running::start().await;
+    let sign_in = provider.sign_in("basic");
+    for (change, expected) in [
+        (json!({"verifier": "B".repeat(43)}), (400, "invalid_grant")),
+        (json!({"redirect_uri": "http://127.0.0.1:1/other"}), (400, "invalid_grant")),
+    ] {
+        let (url, pending) = begin(&sign_in, 1).await;
+        let answer = browse(url, PASSWORD).await;
+        exchange(sign_in.finish(altered(&pending, change), &answer, now()).await, expected);
+    }
+    let stranger = provider.sign_in_as("basic", Some("wrong"));
+    let (url, pending) = begin(&stranger, 1).await;
+    exchange(stranger.finish(pending, &browse(url, PASSWORD).await, now()).await, (401, "invalid_client"));
+}
+
+#[tokio::test]
+async fn a_code_of_a_real_provider_is_good_once() {
+    let provider = Running::start().await;
+    let sign_in = provider.sign_in("basic");
+    let (url, pending) = begin(&sign_in, 1).await;
+    let again = altered(&pending, json!({}));
+    let answer = browse(url, PASSWORD).await;
+    sign_in.finish(pending, &answer, now()).await.unwrap();
+    exchange(sign_in.finish(again, &answer, now()).await, (400, "invalid_grant"));
+}
+
+/// Threat 18: a code that was given for one sign-in is put into another.
+#[tokio::test]
+async fn a_code_of_another_sign_in_is_refused_by_a_real_provider() {
+    let provider = Running::start().await;
+    let sign_in = provider.sign_in("basic");
+    let ((url, attackers), (_, victims)) = (begin(&sign_in, 1).await, begin(&sign_in, 2).await);
+    let answer = browse(url, PASSWORD).await;
+    let refused = sign_in.finish(altered(&victims, json!({})), &answer, now()).await;
+    assert!(matches!(refused, Err(SignInRefused::Answer)), "the state is the attacker's: {refused:?}");
+    let member = |pending: &Pending, name: &str| serde_json::to_value(pending).unwrap()[name].clone();
+    let state = member(&attackers, "state");
+    let refused = sign_in.finish(altered(&victims, json!({ "state": state })), &answer, now()).await;
+    exchange(refused, (400, "invalid_grant"));
+    let (url, attackers) = begin(&sign_in, 3).await;
+    let answer = browse(url, PASSWORD).await;
+    let changes = json!({"state": member(&attackers, "state"), "verifier": member(&attackers, "verifier")});
+    let refused = sign_in.finish(altered(&victims, changes), &answer, now()).await;
+    assert!(matches!(refused, Err(SignInRefused::Nonce)), "the nonce is the victim's: {refused:?}");
+}
+
+#[tokio::test]
+async fn answers_of_a_real_provider_are_bound_to_it() {
+    let (one, other) = (Running::start().await, Running::start().await);
+    let (here, there) = (one.sign_in("basic"), other.sign_in("basic"));
+    let (url, pending) = begin(&here, 1).await;
+    let answer = browse(url, PASSWORD).await;
+    let refused = there.finish(altered(&pending, json!({})), &answer, now()).await;
+    assert!(matches!(refused, Err(SignInRefused::OtherIssuer)), "{refused:?}");
+    let refused = there.finish(altered(&pending, json!({"issuer": other.issuer})), &answer, now()).await;
+    assert!(matches!(refused, Err(SignInRefused::OtherIssuer)), "the answer says where it is from: {refused:?}");
+    let silent = answer.split('&').filter(|part| !part.starts_with("iss=")).collect::<Vec<_>>().join("&");
+    let refused = here.finish(pending, &silent, now()).await;
+    assert!(matches!(refused, Err(SignInRefused::OtherIssuer)), "which it promised to: {refused:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_at_a_real_provider_signs_nobody_in() {
+    let provider = Running::start().await;
+    let sign_in = provider.sign_in("basic");
+    let (url, pending) = begin(&sign_in, 1).await;
+    let refused = sign_in.finish(pending, &browse(url, "wrong").await, now()).await;
+    assert!(matches!(&refused, Err(SignInRefused::Denied(why)) if why == "access_denied"), "{refused:?}");
+}
