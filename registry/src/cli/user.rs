@@ -46,6 +46,7 @@ impl Far {
 
 #[derive(Args, Debug)]
 pub(super) struct Shown {
+    /// The user
     name: String,
     #[command(flatten)]
     remote: Remote,
@@ -53,7 +54,9 @@ pub(super) struct Shown {
 
 #[derive(Args, Debug)]
 pub(super) struct Role {
+    /// The user
     name: String,
+    /// What they are to be in the whole registry
     #[arg(value_parser = ["user", "auditor", "administrator"])]
     role: String,
     #[command(flatten)]

@@ -24,6 +24,7 @@ pub(in crate::cli) struct Explain {
     /// What they would do
     #[arg(value_parser = ACTIONS)]
     action: String,
+    /// The repository, whether it is there or not
     repository: String,
 }
 
@@ -34,6 +35,7 @@ pub(in crate::cli) struct Access {
     remote: Remote,
     /// ann, user:ann, acme+ci, robot:acme+ci, or anybody
     subject: String,
+    /// The repository, whether it is there or not
     repository: String,
 }
 

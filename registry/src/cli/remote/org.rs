@@ -24,22 +24,30 @@ enum OrgVerb {
     List,
     /// Make an organization, which only an administrator may
     Create {
+        /// Its name, which is the beginning of its repositories' names
         name: String,
         /// Who owns it first [default: you]
         #[arg(long, value_name = "USER")]
         owner: Option<String>,
     },
     /// Show one organization
-    Show { name: String },
+    Show {
+        /// The organization
+        name: String,
+    },
     /// Change an organization's settings
     Set {
+        /// The organization
         name: String,
         /// Whether a push by a member makes a repository that does not exist
         #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
         create_on_push: bool,
     },
     /// Remove an organization that has no repositories, robots and teams any more
-    Remove { name: String },
+    Remove {
+        /// The organization
+        name: String,
+    },
     /// Who belongs to an organization
     #[command(subcommand)]
     Member(MemberVerb),
@@ -48,17 +56,27 @@ enum OrgVerb {
 #[derive(Debug, Subcommand)]
 enum MemberVerb {
     /// List the members
-    List { organization: String },
+    List {
+        /// The organization
+        organization: String,
+    },
     /// Make a user a member, or with --owner an owner
     Add {
+        /// The organization
         organization: String,
+        /// The user
         user: String,
         /// Everything in the organization is theirs to do
         #[arg(long)]
         owner: bool,
     },
     /// Take a user out, with their places in teams and what was granted to them in the organization
-    Remove { organization: String, user: String },
+    Remove {
+        /// The organization
+        organization: String,
+        /// The user
+        user: String,
+    },
 }
 
 impl Row for OrganizationView {

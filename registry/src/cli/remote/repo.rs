@@ -23,6 +23,7 @@ enum RepoVerb {
     List,
     /// Make a repository; nobody but who has a right to it may pull, unless --public says so
     Create {
+        /// The repository, such as acme/web
         name: String,
         /// Let everybody pull without a login
         #[arg(long)]
@@ -32,17 +33,29 @@ enum RepoVerb {
         description: String,
     },
     /// Show one repository, and what you may do in it
-    Show { name: String },
+    Show {
+        /// The repository, such as acme/web
+        name: String,
+    },
     /// Open or close a repository, or describe it
     Set(Set),
     /// Give a repository another name in the same account; the old one is free from then on
-    Rename { name: String, to: String },
+    Rename {
+        /// The repository, such as acme/web
+        name: String,
+        /// Its new name, in full
+        to: String,
+    },
     /// Delete a repository with all that it holds, at once and for good
-    Delete { name: String },
+    Delete {
+        /// The repository, such as acme/web
+        name: String,
+    },
 }
 
 #[derive(Args, Debug)]
 struct Set {
+    /// The repository, such as acme/web
     name: String,
     #[command(flatten)]
     changes: Changes,

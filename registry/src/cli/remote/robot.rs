@@ -24,7 +24,10 @@ pub(in crate::cli) struct Robot {
 #[derive(Debug, Subcommand)]
 enum RobotVerb {
     /// List the robots of an account
-    List { account: String },
+    List {
+        /// The account: a user or an organization
+        account: String,
+    },
     /// Make a robot; it has no secret until `hallmark robot rotate`
     Create {
         /// The name it signs in with, such as acme+ci

@@ -20,7 +20,10 @@ pub(in crate::cli) struct Team {
 #[derive(Debug, Subcommand)]
 enum TeamVerb {
     /// List the teams of an organization
-    List { organization: String },
+    List {
+        /// The organization
+        organization: String,
+    },
     /// Make a team
     Create {
         /// Organization and team, such as acme/dev
@@ -63,12 +66,14 @@ enum MemberVerb {
     Add {
         /// Organization and team, such as acme/dev
         team: String,
+        /// The user
         user: String,
     },
     /// Take somebody out of a team
     Remove {
         /// Organization and team, such as acme/dev
         team: String,
+        /// The user
         user: String,
     },
 }
