@@ -12,6 +12,10 @@ ALTER TABLE users ADD CHECK ((source IS NULL) = (source_subject IS NULL));
 ALTER TABLE accounts ADD COLUMN create_on_push BIGINT NOT NULL DEFAULT 0 CHECK (create_on_push IN (0, 1));
 ALTER TABLE repositories ADD COLUMN description TEXT COLLATE "C" NOT NULL DEFAULT '';
 
+-- The sequencer takes them in this order, however many wait.
+DROP INDEX events_unsequenced;
+CREATE INDEX events_unsequenced ON events (at, id) WHERE seq IS NULL;
+
 CREATE TABLE members (
   account_id BIGINT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
   user_id BIGINT NOT NULL REFERENCES users (principal_id) ON DELETE CASCADE,
@@ -19,6 +23,7 @@ CREATE TABLE members (
   PRIMARY KEY (account_id, user_id)
 );
 CREATE INDEX members_of_user ON members (user_id, account_id);
+CREATE INDEX members_owners ON members (account_id, user_id) WHERE owner = 1;
 
 CREATE TABLE teams (
   principal_id BIGINT PRIMARY KEY REFERENCES principals (id) ON DELETE RESTRICT,

@@ -22,6 +22,16 @@ CREATE INDEX users_administrators ON users (principal_id) WHERE system_role = 'a
 ALTER TABLE accounts ADD COLUMN create_on_push INTEGER NOT NULL DEFAULT 0 CHECK (create_on_push IN (0, 1));
 ALTER TABLE repositories ADD COLUMN description TEXT NOT NULL DEFAULT '';
 
+-- From here on an event has its place in the order of events when it is recorded; those there are get theirs now.
+UPDATE events SET seq = numbered.seq FROM
+  (SELECT id, (SELECT COALESCE(MAX(seq), 0) FROM events) + ROW_NUMBER() OVER (ORDER BY at, id) AS seq
+     FROM events WHERE seq IS NULL) AS numbered
+ WHERE events.id = numbered.id;
+
+-- The sequencer takes them in this order, however many wait.
+DROP INDEX events_unsequenced;
+CREATE INDEX events_unsequenced ON events (at, id) WHERE seq IS NULL;
+
 CREATE TABLE members (
   account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
   user_id INTEGER NOT NULL REFERENCES users (principal_id) ON DELETE CASCADE,
@@ -29,6 +39,7 @@ CREATE TABLE members (
   PRIMARY KEY (account_id, user_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX members_of_user ON members (user_id, account_id);
+CREATE INDEX members_owners ON members (account_id, user_id) WHERE owner = 1;
 
 CREATE TABLE teams (
   principal_id INTEGER PRIMARY KEY REFERENCES principals (id) ON DELETE RESTRICT,
@@ -125,12 +136,14 @@ CREATE TABLE certificate_rules (
 CREATE INDEX certificate_rules_of ON certificate_rules (principal_id);
 
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('events', 'events_unsequenced', '1000 1 1'),
   ('users', 'sqlite_autoindex_users_1', '100000 1'),
   ('users', 'sqlite_autoindex_users_2', '100000 1'),
   ('users', 'sqlite_autoindex_users_3', '100000 1 1'),
   ('users', 'users_administrators', '10 1'),
   ('members', 'members', '100000 100 1'),
   ('members', 'members_of_user', '100000 5 1'),
+  ('members', 'members_owners', '20000 2 1'),
   ('teams', 'sqlite_autoindex_teams_1', '10000 100 1'),
   ('teams', 'sqlite_autoindex_teams_2', '10000 1 1'),
   ('team_members', 'team_members', '1000000 100 1 1'),

@@ -13,18 +13,23 @@ statements! {
     RANGE = ["SELECT name FROM repositories WHERE name >= $1 AND name < $2 ORDER BY name LIMIT $3"];
     GRANTED = [
         "SELECT r.name FROM repository_grants g JOIN repositories r ON r.id = g.repository_id
-          WHERE g.principal_id IN (SELECT $1 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $1)
-            AND (g.rights & $2) = $2 AND r.name > $3
-          ORDER BY r.name LIMIT $4"
+          WHERE g.principal_id = $1 AND (g.rights & $2) = $2 AND r.name > $3
+         UNION
+         SELECT r.name FROM team_members t JOIN repository_grants g ON g.principal_id = t.team_id
+           JOIN repositories r ON r.id = g.repository_id AND r.account_id = t.account_id
+          WHERE t.user_id = $1 AND (g.rights & $2) = $2 AND r.name > $3
+          ORDER BY name LIMIT $4"
     ];
     PREFIXES = [
         "SELECT a.name || '/' FROM users u JOIN accounts a ON a.id = u.account_id WHERE u.principal_id = $1
          UNION ALL
          SELECT a.name || '/' FROM members m JOIN accounts a ON a.id = m.account_id WHERE m.user_id = $1 AND m.owner = 1
          UNION ALL
-         SELECT g.prefix FROM prefix_grants g
-          WHERE g.principal_id IN (SELECT $1 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $1)
-            AND (g.rights & $2) = $2"
+         SELECT g.prefix FROM prefix_grants g WHERE g.principal_id = $1 AND (g.rights & $2) = $2
+         UNION ALL
+         SELECT g.prefix FROM team_members t
+           JOIN prefix_grants g ON g.principal_id = t.team_id AND g.account_id = t.account_id
+          WHERE t.user_id = $1 AND (g.rights & $2) = $2"
     ];
 }
 

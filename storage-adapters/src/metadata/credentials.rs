@@ -3,9 +3,9 @@ use super::error::Error;
 use super::generations::Slot;
 use super::rows::PrincipalId;
 use super::sql::Row;
-use super::statement::statements;
+use super::statement::{Statement, statements};
 use super::tx::Tx;
-use super::value::values;
+use super::value::{Value, values};
 
 statements! {
     FIND = [
@@ -38,17 +38,26 @@ statements! {
     FORGET = [
         "DELETE FROM credentials WHERE principal_id = $1 AND kind = $3 AND (expires_at <= $2 OR id IN (
            SELECT id FROM credentials WHERE principal_id = $1 AND kind = $3
-            ORDER BY created_at DESC, id DESC LIMIT 10000 OFFSET $4))"
+            ORDER BY created_at DESC, id DESC LIMIT 10000 OFFSET $4))
+         RETURNING id"
     ];
+    FORGET_ENDED = [
+        "DELETE FROM credentials WHERE principal_id = $1 AND id IN (
+           SELECT id FROM credentials WHERE principal_id = $1 AND kind = $3 AND (expires_at <= $2 OR revoked_at IS NOT NULL)
+            ORDER BY created_at DESC, id DESC LIMIT 10000 OFFSET $4)
+         RETURNING id"
+    ];
+    FORGET_ALL = ["DELETE FROM credentials WHERE principal_id = $1 RETURNING id"];
     INSERT = [
         "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at,
                                   expires_at, name)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     ];
-    REVOKE = ["UPDATE credentials SET revoked_at = $2 WHERE selector = $1 AND revoked_at IS NULL"];
+    REVOKE = ["UPDATE credentials SET revoked_at = $2 WHERE selector = $1 AND revoked_at IS NULL RETURNING id"];
 }
 
 /// How many credentials of one kind a principal keeps, the newest. Every login makes one, and no client gives one back.
+/// Of a kind that its owner counts, as many are kept that have ended: a list would hide the new ones behind more.
 const KEPT: i64 = 100;
 
 /// A long-lived credential, a refresh token for instance: what is kept to recognize it, never the secret.
@@ -135,15 +144,14 @@ impl Metadata {
 }
 
 impl Tx {
-    /// Keeps a credential; its id. One that `rolls` forgets those of the same principal that have ended and all but the
-    /// newest of the same kind, so that logins leave no heap.
+    /// Keeps a credential; its id. One that `rolls` forgets those of the same principal and kind that have ended, and all but
+    /// the newest of them, so that logins leave no heap; another one forgets all but the newest that ended or were revoked.
     ///
     /// # Errors
     /// The database failed.
     pub async fn insert_credential(&mut self, new: &NewCredential<'_>, now: i64) -> Result<i64, Error> {
-        if new.rolls {
-            self.execute(&FORGET, values![new.principal, now, new.kind, KEPT - 1]).await?;
-        }
+        let (forget, kept) = if new.rolls { (&FORGET, KEPT - 1) } else { (&FORGET_ENDED, KEPT) };
+        self.change_credentials(forget, values![new.principal, now, new.kind, kept]).await?;
         let id = self.id()?;
         let row = values![
             id,
@@ -176,10 +184,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn shorten_credentials(&mut self, principal: PrincipalId, kind: &str, at: i64) -> Result<(), Error> {
-        for row in self.rows(&SHORTEN, values![principal, kind, at]).await? {
-            self.touch(Slot::credential(row.integer(0)?));
-        }
-        Ok(())
+        self.change_credentials(&SHORTEN, values![principal, kind, at]).await.map(drop)
     }
 
     /// Revokes a credential of a principal; whether there was one that stood.
@@ -196,6 +201,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn note_use(&mut self, id: i64, at: i64) -> Result<(), Error> {
+        self.touch(Slot::credential(id));
         self.execute(&USED, values![id, at]).await.map(drop)
     }
 
@@ -204,7 +210,21 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn revoke_credential(&mut self, selector: &str, now: i64) -> Result<bool, Error> {
-        Ok(self.execute(&REVOKE, values![selector, now]).await? == 1)
+        Ok(self.change_credentials(&REVOKE, values![selector, now]).await? == 1)
+    }
+
+    /// Forgets every credential of a principal who goes.
+    pub(super) async fn forget_credentials(&mut self, principal: PrincipalId) -> Result<(), Error> {
+        self.change_credentials(&FORGET_ALL, values![principal]).await.map(drop)
+    }
+
+    /// Runs a statement that gives the ids of the credentials it changed; how many.
+    async fn change_credentials(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<usize, Error> {
+        let changed = self.rows(statement, values).await?;
+        for row in &changed {
+            self.touch(Slot::credential(row.integer(0)?));
+        }
+        Ok(changed.len())
     }
 }
 

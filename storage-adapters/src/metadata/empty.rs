@@ -2,6 +2,7 @@
 
 use super::candidates::Item;
 use super::error::Error;
+use super::rows::RepositoryId;
 use super::statement::statements;
 use super::tx::Tx;
 use super::value::values;
@@ -44,6 +45,9 @@ impl Tx {
     pub async fn empty_deleted_repository(&mut self, now: i64, limit: u32) -> Result<bool, Error> {
         let Some(row) = self.row(&NEXT, &[]).await? else { return Ok(false) };
         let (repository, account, limit) = (row.integer(0)?, row.integer(1)?, i64::from(limit));
+        if self.remove_robots_of(RepositoryId(repository), limit, now).await? > 0 {
+            return Ok(true);
+        }
         let uploads = self.rows(&UPLOADS, values![repository, limit]).await?;
         for upload in &uploads {
             self.doom_upload(upload, now).await?;

@@ -19,11 +19,12 @@ statements! {
     HOLD_SEQUENCER = ["SELECT value FROM settings WHERE name = 'event_sequencer'" {update}];
     NUMBER = [
         "UPDATE events SET seq = numbered.seq FROM
-           (SELECT id, (SELECT COALESCE(MAX(seq), 0) FROM events) + ROW_NUMBER() OVER (ORDER BY at, id) AS seq
-              FROM events WHERE seq IS NULL ORDER BY at, id LIMIT $1) AS numbered
+           (SELECT page.id, (SELECT COALESCE(MAX(seq), 0) FROM events) + ROW_NUMBER() OVER (ORDER BY page.at, page.id) AS seq
+              FROM (SELECT id, at FROM events WHERE seq IS NULL ORDER BY at, id LIMIT $1) AS page) AS numbered
           WHERE events.id = numbered.id"
     ];
     LAST = ["SELECT COALESCE(MAX(seq), 0) FROM events"];
+    ENDS = ["SELECT (SELECT COALESCE(MIN(seq), 0) FROM events), (SELECT COALESCE(MAX(seq), 0) FROM events)"];
     PAGE = [
         "SELECT e.seq, e.at, e.actor_id, e.kind, e.subject, e.payload, e.request_id,
                 COALESCE(u.name, h.name || '+' || b.name), COALESCE(r.name, r.former_name), COALESCE(a.name, a.former_name)
@@ -37,7 +38,8 @@ statements! {
     ];
     EXPIRE = [
         "DELETE FROM events WHERE at < $1 AND seq IN
-           (SELECT page.seq FROM events page WHERE page.seq IS NOT NULL ORDER BY page.seq LIMIT $2)"
+           (SELECT page.seq FROM events page WHERE page.seq IS NOT NULL ORDER BY page.seq LIMIT $2)
+            AND seq < (SELECT MAX(seq) FROM events)"
     ];
 }
 
@@ -144,7 +146,10 @@ impl Metadata {
     /// # Errors
     /// The database does not answer.
     pub async fn events(&self, filter: &EventFilter, after: i64, limit: u32) -> Result<EventPage, Error> {
-        let last = self.last_event().await?;
+        let ends = self.row(&ENDS, &[]).await?;
+        let (first, last) = ends.map_or(Ok((0, 0)), |row| Ok::<_, Error>((row.integer(0)?, row.integer(1)?)))?;
+        // What was forgotten is passed over at once.
+        let after = after.max(first - 1);
         let end = last.min(after.saturating_add(LOOKED_AT));
         let row = values![
             after,
@@ -176,7 +181,8 @@ impl Tx {
         self.execute(&NUMBER, values![i64::from(limit)]).await
     }
 
-    /// Forgets the oldest events that happened before this time, at most `limit`; how many.
+    /// Forgets the oldest events that happened before this time, at most `limit`; how many. The last one stays, however old:
+    /// the next one's place is counted from it, and no place is given twice.
     ///
     /// # Errors
     /// The database failed.

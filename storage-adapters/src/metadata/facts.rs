@@ -24,20 +24,20 @@ const NO_CREDENTIAL: i64 = -1;
 
 statements! {
     SEEN = [
-        "SELECT 0, a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner
+        "SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner
            FROM accounts a
            LEFT JOIN repositories r ON r.name = $2 AND r.account_id = a.id
            LEFT JOIN users u ON u.account_id = a.id
            LEFT JOIN members m ON m.account_id = a.id AND m.user_id = $3
           WHERE a.name = $1
          UNION ALL
-         SELECT 1, g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
+         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
            FROM repositories r
            JOIN repository_grants g ON g.repository_id = r.id AND g.principal_id IN
              (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = r.account_id)
           WHERE r.name = $2
          UNION ALL
-         SELECT 2, g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
+         SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
            FROM accounts a
            JOIN prefix_grants g ON g.account_id = a.id AND g.principal_id IN
              (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = a.id)

@@ -26,6 +26,7 @@ statements! {
          ON CONFLICT (principal_id, account_id, prefix) DO UPDATE SET rights = excluded.rights,
            granted_by = excluded.granted_by, granted_at = excluded.granted_at"
     ];
+    HOLD_HOLDER = ["SELECT id FROM principals WHERE id = $1" {update}];
     OTHER_PREFIXES = [
         "SELECT COUNT(*) FROM prefix_grants WHERE principal_id = $1 AND account_id = $2 AND prefix <> $3"
     ];
@@ -44,7 +45,7 @@ statements! {
            LEFT JOIN teams t ON t.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id
            LEFT JOIN accounts h ON h.id = COALESCE(t.account_id, b.account_id)
-          WHERE g.repository_id = $1 AND g.principal_id > $2 ORDER BY g.principal_id LIMIT $3"
+          WHERE g.repository_id = $1 AND g.principal_id > $2 AND r.name IS NOT NULL ORDER BY g.principal_id LIMIT $3"
     ];
     ON_PREFIXES = [
         "SELECT g.prefix, g.rights, g.granted_by, g.granted_at, p.kind, COALESCE(u.name, t.name, b.name), h.name, p.id
@@ -196,6 +197,8 @@ impl Tx {
                 self.execute(&PUT, values![repository, grant.holder, rights.bits(), by, now]).await?;
             }
             Target::Prefix(account, prefix) => {
+                // From here on nobody else can give the holder a prefix, so that what is counted stays true.
+                self.row(&HOLD_HOLDER, values![grant.holder]).await?;
                 let others = self.row(&OTHER_PREFIXES, values![grant.holder, account, prefix]).await?;
                 if others.map_or(Ok(0), |row| row.integer(0))? >= i64::from(PREFIXES) {
                     return Ok(false);

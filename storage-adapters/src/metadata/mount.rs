@@ -25,7 +25,7 @@ statements! {
            JOIN repositories r ON r.id = l.repository_id
            JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
           WHERE b.digest = $1 AND b.quarantined_at IS NULL AND r.name IS NOT NULL
-          ORDER BY r.id LIMIT $3"
+          ORDER BY l.repository_id LIMIT $3"
     ];
     OPEN_SOURCES = [
         "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id

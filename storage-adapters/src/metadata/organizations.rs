@@ -31,6 +31,11 @@ statements! {
     ];
     MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2"];
     HOLD_MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2" {update}];
+    HOLD_PRINCIPAL = ["SELECT id FROM principals WHERE id = $1" {share}];
+    HOLD_OWNED = [
+        "SELECT a.id FROM members m JOIN accounts a ON a.id = m.account_id
+          WHERE m.user_id = $1 AND m.owner = 1 ORDER BY a.id" {update of a}
+    ];
     OTHER_OWNER = ["SELECT user_id FROM members WHERE account_id = $1 AND owner = 1 AND user_id <> $2 LIMIT 1"];
     ADD_MEMBER = [
         "INSERT INTO members (account_id, user_id, owner) VALUES ($1, $2, $3)
@@ -38,8 +43,8 @@ statements! {
     ];
     REMOVE_MEMBER = ["DELETE FROM members WHERE account_id = $1 AND user_id = $2"];
     TAKE_GRANTS = [
-        "DELETE FROM repository_grants WHERE principal_id = $2 AND repository_id IN
-           (SELECT id FROM repositories WHERE account_id = $1)"
+        "DELETE FROM repository_grants WHERE principal_id = $2 AND EXISTS
+           (SELECT 1 FROM repositories r WHERE r.id = repository_grants.repository_id AND r.account_id = $1)"
     ];
     TAKE_PREFIX_GRANTS = ["DELETE FROM prefix_grants WHERE principal_id = $2 AND account_id = $1"];
     HELD = [
@@ -157,6 +162,7 @@ impl Tx {
         if self.execute(&TAKE_NAME, values![id, name, now]).await? == 0 {
             return Ok(None);
         }
+        self.row(&HOLD_PRINCIPAL, values![owner]).await?;
         self.execute(&ADD_MEMBER, values![id, owner, true]).await?;
         self.touch(Slot::account(name));
         Ok(Some(Organization { id, name: name.to_owned(), create_on_push: false }))
@@ -197,6 +203,10 @@ impl Tx {
         user: &Principal,
         owner: bool,
     ) -> Result<OrganizationChange, Error> {
+        // Whoever is being removed has counted what they own already.
+        if self.row(&HOLD_PRINCIPAL, values![user.id]).await?.is_none() {
+            return Ok(OrganizationChange::Unknown);
+        }
         if !owner
             && self.membership(organization.id, user.id).await? == Some(true)
             && self.row(&OTHER_OWNER, values![organization.id, user.id]).await?.is_none()
@@ -255,11 +265,13 @@ impl Tx {
         Ok(OrganizationChange::Made)
     }
 
-    /// The name of an organization that a user alone owns, if there is one.
+    /// The name of an organization that a user, who is held, alone owns, if there is one. All that they own are held until
+    /// the change ends: two owners who go at once would each count on the other.
     ///
     /// # Errors
     /// The database failed.
     pub async fn owned_alone(&mut self, user: PrincipalId) -> Result<Option<String>, Error> {
+        self.rows(&HOLD_OWNED, values![user]).await?;
         self.row(&OWNED_ALONE, values![user]).await?.map(|row| row.text(0)).transpose()
     }
 }

@@ -9,6 +9,9 @@ use super::statement::statements;
 use super::tx::{TURNS, Tx};
 use super::value::values;
 
+/// Robots that are removed in the change that deletes their repository.
+const ROBOTS: i64 = 1_000;
+
 statements! {
     FIND = [
         "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
@@ -26,11 +29,12 @@ statements! {
     RENAME = ["UPDATE repositories SET name = $2 WHERE id = $1 AND name IS NOT NULL"];
     DESCRIBE = ["UPDATE repositories SET description = $2 WHERE id = $1 AND name IS NOT NULL"];
     DESCRIPTION = ["SELECT description, created_at FROM repositories WHERE id = $1"];
-    HOLD_ID = ["SELECT id FROM repositories WHERE id = $1 AND name IS NOT NULL" {update}];
-    SET_PUBLIC = ["UPDATE repositories SET public = $2 WHERE id = $1 AND name IS NOT NULL"];
+    HOLD_ID = ["SELECT name FROM repositories WHERE id = $1 AND name IS NOT NULL" {update}];
+    SET_PUBLIC = ["UPDATE repositories SET public = $2 WHERE id = $1 AND name IS NOT NULL RETURNING name"];
     BURY = [
         "UPDATE repositories SET name = NULL, former_name = name, public = 0, deleted_at = $2
-          WHERE id = $1 AND name IS NOT NULL"
+          WHERE id = $1 AND name IS NOT NULL
+         RETURNING former_name"
     ];
 }
 
@@ -138,16 +142,17 @@ impl Tx {
         self.execute(&DESCRIBE, values![repository.id, description]).await.map(drop)
     }
 
-    /// Gives a repository another name in its account, which nobody has; whether that was so. The old name is free from
-    /// the commit on.
+    /// Gives a repository that lives another name in its account, which nobody has; whether that was so. The old name is
+    /// free from the commit on.
     ///
     /// # Errors
     /// The database failed.
     pub async fn rename_repository(&mut self, repository: &Repository, name: &RepositoryName) -> Result<bool, Error> {
+        let Some(row) = self.row(&HOLD_ID, values![repository.id]).await? else { return Ok(false) };
         if self.repository(name).await?.is_some() {
             return Ok(false);
         }
-        self.touch(Slot::name(&repository.name));
+        self.touch(Slot::name(&row.parsed(0)?));
         self.touch(Slot::name(name));
         self.touch(Slot::repository(repository.id));
         Ok(self.execute(&RENAME, values![repository.id, name]).await? == 1)
@@ -158,8 +163,9 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn set_public(&mut self, repository: &Repository, public: bool) -> Result<bool, Error> {
-        self.touch(Slot::name(&repository.name));
-        Ok(self.execute(&SET_PUBLIC, values![repository.id, public]).await? == 1)
+        let Some(row) = self.row(&SET_PUBLIC, values![repository.id, public]).await? else { return Ok(false) };
+        self.touch(Slot::name(&row.parsed(0)?));
+        Ok(true)
     }
 
     /// Deletes a repository: from the commit on its name is free and nobody reaches what it held, which the collector
@@ -168,10 +174,13 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn delete_repository(&mut self, repository: &Repository, now: i64) -> Result<bool, Error> {
-        self.touch(Slot::name(&repository.name));
+        let Some(row) = self.row(&BURY, values![repository.id, now]).await? else { return Ok(false) };
+        self.touch(Slot::name(&row.parsed(0)?));
         self.touch(Slot::repository(repository.id));
-        self.remove_robots_of(repository.id, now).await?;
-        Ok(self.execute(&BURY, values![repository.id, now]).await? == 1)
+        // From the lock on that row nobody can bind a robot to it; whichever are too many for one change are taken away by
+        // the one that empties it.
+        self.remove_robots_of(repository.id, ROBOTS, now).await?;
+        Ok(true)
     }
 }
 

@@ -33,9 +33,11 @@ statements! {
           WHERE b.account_id = $1 AND b.name > $2 ORDER BY b.name LIMIT $3"
     ];
     OF_REPOSITORY = [
-        "SELECT b.principal_id, b.account_id, b.repository_id, b.name, b.description, b.created_at, r.name, p.disabled_at
-           FROM robots b JOIN principals p ON p.id = b.principal_id LEFT JOIN repositories r ON r.id = b.repository_id
-          WHERE b.repository_id = $1 ORDER BY b.name LIMIT 1000" {update of p}
+        "SELECT page.principal_id, page.account_id, page.repository_id, page.name, page.description, page.created_at,
+                r.name, p.disabled_at
+           FROM robots page JOIN principals p ON p.id = page.principal_id
+           LEFT JOIN repositories r ON r.id = page.repository_id
+          WHERE page.repository_id = $1 ORDER BY page.principal_id LIMIT $2" {update of p}
     ];
     DESCRIBE = ["UPDATE robots SET description = $2 WHERE principal_id = $1"];
     UPLOADS_OF = ["DELETE FROM uploads WHERE principal_id = $1 RETURNING storage_key, tail_key, multipart_id"];
@@ -150,20 +152,27 @@ impl Tx {
         for upload in self.rows(&UPLOADS_OF, values![robot.id]).await? {
             self.doom_upload(&upload, now).await?;
         }
+        self.forget_credentials(robot.id).await?;
         self.execute(&DELETE, values![robot.id]).await?;
         self.execute(&DELETE_PRINCIPAL, values![robot.id]).await.map(drop)
     }
 
-    /// Removes the robots that are bound to a repository: they can do nothing without it.
+    /// Removes at most `limit` of the robots that are bound to a repository: they can do nothing without it. How many.
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn remove_robots_of(&mut self, repository: RepositoryId, now: i64) -> Result<(), Error> {
-        for row in self.rows(&OF_REPOSITORY, values![repository]).await? {
-            let robot = robot(&row)?;
+    pub(super) async fn remove_robots_of(
+        &mut self,
+        repository: RepositoryId,
+        limit: i64,
+        now: i64,
+    ) -> Result<usize, Error> {
+        let robots = self.rows(&OF_REPOSITORY, values![repository, limit]).await?;
+        for row in &robots {
+            let robot = robot(row)?;
             self.remove_robot(&robot, now).await?;
         }
-        Ok(())
+        Ok(robots.len())
     }
 }
 

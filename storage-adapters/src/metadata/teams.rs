@@ -25,8 +25,11 @@ statements! {
     ];
     DESCRIBE = ["UPDATE teams SET description = $2 WHERE principal_id = $1"];
     MEMBERS = [
-        "SELECT u.principal_id, u.name, t.source FROM team_members t JOIN users u ON u.principal_id = t.user_id
-          WHERE t.team_id = $1 AND u.name > $2 ORDER BY u.name, t.source LIMIT $3"
+        "SELECT page.principal_id, page.name, t.source
+           FROM (SELECT DISTINCT u.principal_id, u.name FROM team_members m JOIN users u ON u.principal_id = m.user_id
+                  WHERE m.team_id = $1 AND u.name > $2 ORDER BY u.name LIMIT $3) AS page
+           JOIN team_members t ON t.team_id = $1 AND t.user_id = page.principal_id
+          ORDER BY page.name, t.source"
     ];
     MEMBERS_OF = ["SELECT user_id FROM team_members WHERE team_id = $1"];
     ADD = [
@@ -90,7 +93,8 @@ impl Metadata {
         rows.iter().map(team).collect()
     }
 
-    /// Who is in a team, in the byte order of their names, after this one, at most `limit`.
+    /// Who is in a team, in the byte order of their names, after this one, at most `limit` people, each with all that put
+    /// them there.
     ///
     /// # Errors
     /// The database does not answer.

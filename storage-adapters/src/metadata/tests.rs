@@ -67,7 +67,7 @@ const AT_END: &str = "empty::REMOVE";
 /// Runs once, while a database opens and nobody waits.
 const AT_START: &str = "uploads::END_LEASES";
 /// Names that a statement gives to what it has already cut down to a page.
-const PAGES: [&str; 4] = ["SCAN own", "SCAN open", "SCAN held", "SCAN last"];
+const PAGES: [&str; 5] = ["SCAN held", "SCAN last", "SCAN page", "SCAN numbered", "SCAN (subquery"];
 
 #[tokio::test]
 async fn no_statement_walks_a_table_or_a_whole_repository() {

@@ -24,6 +24,7 @@ statements! {
         "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2" {update of p}
     ];
+    IS_KNOWN = ["SELECT principal_id FROM users WHERE source = $1 AND source_subject = $2 AND principal_id <> $3"];
     SUBJECTS = [
         "SELECT principal_id, source_subject FROM users
           WHERE source = $1 AND source_subject > $2 ORDER BY source_subject LIMIT $3"
@@ -268,17 +269,21 @@ impl Tx {
         Ok(self.rows(&ADMINISTRATORS, &[]).await?.len() > 1)
     }
 
-    /// Makes a user and their account; `None` when the name is taken by any account.
+    /// Makes a user and their account; `None` when the name is taken by any account, or the directory's user is here
+    /// already.
     ///
     /// # Errors
     /// The database failed.
     pub async fn create_user(&mut self, new: &NewUser, now: i64) -> Result<Option<Principal>, Error> {
         let (account, id) = (AccountId(self.id()?), PrincipalId(self.id()?));
+        let source = new.source.as_ref().map(|(source, subject)| (source.as_str(), subject.as_str()));
+        if self.is_known(source, id).await? {
+            return Ok(None);
+        }
         if self.execute(&TAKE_NAME, values![account, &new.name, now]).await? == 0 {
             return Ok(None);
         }
-        let (source, subject) =
-            new.source.as_ref().map(|(source, subject)| (source.as_str(), subject.as_str())).unzip();
+        let (source, subject) = source.unzip();
         let row = values![id, &new.name, account, new.password.as_deref(), new.role.word(), source, subject];
         self.execute(&INSERT_PRINCIPAL, values![id]).await?;
         self.execute(&INSERT, row).await?;
@@ -321,14 +326,25 @@ impl Tx {
         self.execute(&SET_ROLE, values![user.id, role.word()]).await.map(drop)
     }
 
-    /// Says which directory or provider knows a user, and by which id; none with `None`.
+    /// Says which directory or provider knows a user, and by which id; none with `None`. `false` when it knows somebody else
+    /// by it.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn set_source(&mut self, user: &Principal, source: Option<(&str, &str)>) -> Result<(), Error> {
+    pub async fn set_source(&mut self, user: &Principal, source: Option<(&str, &str)>) -> Result<bool, Error> {
+        if self.is_known(source, user.id).await? {
+            return Ok(false);
+        }
         self.touch_user(user);
         let (source, subject) = source.unzip();
-        self.execute(&SET_SOURCE, values![user.id, source, subject]).await.map(drop)
+        Ok(self.execute(&SET_SOURCE, values![user.id, source, subject]).await? == 1)
+    }
+
+    /// Whether a directory knows somebody other than this one by an id. Two that take it at once are told by its key, and
+    /// the one that runs again finds it here.
+    async fn is_known(&mut self, source: Option<(&str, &str)>, other_than: PrincipalId) -> Result<bool, Error> {
+        let Some((source, subject)) = source else { return Ok(false) };
+        Ok(self.row(&IS_KNOWN, values![source, subject, other_than]).await?.is_some())
     }
 
     /// Voids every token and refresh token that a user has; the password stays. Whether the user exists.
@@ -390,6 +406,7 @@ impl Tx {
         for row in self.rows(&BLOBS_OF, values![user.account_id]).await? {
             blobs.push(row.integer(0)?);
         }
+        self.forget_credentials(user.id).await?;
         self.execute(&DELETE, values![user.id]).await?;
         self.execute(&DELETE_PRINCIPAL, values![user.id]).await?;
         self.execute(&DELETE_ACCOUNT, values![user.account_id]).await?;

@@ -38,10 +38,11 @@ statements! {
         "INSERT INTO certificate_rules (id, principal_id, kind, pattern, created_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT DO NOTHING"
     ];
+    COUNT_CERTIFICATES = ["SELECT COUNT(*) FROM certificate_rules WHERE principal_id = $1"];
     DELETE_CERTIFICATE = ["DELETE FROM certificate_rules WHERE id = $1"];
 }
 
-/// How many rules one robot may have: all of them are read when it signs in.
+/// How many rules one robot may have: all of them are read when it signs in. As many certificates somebody may have.
 pub const RULES: u32 = 64;
 
 /// Which workload of an issuer is a robot.
@@ -190,7 +191,8 @@ impl Tx {
         self.execute(&FORGET, values![before, i64::from(limit)]).await
     }
 
-    /// Says whose certificate it is that has this name; `None` when it is somebody's already.
+    /// Says whose certificate it is that has this name, for somebody who is held; `None` when it is somebody's already, or
+    /// they have [`RULES`].
     ///
     /// # Errors
     /// The database failed.
@@ -200,6 +202,10 @@ impl Tx {
         (kind, pattern): (CertificateKind, &str),
         now: i64,
     ) -> Result<Option<i64>, Error> {
+        let count = self.row(&COUNT_CERTIFICATES, values![principal]).await?.map_or(Ok(0), |row| row.integer(0))?;
+        if count >= i64::from(RULES) {
+            return Ok(None);
+        }
         let id = self.id()?;
         let added = self.execute(&INSERT_CERTIFICATE, values![id, principal, kind.word(), pattern, now]).await?;
         Ok((added == 1).then_some(id))

@@ -95,8 +95,10 @@ async fn give_credential(world: &World, selector: &'static str, expires_at: i64)
                     scopes: "",
                     epoch: 0,
                     expires_at: *expires_at,
+                    name: "",
+                    rolls: true,
                 };
-                tx.insert_credential(&new, NOW).await
+                tx.insert_credential(&new, NOW).await.map(drop)
             })
         })
         .await;

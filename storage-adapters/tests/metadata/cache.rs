@@ -1,13 +1,17 @@
 //! What is kept in memory on SQLite is never older than what was acknowledged.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hallmark_oci::{Algorithm, Digest, Reference};
-use hallmark_storage::metadata::{Engine, Error, Repository};
+use hallmark_oci::{Algorithm, Digest, Reference, RepositoryName};
+use hallmark_storage::metadata::{
+    Engine, Error, Metadata, NewCredential, Organization, Principal, PrincipalId, Repository, Robot, SystemRole,
+};
 use proptest::prelude::*;
 
 use crate::harness::images::{image, index, named};
+use crate::harness::people::{on_prefix, on_repository};
 use crate::harness::{NOW, World, run};
 
 /// A change to a small world, so that changes meet.
@@ -211,4 +215,232 @@ fn replicas_keep_nothing_in_memory() {
         }
         assert_eq!(world.metadata.statistics().cache_hits, 0, "I12");
     });
+}
+
+/// Bob, a robot and nobody look at repositories of an organization, and bob's token is looked at.
+struct Watch {
+    bob: Principal,
+    robot: Robot,
+    names: [RepositoryName; 2],
+    token: i64,
+}
+
+impl Watch {
+    async fn begin(world: &World) -> (Self, Organization, Repository) {
+        let acme = world.organization("acme", &world.alice).await;
+        let bob = world.user("bob").await;
+        let repository = world.named("acme/app").await;
+        let robot = world.robot("acme", None, "ci").await;
+        let token = keep_token(world, bob.id, "personal", "token").await;
+        let names = ["acme/app", "acme/web"].map(|name| name.parse().unwrap());
+        (Self { bob, robot, names, token }, acme, repository)
+    }
+
+    /// Every answer, and how many of them are kept: what is absent never is.
+    async fn look(&self, metadata: &Metadata) -> (String, u64) {
+        let (mut seen, mut kept) = (String::new(), 0);
+        for name in &self.names {
+            for who in [Some(self.bob.id), Some(self.robot.id), None] {
+                let (facts, _) = metadata.facts(who, name).await.unwrap();
+                kept += u64::from(facts.repository.is_some());
+                writeln!(seen, "{who:?} {name} {facts:?}").unwrap();
+            }
+            let repository = metadata.repository(name).await.unwrap();
+            kept += u64::from(repository.is_some());
+            writeln!(seen, "{repository:?}").unwrap();
+        }
+        for id in [self.bob.id, self.robot.id] {
+            let principal = metadata.principal(id).await.unwrap();
+            kept += u64::from(principal.is_some());
+            writeln!(seen, "{principal:?}").unwrap();
+        }
+        let (user, token) = (metadata.user("bob").await.unwrap(), metadata.credential_of_id(self.token).await.unwrap());
+        kept += u64::from(user.is_some()) + u64::from(token.is_some());
+        writeln!(seen, "{user:?} {:?} {token:?}", user.as_ref().map(|user| &user.source)).unwrap();
+        (seen, kept)
+    }
+
+    /// The very next look sees what is there, and the one after it asks nobody for what is kept.
+    async fn agrees(&self, world: &World) -> String {
+        let (seen, _) = self.look(&world.metadata).await;
+        let (asked, _) = self.look(&world.metadata.without_cache()).await;
+        assert_eq!(seen, asked);
+        let before = world.metadata.statistics();
+        let (again, kept) = self.look(&world.metadata).await;
+        let after = world.metadata.statistics();
+        assert_eq!(again, asked);
+        assert_eq!((after.cache_hits - before.cache_hits, after.reads - before.reads), (kept, 12 - kept), "{asked}");
+        asked
+    }
+}
+
+async fn keep_token(world: &World, of: PrincipalId, kind: &'static str, selector: &'static str) -> i64 {
+    world
+        .change((of, kind, selector), |tx, (principal, kind, selector)| {
+            Box::pin(async move {
+                let new = NewCredential {
+                    principal: *principal,
+                    kind,
+                    selector,
+                    secret_hash: b"hash",
+                    service: "",
+                    scopes: "",
+                    epoch: 0,
+                    expires_at: NOW + 1_000,
+                    name: "token",
+                    rolls: *kind == "refresh",
+                };
+                tx.insert_credential(&new, NOW).await
+            })
+        })
+        .await
+}
+
+/// Says that the step before changed something, and that the next look saw it.
+async fn changed(watch: &Watch, world: &World, seen: &mut String, step: &str) {
+    let now = watch.agrees(world).await;
+    assert_ne!(now, *seen, "{step} changes nothing that is looked at");
+    *seen = now;
+}
+
+#[test]
+fn what_changes_rights_is_seen_by_the_next_read() {
+    run(Engine::Sqlite, async |world: World| {
+        let (watch, acme, repository) = Watch::begin(&world).await;
+        let (bob, team) = (&watch.bob, world.team(&acme, "web").await);
+        let seen = &mut watch.agrees(&world).await;
+        for holding in [on_repository(&repository, bob.id), on_prefix(&acme, "acme/", watch.robot.id)] {
+            world.give(holding.clone(), "read").await;
+            changed(&watch, &world, seen, "a grant").await;
+            world.give(holding.clone(), "write").await;
+            changed(&watch, &world, seen, "another grant").await;
+            world.take(holding).await;
+            changed(&watch, &world, seen, "a grant taken").await;
+        }
+        world.member(&acme, bob, false).await;
+        changed(&watch, &world, seen, "membership").await;
+        world.give(on_repository(&repository, team.id), "read").await;
+        world.give(on_prefix(&acme, "acme/a", team.id), "read").await;
+        world.join(&team, bob).await;
+        changed(&watch, &world, seen, "a team joined").await;
+        world.leave(&team, bob, "").await;
+        changed(&watch, &world, seen, "a team left").await;
+        world.join(&team, bob).await;
+        changed(&watch, &world, seen, "a team joined again").await;
+        world.remove_team(&acme, &team).await;
+        changed(&watch, &world, seen, "a team removed").await;
+        world.member(&acme, bob, true).await;
+        changed(&watch, &world, seen, "an owner").await;
+        world.remove_member(&acme, bob).await;
+        changed(&watch, &world, seen, "a member removed").await;
+        world.change(acme.clone(), |tx, acme| Box::pin(tx.set_create_on_push(acme, true))).await;
+        changed(&watch, &world, seen, "create on push").await;
+    });
+}
+
+#[test]
+fn what_changes_repositories_and_principals_is_seen_by_the_next_read() {
+    run(Engine::Sqlite, async |world: World| {
+        let (watch, _, repository) = Watch::begin(&world).await;
+        let seen = &mut watch.agrees(&world).await;
+        world.give(on_repository(&repository, watch.bob.id), "read").await;
+        changed(&watch, &world, seen, "a grant").await;
+        world.open_up(&repository, true).await;
+        changed(&watch, &world, seen, "a public repository").await;
+        // What the caller holds is older than the repository's name from here on.
+        world.rename(&repository, "acme/web").await;
+        changed(&watch, &world, seen, "another name").await;
+        world.open_up(&repository, false).await;
+        changed(&watch, &world, seen, "a private repository").await;
+        let other = world.named("acme/app").await;
+        changed(&watch, &world, seen, "another repository").await;
+        world.delete_repository(&repository).await;
+        changed(&watch, &world, seen, "a deleted repository").await;
+        world.rename(&other, "acme/web").await;
+        changed(&watch, &world, seen, "a name taken again").await;
+        let bob = watch.bob.clone();
+        world.change(bob.clone(), |tx, bob| Box::pin(tx.set_role(bob, SystemRole::Auditor))).await;
+        changed(&watch, &world, seen, "a role").await;
+        world.change(bob.clone(), |tx, bob| Box::pin(tx.set_source(bob, Some(("ldap", "7"))))).await;
+        changed(&watch, &world, seen, "a source").await;
+        let robot = world.metadata.principal(watch.robot.id).await.unwrap().unwrap();
+        world.change(robot, |tx, robot| Box::pin(tx.set_disabled(robot, Some(NOW)))).await;
+        changed(&watch, &world, seen, "a robot disabled").await;
+        world.remove_robot(&watch.robot).await;
+        changed(&watch, &world, seen, "a robot removed").await;
+        world.change((), |tx, ()| Box::pin(tx.remove_user("bob", NOW))).await;
+        changed(&watch, &world, seen, "a user removed").await;
+        world.user("bob").await;
+        changed(&watch, &world, seen, "a name given again").await;
+    });
+}
+
+#[test]
+fn what_changes_credentials_is_seen_by_the_next_read() {
+    run(Engine::Sqlite, async |world: World| {
+        let (mut watch, ..) = Watch::begin(&world).await;
+        let (seen, bob) = (&mut watch.agrees(&world).await, watch.bob.id);
+        world.change(bob, |tx, bob| Box::pin(tx.shorten_credentials(*bob, "personal", NOW + 500))).await;
+        changed(&watch, &world, seen, "a shorter life").await;
+        world.change(watch.token, |tx, token| Box::pin(tx.note_use(*token, NOW))).await;
+        changed(&watch, &world, seen, "a use").await;
+        world.change((watch.token, bob), |tx, (id, bob)| Box::pin(tx.revoke_credential_of(*id, *bob, NOW))).await;
+        changed(&watch, &world, seen, "a revocation").await;
+        watch.token = keep_token(&world, bob, "refresh", "by its selector").await;
+        *seen = watch.agrees(&world).await;
+        world.change((), |tx, ()| Box::pin(tx.revoke_credential("by its selector", NOW))).await;
+        changed(&watch, &world, seen, "a revocation by selector").await;
+        world.change(bob, |tx, bob| Box::pin(tx.shorten_credentials(*bob, "refresh", NOW))).await;
+        changed(&watch, &world, seen, "an end").await;
+        keep_token(&world, bob, "refresh", "the next").await;
+        changed(&watch, &world, seen, "one that rolls over it").await;
+    });
+}
+
+/// A small change to who may do what, told by two numbers.
+async fn shuffle(world: &World, watch: &Watch, (kind, which): (u8, u8)) {
+    let acme = world.metadata.organization("acme").await.unwrap().unwrap();
+    let team = match world.metadata.team(acme.id, "web").await.unwrap() {
+        Some(team) => team,
+        None => world.team(&acme, "web").await,
+    };
+    let holder = [watch.bob.id, team.id, watch.robot.id][usize::from(which % 3)];
+    let name = &watch.names[usize::from(which % 2)];
+    let repository = world.metadata.repository(name).await.unwrap();
+    let prefix = ["acme/", "acme/a", "acme/web"][usize::from(which / 3 % 3)];
+    match (kind, repository) {
+        (0, Some(repository)) => drop(world.give(on_repository(&repository, holder), "read").await),
+        (1, Some(repository)) => drop(world.take(on_repository(&repository, holder)).await),
+        (2, _) => drop(world.give(on_prefix(&acme, prefix, holder), "write").await),
+        (3, _) => drop(world.take(on_prefix(&acme, prefix, holder)).await),
+        (4, _) => drop(world.member(&acme, &watch.bob, which % 2 == 0).await),
+        (5, _) => drop(world.remove_member(&acme, &watch.bob).await),
+        (6, _) => drop(world.try_join(&team, &watch.bob, ["", "ldap"][usize::from(which % 2)]).await),
+        (7, _) => drop(world.leave(&team, &watch.bob, ["", "ldap"][usize::from(which % 2)]).await),
+        (8, _) => world.remove_team(&acme, &team).await,
+        (9, Some(repository)) => drop(world.open_up(&repository, which % 3 == 0).await),
+        (10, Some(repository)) => {
+            world.rename(&repository, watch.names[usize::from(which / 2 % 2)].as_str()).await;
+        }
+        (11, Some(repository)) => drop(world.delete_repository(&repository).await),
+        (_, Some(_)) => {
+            world.change((acme, which % 2 == 0), |tx, (acme, may)| Box::pin(tx.set_create_on_push(acme, *may))).await
+        }
+        (_, None) => drop(world.named(name.as_str()).await),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn kept_facts_are_the_databases(steps in proptest::collection::vec((0..13_u8, any::<u8>()), 1..40)) {
+        run(Engine::Sqlite, async |world: World| {
+            let (watch, ..) = Watch::begin(&world).await;
+            for step in steps {
+                shuffle(&world, &watch, step).await;
+                watch.agrees(&world).await;
+            }
+        });
+    }
 }

@@ -75,6 +75,8 @@ async fn a_change_whose_statement_failed_is_never_committed(world: World) {
                     scopes: "",
                     epoch: 0,
                     expires_at: NOW + 1,
+                    name: "",
+                    rolls: true,
                 };
                 tx.insert_credential(&new, NOW).await?;
                 drop(tx.insert_credential(&new, NOW).await);

@@ -1,7 +1,7 @@
 //! Mounts: a blob of one repository linked into another (I6).
 
 use hallmark_oci::Digest;
-use hallmark_storage::metadata::{BlobId, Error, Mount, Repository, RepositoryId, Viewer};
+use hallmark_storage::metadata::{AccountId, BlobId, Error, Mount, Repository, RepositoryId};
 
 use crate::harness::{NOW, World, family};
 
@@ -10,8 +10,8 @@ family! {
     what_the_source_does_not_hold_is_not_mounted,
     a_deleted_source_gives_nothing,
     a_mounted_blob_survives_its_source,
-    a_search_looks_at_the_callers_own_repositories_first,
-    a_search_never_names_what_the_viewer_may_not_see,
+    a_search_in_one_account_names_no_other,
+    a_search_of_all_accounts_names_open_ones_only,
 }
 
 async fn mount(world: &World, to: &Repository, source: RepositoryId, digest: &Digest) -> Option<BlobId> {
@@ -53,8 +53,8 @@ async fn a_deleted_source_gives_nothing(world: World) {
         world.metadata.write(from, |tx, from| Box::pin(tx.delete_repository(from, NOW))).await;
     assert!(deleted.unwrap());
     assert_eq!(mount(&world, &to, source, &digest).await, None);
-    let sources = world.metadata.mount_sources(&digest, world.alice.account_id, Viewer::All, 64).await.unwrap();
-    assert_eq!(sources, []);
+    assert_eq!(held_in(&world, &digest, world.alice.account_id, 64).await, [""; 0]);
+    assert_eq!(open(&world, &digest, true, 64).await, [""; 0]);
 }
 
 async fn a_mounted_blob_survives_its_source(world: World) {
@@ -65,9 +65,16 @@ async fn a_mounted_blob_survives_its_source(world: World) {
     assert!(world.metadata.blob(to.id, &digest).await.unwrap().is_some());
 }
 
-async fn held_by(world: &World, digest: &Digest, viewer: Viewer, limit: u32) -> Vec<String> {
-    let sources = world.metadata.mount_sources(digest, world.alice.account_id, viewer, limit).await.unwrap();
+fn names(sources: Vec<Repository>) -> Vec<String> {
     sources.into_iter().map(|repository| repository.name.to_string()).collect()
+}
+
+async fn held_in(world: &World, digest: &Digest, account: AccountId, limit: u32) -> Vec<String> {
+    names(world.metadata.sources_in(digest, account, limit).await.unwrap())
+}
+
+async fn open(world: &World, digest: &Digest, everything: bool, limit: u32) -> Vec<String> {
+    names(world.metadata.open_sources(digest, everything, limit).await.unwrap())
 }
 
 /// Bob has a public and a private repository, made before alice's two; all hold the blob.
@@ -84,16 +91,18 @@ async fn four_that_hold_it(world: &World) -> Digest {
     digest.unwrap()
 }
 
-async fn a_search_looks_at_the_callers_own_repositories_first(world: World) {
+async fn a_search_in_one_account_names_no_other(world: World) {
     let digest = four_that_hold_it(&world).await;
-    let own = Viewer::Owner(world.alice.account_id);
-    assert_eq!(held_by(&world, &digest, own, 64).await, ["alice/one", "alice/two", "bob/open"]);
-    assert_eq!(held_by(&world, &digest, own, 1).await, ["alice/one"]);
-    assert_eq!(held_by(&world, &digest, Viewer::All, 3).await, ["alice/one", "alice/two", "bob/open"]);
+    let (own, bob) = (world.alice.account_id, world.metadata.account("bob").await.unwrap().unwrap().id);
+    assert_eq!(held_in(&world, &digest, own, 64).await, ["alice/one", "alice/two"]);
+    assert_eq!(held_in(&world, &digest, own, 1).await, ["alice/one"]);
+    assert_eq!(held_in(&world, &digest, bob, 64).await, ["bob/open", "bob/shut"]);
+    assert_eq!(held_in(&world, &digest, AccountId::SYSTEM, 64).await, [""; 0]);
 }
 
-async fn a_search_never_names_what_the_viewer_may_not_see(world: World) {
+async fn a_search_of_all_accounts_names_open_ones_only(world: World) {
     let digest = four_that_hold_it(&world).await;
-    assert_eq!(held_by(&world, &digest, Viewer::Public, 64).await, ["bob/open"]);
-    assert_eq!(held_by(&world, &digest, Viewer::All, 64).await.len(), 4);
+    assert_eq!(open(&world, &digest, false, 64).await, ["bob/open"]);
+    assert_eq!(open(&world, &digest, true, 64).await, ["bob/open", "bob/shut", "alice/one", "alice/two"]);
+    assert_eq!(open(&world, &digest, true, 3).await, ["bob/open", "bob/shut", "alice/one"]);
 }

@@ -1,6 +1,8 @@
 //! Opening: who may, what is refused, and what a process finds again.
 
-use hallmark_storage::metadata::{DatabaseConfig, Engine, Metadata, OpenError, Schema};
+use hallmark_storage::metadata::{
+    AccountId, DatabaseConfig, Engine, Error, EventFilter, Metadata, OpenError, PrincipalId, Schema, SystemRole,
+};
 
 use crate::harness::{NOW, World, run, suite};
 
@@ -10,7 +12,31 @@ suite! {
     an_id_is_never_given_twice,
     a_look_changes_nothing,
     two_that_open_a_new_database_at_once_migrate_it_once,
+    users_and_events_of_schema_two_are_found_in_the_next,
 }
+
+/// The first two migrations of each engine, as a release before this one ran them.
+const BEFORE: [(&str, &str); 2] = [
+    (
+        include_str!("../../migrations/sqlite/0001_images.sql"),
+        include_str!("../../migrations/sqlite/0002_small_blobs.sql"),
+    ),
+    (
+        include_str!("../../migrations/postgres/0001_images.sql"),
+        include_str!("../../migrations/postgres/0002_small_blobs.sql"),
+    ),
+];
+
+/// What a release before this one left behind: two users of different roles, a repository, a credential and two events.
+const LEFT: &str = "
+INSERT INTO accounts (id, name, kind, created_at) VALUES (901, 'root', 'user', 5), (902, 'carol', 'user', 6);
+INSERT INTO principals (id, kind, credential_epoch, disabled_at) VALUES (903, 'user', 2, NULL), (904, 'user', 0, 7);
+INSERT INTO users (principal_id, name, account_id, password, system_role)
+  VALUES (903, 'root', 901, 'hash', 'administrator'), (904, 'carol', 902, NULL, '');
+INSERT INTO repositories (id, account_id, name, public, created_at) VALUES (905, 902, 'carol/app', 1, 8);
+INSERT INTO events (id, seq, at, actor_id, kind, account_id, repository_id, subject, payload, request_id)
+  VALUES (906, NULL, 9, 903, 'second', NULL, NULL, '', '{}', ''), (907, NULL, 8, 903, 'first', NULL, NULL, '', '{}', '');
+UPDATE id_blocks SET next = 1001;";
 
 async fn a_newer_schema_is_refused(world: World) {
     world.metadata.close().await;
@@ -94,4 +120,32 @@ fn a_url_that_cannot_be_read_is_refused_without_its_password() {
     assert!(matches!(error, OpenError::Url { .. }), "{error}");
     assert!(!error.to_string().contains("s3cret"));
     assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+async fn users_and_events_of_schema_two_are_found_in_the_next(world: World) {
+    world.metadata.close().await;
+    let config = world.of_schema_two(BEFORE, LEFT).await;
+    let metadata = Metadata::open(&config, NOW).await.unwrap();
+    assert!(metadata.schema_version() >= 3);
+    let root = metadata.user("root").await.unwrap().unwrap();
+    assert_eq!((root.principal.id, root.principal.account_id), (PrincipalId(903), AccountId(901)));
+    assert_eq!((root.principal.role, root.principal.credential_epoch), (SystemRole::Administrator, 2));
+    assert_eq!((root.password.as_deref(), root.source), (Some("hash"), None));
+    let carol = metadata.principal(PrincipalId(904)).await.unwrap().unwrap();
+    assert_eq!((carol.role, carol.disabled, carol.account_id), (SystemRole::None, true, AccountId(902)));
+    let repository = metadata.repository(&"carol/app".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((repository.owner, repository.public), (Some(carol.id), true));
+    assert_eq!(metadata.facts(Some(carol.id), &repository.name).await.unwrap().0.repository, Some(repository));
+    let made: Result<_, Error> =
+        metadata.write((), |tx, ()| Box::pin(tx.create_organization("acme", PrincipalId(903), NOW))).await;
+    assert!(made.unwrap().unwrap().id.0 > 1000, "ids go on");
+    let auditor: Result<(), Error> =
+        metadata.write(carol.clone(), |tx, carol| Box::pin(tx.set_role(carol, SystemRole::Auditor))).await;
+    auditor.unwrap();
+    let numbered: Result<u64, Error> = metadata.write((), |tx, ()| Box::pin(tx.number_events(9))).await;
+    assert_eq!(numbered.unwrap(), if metadata.engine() == Engine::Postgres { 2 } else { 0 });
+    let events = metadata.events(&EventFilter::default(), 0, 9).await.unwrap().events;
+    let kinds: Vec<_> = events.iter().map(|event| (event.seq, event.kind.as_str())).collect();
+    assert_eq!(kinds, [(1, "first"), (2, "second")]);
+    metadata.close().await;
 }

@@ -1,9 +1,9 @@
 //! Repositories and the catalog.
 
-use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{AccountId, Error, Repository, UserRemoval, Viewer};
+use hallmark_storage::metadata::{AccountId, Error, PrincipalId, Repository, UserRemoval, Viewer};
 
 use crate::harness::images::{image, index};
+use crate::harness::people::{on_prefix, on_repository};
 use crate::harness::{NOW, World, family};
 
 family! {
@@ -15,6 +15,10 @@ family! {
     a_deleted_repository_is_emptied_in_batches_and_its_owner_can_go,
     the_catalog_shows_what_the_viewer_may_see,
     the_catalog_pages_in_byte_order,
+    a_page_counts_what_is_seen_twice_once,
+    a_repository_takes_a_name_that_is_free,
+    a_repository_that_is_gone_is_not_changed,
+    a_repository_is_described,
 }
 
 async fn open(world: &World, repository: &Repository, public: bool) {
@@ -109,35 +113,107 @@ async fn a_name_taken_again_is_another_repository(world: World) {
     );
 }
 
+async fn seen_by(world: &World, principal: PrincipalId) -> Viewer {
+    Viewer::Principal(world.metadata.sight(principal).await.unwrap())
+}
+
 async fn the_catalog_shows_what_the_viewer_may_see(world: World) {
     let bob = world.user("bob").await;
     world.repository("alice/private").await;
     let public = world.repository("alice/public").await;
     open(&world, &public, true).await;
     world.repository_in("bob/app".parse().unwrap(), bob.account_id).await;
-    let see = async |viewer| world.metadata.catalog(viewer, None, 10).await.unwrap();
+    let see = async |viewer| world.metadata.catalog(&viewer, None, 10).await.unwrap();
     assert_eq!(see(Viewer::All).await, ["alice/private", "alice/public", "bob/app"]);
     assert_eq!(see(Viewer::Public).await, ["alice/public"]);
-    assert_eq!(see(Viewer::Owner(bob.account_id)).await, ["alice/public", "bob/app"]);
-    assert_eq!(see(Viewer::Owner(world.alice.account_id)).await, ["alice/private", "alice/public"]);
+    assert_eq!(see(seen_by(&world, bob.id).await).await, ["alice/public", "bob/app"]);
+    assert_eq!(see(seen_by(&world, world.alice.id).await).await, ["alice/private", "alice/public"]);
 }
 
 async fn the_catalog_pages_in_byte_order(world: World) {
-    let names = ["a/ab", "a/a.b", "a/a-b", "a/a_b", "a/a", "a/a/b", "b"];
+    let names = ["alice/ab", "alice/a.b", "alice/a-b", "alice/a_b", "alice/a", "alice/a/b"];
     for name in names {
-        let name: RepositoryName = name.parse().unwrap();
-        world.repository_in(name, world.alice.account_id).await;
+        world.repository(name).await;
     }
     let mut sorted = names;
     sorted.sort_unstable();
-    for viewer in [Viewer::All, Viewer::Owner(world.alice.account_id)] {
+    for viewer in [Viewer::All, seen_by(&world, world.alice.id).await] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = world.metadata.catalog(viewer, after.as_deref(), 2).await.unwrap();
+            let page = world.metadata.catalog(&viewer, after.as_deref(), 2).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
             seen.extend(page);
         }
         assert_eq!(seen, sorted, "{viewer:?}");
     }
+}
+
+async fn a_page_counts_what_is_seen_twice_once(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let teams = [world.team(&acme, "one").await, world.team(&acme, "two").await];
+    world.member(&acme, &bob, false).await;
+    for team in &teams {
+        world.join(team, &bob).await;
+        world.try_join(team, &bob, "ldap").await.unwrap();
+    }
+    let names = ["acme/a", "acme/b", "acme/c", "acme/d", "acme/e"];
+    for name in names {
+        let repository = world.named(name).await;
+        for holder in [bob.id, teams[0].id, teams[1].id] {
+            world.give(on_repository(&repository, holder), "read").await;
+        }
+        open(&world, &repository, name != "acme/b").await;
+    }
+    world.give(on_prefix(&acme, "acme/b", bob.id), "read").await;
+    let viewer = seen_by(&world, bob.id).await;
+    for limit in 1..=6 {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = world.metadata.catalog(&viewer, after.as_deref(), limit).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.clone());
+            seen.extend(page);
+        }
+        assert_eq!(seen, names, "{limit}");
+    }
+}
+
+async fn a_repository_takes_a_name_that_is_free(world: World) {
+    let (app, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let digest = world.blob(&app, b"x").await;
+    assert!(!world.rename(&app, "alice/other").await);
+    assert!(!world.rename(&app, "alice/app").await, "it has that one");
+    assert!(world.rename(&app, "alice/web").await);
+    let renamed = world.metadata.repository(&"alice/web".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(renamed, Repository { name: "alice/web".parse().unwrap(), ..app.clone() });
+    assert_eq!(world.metadata.repository(&app.name).await.unwrap(), None);
+    assert!(world.metadata.blob(app.id, &digest).await.unwrap().is_some(), "what it holds stays");
+    assert_ne!(world.repository("alice/app").await.id, app.id, "the old name is free");
+    delete(&world, &other).await;
+    assert!(world.rename(&renamed, "alice/other").await, "and so is that of a deleted one");
+}
+
+async fn a_repository_that_is_gone_is_not_changed(world: World) {
+    let repository = world.repository("alice/app").await;
+    assert!(delete(&world, &repository).await);
+    assert!(!world.rename(&repository, "alice/web").await);
+    assert!(!world.open_up(&repository, true).await);
+    let held = world.change(repository.id, |tx, id| Box::pin(tx.hold_repository(*id))).await;
+    assert!(!held);
+}
+
+async fn a_repository_is_described(world: World) {
+    let repository = world.repository("alice/app").await;
+    assert_eq!(world.metadata.description(repository.id).await.unwrap(), Some((String::new(), NOW)));
+    let (id, held, said) = world
+        .change(repository, |tx, repository| {
+            Box::pin(async move {
+                tx.describe_repository(repository, "in words").await?;
+                Ok((repository.id, tx.hold_repository(repository.id).await?, tx.described(repository.id).await?.0))
+            })
+        })
+        .await;
+    assert_eq!((held, said.as_str()), (true, "in words"));
+    assert_eq!(world.metadata.description(id).await.unwrap(), Some(("in words".to_owned(), NOW)));
 }

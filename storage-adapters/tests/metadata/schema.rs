@@ -158,6 +158,11 @@ fn no_key_that_guards_an_image_cascades() {
                     | ("tag_history", "repositories", _)
                     | ("credentials", "principals", _)
                     | ("small_blobs", "blobs", _)
+                    | ("members", "accounts" | "users", _)
+                    | ("team_members", "teams" | "members", _)
+                    | ("repository_grants", "repositories" | "principals", _)
+                    | ("prefix_grants", "accounts" | "principals", _)
+                    | ("workload_rules" | "certificate_rules", "principals", _)
             );
             assert_eq!(delete == "CASCADE", owned, "{name} {columns:?} → {parent}: {delete}");
         }

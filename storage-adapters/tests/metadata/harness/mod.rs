@@ -3,6 +3,7 @@
 //! Start with [`World`]; `suite!` stamps clauses out for both engines.
 
 pub(crate) mod images;
+pub(crate) mod people;
 mod postgres;
 mod world;
 

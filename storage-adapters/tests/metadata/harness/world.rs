@@ -20,7 +20,7 @@ pub(crate) struct World {
     pub(crate) metadata: Metadata,
     pub(crate) config: DatabaseConfig,
     pub(crate) alice: Principal,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -32,7 +32,7 @@ impl World {
         };
         let metadata = Metadata::open(&config, NOW).await.unwrap();
         let alice = new_user(&metadata, "alice").await.unwrap();
-        Self { metadata, config, alice, _folder: folder }
+        Self { metadata, config, alice, folder }
     }
 
     pub(crate) async fn user(&self, name: &str) -> Principal {
@@ -219,6 +219,35 @@ impl World {
     /// Changes the tables behind the server's back.
     pub(crate) async fn meddle(&self, statement: &str) {
         self.look(statement).await;
+    }
+
+    /// Another database, which the first two migrations and then this script made: the migrations of SQLite come first.
+    pub(crate) async fn of_schema_two(&self, migrations: [(&str, &str); 2], left: &str) -> DatabaseConfig {
+        let ledger = "CREATE TABLE migrations
+               (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL);
+             INSERT INTO migrations (version, name, applied_at) VALUES (1, 'images', 0), (2, 'small blobs', 0);";
+        match &self.config {
+            DatabaseConfig::Sqlite { .. } => {
+                let folder = self.folder.path().join("before");
+                std::fs::create_dir(&folder).unwrap();
+                let path = folder.join("hallmark.db");
+                let connection = rusqlite::Connection::open(&path).unwrap();
+                let [(one, two), _] = migrations;
+                for script in [one, two, ledger, left] {
+                    connection.execute_batch(script).unwrap();
+                }
+                DatabaseConfig::Sqlite { path }
+            }
+            DatabaseConfig::Postgres { max_connections, .. } => {
+                let url = postgres::database().await;
+                let mut connection = PgConnection::connect(&url).await.unwrap();
+                let [_, (one, two)] = migrations;
+                for script in [one, two, ledger, left] {
+                    sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&mut connection).await.unwrap();
+                }
+                DatabaseConfig::Postgres { url, max_connections: *max_connections }
+            }
+        }
     }
 
     /// A statement with these bytes, in hexadecimal, in the place of its `$`.

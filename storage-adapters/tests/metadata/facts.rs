@@ -1,0 +1,156 @@
+//! What a right is decided on.
+
+use hallmark_storage::metadata::{AccountFacts, AccountId, AccountKind, Facts, Granted, PrincipalId, Rights, Source};
+
+use crate::harness::people::{On, on_prefix, on_repository};
+use crate::harness::{World, family};
+
+family! {
+    every_kind_of_fact_is_found,
+    a_prefix_reaches_the_names_that_begin_with_it,
+    no_letter_of_a_prefix_is_a_pattern,
+    teams_of_another_organization_do_not_count,
+    a_robot_has_its_own_grants,
+    nobody_in_particular_has_no_grant,
+    a_repository_of_the_system_is_no_account_s,
+    a_change_sees_the_facts_it_makes,
+}
+
+async fn facts(world: &World, principal: Option<PrincipalId>, name: &str) -> Facts {
+    let (kept, from) = world.metadata.facts(principal, &name.parse().unwrap()).await.unwrap();
+    let (asked, source) = world.metadata.without_cache().facts(principal, &name.parse().unwrap()).await.unwrap();
+    assert_eq!((&kept, source), (&asked, Source::Database), "{from:?}");
+    Facts::clone(&kept)
+}
+
+fn granted(holder: PrincipalId, prefix: Option<&str>, rights: Rights) -> Granted {
+    Granted { holder, prefix: prefix.map(str::to_owned), rights }
+}
+
+async fn every_kind_of_fact_is_found(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    world.member(&acme, &bob, false).await;
+    let team = world.team(&acme, "web").await;
+    world.join(&team, &bob).await;
+    world.try_join(&team, &bob, "ldap").await.unwrap();
+    let repository = world.named("acme/web-app").await;
+    world.give(on_repository(&repository, bob.id), "read").await;
+    world.give(on_repository(&repository, team.id), "write").await;
+    world.give(on_prefix(&acme, "acme/web-", bob.id), "sign").await;
+    world.give(on_prefix(&acme, "acme/", team.id), "delete").await;
+    world.give(on_repository(&repository, world.alice.id), "admin").await;
+    let mut grants = vec![
+        granted(bob.id, None, Rights::READ),
+        granted(bob.id, Some("acme/web-"), Rights::SIGN),
+        granted(team.id, None, Rights::WRITE),
+        granted(team.id, Some("acme/"), Rights::DELETE),
+    ];
+    grants.sort_by(|a, b| (a.holder, &a.prefix).cmp(&(b.holder, &b.prefix)));
+    let account = Some(AccountFacts { id: acme.id, kind: AccountKind::Organization, create_on_push: false });
+    let expected = Facts { account, repository: Some(repository.clone()), member: Some(false), grants };
+    assert_eq!(facts(&world, Some(bob.id), "acme/web-app").await, expected);
+    assert_eq!(world.metadata.repository(&repository.name).await.unwrap(), expected.repository);
+    assert_eq!(facts(&world, Some(world.alice.id), "acme/web-app").await.member, Some(true));
+    let absent = facts(&world, Some(bob.id), "acme/web-other").await;
+    assert_eq!((absent.repository, absent.account), (None, expected.account));
+    assert_eq!(absent.grants.len(), 2, "a prefix reaches what is to come");
+    let own = facts(&world, Some(bob.id), "bob/app").await;
+    let account = own.account.unwrap();
+    assert_eq!((account.id, account.kind, own.member), (bob.account_id, AccountKind::User, None));
+    assert_eq!(facts(&world, Some(bob.id), "nobody/app").await, Facts::default());
+}
+
+async fn a_prefix_reaches_the_names_that_begin_with_it(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    world.organization("acme-web", &world.alice).await;
+    world.give(on_prefix(&acme, "acme/web-", bob.id), "read").await;
+    let reached = async |name: &str| !facts(&world, Some(bob.id), name).await.grants.is_empty();
+    for name in ["acme/web-a", "acme/web-app/base", "acme/web-a.b"] {
+        world.named(name).await;
+        assert!(reached(name).await, "{name}");
+    }
+    for name in ["acme/web", "acme/web/a", "acme/we", "acme/a/web-a", "acme/xweb-a", "acme-web/web-a", "bob/web-a"] {
+        world.named(name).await;
+        assert!(!reached(name).await, "{name}");
+    }
+    world.give(on_prefix(&acme, "acme/a/b", bob.id), "read").await;
+    assert!(reached("acme/a/b").await, "a name begins with itself");
+    assert!(!reached("acme/a").await);
+}
+
+async fn no_letter_of_a_prefix_is_a_pattern(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    for prefix in ["acme/a_", "acme/b%", "acme/C", "acme/d*", "acme/e.", "acme/f["] {
+        world.give(on_prefix(&acme, prefix, bob.id), "read").await;
+    }
+    for name in ["acme/axb", "acme/ab", "acme/bxx", "acme/cc", "acme/dd", "acme/exx", "acme/ff"] {
+        assert_eq!(facts(&world, Some(bob.id), name).await.grants, [], "{name}");
+    }
+    for name in ["acme/a_b", "acme/e.e"] {
+        assert_eq!(facts(&world, Some(bob.id), name).await.grants.len(), 1, "{name}");
+    }
+}
+
+async fn teams_of_another_organization_do_not_count(world: World) {
+    let (acme, other) =
+        (world.organization("acme", &world.alice).await, world.organization("other", &world.alice).await);
+    let (team, bob) = (world.team(&other, "web").await, world.user("bob").await);
+    world.member(&other, &bob, false).await;
+    world.join(&team, &bob).await;
+    let repository = world.named("acme/app").await;
+    world.give(on_repository(&repository, team.id), "admin").await;
+    world.give(on_prefix(&acme, "acme/", team.id), "admin").await;
+    let found = facts(&world, Some(bob.id), "acme/app").await;
+    assert_eq!((found.grants, found.member), (vec![], None));
+    let sight = hallmark_storage::metadata::Viewer::Principal(world.metadata.sight(bob.id).await.unwrap());
+    assert_eq!(world.metadata.catalog(&sight, None, 9).await.unwrap(), [""; 0]);
+}
+
+async fn a_robot_has_its_own_grants(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    let repository = world.named("acme/app").await;
+    let robot = world.robot("acme", Some(&repository), "ci").await;
+    world.give(on_repository(&repository, robot.id), "write").await;
+    world.give(on_prefix(&acme, "acme/", world.alice.id), "admin").await;
+    let found = facts(&world, Some(robot.id), "acme/app").await;
+    assert_eq!(found.grants, [granted(robot.id, None, Rights::WRITE)]);
+    assert_eq!(found.member, None);
+}
+
+async fn nobody_in_particular_has_no_grant(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    let repository = world.named("acme/app").await;
+    world.give(on_repository(&repository, world.alice.id), "admin").await;
+    world.give(on_prefix(&acme, "acme/", world.alice.id), "admin").await;
+    world.open_up(&repository, true).await;
+    let found = facts(&world, None, "acme/app").await;
+    assert_eq!((found.grants, found.member), (vec![], None));
+    assert!(found.repository.unwrap().public);
+}
+
+async fn a_repository_of_the_system_is_no_account_s(world: World) {
+    let repository = world.repository("library").await;
+    world.give(("_system".to_owned(), On::Repository(repository.id), world.alice.id), "read").await;
+    let found = facts(&world, Some(world.alice.id), "library").await;
+    assert_eq!(found.repository, Some(repository));
+    let account = found.account.unwrap();
+    assert_eq!((account.id, account.kind), (AccountId::SYSTEM, AccountKind::System));
+    assert_eq!(found.grants, [granted(world.alice.id, None, Rights::READ)]);
+}
+
+async fn a_change_sees_the_facts_it_makes(world: World) {
+    world.organization("acme", &world.alice).await;
+    let repository = world.named("acme/app").await;
+    let holding = on_repository(&repository, world.alice.id);
+    let seen = world
+        .change((holding, repository.name), |tx, (holding, name)| {
+            Box::pin(async move {
+                let holder = holding.2;
+                let before = tx.facts(holder, name).await?.grants.len();
+                tx.put_grant(&crate::harness::people::grant(holding), Rights::READ, holder, 0).await?;
+                Ok((before, tx.facts(holder, name).await?.grants.len()))
+            })
+        })
+        .await;
+    assert_eq!(seen, (0, 1));
+}

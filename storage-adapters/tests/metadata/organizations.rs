@@ -1,0 +1,184 @@
+//! Organizations and their members.
+
+use hallmark_storage::metadata::{AccountKind, Error, Member, OrganizationChange, Rights, UserRemoval};
+
+use crate::harness::people::{on_prefix, on_repository};
+use crate::harness::{NOW, World, family};
+
+family! {
+    an_organization_takes_a_name_that_no_account_has,
+    who_makes_an_organization_owns_it,
+    an_organization_keeps_one_owner,
+    members_page_in_byte_order,
+    organizations_page_in_byte_order,
+    who_leaves_an_organization_leaves_its_teams_and_grants_only,
+    an_organization_that_holds_something_is_not_removed,
+    a_removed_organization_leaves_nothing_behind,
+    a_user_who_owns_alone_is_known,
+    a_push_may_make_repositories_where_that_is_set,
+    who_is_gone_becomes_no_member,
+}
+
+async fn an_organization_takes_a_name_that_no_account_has(world: World) {
+    world.organization("acme", &world.alice).await;
+    for taken in ["acme", "alice", "_system"] {
+        assert_eq!(world.try_organization(taken, &world.alice).await, None, "{taken}");
+    }
+    let user = hallmark_storage::metadata::NewUser {
+        name: "acme".into(),
+        password: None,
+        role: hallmark_storage::metadata::SystemRole::None,
+        source: None,
+    };
+    assert_eq!(world.try_user(user).await, None);
+    assert_eq!(world.metadata.account("acme").await.unwrap().unwrap().kind, AccountKind::Organization);
+}
+
+async fn who_makes_an_organization_owns_it(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    assert_eq!(world.metadata.organization("acme").await.unwrap(), Some(acme.clone()));
+    assert_eq!(world.metadata.organization("alice").await.unwrap(), None, "a user's account is none");
+    assert_eq!(world.metadata.membership(acme.id, world.alice.id).await.unwrap(), Some(true));
+    assert_eq!(world.metadata.organizations_of(world.alice.id).await.unwrap(), [(acme, true)]);
+}
+
+async fn an_organization_keeps_one_owner(world: World) {
+    let (acme, bob, alice) = (world.organization("acme", &world.alice).await, world.user("bob").await, &world.alice);
+    assert_eq!(world.remove_member(&acme, &bob).await, OrganizationChange::Unknown);
+    assert_eq!(world.member(&acme, &bob, false).await, OrganizationChange::Made);
+    assert_eq!(world.member(&acme, alice, false).await, OrganizationChange::LastOwner);
+    assert_eq!(world.remove_member(&acme, alice).await, OrganizationChange::LastOwner);
+    assert_eq!(world.metadata.membership(acme.id, alice.id).await.unwrap(), Some(true));
+    assert_eq!(world.member(&acme, &bob, true).await, OrganizationChange::Made);
+    assert_eq!(world.member(&acme, alice, false).await, OrganizationChange::Made);
+    assert_eq!(world.metadata.membership(acme.id, alice.id).await.unwrap(), Some(false));
+    assert_eq!(world.remove_member(&acme, &bob).await, OrganizationChange::LastOwner);
+    assert_eq!(world.remove_member(&acme, alice).await, OrganizationChange::Made);
+    assert_eq!(world.metadata.membership(acme.id, alice.id).await.unwrap(), None);
+}
+
+async fn members_page_in_byte_order(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    let other = world.organization("other", &world.alice).await;
+    for name in ["a-b", "a.b", "ab", "a"] {
+        let user = world.user(name).await;
+        world.member(&acme, &user, false).await;
+    }
+    let zoe = world.user("zoe").await;
+    world.member(&other, &zoe, false).await;
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page: Vec<Member> = world.metadata.members(acme.id, after.as_deref(), 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.name.clone());
+        seen.extend(page.into_iter().map(|member| (member.name, member.owner)));
+    }
+    let expected = [("a", false), ("a-b", false), ("a.b", false), ("ab", false), ("alice", true)];
+    assert_eq!(seen, expected.map(|(name, owner)| (name.to_owned(), owner)));
+}
+
+async fn organizations_page_in_byte_order(world: World) {
+    for name in ["ab", "a.b", "a-b"] {
+        world.organization(name, &world.alice).await;
+    }
+    let names = async |after| -> Vec<String> {
+        let page = world.metadata.organizations(after, 2).await.unwrap();
+        page.into_iter().map(|organization| organization.name).collect()
+    };
+    assert_eq!(names(None).await, ["a-b", "a.b"]);
+    assert_eq!(names(Some("a.b")).await, ["ab"]);
+    assert_eq!(names(Some("ab")).await, [""; 0]);
+}
+
+async fn who_leaves_an_organization_leaves_its_teams_and_grants_only(world: World) {
+    let bob = world.user("bob").await;
+    for name in ["acme", "other"] {
+        let organization = world.organization(name, &world.alice).await;
+        world.member(&organization, &bob, false).await;
+        let team = world.team(&organization, "web").await;
+        world.join(&team, &bob).await;
+        let repository = world.named(&format!("{name}/app")).await;
+        world.give(on_repository(&repository, bob.id), "read").await;
+        world.give(on_repository(&repository, world.alice.id), "read").await;
+        world.give(on_prefix(&organization, &format!("{name}/web-"), bob.id), "read").await;
+        world.give(on_repository(&repository, team.id), "write").await;
+    }
+    let acme = world.metadata.organization("acme").await.unwrap().unwrap();
+    assert_eq!(world.remove_member(&acme, &bob).await, OrganizationChange::Made);
+    assert_eq!(world.metadata.teams_of(bob.id).await.unwrap(), [("other".to_owned(), "web".to_owned())]);
+    let left = world.metadata.grants_of(bob.id, 9).await.unwrap();
+    assert_eq!(left.iter().map(|grant| grant.on.as_str()).collect::<Vec<_>>(), ["other/web-", "other/app"]);
+    assert_eq!(world.metadata.grants_of(world.alice.id, 9).await.unwrap().len(), 2, "nobody else loses any");
+    let team = world.metadata.team(acme.id, "web").await.unwrap().unwrap();
+    assert_eq!(world.metadata.team_members(team.id, None, 9).await.unwrap(), []);
+    assert_eq!(world.metadata.grants_of(team.id, 9).await.unwrap()[0].rights, Rights::WRITE);
+}
+
+async fn an_organization_that_holds_something_is_not_removed(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    let team = world.team(&acme, "web").await;
+    assert_eq!(world.remove_organization("acme").await, OrganizationChange::Held);
+    world.remove_team(&acme, &team).await;
+    let robot = world.robot("acme", None, "ci").await;
+    assert_eq!(world.remove_organization("acme").await, OrganizationChange::Held);
+    world.remove_robot(&robot).await;
+    let repository = world.named("acme/app").await;
+    assert_eq!(world.remove_organization("acme").await, OrganizationChange::Held);
+    assert!(world.delete_repository(&repository).await);
+    assert_eq!(world.remove_organization("acme").await, OrganizationChange::Held, "until it is emptied");
+    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 9))).await {}
+    assert_eq!(world.remove_organization("acme").await, OrganizationChange::Made);
+    assert_eq!(world.remove_organization("acme").await, OrganizationChange::Unknown);
+}
+
+async fn a_removed_organization_leaves_nothing_behind(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    world.give(on_prefix(&acme, "acme/", world.alice.id), "read").await;
+    world.blob(&world.repository("library").await, b"x").await;
+    world.meddle(&format!("INSERT INTO account_blobs SELECT {}, id FROM blobs", acme.id)).await;
+    assert_eq!(world.remove_organization("acme").await, OrganizationChange::Made);
+    assert_eq!(world.metadata.account("acme").await.unwrap(), None);
+    for table in ["members", "prefix_grants"] {
+        assert_eq!(world.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
+    }
+    assert_eq!(world.count("SELECT COUNT(*) FROM candidates WHERE kind = 'blob'").await, 1);
+    assert!(world.metadata.user("alice").await.unwrap().is_some());
+    let again = world.organization("acme", &world.alice).await;
+    assert_ne!(again.id, acme.id);
+}
+
+async fn a_user_who_owns_alone_is_known(world: World) {
+    let bob = world.user("bob").await;
+    let alone = async |user| world.change(user, |tx, user| Box::pin(tx.owned_alone(*user))).await;
+    assert_eq!(alone(world.alice.id).await, None);
+    let (acme, other) =
+        (world.organization("acme", &world.alice).await, world.organization("other", &world.alice).await);
+    world.member(&acme, &bob, true).await;
+    world.member(&other, &bob, false).await;
+    assert_eq!(alone(world.alice.id).await.as_deref(), Some("other"));
+    assert_eq!(alone(bob.id).await, None);
+    world.member(&other, &bob, true).await;
+    assert_eq!(alone(world.alice.id).await, None);
+    let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("alice", NOW))).await;
+    assert_eq!(removed.unwrap(), UserRemoval::Removed);
+    assert_eq!(alone(bob.id).await.as_deref(), Some("acme"));
+    assert_eq!(world.metadata.members(acme.id, None, 9).await.unwrap().len(), 1);
+}
+
+async fn a_push_may_make_repositories_where_that_is_set(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    assert!(!acme.create_on_push);
+    for may in [true, false] {
+        world.change((acme.clone(), may), |tx, (acme, may)| Box::pin(tx.set_create_on_push(acme, *may))).await;
+        assert_eq!(world.metadata.organization("acme").await.unwrap().unwrap().create_on_push, may);
+    }
+}
+
+async fn who_is_gone_becomes_no_member(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("bob", NOW))).await;
+    assert_eq!(removed.unwrap(), UserRemoval::Removed);
+    assert_eq!(world.member(&acme, &bob, true).await, OrganizationChange::Unknown);
+    assert!(world.metadata.write((), move |tx, ()| Box::pin(tx.create_organization("b", bob.id, NOW))).await.is_err());
+    assert_eq!(world.metadata.organization("b").await.unwrap(), None);
+}

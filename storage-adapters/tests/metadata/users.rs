@@ -1,0 +1,73 @@
+//! Roles of users, and the directories that know them.
+
+use hallmark_storage::metadata::{NewUser, SystemRole};
+
+use crate::harness::{World, family};
+
+family! {
+    a_user_s_role_is_read_back,
+    a_directory_knows_a_user_by_one_id,
+    a_user_is_given_to_a_directory_and_back,
+    users_of_a_directory_page_by_its_ids,
+}
+
+fn known(name: &str, source: &str, subject: &str) -> NewUser {
+    let source = Some((source.to_owned(), subject.to_owned()));
+    NewUser { name: name.to_owned(), password: None, role: SystemRole::None, source }
+}
+
+async fn a_user_s_role_is_read_back(world: World) {
+    for role in [SystemRole::Auditor, SystemRole::Administrator, SystemRole::None] {
+        world.change((world.alice.clone(), role), |tx, (alice, role)| Box::pin(tx.set_role(alice, *role))).await;
+        let principal = world.metadata.principal(world.alice.id).await.unwrap().unwrap();
+        assert_eq!(principal.role, role);
+        assert_eq!(principal.is_administrator(), role == SystemRole::Administrator);
+        assert_eq!(world.metadata.user("alice").await.unwrap().unwrap().principal, principal);
+        let others = world.change((), |tx, ()| Box::pin(tx.has_other_administrators())).await;
+        assert!(!others, "an auditor is none");
+    }
+    let new = NewUser { name: "bob".into(), password: None, role: SystemRole::Auditor, source: None };
+    assert_eq!(world.try_user(new).await.unwrap().role, SystemRole::Auditor);
+    assert_eq!(world.metadata.user("bob").await.unwrap().unwrap().principal.role, SystemRole::Auditor);
+}
+
+async fn a_directory_knows_a_user_by_one_id(world: World) {
+    let bob = world.try_user(known("bob", "ldap", "17")).await.unwrap();
+    assert_eq!(world.try_user(known("bobby", "ldap", "17")).await, None);
+    assert_eq!(world.metadata.account("bobby").await.unwrap(), None, "nothing is left of the attempt");
+    assert!(world.try_user(known("carol", "oidc", "17")).await.is_some());
+    assert!(world.try_user(known("dave", "ldap", "18")).await.is_some());
+    let found = world.metadata.user_of_source("ldap", "17").await.unwrap().unwrap();
+    assert_eq!((found.principal, found.source.as_deref()), (bob, Some("ldap")));
+    assert_eq!(world.metadata.user_of_source("ldap", "19").await.unwrap(), None);
+}
+
+async fn a_user_is_given_to_a_directory_and_back(world: World) {
+    world.try_user(known("bob", "ldap", "17")).await.unwrap();
+    let set = async |subject: Option<&'static str>| {
+        let input = (world.alice.clone(), subject);
+        world.change(input, |tx, (alice, subject)| Box::pin(tx.set_source(alice, subject.map(|id| ("ldap", id))))).await
+    };
+    assert!(!set(Some("17")).await, "that is bob");
+    assert_eq!(world.metadata.user("alice").await.unwrap().unwrap().source, None);
+    for _ in 0..2 {
+        assert!(set(Some("18")).await);
+        assert_eq!(world.metadata.user("alice").await.unwrap().unwrap().source.as_deref(), Some("ldap"));
+        assert_eq!(world.metadata.user_of_source("ldap", "18").await.unwrap().unwrap().principal, world.alice);
+    }
+    assert!(set(None).await);
+    assert_eq!(world.metadata.user("alice").await.unwrap().unwrap().source, None);
+    assert_eq!(world.metadata.user_of_source("ldap", "18").await.unwrap(), None);
+}
+
+async fn users_of_a_directory_page_by_its_ids(world: World) {
+    for (name, source, subject) in [("a", "ldap", "c"), ("b", "ldap", "B"), ("c", "ldap", "a"), ("d", "oidc", "b")] {
+        world.try_user(known(name, source, subject)).await.unwrap();
+    }
+    let subjects = async |after| -> Vec<String> {
+        let page = world.metadata.subjects("ldap", after, 2).await.unwrap();
+        page.into_iter().map(|(_, subject)| subject).collect()
+    };
+    assert_eq!(subjects(None).await, ["B", "a"]);
+    assert_eq!(subjects(Some("a")).await, ["c"]);
+}
