@@ -1,7 +1,6 @@
 //! Repositories, grants, explanations and the log.
 
 use axum::response::Response;
-
 use serde::Deserialize;
 
 use super::call::{Asked, At, Call, PageQuery, Sent, done, made, repository as named, shown};
