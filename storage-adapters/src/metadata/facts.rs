@@ -29,15 +29,21 @@ statements! {
           WHERE a.name = $1
          UNION ALL
          SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
-           FROM repositories r
-           JOIN repository_grants g ON g.repository_id = r.id AND g.principal_id IN
-             (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = r.account_id)
+           FROM repositories r JOIN repository_grants g ON g.principal_id = $3 AND g.repository_id = r.id
+          WHERE r.name = $2
+         UNION ALL
+         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
+           FROM repositories r JOIN team_members t ON t.account_id = r.account_id AND t.user_id = $3
+           JOIN repository_grants g ON g.principal_id = t.team_id AND g.repository_id = r.id
           WHERE r.name = $2
          UNION ALL
          SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
-           FROM accounts a
-           JOIN prefix_grants g ON g.account_id = a.id AND g.principal_id IN
-             (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = a.id)
+           FROM accounts a JOIN prefix_grants g ON g.principal_id = $3 AND g.account_id = a.id
+          WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
+         UNION ALL
+         SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
+           FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3
+           JOIN prefix_grants g ON g.principal_id = t.team_id AND g.account_id = a.id
           WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))"
     ];
 }
@@ -123,6 +129,8 @@ fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {
     }
     // No order of rows means anything; a fixed one makes answers comparable.
     facts.grants.sort_by(|a, b| (a.holder, &a.prefix).cmp(&(b.holder, &b.prefix)));
+    // Who is in a team through two sources holds what it holds once.
+    facts.grants.dedup();
     Ok(facts)
 }
 
