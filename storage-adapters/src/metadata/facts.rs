@@ -32,24 +32,30 @@ statements! {
           WHERE a.name = $1
          UNION ALL
          SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
-           FROM repositories r
-           JOIN repository_grants g ON g.repository_id = r.id AND g.principal_id IN
-             (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = r.account_id)
+           FROM repositories r JOIN repository_grants g ON g.principal_id = $3 AND g.repository_id = r.id
+          WHERE r.name = $2
+         UNION ALL
+         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
+           FROM repositories r JOIN team_members t ON t.account_id = r.account_id AND t.user_id = $3
+           JOIN repository_grants g ON g.principal_id = t.team_id AND g.repository_id = r.id
           WHERE r.name = $2
          UNION ALL
          SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
-           FROM accounts a
-           JOIN prefix_grants g ON g.account_id = a.id AND g.principal_id IN
-             (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = a.id)
+           FROM accounts a JOIN prefix_grants g ON g.principal_id = $3 AND g.account_id = a.id
           WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
          UNION ALL
-         SELECT 3, COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
+         SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
+           FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3
+           JOIN prefix_grants g ON g.principal_id = t.team_id AND g.account_id = a.id
+          WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
+         UNION ALL
+         SELECT CAST(3 AS BIGINT), COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
                 p.kind || ' ' || COALESCE(u.system_role, ''), p.disabled_at, NULL, NULL, NULL
            FROM principals p LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
           WHERE p.id = $3 AND p.kind <> 'team'
          UNION ALL
-         SELECT 4, c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL
+         SELECT CAST(4 AS BIGINT), c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL
            FROM credentials c WHERE c.id = $4"
     ];
 }
@@ -188,6 +194,8 @@ fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {
     }
     // No order of rows means anything; a fixed one makes answers comparable.
     facts.grants.sort_by(|a, b| (a.holder, &a.prefix).cmp(&(b.holder, &b.prefix)));
+    // Who is in a team through two sources holds what it holds once.
+    facts.grants.dedup();
     Ok(facts)
 }
 
