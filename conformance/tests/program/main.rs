@@ -7,6 +7,7 @@ mod doctor;
 mod drain;
 mod first_start;
 mod logs;
+mod remote;
 mod repositories;
 mod secure;
 mod tls;

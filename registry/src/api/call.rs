@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
 use hallmark_oci::{ErrorCode, RepositoryName};
-use http::header::{ETAG, IF_MATCH};
+use http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -38,11 +38,15 @@ impl<S: Sync> FromRequestParts<S> for Call {
         let Some(Context { app, caller }) = parts.extensions.get::<Context>().cloned() else {
             return Err(Error::plain(ErrorCode::Unauthorized));
         };
-        let expected = parts.headers.get(IF_MATCH).and_then(|value| value.to_str().ok());
-        // `*` asks only that there is such a thing, which every handler does.
-        let expected = Expected(expected.filter(|tag| *tag != "*").map(str::to_owned));
-        Ok(Self { app, caller, expected })
+        Ok(Self { app, caller, expected: expected(&parts.headers) })
     }
+}
+
+/// What `If-Match` says. What cannot be read is the tag of nothing, so that no change is made that a condition was put on.
+fn expected(headers: &HeaderMap) -> Expected {
+    let said: Vec<_> = headers.get_all(IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    // `*` asks only that there is such a thing, which every handler does.
+    Expected(Some(said.join(",")).filter(|tags| !said.is_empty() && tags.trim() != "*"))
 }
 
 /// The parts of a path, decoded.
@@ -77,15 +81,30 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Error> {
+        // A page of another site can send anything else without asking first, and a browser adds the password it knows.
+        if !is_json(request.headers()) {
+            return Err(Error::new(ErrorCode::Invalid, "send the body as application/json")
+                .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
         let body = axum::body::to_bytes(request.into_body(), BODY_BYTES).await.map_err(Error::internal)?;
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            // A list would be taken for the members of the object in their order.
+            return Err(Error::new(ErrorCode::Invalid, "the body is not a JSON object"));
+        }
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| Error::new(ErrorCode::Invalid, format!("the body is not what this takes: {error}")))
     }
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
 /// Which part of a list is wanted.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
     /// At most so many entries; 100 unless said.

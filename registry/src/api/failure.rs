@@ -1,8 +1,9 @@
 //! What refusals look like: the one envelope of the registry.
 
+use axum::body::Body;
 use axum::response::Response;
 use hallmark_oci::ErrorCode;
-use http::header::WWW_AUTHENTICATE;
+use http::header::{CONTENT_LENGTH, WWW_AUTHENTICATE};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{IntoResponses, ToSchema};
@@ -11,6 +12,9 @@ use crate::auth::users::UserError;
 use crate::auth::{self, token::SERVICE};
 use crate::http::error::Error;
 use crate::people::Refused;
+
+/// The longest body of a failure that is looked at, in bytes; one of our own has some hundred.
+const FAILURE_BYTES: usize = 64 * 1024;
 
 /// Why a request failed.
 #[derive(Serialize, ToSchema)]
@@ -56,6 +60,9 @@ pub(super) enum Failures {
     /// The body is longer than 256 KiB.
     #[response(status = 413)]
     TooLong(Failure),
+    /// The body is not sent as JSON.
+    #[response(status = 415)]
+    NotJson(Failure),
     /// Too many wrong passwords, or too many sign-ins at once.
     #[response(status = 429)]
     TooMany(Failure),
@@ -86,7 +93,9 @@ fn user(error: UserError) -> Error {
         UserError::NameInvalid(_) | UserError::NameReserved(_) => {
             Error::new(ErrorCode::Invalid, message).detail(json!({"field": "name"}))
         }
-        UserError::PasswordLength => Error::new(ErrorCode::Invalid, message).detail(json!({"field": "password"})),
+        UserError::PasswordLength | UserError::PasswordLikeToken => {
+            Error::new(ErrorCode::Invalid, message).detail(json!({"field": "password"}))
+        }
         UserError::NameTaken(_)
         | UserError::HasRepositories(_)
         | UserError::HasRobots(_)
@@ -128,7 +137,17 @@ fn away(refused: auth::Refused) -> Error {
     Error::unavailable("who would have to be asked does not answer; try again shortly", Some(refused.into()))
 }
 
-/// A 5xx from within the routes names its request in the header only; the body was written before that was known here.
-pub(super) fn with_request_id(response: Response, _request_id: &str) -> Response {
-    response
+/// The body of a 5xx from within the routes was written where the request's id is not known; it is put in here.
+pub(super) async fn with_request_id(response: Response, request_id: &str) -> Response {
+    if !response.status().is_server_error() {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, FAILURE_BYTES).await.unwrap_or_default();
+    let mut document: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let Some(failure) = document.pointer_mut("/errors/0") {
+        failure["detail"] = json!({"request_id": request_id});
+    }
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(document.to_string()))
 }

@@ -19,9 +19,9 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use hallmark_oci::ErrorCode;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tower::ServiceExt as _;
 
 pub use openapi::document;
@@ -114,6 +114,10 @@ pub(crate) async fn answer(
     if parts.uri.path() == DOCUMENT && parts.method == Method::GET {
         return Ok(axum::Json(document()).into_response());
     }
+    let changes = !matches!(parts.method, Method::GET | Method::HEAD);
+    if changes && comes_from_another_site(&parts.headers) {
+        return Err(Error::new(ErrorCode::Denied, "a page of another site may change nothing here"));
+    }
     let now = app.clock.now();
     let identity = identify(app, &parts.headers, client, now).await.map_err(failure::unidentified)?;
     let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
@@ -130,7 +134,7 @@ pub(crate) async fn answer(
             "this token is for images; it needs the scope api:read or api:write",
         ));
     }
-    if !matches!(parts.method, Method::GET | Method::HEAD) && app.is_readonly() {
+    if changes && app.is_readonly() {
         return Err(access::http::read_only());
     }
     let sent = body.collect(BODY_BYTES).await.map_err(body_failure)?;
@@ -139,12 +143,22 @@ pub(crate) async fn answer(
         *headers = parts.headers.clone();
     }
     let mut request = request.body(Body::from(sent)).map_err(Error::internal)?;
-    let caller = Caller { known, now, request_id: request_id.to_owned() };
+    let caller = Caller { known, client, now, request_id: request_id.to_owned() };
     request.extensions_mut().insert(Context { app: Arc::clone(app), caller });
     match ROUTES.clone().oneshot(request).await {
-        Ok(response) => Ok(failure::with_request_id(response, request_id)),
+        Ok(response) => {
+            let mut response = failure::with_request_id(response, request_id).await;
+            // Secrets are shown once, and names not to whoever uses the browser next.
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            Ok(response)
+        }
         Err(never) => match never {},
     }
+}
+
+/// Whether a browser says that another site's page asks: it would send along a name and password that it remembers.
+fn comes_from_another_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 /// Who asks: by name and secret, or by a token alone.

@@ -1,7 +1,6 @@
 //! Repositories, grants, explanations and the log.
 
 use axum::response::Response;
-
 use serde::Deserialize;
 
 use super::call::{Asked, At, Call, PageQuery, Sent, done, made, repository as named, shown};
@@ -86,12 +85,13 @@ pub(super) async fn change(
     path = "/api/v1/repositories/{repository}",
     tag = "repositories",
     params(
-        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F")
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F"),
+        ("If-Match" = Option<String>, Header, description = "The entity tag that was read; refused with 412 when it is another by now")
     ),
     responses((status = 204, description = "Done"), Failures)
 )]
 pub(super) async fn delete(call: Call, At(repository): At<String>) -> Result<Response, Error> {
-    repositories::delete(&call.app, &call.caller, &named(&repository)?).await?;
+    repositories::delete(&call.app, &call.caller, &named(&repository)?, call.expected).await?;
     Ok(done())
 }
 
@@ -183,6 +183,7 @@ fn target(on: &str, holder: &str) -> Result<(Pattern, HolderName), Error> {
 
 /// What is to be explained.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ExplainQuery {
     /// Who: `user:ann` or `robot:acme+ci`; anybody, when absent.
@@ -212,6 +213,7 @@ pub(super) async fn explain(call: Call, Asked(query): Asked<ExplainQuery>) -> Re
 
 /// Which events are wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventQuery {
     /// At most so many; 100 unless said.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use moka::ops::compute::Op;
 use moka::sync::Cache;
+use ring::digest::{SHA256, digest};
 
 use super::line::{Client, network};
 
@@ -26,9 +27,12 @@ const SILENCE: Duration = Duration::from_secs(600);
 
 /// The counts of wrong passwords.
 pub(super) struct Attempts {
-    pairs: Counts<(String, IpAddr)>,
+    pairs: Counts<(Name, IpAddr)>,
     addresses: Counts<IpAddr>,
 }
+
+/// A name, by a part of its SHA-256: who signs in chooses its length, and a hundred thousand long ones would fill memory.
+type Name = [u8; 16];
 
 /// When each will be back at nothing, in milliseconds since 1970 (a leaky bucket by its virtual finishing time).
 pub(super) type Counts<K> = Cache<K, i64>;
@@ -44,7 +48,7 @@ impl Attempts {
     pub(super) fn wait(&self, name: &str, client: Client, now: i64) -> Option<u32> {
         let Client::At(address) = client else { return None };
         let address = network(address);
-        let pair = wait(self.pairs.get(&(name.to_owned(), address)), (OF_PAIR, PAIR_PERIOD), now);
+        let pair = wait(self.pairs.get(&(short(name), address)), (OF_PAIR, PAIR_PERIOD), now);
         pair.max(wait(self.addresses.get(&address), (OF_ADDRESS, ADDRESS_PERIOD), now))
     }
 
@@ -52,14 +56,14 @@ impl Attempts {
     pub(super) fn failed(&self, name: &str, client: Client, now: i64) {
         let Client::At(address) = client else { return };
         let address = network(address);
-        count(&self.pairs, (name.to_owned(), address), PAIR_PERIOD, now);
+        count(&self.pairs, (short(name), address), PAIR_PERIOD, now);
         count(&self.addresses, address, ADDRESS_PERIOD, now);
     }
 
     /// Forgets a pair's wrong passwords after a right one; those of the address stay.
     pub(super) fn succeeded(&self, name: &str, client: Client) {
         if let Client::At(address) = client {
-            self.pairs.invalidate(&(name.to_owned(), network(address)));
+            self.pairs.invalidate(&(short(name), network(address)));
         }
     }
 }
@@ -67,6 +71,12 @@ impl Attempts {
 /// Counts of nothing yet.
 pub(super) fn counts<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Counts<K> {
     Cache::builder().max_capacity(REMEMBERED).time_to_idle(SILENCE).build()
+}
+
+fn short(name: &str) -> Name {
+    let mut short = Name::default();
+    short.copy_from_slice(&digest(&SHA256, name.as_bytes()).as_ref()[..16]);
+    short
 }
 
 /// Seconds to wait until one more is taken, of so many at once and one in each period (milliseconds) after them.

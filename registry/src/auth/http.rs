@@ -40,13 +40,13 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     let form = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
     form.check_service()?;
     let identity = identify(app, client(app, parts), &parts.headers).await.map_err(refusal)?;
-    // Before a certificate is looked at: a refresh token would outlive the rule that says whose it is.
     let refresh = match &identity {
         Identity::Known(known) if form.flag("offline_token") && !app.is_readonly() && showed_password(known) => {
             refresh::issue(app, &known.principal, now).await.map_err(refusal)?
         }
         _ => None,
     };
+    // Whoever shows a certificate keeps that: a refresh token would outlive it.
     let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
         (Identity::Anonymous, Some(shown)) => by_certificate(app, shown.names()).await.map_err(refusal)?,
         (identity, _) => identity,

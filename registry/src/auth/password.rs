@@ -66,12 +66,12 @@ impl Passwords {
         }
     }
 
-    /// Hashes `password` for storage, as a PHC string of argon2id, for the operator, who alone sets passwords.
+    /// Hashes `password` for storage, as a PHC string of argon2id, in the turn of `client`, who sets it.
     ///
     /// # Errors
     /// [`Refused::Busy`] when too many wait already.
-    pub async fn hash(&self, password: String) -> Result<String, Refused> {
-        self.work(Client::Operator, move |_| hash(&password)).await
+    pub async fn hash(&self, password: String, client: Client) -> Result<String, Refused> {
+        self.work(client, move |_| hash(&password)).await
     }
 
     /// Whether `password` is the one that the hash of `user` was made from.
@@ -178,18 +178,18 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
     if of.is_some() || user.is_none() && !app.sources.is_empty() && users::is_name(name) {
         return elsewhere(app, (name, password), user.as_ref(), client).await;
     }
-    let holds = app.passwords.holds(password, (name, user.as_ref()), client, now).await?;
-    match user {
-        Some(user) if holds && !user.principal.disabled => {
+    let holds = app.passwords.holds(password, (name, user.as_ref()), client, now).await;
+    let user = user.filter(|user| !user.principal.disabled);
+    if source == Source::Memory && (user.is_none() || !matches!(holds, Ok(true))) {
+        // Whoever is unknown is asked for in the database, so every refusal costs the same for whoever is known, also one
+        // that looks at no password.
+        app.metadata.without_cache().user(name).await?;
+    }
+    match (user, holds?) {
+        (Some(user), true) => {
             Ok(Authenticated { principal: user.principal, ceiling: Ceiling::default(), credential: None, facts: None })
         }
-        _ => {
-            if source == Source::Memory {
-                // Whoever is unknown is asked for in the database, so a refusal costs the same for whoever is known.
-                app.metadata.without_cache().user(name).await?;
-            }
-            Err(Refused::WrongPassword)
-        }
+        _ => Err(Refused::WrongPassword),
     }
 }
 

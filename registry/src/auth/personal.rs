@@ -94,7 +94,7 @@ fn limits(kind: &str, scopes: &str) -> Result<Option<Arc<Limits>>, Refused> {
 ///
 /// # Errors
 /// The database's; what was noted is then lost, and tokens seem a little older than they are.
-pub(crate) async fn write_down(app: &App) -> Result<(), metadata::Error> {
+pub async fn write_down(app: &App) -> Result<(), metadata::Error> {
     let uses = app.uses.take();
     for uses in uses.chunks(100) {
         app.metadata

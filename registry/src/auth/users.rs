@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{self, Event, NewUser, Principal, SystemRole, Tx, UserRemoval};
 
-use super::Refused;
 use super::password::PASSWORD_BYTES;
+use super::{Client, Refused, secrets};
 use crate::app::{ADMINISTRATOR, App};
 use crate::clock::Random;
 
@@ -47,6 +47,9 @@ pub enum UserError {
     /// The password is too short or too long.
     #[error("a password has at least {PASSWORD_CHARACTERS} characters and at most {PASSWORD_BYTES} bytes")]
     PasswordLength,
+    /// The password begins like a token, and would be taken for one.
+    #[error("a password does not begin with hmp_ or hmb_, as tokens do")]
+    PasswordLikeToken,
     /// The password could not be hashed.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -79,7 +82,7 @@ pub(crate) async fn add_first(app: &App, password: String, now: i64) -> Result<(
 }
 
 async fn insert(app: &App, name: &str, password: String, administrator: bool, now: i64) -> Result<(), UserError> {
-    let password = hash(app, password).await?;
+    let password = hash(app, password, Client::Operator).await?;
     let role = if administrator { SystemRole::Administrator } else { SystemRole::None };
     let user = NewUser { name: name.to_owned(), password: Some(password), role, source: None };
     let added = app
@@ -100,7 +103,7 @@ async fn insert(app: &App, name: &str, password: String, administrator: bool, no
 /// # Errors
 /// [`UserError`]; nothing has changed then.
 pub(crate) async fn set_password(app: &App, name: &str, password: String, now: i64) -> Result<(), UserError> {
-    let password = hash(app, password).await?;
+    let password = hash(app, password, Client::Operator).await?;
     let changed = app
         .metadata
         .write((name.to_owned(), password, now), |tx, (name, password, now)| {
@@ -154,7 +157,7 @@ pub(crate) async fn remove(app: &App, name: &str, now: i64) -> Result<(), UserEr
 /// [`UserError`].
 pub(crate) async fn take(tx: &mut Tx, user: &Principal, now: i64) -> Result<(), UserError> {
     let name = || user.name.clone();
-    if user.is_administrator() && !tx.has_other_administrators().await? {
+    if user.is_administrator() && !user.disabled && !tx.has_other_administrators().await? {
         return Err(UserError::LastAdministrator(name()));
     }
     if let Some(organization) = tx.owned_alone(user.id).await? {
@@ -194,9 +197,13 @@ pub(crate) fn check_name(name: &str) -> Result<(), UserError> {
     Ok(())
 }
 
-pub(crate) async fn hash(app: &App, password: String) -> Result<String, UserError> {
+/// Hashes a password that somebody is to have, in the turn of `client`.
+pub(crate) async fn hash(app: &App, password: String, client: Client) -> Result<String, UserError> {
+    if secrets::looks_like_one(&password) {
+        return Err(UserError::PasswordLikeToken);
+    }
     if password.chars().count() < PASSWORD_CHARACTERS || password.len() > PASSWORD_BYTES {
         return Err(UserError::PasswordLength);
     }
-    Ok(app.passwords.hash(password).await?)
+    Ok(app.passwords.hash(password, client).await?)
 }

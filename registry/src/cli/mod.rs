@@ -1,16 +1,21 @@
 //! Lives here: the command line: what can be typed, what is printed, and the exit code.
-//! Never here: what a command does to the registry; a verb asks the running server, or with `--offline` the same code.
+//! Never here: what a command does to the registry; a verb asks the running server, or with `--offline` the same code, and
+//! those of `remote` ask a registry far away.
 //! Start reading at [`main`].
 
 mod ask;
 mod config;
+mod docker;
 mod doctor;
 mod output;
 mod password;
+mod private_file;
 mod readonly;
+mod remote;
 mod repository;
 mod serve;
 mod settings;
+mod shell;
 mod token_key;
 mod user;
 
@@ -19,8 +24,9 @@ mod tests;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
+pub use self::docker::main as docker_credential;
 use self::output::Failure;
 
 /// Hallmark, a trusted image registry.
@@ -28,7 +34,12 @@ use self::output::Failure;
 /// Settings come from flags, then from HALLMARK_* variables, then from a TOML file (--config FILE, HALLMARK_CONFIG, or
 /// hallmark.toml in the data folder); `hallmark config print` shows them all with their places.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no server answers.
+/// `serve`, `config`, `user`, `repository`, `readonly`, `token-key` and `doctor` are for the server on this machine. `login`
+/// signs in to a registry far away, and `org`, `team`, `repo`, `robot`, `token`, `grant`, `access`, `explain`, `audit` and
+/// `apply` manage it over the network, as do the verbs of `user` with --context.
+///
+/// Exit codes: 0 done, 1 failed or refused, 2 wrong usage or configuration, 3 no server answers, 4 there is no such thing that
+/// you may see, 5 not allowed or not signed in.
 #[derive(Debug, Parser)]
 #[command(name = "hallmark", version, arg_required_else_help = true)]
 struct Arguments {
@@ -46,10 +57,10 @@ enum Verb {
     /// Check or show the settings.
     #[command(subcommand)]
     Config(config::ConfigVerb),
-    /// Add, remove and list users, and set their passwords.
+    /// Add, remove and list users, and set their passwords; with --context those of a registry far away.
     #[command(subcommand)]
     User(user::UserVerb),
-    /// List and delete repositories, and say who may pull from them.
+    /// List and delete repositories of the server on this machine, and say who may pull from them.
     #[command(subcommand)]
     Repository(repository::RepositoryVerb),
     /// Refuse writes while pulls go on, or take them again.
@@ -60,6 +71,44 @@ enum Verb {
     TokenKey(token_key::TokenKeyVerb),
     /// Check settings, folder, database, store, clock and address, and say what to do.
     Doctor(doctor::Doctor),
+    /// Sign in to a registry: a password becomes a token, which is kept in contexts.toml in your folder of configuration.
+    ///
+    /// The folder is $XDG_CONFIG_HOME/hallmark, else ~/.config/hallmark; nobody else can read the file.
+    Login(remote::login::Login),
+    /// Revoke the token of a context and forget it.
+    Logout(remote::login::Logout),
+    /// The registries that you are signed in to.
+    #[command(subcommand)]
+    Context(remote::contexts::ContextVerb),
+    /// Organizations and their members, over the network.
+    Org(remote::org::Org),
+    /// Teams and who is in them, over the network.
+    Team(remote::team::Team),
+    /// Repositories, over the network.
+    Repo(remote::repo::Repo),
+    /// Robots, their secrets and rules, over the network.
+    Robot(remote::robot::Robot),
+    /// Your personal access tokens, over the network.
+    Token(remote::token::Token),
+    /// Who holds which rights on what, over the network.
+    Grant(remote::grant::Grant),
+    /// Show what somebody may do in a repository, action by action, over the network.
+    Access(remote::explain::Access),
+    /// Say why somebody may, or may not, do something in a repository, over the network.
+    ///
+    /// The answer is no failure: the exit code is 0 also when they may not.
+    Explain(remote::explain::Explain),
+    /// What happened in the registry, over the network.
+    Audit(remote::audit::Audit),
+    /// Make organizations, teams, repositories, robots and grants be what a file says, over the network.
+    ///
+    /// The file is TOML, or JSON when its name ends in .json or its text begins with a brace. What it does not name stays as
+    /// it is; with --prune, what its lists leave out goes, but never a repository and never a user.
+    Apply(remote::apply::Apply),
+    /// Print the completions for a shell.
+    Completion(shell::Completion),
+    /// Write the manual pages of every verb into a folder.
+    Man(shell::Man),
 }
 
 /// Runs what the command line of this process asks for.
@@ -74,6 +123,21 @@ pub fn main() -> ExitCode {
         Verb::Readonly(verb) => verb.run(),
         Verb::TokenKey(verb) => verb.run(),
         Verb::Doctor(doctor) => doctor.run(),
+        Verb::Login(login) => login.run(),
+        Verb::Logout(logout) => logout.run(),
+        Verb::Context(verb) => verb.run(),
+        Verb::Org(org) => org.run(),
+        Verb::Team(team) => team.run(),
+        Verb::Repo(repo) => repo.run(),
+        Verb::Robot(robot) => robot.run(),
+        Verb::Token(token) => token.run(),
+        Verb::Grant(grant) => grant.run(),
+        Verb::Access(access) => access.run(),
+        Verb::Explain(explain) => explain.run(),
+        Verb::Audit(audit) => audit.run(),
+        Verb::Apply(apply) => apply.run(),
+        Verb::Completion(completion) => completion.run(&mut Arguments::command()),
+        Verb::Man(man) => man.run(Arguments::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,6 +21,12 @@ pub(super) enum Failure {
     Configuration(ConfigInvalid),
     /// 3: there is no server to ask.
     NoServer(String),
+    /// 4: a registry far away knows no such thing, or does not tell us of it.
+    NotFound(String),
+    /// 5: a registry far away does not let us.
+    NotAllowed(String),
+    /// 5: a registry far away does not know who we are.
+    NotSignedIn(String),
 }
 
 impl Failure {
@@ -29,6 +35,8 @@ impl Failure {
             Self::Failed(_) | Self::Shown => 1,
             Self::Usage(_) | Self::Configuration(_) => 2,
             Self::NoServer(_) => 3,
+            Self::NotFound(_) => 4,
+            Self::NotAllowed(_) | Self::NotSignedIn(_) => 5,
         })
     }
 }
@@ -36,7 +44,12 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(message) | Self::Usage(message) | Self::NoServer(message) => formatter.write_str(message),
+            Self::Failed(message)
+            | Self::Usage(message)
+            | Self::NoServer(message)
+            | Self::NotFound(message)
+            | Self::NotAllowed(message)
+            | Self::NotSignedIn(message) => formatter.write_str(message),
             Self::Configuration(invalid) => invalid.fmt(formatter),
             Self::Shown => Ok(()),
         }

@@ -1,10 +1,11 @@
-//! `hallmark user`.
+//! `hallmark user`: the users of the server on this machine, or with `--context` those of a registry far away.
 
 use clap::{Args, Subcommand};
 
 use super::ask::{Asked, not_understood};
 use super::output::{self, Failure, Format};
 use super::password::{Chosen, Otherwise, PasswordSource};
+use super::remote::{self, Remote};
 use crate::control::{Answer, Command, UserLine};
 
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,47 @@ pub(super) enum UserVerb {
     Logout(Logout),
     /// List the users.
     List(List),
+    /// Show one user of the registry of a context.
+    Show(Shown),
+    /// Change what a user of the registry of a context may do in all of it.
+    Role(Role),
+    /// Let a user of the registry of a context do nothing; every token of theirs is void, also when they come back.
+    Disable(Shown),
+    /// Let a user of the registry of a context act again.
+    Enable(Shown),
+}
+
+/// Whether a registry far away is meant.
+#[derive(Args, Debug)]
+pub(super) struct Far {
+    /// Ask the registry of this context over the network, and not the server on this machine
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["data", "config", "offline"])]
+    context: Option<String>,
+}
+
+impl Far {
+    fn remote(&self, output: Format) -> Option<Remote> {
+        self.context.clone().map(|name| Remote::new(Some(name), output))
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Shown {
+    /// The user
+    name: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Role {
+    /// The user
+    name: String,
+    /// What they are to be in the whole registry
+    #[arg(value_parser = ["user", "auditor", "administrator"])]
+    role: String,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 #[derive(Args, Debug)]
@@ -30,12 +72,16 @@ pub(super) struct Add {
     #[command(flatten)]
     password: PasswordSource,
     #[command(flatten)]
+    far: Far,
+    #[command(flatten)]
     asked: Asked,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Remove {
     name: String,
+    #[command(flatten)]
+    far: Far,
     #[command(flatten)]
     asked: Asked,
 }
@@ -53,6 +99,8 @@ pub(super) struct Password {
 pub(super) struct Logout {
     name: String,
     #[command(flatten)]
+    far: Far,
+    #[command(flatten)]
     asked: Asked,
 }
 
@@ -60,6 +108,8 @@ pub(super) struct Logout {
 pub(super) struct List {
     #[arg(long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    far: Far,
     #[command(flatten)]
     asked: Asked,
 }
@@ -69,22 +119,35 @@ impl UserVerb {
         match self {
             Self::Add(add) => {
                 let chosen = add.password.choose(Otherwise::Generate)?;
+                if let Some(remote) = add.far.remote(Format::Text) {
+                    remote::user::add(remote, &add.name, &chosen.password, add.admin)?;
+                    return tell(&chosen);
+                }
                 let password = chosen.password.clone();
                 let command = Command::UserAdd { name: add.name, password, admin: add.admin };
                 with_password(&add.asked, command, &chosen)
             }
-            Self::Remove(remove) => {
-                super::block_on(output_done(&remove.asked, Command::UserRemove { name: remove.name }))?
-            }
+            Self::Remove(remove) => match remove.far.remote(Format::Text) {
+                Some(remote) => remote::user::remove(remote, &remove.name),
+                None => super::block_on(output_done(&remove.asked, Command::UserRemove { name: remove.name }))?,
+            },
             Self::Password(change) => {
                 let chosen = change.password.choose(Otherwise::Prompt)?;
                 let command = Command::UserPassword { name: change.name, password: chosen.password.clone() };
                 with_password(&change.asked, command, &chosen)
             }
-            Self::Logout(logout) => {
-                super::block_on(output_done(&logout.asked, Command::UserLogout { name: logout.name }))?
-            }
-            Self::List(list) => list.run(),
+            Self::Logout(logout) => match logout.far.remote(Format::Text) {
+                Some(remote) => remote::user::log_out(remote, &logout.name),
+                None => super::block_on(output_done(&logout.asked, Command::UserLogout { name: logout.name }))?,
+            },
+            Self::List(list) => match list.far.remote(list.output) {
+                Some(remote) => remote::user::list(remote),
+                None => list.run(),
+            },
+            Self::Show(shown) => remote::user::show(shown.remote, &shown.name),
+            Self::Role(Role { name, role, remote }) => remote::user::change(remote, &name, ("role", role.into())),
+            Self::Disable(shown) => remote::user::change(shown.remote, &shown.name, ("disabled", true.into())),
+            Self::Enable(shown) => remote::user::change(shown.remote, &shown.name, ("disabled", false.into())),
         }
     }
 }
@@ -92,6 +155,11 @@ impl UserVerb {
 /// Does the command and, when it is done and not before, tells a password that nobody knows yet.
 fn with_password(asked: &Asked, command: Command, chosen: &Chosen) -> Result<(), Failure> {
     super::block_on(output_done(asked, command))??;
+    tell(chosen)
+}
+
+/// Tells a password that nobody knows yet.
+fn tell(chosen: &Chosen) -> Result<(), Failure> {
     if chosen.generated {
         output::say(format_args!("password: {}", chosen.password.expose()))?;
     }

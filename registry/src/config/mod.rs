@@ -6,6 +6,7 @@ mod draft;
 mod file;
 mod keys;
 mod network;
+mod person;
 mod print;
 mod secret;
 mod section;
@@ -25,6 +26,7 @@ use hallmark_storage::metadata::DatabaseConfig;
 use url::Url;
 
 pub use self::network::{Network, NetworkInvalid};
+pub use self::person::Person;
 pub use self::secret::Secret;
 pub use self::section::{DirectorySection, IssuerSection, ProviderSection, Sections};
 pub use self::source::{Flag, Place, Sources};

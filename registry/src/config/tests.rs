@@ -590,3 +590,9 @@ fn every_example_of_signing_in_is_accepted() {
         start.load().unwrap_or_else(|refused| panic!("{refused} in\n{example}"));
     }
 }
+
+#[test]
+fn the_chosen_context_of_a_person_is_no_setting_of_a_server() {
+    let start = Start::new().variable("HALLMARK_CONTEXT", "work");
+    assert_eq!(start.config().listen.port(), 5000);
+}

@@ -1,7 +1,9 @@
 //! When a change happened and through which request: what every event remembers.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, AccountId, Event, Grant, PrincipalId, Repository, Rights, Target, Tx};
+use hallmark_storage::metadata::{
+    self, AccountId, Event, Grant, PrincipalId, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx,
+};
 
 use crate::access::{self, Decision, Ground};
 
@@ -84,12 +86,14 @@ impl Occasion {
                 Nowhere::Foreign
             });
         }
-        let repository = tx.create_repository(name, account, self.now).await?;
-        if repository.account_id != account {
-            return Err(Nowhere::Foreign);
+        let (repository, is_made) = tx.make_repository(name, account, self.now).await?;
+        if !is_made {
+            // Another push was faster: this one goes into a repository that was there, with what rights it has in it.
+            let may = self.decide(tx, name, ground).await?.rights.contain(Rights::PUSH);
+            return if may { Ok(repository) } else { Err(Nowhere::Foreign) };
         }
         if decision.by_membership {
-            let account = name.account().unwrap_or_default();
+            let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
             let grant = Grant { account, target: Target::Repository(repository.id), holder: actor };
             tx.put_grant(&grant, Rights::ADMIN, actor, self.now).await?;
         }

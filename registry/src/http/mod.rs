@@ -254,7 +254,7 @@ impl Pull {
 fn remember_refusal(
     app: &App,
     refused: &access::Refused,
-    identity: &auth::Identity,
+    identity: &Identity,
     operation: &'static str,
     client: IpAddr,
 ) {

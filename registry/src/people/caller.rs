@@ -11,21 +11,26 @@ use serde::Serialize;
 use super::Refused;
 use crate::access::{self, Pattern};
 use crate::app::App;
-use crate::auth::Authenticated;
 use crate::auth::limits::Api;
+use crate::auth::{Authenticated, Client};
+
+/// No account has this id: whoever belongs to an account that is not there is asked for all the same, since time would tell.
+pub(super) const NO_ACCOUNT: AccountId = AccountId(-1);
 
 /// Somebody who asks to see or to change something about people, rights or repositories.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Who they are, and how far what they showed reaches.
     pub known: Authenticated,
+    /// From where they ask.
+    pub client: Client,
     /// Milliseconds since 1970.
     pub now: i64,
     /// The request's id.
     pub request_id: String,
 }
 
-/// What the caller believes a thing to be: the entity tag of `If-Match`, when there is one.
+/// What the caller believes a thing to be: the entity tags of `If-Match`, separated by commas, when there are any.
 #[derive(Debug, Clone, Default)]
 pub struct Expected(pub Option<String>);
 
@@ -47,8 +52,12 @@ impl Expected {
     /// [`Refused::Changed`] when it is not.
     pub fn hold(&self, thing: &impl Serialize) -> Result<(), Refused> {
         match &self.0 {
-            Some(expected) if *expected != tag(thing) => Err(Refused::Changed),
-            _ => Ok(()),
+            Some(expected) => {
+                let tag = tag(thing);
+                let holds = expected.split(',').any(|expected| expected.trim() == tag);
+                if holds { Ok(()) } else { Err(Refused::Changed) }
+            }
+            None => Ok(()),
         }
     }
 }
@@ -97,7 +106,7 @@ impl Caller {
     }
 
     /// Whether the credential reaches all of an account.
-    fn reaches_account(&self, account: &str) -> bool {
+    pub(super) fn reaches_account(&self, account: &str) -> bool {
         let whole = Pattern::Prefix(format!("{account}/"));
         self.known.ceiling.limits.as_ref().is_none_or(|limits| {
             limits.rights.contain(Rights::ADMIN) && (limits.on.is_empty() || limits.on.contains(&whole))
@@ -159,10 +168,10 @@ impl Caller {
         if !crate::auth::users::is_name(name) {
             return Err(unknown());
         }
-        let organization = tx.organization(name).await?.ok_or_else(unknown)?;
-        let member = tx.membership(organization.id, self.principal().id).await?;
-        let standing = self.standing(name, member).ok_or_else(unknown)?;
-        Ok((organization, standing))
+        let organization = tx.organization(name).await?;
+        let id = organization.as_ref().map_or(NO_ACCOUNT, |organization| organization.id);
+        let member = tx.membership(id, self.principal().id).await?;
+        organization.zip(self.standing(name, member)).ok_or_else(unknown)
     }
 
     /// The organization of this name, when the caller owns it.
@@ -205,15 +214,16 @@ impl Caller {
     }
 
     /// The account of this name, when the caller may see what is in it: who governs it or belongs to it, and who reads
-    /// everything.
-    pub(super) async fn visible_account(&self, app: &App, name: &str) -> Result<Account, Refused> {
-        let unknown = || Refused::Unknown("account");
+    /// everything; and whether they see all that is in it, as mere members do not.
+    pub(super) async fn visible_account(&self, app: &App, name: &str) -> Result<(Account, bool), Refused> {
         let found = if crate::auth::users::is_name(name) { app.metadata.account(name).await? } else { None };
-        let account = found.ok_or_else(unknown)?;
-        let member = app.metadata.membership(account.id, self.principal().id).await?;
-        let is_own = self.principal().kind == PrincipalKind::User && account.id == self.principal().account_id;
-        let sees = self.reads_everything() || is_own && self.reaches_account(name) || member.is_some();
-        if sees { Ok(account) } else { Err(unknown()) }
+        let id = found.as_ref().map_or(NO_ACCOUNT, |account| account.id);
+        let member = app.metadata.membership(id, self.principal().id).await?;
+        let is_own = self.principal().kind == PrincipalKind::User && id == self.principal().account_id;
+        let owns = member.is_some() && self.standing(name, member) == Some(Standing::Owner);
+        let sees_all = self.reads_everything() || is_own && self.reaches_account(name) || owns;
+        let sees = sees_all || member.is_some();
+        found.filter(|_| sees).map(|account| (account, sees_all)).ok_or(Refused::Unknown("account"))
     }
 
     /// What the caller may do in the repository of this name by the facts of a change, and the repository.
@@ -243,12 +253,11 @@ impl Caller {
         otherwise: &'static str,
     ) -> Result<Repository, Refused> {
         self.may_change()?;
-        let unknown = || Refused::Unknown("repository");
-        let held = tx.repository(name).await?.ok_or_else(unknown)?;
+        let held = tx.repository(name).await?;
         let (decision, repository) = self.rights(tx, name).await?;
-        if decision.rights.is_empty() || repository.is_none_or(|repository| repository.id != held.id) {
-            return Err(unknown());
-        }
+        let is_same = |held: &Repository| repository.is_some_and(|repository| repository.id == held.id);
+        let held = held.filter(|held| !decision.rights.is_empty() && is_same(held));
+        let held = held.ok_or(Refused::Unknown("repository"))?;
         if !decision.rights.contain(right) {
             return Err(Refused::Forbidden(otherwise));
         }

@@ -38,6 +38,16 @@ impl Act {
             Self::Admin => Rights::MANAGE,
         }
     }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Sign => "sign",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 impl FromStr for Act {
@@ -91,6 +101,9 @@ pub async fn explain(
     subject: Option<&HolderName>,
     (act, name): (Act, &RepositoryName),
 ) -> Result<Explanation, Refused> {
+    if caller.known.ceiling.bound(name, Rights::ADMIN).is_empty() {
+        return Err(Refused::Forbidden("this token does not reach a repository of this name"));
+    }
     let who = match subject {
         Some(subject) => Some(principal(app, caller, subject, name).await?),
         None => None,
@@ -111,6 +124,10 @@ pub async fn explain(
             "there is no repository {name}, and making it needs admin on a prefix of its name, an owner, or create-on-push"
         ));
     }
+    if missing.is_none() && act == Act::Push && facts.account.is_none() {
+        // Whoever gets here administers the registry: nothing else gives rights where nobody has an account.
+        missing = Some(format!("nobody has the account that {name} would lie in"));
+    }
     Ok(Explanation { allowed: missing.is_none(), exists, rights: decision.rights.to_string(), reasons: shown, missing })
 }
 
@@ -122,10 +139,7 @@ fn lacking(who: Option<&Principal>, act: Act, name: &RepositoryName) -> String {
         Some(who) => who.name.as_str(),
         None => "anybody",
     };
-    format!(
-        "nothing gives {who} the right {} on {name}: no grant, no team, no role",
-        act.needs().words().next().unwrap_or("pull")
-    )
+    format!("nothing gives {who} the right to {} on {name}: no grant, no team, no role", act.word())
 }
 
 async fn principal(

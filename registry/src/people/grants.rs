@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{
-    Account, AccountId, AccountKind, Grant, GrantLine, Holder, PREFIXES, PrincipalId, Repository, Rights, Target, Tx,
+    Account, Grant, GrantLine, Holder, PREFIXES, PrincipalId, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -194,10 +194,7 @@ async fn on_repository(tx: &mut Tx, caller: &Caller, name: &RepositoryName) -> R
 }
 
 async fn account(tx: &mut Tx, name: Option<&str>) -> Result<Account, Refused> {
-    match name {
-        Some(name) => tx.account(name).await?.ok_or(Refused::Unknown("account")),
-        None => Ok(Account { id: AccountId::SYSTEM, name: String::new(), kind: AccountKind::System, owner: None }),
-    }
+    tx.account(name.unwrap_or(SYSTEM_ACCOUNT)).await?.ok_or(Refused::Unknown("account"))
 }
 
 /// A prefix is managed by who governs its account, and by who holds `admin` on it or on one that it begins with: a name
@@ -205,8 +202,8 @@ async fn account(tx: &mut Tx, name: Option<&str>) -> Result<Account, Refused> {
 async fn on_prefix(tx: &mut Tx, caller: &Caller, prefix: &str) -> Result<Held, Refused> {
     let unknown = || Refused::Unknown("prefix");
     let name = prefix.split_once('/').map(|(account, _)| account);
-    let account = account(tx, name).await.map_err(|_| unknown())?;
     let some: RepositoryName = format!("{prefix}0").parse().map_err(|_| unknown())?;
+    let account = tx.account(name.unwrap_or_default()).await?;
     let facts = tx.facts(caller.principal().id, &some).await?;
     // What is granted on one repository of the prefix, or on a longer prefix, does not reach all of it.
     let facts = hallmark_storage::metadata::Facts {
@@ -220,9 +217,7 @@ async fn on_prefix(tx: &mut Tx, caller: &Caller, prefix: &str) -> Result<Held, R
     };
     let rights = crate::access::decide(Some(caller.principal()), &facts, |_, _| {}).rights;
     let rights = caller.bound_prefix(prefix, rights);
-    if rights.is_empty() {
-        return Err(unknown());
-    }
+    let Some(account) = account.filter(|_| !rights.is_empty()) else { return Err(unknown()) };
     if !rights.contain(Rights::MANAGE) {
         return Err(Refused::Forbidden("this needs the right admin on the whole prefix"));
     }
@@ -286,7 +281,11 @@ pub async fn in_account(app: &App, caller: &Caller, name: &str, page: &Page) -> 
         }
         None => None,
     };
-    let account = caller.visible_account(app, name).await?;
+    let (account, governs) = caller.visible_account(app, name).await?;
+    if !governs {
+        // Prefixes are parts of names that not every member may know of.
+        return Err(Refused::Forbidden("only an owner of the organization sees what was granted on its prefixes"));
+    }
     let rows = app.metadata.prefix_grants(account.id, after, limit + 1).await?;
     let cursor = |row: &GrantLine| format!("{} {}", row.on, row.holder.as_ref().map_or(0, |(id, _)| id.0));
     shown(app, List::cut(rows, limit, cursor, |row| row)).await

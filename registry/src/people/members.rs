@@ -96,7 +96,8 @@ pub async fn remove(app: &App, caller: &Caller, organization: &str, user: &str) 
 }
 
 async fn take(tx: &mut Tx, caller: &Caller, organization: &str, user: &str) -> Result<(), Refused> {
-    let leaves = caller.principal().name == *user;
+    // A token that is bound to some repositories speaks for none of the rest.
+    let leaves = caller.principal().name == *user && caller.reaches_account(organization);
     let held = match leaves {
         true => {
             caller.may_change()?;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::caller::NO_ACCOUNT;
 use super::{Caller, Expected, List, Page, Refused};
 use crate::app::App;
 use crate::auth::users;
@@ -75,9 +76,10 @@ pub(super) async fn visible(app: &App, caller: &Caller, name: &str) -> Result<Or
     if !users::is_name(name) {
         return Err(unknown());
     }
-    let organization = app.metadata.organization(name).await?.ok_or_else(unknown)?;
-    let member = app.metadata.membership(organization.id, caller.principal().id).await?;
-    caller.standing(name, member).map(|_| organization).ok_or_else(unknown)
+    let organization = app.metadata.organization(name).await?;
+    let id = organization.as_ref().map_or(NO_ACCOUNT, |organization| organization.id);
+    let member = app.metadata.membership(id, caller.principal().id).await?;
+    organization.filter(|_| caller.standing(name, member).is_some()).ok_or_else(unknown)
 }
 
 /// Makes an organization.

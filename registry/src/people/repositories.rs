@@ -1,7 +1,7 @@
 //! Repositories as things that are made, described, renamed, opened and deleted.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, AccountId, Grant, Repository, Rights, Target, Tx};
+use hallmark_storage::metadata::{self, AccountId, Grant, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -116,7 +116,8 @@ fn view(repository: &Repository, rights: Rights, (description, created_at): (Str
 /// The repository, when the caller may see it, and what they may do in it.
 async fn seen(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(Repository, Rights), Refused> {
     let principal = caller.principal();
-    let (facts, _) = app.metadata.facts(Some(principal.id), name).await?;
+    // Only what exists is found in memory, which is faster than the database: time would tell that it does.
+    let (facts, _) = app.metadata.without_cache().facts(Some(principal.id), name).await?;
     let rights = access::decide(Some(principal), &facts, |_, _| {}).rights;
     let rights = caller.known.ceiling.bound(name, rights);
     let repository = facts.repository.clone().filter(|_| !rights.is_empty());
@@ -156,17 +157,21 @@ async fn make(
         None => Some(AccountId::SYSTEM),
         Some(account) => tx.account(account).await?.map(|account| account.id),
     };
+    let taken = || Refused::Conflict(format!("there is a repository {name} already"));
     let (decision, there) = caller.rights(tx, name).await?;
     if there.is_some() && !decision.rights.is_empty() {
-        return Err(Refused::Conflict(format!("there is a repository {name} already")));
+        return Err(taken());
     }
     let (Some(account), true, None) = (account, decision.may_create, there) else {
         return Err(Refused::Forbidden("you may not make a repository of this name"));
     };
-    let repository = tx.create_repository(name, account, caller.now).await?;
+    let (repository, is_made) = tx.make_repository(name, account, caller.now).await?;
+    if !is_made {
+        return Err(taken());
+    }
     if decision.by_membership {
         let target = Target::Repository(repository.id);
-        let grant = Grant { account: name.account().unwrap_or_default(), target, holder: caller.principal().id };
+        let grant = Grant { account: name.account().unwrap_or(SYSTEM_ACCOUNT), target, holder: caller.principal().id };
         tx.put_grant(&grant, Rights::ADMIN, caller.principal().id, caller.now).await?;
     }
     let public = new.visibility == Some(Visibility::Public);
@@ -266,12 +271,15 @@ async fn rename(tx: &mut Tx, caller: &Caller, repository: &Repository, to: &Repo
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
-pub async fn delete(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(), Refused> {
+pub async fn delete(app: &App, caller: &Caller, name: &RepositoryName, expected: Expected) -> Result<(), Refused> {
     app.metadata
-        .write((caller.clone(), name.clone()), |tx, (caller, name)| {
+        .write((caller.clone(), name.clone(), expected), |tx, (caller, name, expected)| {
             Box::pin(async move {
                 let needed = "this needs the right delete or admin on the repository";
                 let repository = caller.with_right(tx, name, Rights::DELETE, needed).await?;
+                let rights = caller.rights(tx, name).await?.0.rights;
+                let described = tx.described(repository.id).await?;
+                expected.hold(&view(&repository, rights, described))?;
                 if !tx.delete_repository(&repository, caller.now).await? {
                     return Err(Refused::Unknown("repository"));
                 }

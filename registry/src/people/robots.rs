@@ -142,9 +142,9 @@ pub(super) fn end(text: Option<&str>, now: i64) -> Result<i64, Refused> {
 /// [`Refused`].
 pub async fn list(app: &App, caller: &Caller, account: &str, page: &Page) -> Result<List<RobotView>, Refused> {
     let (limit, after) = page.check()?;
-    let held = caller.visible_account(app, account).await?;
+    let (held, sees_all) = caller.visible_account(app, account).await?;
     let rows = app.metadata.robots(held.id, after, limit + 1).await?;
-    Ok(List::cut(rows, limit, |row| row.name.clone(), |robot| show(account, robot)))
+    Ok(List::cut(rows, limit, |row| row.name.clone(), |robot| show(account, known(robot, sees_all))))
 }
 
 /// One robot.
@@ -152,13 +152,29 @@ pub async fn list(app: &App, caller: &Caller, account: &str, page: &Page) -> Res
 /// # Errors
 /// [`Refused`].
 pub async fn describe(app: &App, caller: &Caller, account: &str, name: &str) -> Result<RobotView, Refused> {
-    seen(app, caller, account, name).await.map(|robot| show(account, robot))
+    let (robot, sees_all) = seen(app, caller, account, name).await?;
+    Ok(show(account, known(robot, sees_all)))
 }
 
-async fn seen(app: &App, caller: &Caller, account: &str, name: &str) -> Result<Robot, Refused> {
-    let held = caller.visible_account(app, account).await?;
+/// What is known of a robot to who does not see all: the repository it is bound to may be one that they may not know of.
+fn known(robot: Robot, sees_all: bool) -> Robot {
+    if sees_all { robot } else { Robot { repository_name: None, ..robot } }
+}
+
+/// The robot, and whether the caller sees all about it.
+async fn seen(app: &App, caller: &Caller, account: &str, name: &str) -> Result<(Robot, bool), Refused> {
+    let (held, sees_all) = caller.visible_account(app, account).await?;
     check_component(name).map_err(|_| Refused::Unknown("robot"))?;
-    app.metadata.robot(held.id, name).await?.ok_or(Refused::Unknown("robot"))
+    let robot = app.metadata.robot(held.id, name).await?.ok_or(Refused::Unknown("robot"))?;
+    Ok((robot, sees_all))
+}
+
+/// The robot, when the caller sees all about it: how it signs in is for who governs it.
+pub(super) async fn overseen(app: &App, caller: &Caller, account: &str, name: &str) -> Result<Robot, Refused> {
+    match seen(app, caller, account, name).await? {
+        (robot, true) => Ok(robot),
+        (_, false) => Err(Refused::Forbidden("only an owner of the organization may see this")),
+    }
 }
 
 /// Makes a robot, which has no secret yet.
@@ -230,6 +246,7 @@ pub async fn change(
             Box::pin(async move {
                 let (held, mut robot) = governed(tx, caller, account, name).await?;
                 expected.hold(&show(account, robot.clone()))?;
+                let before = robot.clone();
                 if let Some(description) = &changes.description {
                     tx.describe_robot(&robot, description).await?;
                     robot.description.clone_from(description);
@@ -238,8 +255,10 @@ pub async fn change(
                     tx.set_principal_disabled(robot.id, disabled.then_some(caller.now)).await?;
                     robot.disabled = disabled;
                 }
-                let payload = serde_json::to_string(changes).unwrap_or_default();
-                tx.record(&caller.event_in(held.id, "robot_changed", &login(account, name), &payload)).await?;
+                if robot != before {
+                    let payload = serde_json::to_string(changes).unwrap_or_default();
+                    tx.record(&caller.event_in(held.id, "robot_changed", &login(account, name), &payload)).await?;
+                }
                 Ok(show(account, robot))
             })
         })
@@ -332,7 +351,7 @@ async fn keep(
 /// # Errors
 /// [`Refused`].
 pub async fn secrets_of(app: &App, caller: &Caller, account: &str, name: &str) -> Result<Vec<SecretLine>, Refused> {
-    let robot = seen(app, caller, account, name).await?;
+    let robot = overseen(app, caller, account, name).await?;
     let rows = app.metadata.credentials(robot.id, Kind::Robot.word()).await?;
     Ok(rows.iter().map(|row| line(row, caller.now)).collect())
 }

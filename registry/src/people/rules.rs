@@ -54,9 +54,7 @@ fn show(rule: WorkloadRule) -> RuleView {
 /// # Errors
 /// [`Refused`].
 pub async fn list(app: &App, caller: &Caller, account: &str, robot: &str) -> Result<Vec<RuleView>, Refused> {
-    let held = caller.visible_account(app, account).await?;
-    super::check_component(robot).map_err(|_| Refused::Unknown("robot"))?;
-    let robot = app.metadata.robot(held.id, robot).await?.ok_or(Refused::Unknown("robot"))?;
+    let robot = robots::overseen(app, caller, account, robot).await?;
     Ok(app.metadata.workload_rules(robot.id).await?.into_iter().map(show).collect())
 }
 

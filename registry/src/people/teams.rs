@@ -126,7 +126,7 @@ pub async fn change(
             Box::pin(async move {
                 let (held, mut team) = owned(tx, caller, organization, name).await?;
                 expected.hold(&show(organization, team.clone()))?;
-                if let Some(description) = &changes.description {
+                if let Some(description) = changes.description.as_ref().filter(|new| **new != team.description) {
                     tx.describe_team(&team, description).await?;
                     tx.record(&caller.event_in(held.id, "team_changed", name, "")).await?;
                     team.description.clone_from(description);

@@ -90,7 +90,7 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<TokenView>, Refused>
 /// # Errors
 /// [`Refused`]; nothing has changed then.
 pub async fn create(app: &App, caller: &Caller, new: NewToken) -> Result<MadeToken, Refused> {
-    let draft = draft(app, caller, new)?;
+    let draft = draft(app, caller, new).await?;
     let made = draft.clone();
     let input = (caller.clone(), draft);
     let id = app.metadata.write(input, |tx, (caller, draft)| Box::pin(keep(tx, caller, draft))).await?;
@@ -139,7 +139,7 @@ pub(crate) fn check(new: &NewToken, now: i64) -> Result<(Limits, i64), Refused> 
 ///
 /// # Errors
 /// [`Refused`].
-pub(crate) fn draft(app: &App, caller: &Caller, new: NewToken) -> Result<Draft, Refused> {
+pub(crate) async fn draft(app: &App, caller: &Caller, new: NewToken) -> Result<Draft, Refused> {
     caller.may_change()?;
     if caller.principal().kind != PrincipalKind::User {
         return Err(Refused::Forbidden("only people have personal access tokens; a robot's secret is rotated"));
@@ -147,6 +147,13 @@ pub(crate) fn draft(app: &App, caller: &Caller, new: NewToken) -> Result<Draft, 
     let (limits, ends) = check(&new, caller.now)?;
     if !caller.reaches_everything() || caller.known.credential.is_some() && limits.api > caller.known.ceiling.api() {
         return Err(Refused::Forbidden("a token makes no other token that could do more than itself"));
+    }
+    if let Some(own) = caller.known.credential {
+        // Whoever finds a token that ends tomorrow must not make one that ends in a year.
+        let own = app.metadata.credential_of_id(own).await?;
+        if own.is_none_or(|own| ends > own.expires_at) {
+            return Err(Refused::Forbidden("a token makes no other token that outlives it"));
+        }
     }
     Ok(Draft { name: new.name, scopes: limits.to_string(), made: secrets::make(Kind::Personal, &app.random), ends })
 }
@@ -194,6 +201,9 @@ pub async fn revoke(app: &App, caller: &Caller, id: i64) -> Result<(), Refused> 
     // A token may always end itself.
     if caller.known.credential != Some(id) {
         caller.may_change()?;
+        if !caller.reaches_everything() {
+            return Err(Refused::Forbidden("a limited token ends no others; sign in with a name and password"));
+        }
     }
     app.metadata
         .write((caller.clone(), id), |tx, (caller, id)| {

@@ -178,7 +178,7 @@ fn administrators_only(caller: &Caller) -> Result<(), Refused> {
 pub async fn create(app: &App, caller: &Caller, new: NewUser) -> Result<UserView, Refused> {
     administrators_only(caller)?;
     users::check_name(&new.name)?;
-    let password = users::hash(app, new.password).await?;
+    let password = users::hash(app, new.password, caller.client).await?;
     let making = hallmark_storage::metadata::NewUser {
         name: new.name,
         password: Some(password),
@@ -238,6 +238,9 @@ async fn alter(
     if goes && !tx.has_other_administrators().await? {
         return Err(UserError::LastAdministrator(name.to_owned()).into());
     }
+    if role == user.principal.role && disabled == user.principal.disabled {
+        return Ok(show(user));
+    }
     if role != user.principal.role {
         tx.set_role(&user.principal, role).await?;
     }
@@ -262,7 +265,7 @@ pub async fn set_password(app: &App, caller: &Caller, name: &str, new: NewPasswo
     if caller.known.credential.is_some() {
         return Err(Refused::Forbidden("sign in with a password to set one; a token may not"));
     }
-    let password = users::hash(app, new.password).await?;
+    let password = users::hash(app, new.password, caller.client).await?;
     app.metadata
         .write((caller.clone(), name.to_owned(), password), |tx, (caller, name, password)| {
             Box::pin(async move {
@@ -288,6 +291,9 @@ pub async fn log_out(app: &App, caller: &Caller, name: &str) -> Result<(), Refus
     caller.may_change()?;
     if !is_self(caller, name) && !caller.administers() {
         return Err(Refused::Unknown("user"));
+    }
+    if !caller.reaches_everything() {
+        return Err(Refused::Forbidden("a limited token ends no others; sign in with a name and password"));
     }
     app.metadata
         .write((caller.clone(), name.to_owned()), |tx, (caller, name)| {

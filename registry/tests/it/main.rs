@@ -7,10 +7,12 @@
 /// The stage of the unit tests names what it needs by this path.
 use hallmark::auth;
 
+mod api;
 mod directory;
 mod harness;
 mod invariants;
 mod operator;
+mod rights;
 mod sign_in;
 mod token;
 mod v2;

@@ -17,8 +17,8 @@ use super::tx::Tx;
 use super::users::{Principal, PrincipalKind, SystemRole};
 use super::value::values;
 
-/// The name of the account that owns repositories of one component.
-const SYSTEM: &str = "_system";
+/// The name of the account that owns repositories of one component; no user and no organization can have it.
+pub const SYSTEM_ACCOUNT: &str = "_system";
 /// No credential has this id.
 const NO_CREDENTIAL: i64 = -1;
 
@@ -32,24 +32,30 @@ statements! {
           WHERE a.name = $1
          UNION ALL
          SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
-           FROM repositories r
-           JOIN repository_grants g ON g.repository_id = r.id AND g.principal_id IN
-             (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = r.account_id)
+           FROM repositories r JOIN repository_grants g ON g.principal_id = $3 AND g.repository_id = r.id
+          WHERE r.name = $2
+         UNION ALL
+         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
+           FROM repositories r JOIN team_members t ON t.account_id = r.account_id AND t.user_id = $3
+           JOIN repository_grants g ON g.principal_id = t.team_id AND g.repository_id = r.id
           WHERE r.name = $2
          UNION ALL
          SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
-           FROM accounts a
-           JOIN prefix_grants g ON g.account_id = a.id AND g.principal_id IN
-             (SELECT $3 UNION ALL SELECT t.team_id FROM team_members t WHERE t.user_id = $3 AND t.account_id = a.id)
+           FROM accounts a JOIN prefix_grants g ON g.principal_id = $3 AND g.account_id = a.id
           WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
          UNION ALL
-         SELECT 3, COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
+         SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
+           FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3
+           JOIN prefix_grants g ON g.principal_id = t.team_id AND g.account_id = a.id
+          WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
+         UNION ALL
+         SELECT CAST(3 AS BIGINT), COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
                 p.kind || ' ' || COALESCE(u.system_role, ''), p.disabled_at, NULL, NULL, NULL
            FROM principals p LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
           WHERE p.id = $3 AND p.kind <> 'team'
          UNION ALL
-         SELECT 4, c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL
+         SELECT CAST(4 AS BIGINT), c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL
            FROM credentials c WHERE c.id = $4"
     ];
 }
@@ -127,7 +133,7 @@ impl Metadata {
         credential: Option<i64>,
         name: &RepositoryName,
     ) -> Result<Seen, Error> {
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let rows = self.rows(&SEEN, values![account, name, principal, credential.unwrap_or(NO_CREDENTIAL)]).await?;
         let mut seen = Seen::default();
         for row in &rows {
@@ -152,7 +158,7 @@ impl Metadata {
         name: &RepositoryName,
     ) -> Result<(Arc<Facts>, Source), Error> {
         let who = principal.unwrap_or(PrincipalId::NOBODY);
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let ask = async {
             let rows = self.rows(&SEEN, values![account, name, who, NO_CREDENTIAL]).await?;
             facts(&rows, name).map(Arc::new)
@@ -168,7 +174,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn facts(&mut self, principal: PrincipalId, name: &RepositoryName) -> Result<Facts, Error> {
-        let account = name.account().unwrap_or(SYSTEM);
+        let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let rows = self.rows(&SEEN, values![account, name, principal, NO_CREDENTIAL]).await?;
         facts(&rows, name)
     }
@@ -188,6 +194,8 @@ fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {
     }
     // No order of rows means anything; a fixed one makes answers comparable.
     facts.grants.sort_by(|a, b| (a.holder, &a.prefix).cmp(&(b.holder, &b.prefix)));
+    // Who is in a team through two sources holds what it holds once.
+    facts.grants.dedup();
     Ok(facts)
 }
 

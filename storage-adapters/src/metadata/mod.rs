@@ -69,7 +69,7 @@ pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
 pub use events::{Event, EventFilter, EventLine, EventPage};
-pub use facts::{AccountFacts, Facts, Granted, Seen, SeenCredential};
+pub use facts::{AccountFacts, Facts, Granted, SYSTEM_ACCOUNT, Seen, SeenCredential};
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;

@@ -106,12 +106,27 @@ impl Tx {
         account: AccountId,
         now: i64,
     ) -> Result<Repository, Error> {
-        let id = self.id()?;
+        self.make_repository(name, account, now).await.map(|(repository, _)| repository)
+    }
+
+    /// The repository of this name, and whether this change made it: another change may be faster, and whoever comes second
+    /// has made nothing.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn make_repository(
+        &mut self,
+        name: &RepositoryName,
+        account: AccountId,
+        now: i64,
+    ) -> Result<(Repository, bool), Error> {
+        let id = RepositoryId(self.id()?);
         for _ in 0..TURNS {
             self.execute(&INSERT, values![id, account, name, now]).await?;
             // Whoever made it, it is read back under a lock; gone again: made again.
             if let Some(repository) = self.repository(name).await? {
-                return Ok(repository);
+                let is_made = repository.id == id;
+                return Ok((repository, is_made));
             }
         }
         Err(self.give_way("repositories"))

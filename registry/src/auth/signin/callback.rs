@@ -53,6 +53,7 @@ pub(super) async fn callback(
         principal,
         ceiling: Ceiling::default(),
         credential: None,
+        facts: None,
     });
     auth::remember(app, (&name, "provider"), &known, Client::At(client), now);
     let principal = match known {

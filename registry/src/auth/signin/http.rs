@@ -186,7 +186,7 @@ async fn signed_in(visit: &Visit<'_>, by: impl FnOnce(&Identity)) -> Result<Opti
     let signed_in = signed_in.map_err(Error::from_metadata)?;
     if let Some(signed_in) = &signed_in {
         let principal = signed_in.principal.clone();
-        by(&Identity::Known(Authenticated { principal, ceiling: Ceiling::default(), credential: None }));
+        by(&Identity::Known(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None }));
     }
     Ok(signed_in)
 }

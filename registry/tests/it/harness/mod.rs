@@ -7,6 +7,7 @@ mod call;
 mod images;
 mod log;
 mod metrics;
+mod people;
 mod postgres;
 mod rows;
 #[path = "../../../src/auth/oidc/tests/stage.rs"]
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use hallmark::app::App;
+use hallmark::auth::Client;
 use hallmark::clock::Clock;
 use hallmark::config::{self, Config, Flag, MasterKey, Purpose, Secret, Sources};
 use hallmark::http::server::PeerAddress;
@@ -40,6 +42,7 @@ pub(crate) use call::{Call, Credentials};
 pub(crate) use images::{ARTIFACT, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, descriptor, image, index};
 pub(crate) use log::Log;
 pub(crate) use metrics::Metrics;
+pub(crate) use people::{Acme, encoded};
 pub(crate) use postgres::Postgres;
 pub(crate) use wire::Wire;
 
@@ -76,6 +79,16 @@ impl World {
             world.add_user(name).await;
         }
         world
+    }
+
+    /// Another registry that begins as this one stands, which nobody asks for anything meanwhile.
+    pub(crate) async fn copied(&self) -> Self {
+        let data = folder();
+        copy(self.data.path(), data.path());
+        let config = settings(data.path());
+        let now = Arc::new(AtomicI64::new(self.now()));
+        let app = App::open(config, Clock::Fixed(Arc::clone(&now))).await.unwrap();
+        Self { app, now, names: Mutex::new(self.names()), data, in_folder: self.in_folder }
     }
 
     /// The same data folder opened again, as after a restart.
@@ -134,7 +147,8 @@ impl World {
     }
 
     async fn send(&self, request: Request<call::Sent>, peer: SocketAddr) -> Answer {
-        let of_api = ["/v2", "/token", "/.well-known"].iter().any(|path| request.uri().path().starts_with(path));
+        let of_api =
+            ["/v2", "/token", "/.well-known", "/api"].iter().any(|path| request.uri().path().starts_with(path));
         let of_sign_in = request.uri().path().starts_with("/auth/");
         let response = self.begin(request, peer).await;
         let (parts, body) = response.into_parts();
@@ -195,7 +209,7 @@ impl World {
 
     pub(crate) async fn set_password(&self, name: &str, password: &str) {
         let user = self.app.metadata.user(name).await.unwrap().unwrap().principal;
-        let hash = self.app.passwords.hash(password.to_owned()).await.unwrap();
+        let hash = self.app.passwords.hash(password.to_owned(), Client::Operator).await.unwrap();
         let changed: Result<_, Error> =
             self.app.metadata.write((user, hash), |tx, (user, hash)| Box::pin(tx.set_password(user, Some(hash)))).await;
         assert!(changed.unwrap());
@@ -353,6 +367,18 @@ fn folder() -> TempDir {
     if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
 }
 
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 fn settings(data: &Path) -> Config {
     let flag = Flag { key: "data", flag: "--data", text: data.display().to_string() };
     let sources = Sources { flags: vec![flag], ..Sources::default() };
@@ -365,7 +391,9 @@ fn settings(data: &Path) -> Config {
 /// The hash of [`PASSWORD`], worked out once.
 async fn hash(app: &App) -> String {
     static HASH: OnceCell<String> = OnceCell::const_new();
-    HASH.get_or_init(|| async { app.passwords.hash(PASSWORD.to_owned()).await.unwrap() }).await.clone()
+    HASH.get_or_init(|| async { app.passwords.hash(PASSWORD.to_owned(), Client::Operator).await.unwrap() })
+        .await
+        .clone()
 }
 
 /// `content` in pieces of at most `size` bytes.

@@ -10,7 +10,10 @@ use rusqlite::{Connection, Row};
 
 /// What a query finds, each row as its columns' texts joined by spaces; an absent one is `-`.
 pub(crate) async fn look(database: &Path, query: &str) -> Vec<String> {
-    let connection = Connection::open(database).unwrap();
+    find(&Connection::open(database).unwrap(), query)
+}
+
+fn find(connection: &Connection, query: &str) -> Vec<String> {
     let mut statement = connection.prepare(query).unwrap();
     let columns = statement.column_count();
     let text = |row: &Row<'_>, column: usize| match row.get_ref(column).unwrap() {
@@ -23,15 +26,16 @@ pub(crate) async fn look(database: &Path, query: &str) -> Vec<String> {
     rows.unwrap().map(Result::unwrap).collect()
 }
 
-/// Every row of every table, in an order of its own, each as SQL would write it.
+/// Every row of every table, in an order of its own, each as SQL would write it. Ids that a process lays ready are no change
+/// of anything.
 pub(crate) async fn all(database: &Path) -> BTreeMap<String, Vec<String>> {
-    let mut rows = BTreeMap::new();
-    for table in look(database, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'").await
-    {
-        let columns =
-            look(database, &format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')")).await;
+    let (mut rows, connection) = (BTreeMap::new(), Connection::open(database).unwrap());
+    let tables = "SELECT name FROM sqlite_master
+        WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> 'id_blocks'";
+    for table in find(&connection, tables) {
+        let columns = find(&connection, &format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')"));
         let query = format!("SELECT {} FROM {table} ORDER BY 1", columns.join(" || ' ' || "));
-        rows.insert(table, look(database, &query).await);
+        rows.insert(table, find(&connection, &query));
     }
     rows
 }

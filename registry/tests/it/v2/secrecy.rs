@@ -49,7 +49,15 @@ async fn hidden() -> (World, Digest, String) {
 async fn ask(world: &World, method: &str, path: &str, name: &str, by: &Credentials) -> Answer {
     let body = if method == "PUT" && path.contains("manifests") { image("{}", &["layer"]) } else { "layer".to_owned() };
     let call = world.call(method, &format!("/v2/{}", path.replace('R', name))).by(by);
-    call.header("content-type", OCI_MANIFEST).body(Bytes::from(body)).await
+    // Wrong passwords are counted for each address.
+    call.sent_from(address_of(method, path)).header("content-type", OCI_MANIFEST).body(Bytes::from(body)).await
+}
+
+/// An address for each operation.
+fn address_of(method: &str, path: &str) -> [u8; 4] {
+    let sum = sha256(format!("{method} {path}"));
+    let byte = |at: usize| u8::from_str_radix(&sum.hex()[at..at + 2], 16).unwrap();
+    [198, 18, byte(0), byte(2)]
 }
 
 /// The answer with the name taken out; both names have the same length.

@@ -1,0 +1,211 @@
+//! Why somebody may, or may not, do something: the decision with its reasons.
+
+use insta::assert_snapshot;
+
+use super::{admin, basic, refuses};
+use crate::harness::{Acme, Credentials, World, encoded};
+
+async fn explained(world: &World, by: &Credentials, subject: &str, action: &str, repository: &str) -> String {
+    let path =
+        format!("/explain?subject={}&action={action}&repository={repository}", encoded(subject).replace('+', "%2B"));
+    let answer = world.api("GET", &path, by).await.expect(200);
+    serde_json::to_string_pretty(&answer.json()).unwrap()
+}
+
+#[tokio::test]
+async fn each_reason_is_told() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.grant("acme/we*", "user:tim", "delete").await;
+    assert_snapshot!(explained(world, &admin(), "user:tim", "delete", "acme/web").await, @r#"
+    {
+      "allowed": true,
+      "exists": true,
+      "reasons": [
+        {
+          "because": "granted to them on acme/we*",
+          "rights": "delete"
+        },
+        {
+          "because": "granted to team:acme/dev on the repository",
+          "rights": "write"
+        }
+      ],
+      "rights": "write+delete"
+    }
+    "#);
+    assert_snapshot!(explained(world, &admin(), "robot:acme+ci", "admin", "acme/web").await, @r#"
+    {
+      "allowed": false,
+      "exists": true,
+      "missing": "nothing gives acme+ci the right to admin on acme/web: no grant, no team, no role",
+      "reasons": [
+        {
+          "because": "granted to them on the repository",
+          "rights": "write"
+        }
+      ],
+      "rights": "write"
+    }
+    "#);
+    assert_snapshot!(explained(world, &admin(), "user:olga", "admin", "acme/web").await, @r#"
+    {
+      "allowed": true,
+      "exists": true,
+      "reasons": [
+        {
+          "because": "owns the organization",
+          "rights": "admin"
+        }
+      ],
+      "rights": "admin"
+    }
+    "#);
+    assert_snapshot!(explained(world, &admin(), "user:aud", "pull", "acme/site").await, @r#"
+    {
+      "allowed": true,
+      "exists": true,
+      "reasons": [
+        {
+          "because": "the repository is public",
+          "rights": "read"
+        },
+        {
+          "because": "reads everything as an auditor of the registry",
+          "rights": "read"
+        }
+      ],
+      "rights": "read"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_push_that_would_make_a_repository_is_explained() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    assert_snapshot!(explained(world, &admin(), "user:ann", "push", "ann/new").await, @r#"
+    {
+      "allowed": true,
+      "exists": false,
+      "reasons": [
+        {
+          "because": "the account is their own",
+          "rights": "admin"
+        }
+      ],
+      "rights": "admin"
+    }
+    "#);
+    assert_snapshot!(explained(world, &admin(), "user:admin", "push", "none/new").await, @r#"
+    {
+      "allowed": false,
+      "exists": false,
+      "missing": "nobody has the account that none/new would lie in",
+      "reasons": [
+        {
+          "because": "administers the registry",
+          "rights": "admin"
+        }
+      ],
+      "rights": "admin"
+    }
+    "#);
+    assert_snapshot!(explained(world, &admin(), "user:mia", "push", "acme/new").await, @r#"
+    {
+      "allowed": false,
+      "exists": false,
+      "missing": "nothing gives mia the right to push on acme/new: no grant, no team, no role",
+      "reasons": [],
+      "rights": "none"
+    }
+    "#);
+    world.create_on_push("acme").await;
+    assert_snapshot!(explained(world, &admin(), "user:mia", "push", "acme/new").await, @r#"
+    {
+      "allowed": true,
+      "exists": false,
+      "reasons": [
+        {
+          "because": "members of the organization may make repositories by pushing",
+          "rights": "write"
+        }
+      ],
+      "rights": "write"
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn anybody_is_explained_by_what_is_public() {
+    let acme = Acme::open().await;
+    let ask = |name: &str| acme.world.api("GET", &format!("/explain?action=pull&repository={name}"), &basic("ann"));
+    assert_snapshot!(ask("acme/site").await, @r#"
+    200 OK
+    cache-control: no-store
+    content-length: 113
+    content-type: application/json
+    etag: {tag}
+
+    {"allowed":true,"exists":true,"rights":"read","reasons":[{"because":"the repository is public","rights":"read"}]}
+    "#);
+    let (hidden, absent) = (ask("acme/web").await.expect(200), ask("acme/wex").await.expect(200));
+    assert_eq!(hidden.to_string(), absent.to_string().replace("wex", "web"));
+}
+
+#[tokio::test]
+async fn who_manages_a_repository_asks_about_anybody_and_others_about_themselves() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let path = |subject: &str, name: &str| format!("/explain?action=pull&repository={name}&subject={subject}");
+    world.api("GET", &path("user:ann", "acme/web"), &basic("olga")).await.expect(200);
+    world.api("GET", &path("user:ann", "acme/web"), &basic("aud")).await.expect(200);
+    world.api("GET", &path("user:ann", "acme/web"), &basic("ann")).await.expect(200);
+    world.api("GET", &path("robot:acme%2Bci", "acme/web"), &acme.robot).await.expect(200);
+    refuses(world, world.api("GET", &path("user:ann", "acme/web"), &basic("tim")), 403, "DENIED").await;
+    refuses(world, world.api("GET", &path("user:ann", "acme/web"), &basic("bob")), 404, "NOT_FOUND").await;
+    refuses(world, world.api("GET", &path("user:eve", "acme/web"), &basic("olga")), 404, "NOT_FOUND").await;
+    refuses(world, world.api("GET", &path("team:acme%2Fdev", "acme/web"), &basic("olga")), 400, "INVALID").await;
+    refuses(world, world.api("GET", "/explain?action=fly&repository=acme/web", &basic("ann")), 400, "INVALID").await;
+    refuses(world, world.api("GET", "/explain?action=pull", &basic("ann")), 400, "INVALID").await;
+    refuses(world, world.api("GET", "/explain?action=pull&repository=A", &basic("ann")), 404, "NOT_FOUND").await;
+}
+
+/// What a limited token does not reach it learns nothing of, whatever its user may know.
+#[tokio::test]
+async fn a_limited_token_is_told_of_what_it_reaches() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let by = Credentials::bearer(&world.personal("olga", "admin api:read on:acme/site").await.1);
+    let path = |name: &str| format!("/explain?action=pull&repository={name}&subject=user:olga");
+    world.api("GET", &path("acme/site"), &by).await.expect(200);
+    for name in ["acme/web", "acme/none", "none/web"] {
+        refuses(world, world.api("GET", &path(name), &by), 403, "DENIED").await;
+    }
+}
+
+/// The two never disagree: what is explained as allowed is done, and the rest is refused.
+#[tokio::test]
+async fn what_is_explained_is_what_is_done() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.create_on_push("acme").await;
+    let mut scratch = world.copied().await;
+    for name in ["ann", "mia", "tim", "olga", "aud", "admin"] {
+        for repository in ["acme/web", "acme/site", "acme/new", "ann/new", "none/new"] {
+            let subject = format!("user:{name}");
+            let pull: serde_json::Value =
+                serde_json::from_str(&explained(world, &admin(), &subject, "pull", repository).await).unwrap();
+            let status = world.get(&format!("/v2/{repository}/tags/list")).by(&basic(name)).await.status.as_u16();
+            assert_eq!(pull["allowed"] == true, status != 403, "{name} pulls from {repository}: {status}");
+            let push: serde_json::Value =
+                serde_json::from_str(&explained(world, &admin(), &subject, "push", repository).await).unwrap();
+            let begin = scratch.post(&format!("/v2/{repository}/blobs/uploads/")).by(&basic(name));
+            let status = begin.await.status.as_u16();
+            if status == 202 {
+                scratch = world.copied().await;
+            }
+            assert_eq!(push["allowed"] == true, status == 202, "{name} pushes to {repository}: {status}");
+        }
+    }
+}

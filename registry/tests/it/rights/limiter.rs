@@ -1,0 +1,156 @@
+//! How often a password may be guessed (threat 15): by account and address, and by address.
+
+use insta::assert_snapshot;
+
+use crate::harness::{Acme, Answer, Credentials, PASSWORD, World};
+
+const HERE: [u8; 4] = [203, 0, 113, 9];
+const THERE: [u8; 4] = [203, 0, 113, 10];
+
+async fn guess(world: &World, name: &str, password: &str, from: [u8; 4]) -> Answer {
+    world.get("/v2/").by(&Credentials::basic(name, password)).sent_from(from).await
+}
+
+/// Guesses ten times, as often as is taken.
+async fn guessed(world: &World, name: &str, from: [u8; 4]) {
+    for _ in 0..10 {
+        assert_eq!(guess(world, name, "wrong password", from).await.gist(), (401, "UNAUTHORIZED".into()));
+    }
+}
+
+#[tokio::test]
+async fn ten_wrong_passwords_for_one_name_from_one_address_are_taken() {
+    let world = World::open().await;
+    guessed(&world, "ann", HERE).await;
+    assert_snapshot!(guess(&world, "ann", "wrong password", HERE).await, @r#"
+    429 Too Many Requests
+    content-length: 152
+    content-type: application/json
+    retry-after: 31
+
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords from your address; try again in 31 s, or sign in with a token"}]}
+    "#);
+    let token =
+        world.get("/token?service=hallmark").by(&Credentials::basic("ann", "wrong password")).sent_from(HERE).await;
+    assert_snapshot!(token, @r#"
+    429 Too Many Requests
+    content-length: 152
+    content-type: application/json
+    retry-after: 31
+
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords from your address; try again in 31 s, or sign in with a token"}]}
+    "#);
+    let api = world.api("GET", "/me", &Credentials::basic("ann", PASSWORD)).sent_from(HERE).await;
+    assert_snapshot!(api, @r#"
+    429 Too Many Requests
+    content-length: 152
+    content-type: application/json
+    retry-after: 31
+
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords from your address; try again in 31 s, or sign in with a token"}]}
+    "#);
+    let form = format!("grant_type=password&service=hallmark&client_id=test&username=ann&password={PASSWORD}");
+    let post =
+        world.post("/token").header("content-type", "application/x-www-form-urlencoded").body(form).sent_from(HERE);
+    assert_eq!(post.await.gist(), (429, "TOOMANYREQUESTS".into()));
+}
+
+#[tokio::test]
+async fn one_more_is_taken_every_half_minute() {
+    let world = World::open().await;
+    guessed(&world, "ann", HERE).await;
+    let wait =
+        guess(&world, "ann", "wrong password", HERE).await.expect(429).header("retry-after").parse::<i64>().unwrap();
+    world.pass(wait);
+    guess(&world, "ann", "wrong password", HERE).await.expect(401);
+    guess(&world, "ann", "wrong password", HERE).await.expect(429);
+    world.pass(wait);
+    guess(&world, "ann", PASSWORD, HERE).await.expect(200);
+    guessed(&world, "ann", HERE).await;
+}
+
+/// A stranger locks nobody out: who is signed in already, who asks from elsewhere, and who shows a token goes on.
+#[tokio::test]
+async fn a_victim_of_guesses_goes_on() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let token = world.personal("ann", "read").await.1;
+    let bearer = world.token("ann", "").await;
+    guessed(world, "ann", HERE).await;
+    guess(world, "ann", "wrong password", HERE).await.expect(429);
+    // What was verified lately is remembered, so that no client that works is stopped.
+    guess(world, "ann", PASSWORD, HERE).await.expect(200);
+    world.pass(301);
+    guessed(world, "tim", HERE).await;
+    guess(world, "tim", PASSWORD, HERE).await.expect(429);
+    guess(world, "tim", PASSWORD, THERE).await.expect(200);
+    guessed(world, "acme+ci", HERE).await;
+    guess(world, "acme+ci", "wrong password", HERE).await.expect(429);
+    for by in [Credentials::basic("ann", &token), Credentials::bearer(&token), bearer, acme.robot.clone()] {
+        world.get("/v2/").by(&by).sent_from(HERE).await.expect(200);
+        if by.0.as_ref().is_some_and(|value| value.starts_with("Basic")) {
+            world.get("/token?service=hallmark").by(&by).sent_from(HERE).await.expect(200);
+        }
+    }
+}
+
+/// Threat 15: the same text, headers and work for names that are known and names that are not, before the bound and behind
+/// it, also while who is known is remembered.
+#[tokio::test]
+async fn known_and_unknown_names_are_counted_alike() {
+    let world = World::open().await;
+    world.get("/v2/").by(&Credentials::basic("ann", PASSWORD)).await.expect(200);
+    world.disable("bob").await;
+    let mut seen = Vec::new();
+    for name in ["ann", "bob", "eve"] {
+        let mut of_name = Vec::new();
+        for _ in 0..13 {
+            let (hashes, reads) = (world.app.passwords.hashes_computed(), world.app.metadata.statistics().reads);
+            let answer = guess(&world, name, "wrong password", HERE).await;
+            let hashes = world.app.passwords.hashes_computed() - hashes;
+            let reads = world.app.metadata.statistics().reads - reads;
+            let (status, headers, body) = answer.visible();
+            of_name.push((status.as_u16(), headers, body, hashes, reads));
+        }
+        seen.push(of_name);
+    }
+    assert_eq!(seen[0], seen[2]);
+    assert_eq!(seen[1], seen[2]);
+    let shape: Vec<_> = seen[0].iter().map(|(status, _, _, hashes, reads)| (*status, *hashes, *reads)).collect();
+    assert_eq!(shape[9..11], [(401, 1, 1), (429, 0, 1)]);
+}
+
+/// One address cannot try every name: a hundred wrong passwords, whatever the names.
+#[tokio::test]
+async fn an_address_is_bounded_whatever_the_names() {
+    let world = World::open().await;
+    for number in 0..100 {
+        guess(&world, &format!("user{number}"), "wrong password", HERE).await.expect(401);
+    }
+    for name in ["ann", "eve", "another"] {
+        guess(&world, name, PASSWORD, HERE).await.expect(429);
+    }
+    guess(&world, "ann", PASSWORD, THERE).await.expect(200);
+    guess(&world, "ann", PASSWORD, HERE).await.expect(200);
+    world.pass(3);
+    guess(&world, "bob", PASSWORD, HERE).await.expect(200);
+}
+
+/// A right password wipes the slips before it, of its own name only: who owns one account guesses no more for another.
+#[tokio::test]
+async fn a_right_password_wipes_no_guesses_at_another_name() {
+    let world = World::open().await;
+    guessed(&world, "ann", HERE).await;
+    guess(&world, "bob", PASSWORD, HERE).await.expect(200);
+    guess(&world, "ann", PASSWORD, HERE).await.expect(429);
+}
+
+/// A name of any length is counted, and refused without a look into the database.
+#[tokio::test]
+async fn names_that_nobody_can_have_are_counted_too() {
+    let world = World::open().await;
+    for name in ["Ann".to_owned(), "x".repeat(4000), "a\u{0}b".to_owned()] {
+        guessed(&world, &name, HERE).await;
+        assert_eq!(guess(&world, &name, "wrong password", HERE).await.gist(), (429, "TOOMANYREQUESTS".into()));
+    }
+}

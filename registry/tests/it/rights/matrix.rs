@@ -1,0 +1,267 @@
+//! Every role × every operation of the image API × a public, a private and an absent repository, with a name and password
+//! and with a token that asked for all of it (threat 3).
+
+use std::fmt::Write as _;
+
+use hallmark_oci::Digest;
+use insta::assert_snapshot;
+
+use crate::harness::{Acme, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
+
+/// The public, the private and the absent one; their names are as long.
+const REPOSITORIES: [&str; 3] = ["acme/open", "acme/shut", "acme/none"];
+const COLUMNS: [&str; 15] =
+    ["get", "blob", "tags", "refs", "begin", "add", "end", "quit", "put", "untag", "del", "drop", "in", "out", "list"];
+/// Between these are those that change the repository.
+const BEGIN: usize = 4;
+const OUT: usize = 13;
+const USERS: [&str; 13] = [
+    "stranger", "reader", "writer", "keeper", "signer", "deleter", "teamed", "prefixed", "mia", "olga", "aud", "admin",
+    "gone",
+];
+
+/// Somebody in the matrix.
+struct Role {
+    name: &'static str,
+    password: Credentials,
+    /// A token for each repository.
+    tokens: Vec<Credentials>,
+}
+
+impl Role {
+    /// Where they may push by themselves, if anywhere.
+    fn own(&self) -> Option<String> {
+        USERS.contains(&self.name).then(|| format!("{}/out", self.name))
+    }
+}
+
+/// Fills a repository with what the operations take away.
+async fn filled(world: &World, by: &Credentials, name: &str) {
+    world.image(by, name, "1", "layer").await;
+    world.image(by, name, "gone", "other").await;
+    world.blob(by, name, "third").await;
+    let third = image("{}", &["third"]);
+    world.manifest(by, (name, sha256(&third).as_str()), OCI_MANIFEST, &third, "third").await;
+    world.blob(by, name, "spare").await;
+}
+
+async fn opened() -> (World, Vec<Role>) {
+    let Acme { world, .. } = Acme::open().await;
+    let admin = Credentials::basic("admin", PASSWORD);
+    for name in USERS.iter().filter(|name| !matches!(**name, "mia" | "olga" | "aud" | "admin")) {
+        world.add_user(name).await;
+    }
+    world.member("acme", "teamed", "member").await;
+    world.team("acme", "readers", &["teamed"]).await;
+    world.grant("acme/*", "user:prefixed", "write").await;
+    world.blob(&admin, "acme/source", "based").await;
+    world.publish("acme/source").await;
+    for repository in &REPOSITORIES[..2] {
+        filled(&world, &admin, repository).await;
+        for (holder, rights) in [
+            ("user:reader", "read"),
+            ("user:writer", "write"),
+            ("user:keeper", "admin"),
+            ("user:signer", "sign"),
+            ("user:deleter", "delete"),
+            ("user:gone", "admin"),
+            ("team:acme/readers", "read"),
+        ] {
+            world.grant(repository, holder, rights).await;
+        }
+    }
+    world.publish("acme/open").await;
+    let robot = world.robot("acme", "shut", Some("acme/shut")).await;
+    world.grant("acme/shut", "robot:acme+shut", "write").await;
+    let mut roles = vec![("nobody", Credentials::none())];
+    roles.extend(USERS.map(|name| (name, Credentials::basic(name, PASSWORD))));
+    roles.push(("robot", robot));
+    let mut signed_in = Vec::new();
+    for (name, password) in roles {
+        let mut role = Role { name, password, tokens: Vec::new() };
+        for repository in REPOSITORIES {
+            let mut scope =
+                format!("registry:catalog:* repository:acme/source:pull repository:{repository}:pull,push,delete");
+            if let Some(own) = role.own() {
+                write!(scope, " repository:{own}:pull,push").unwrap();
+            }
+            let path = format!("/token?service=hallmark&scope={}", scope.replace(' ', "%20"));
+            let token = world.get(&path).by(&role.password).await.expect(200).json();
+            role.tokens.push(Credentials::bearer(token["token"].as_str().unwrap()));
+        }
+        signed_in.push(role);
+    }
+    world.disable("gone").await;
+    (world, signed_in)
+}
+
+/// Where an upload goes on that the caller begins, or one that somebody else did when they may not.
+async fn begun(world: &World, name: &str, by: &Credentials) -> (u16, String) {
+    let answer = world.post(&format!("/v2/{name}/blobs/uploads/")).by(by).await;
+    let status = answer.status.as_u16();
+    let foreign = || format!("/v2/{name}/blobs/uploads/0123456789abcdef0123456789abcdef");
+    (status, if status == 202 { answer.location() } else { foreign() })
+}
+
+/// What each operation is answered, in the order of [`COLUMNS`].
+async fn asked(world: &World, name: &str, by: &Credentials, own: Option<&str>) -> Vec<String> {
+    let (manifest, third) = (sha256(image("{}", &["layer"])), sha256(image("{}", &["third"])));
+    let of = |rest: &str| format!("/v2/{name}/{rest}");
+    let blob = |digest: &Digest| of(&format!("blobs/{digest}"));
+    let (based, layer) = (sha256("based"), sha256("layer"));
+    let mut statuses = Vec::new();
+    for path in [of("manifests/1"), blob(&layer), of("tags/list"), of(&format!("referrers/{manifest}"))] {
+        statuses.push(world.get(&path).by(by).await.status.as_u16());
+    }
+    let (status, upload) = begun(world, name, by).await;
+    statuses.push(status);
+    statuses.push(world.patch(&upload).by(by).body("{}").await.status.as_u16());
+    statuses.push(world.put(&format!("{upload}?digest={}", sha256("{}"))).by(by).await.status.as_u16());
+    let (_, upload) = begun(world, name, by).await;
+    statuses.push(world.delete(&upload).by(by).await.status.as_u16());
+    let put = world.put(&of("manifests/new")).by(by).header("content-type", OCI_MANIFEST);
+    statuses.push(put.body(image("{}", &[])).await.status.as_u16());
+    for path in [of("manifests/gone"), of(&format!("manifests/{third}")), blob(&sha256("spare"))] {
+        statuses.push(world.delete(&path).by(by).await.status.as_u16());
+    }
+    let mount = world.post(&of(&format!("blobs/uploads/?mount={based}&from=acme/source"))).by(by);
+    statuses.push(mount.await.status.as_u16());
+    let mut shown: Vec<_> = statuses.into_iter().map(|status| status.to_string()).collect();
+    shown.push(match own {
+        Some(own) => {
+            let path = format!("/v2/{own}/blobs/uploads/?mount={layer}&from={name}");
+            world.post(&path).by(by).await.status.as_u16().to_string()
+        }
+        None => "-".to_owned(),
+    });
+    let catalog = world.get("/v2/_catalog").by(by).await;
+    let is_seen = catalog.status == 200 && String::from_utf8_lossy(&catalog.body).contains(&format!("\"{name}\""));
+    shown.push(format!("{}{}", catalog.status.as_u16(), if is_seen { "+" } else { "" }));
+    shown
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "the table that is asserted is as long as there are roles")]
+async fn every_operation_by_everybody() {
+    let (base, roles) = opened().await;
+    let mut table = format!("{:23}", "");
+    for column in COLUMNS {
+        write!(table, " {column:>5}").unwrap();
+    }
+    let mut world = base.copied().await;
+    for role in &roles {
+        for (index, repository) in REPOSITORIES.into_iter().enumerate() {
+            for (way, by) in [("name", &role.password), ("token", &role.tokens[index])] {
+                let row = asked(&world, repository, by, role.own().as_deref()).await;
+                let (_, short) = repository.split_once('/').unwrap();
+                write!(table, "\n{:9} {short:6} {way:6}", role.name).unwrap();
+                for cell in &row {
+                    write!(table, " {cell:>5}").unwrap();
+                }
+                if row[BEGIN..OUT].iter().any(|status| status.starts_with('2')) {
+                    world = base.copied().await;
+                }
+            }
+        }
+    }
+    assert_snapshot!(table, @r"
+                              get  blob  tags  refs begin   add   end  quit   put untag   del  drop    in   out  list
+    nobody    open   name     200   200   200   200   401   401   401   401   401   401   401   401   401     -   401
+    nobody    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401     -   401
+    nobody    shut   name     401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    none   name     401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    stranger  open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    stranger  open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    stranger  shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    stranger  shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    stranger  none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    stranger  none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    reader    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    reader    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    reader    shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    reader    shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    reader    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    reader    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    writer    open   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
+    writer    open   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
+    writer    shut   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
+    writer    shut   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
+    writer    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    writer    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    keeper    open   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    keeper    open   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    keeper    shut   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    keeper    shut   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    keeper    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    keeper    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    signer    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    signer    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    signer    shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    signer    shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    signer    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    signer    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    deleter   open   name     200   200   200   200   403   403   403   403   403   403   202   202   403   201  200+
+    deleter   open   token    200   200   200   200   401   401   401   401   401   401   202   202   401   201  200+
+    deleter   shut   name     403   403   403   403   403   403   403   403   403   403   202   202   403   202   200
+    deleter   shut   token    401   401   401   401   401   401   401   401   401   401   202   202   401   202   200
+    deleter   none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    deleter   none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    teamed    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    teamed    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    teamed    shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    teamed    shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    teamed    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    teamed    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    prefixed  open   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
+    prefixed  open   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
+    prefixed  shut   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
+    prefixed  shut   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
+    prefixed  none   name     404   404   404   200   404   404   404   404   404   404   403   403   404   202   200
+    prefixed  none   token    404   404   404   200   404   404   404   404   404   404   401   401   404   202   200
+    mia       open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    mia       open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    mia       shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    mia       shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    mia       none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    mia       none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    olga      open   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    olga      open   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    olga      shut   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    olga      shut   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    olga      none   name     404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
+    olga      none   token    404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
+    aud       open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    aud       open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    aud       shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
+    aud       shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
+    aud       none   name     404   404   404   200   403   403   403   403   403   403   403   403   403   202   200
+    aud       none   token    404   404   404   200   401   401   401   401   401   401   401   401   401   202   200
+    admin     open   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    admin     open   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    admin     shut   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    admin     shut   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
+    admin     none   name     404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
+    admin     none   token    404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
+    gone      open   name     401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    gone      open   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    gone      shut   name     401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    gone      shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    gone      none   name     401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    gone      none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    robot     open   name     200   200   200   200   403   403   403   403   403   403   403   403   403     -  200+
+    robot     open   token    200   200   200   200   401   401   401   401   401   401   401   401   401     -  200+
+    robot     shut   name     200   200   200   200   202   202   201   204   201   202   403   403   201     -  200+
+    robot     shut   token    200   200   200   200   202   202   201   204   201   202   401   401   201     -  200+
+    robot     none   name     403   403   403   403   403   403   403   403   403   403   403   403   403     -   200
+    robot     none   token    401   401   401   401   401   401   401   401   401   401   401   401   401     -   200
+    ");
+    let of = |role: &str, repository: &str| -> Vec<String> {
+        let rows = table.lines().filter(|line| line.starts_with(&format!("{role:9} {repository} ")));
+        rows.map(|line| line[23..].to_owned()).collect()
+    };
+    for role in ["nobody", "stranger", "mia", "gone"] {
+        assert_eq!(of(role, "shut"), of(role, "none"), "{role} can tell a private repository from none");
+    }
+}
