@@ -1,4 +1,6 @@
-//! An issuer that misbehaves on demand, tokens in the shapes that real issuers give them, and what must come of both.
+//! Lives here: what issuers may do to us: forged tokens, swapped keys, addresses that lead astray.
+//! Never here: a real provider; that is `registry/tests/provider.rs`.
+//! Start reading at `stage`, the issuer of the tests, then `tokens`.
 
 mod keys;
 mod network;
