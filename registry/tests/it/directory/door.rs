@@ -48,7 +48,8 @@ async fn opened(slapd: &Slapd) -> World {
 
 async fn admin(world: &World, method: &str, path: &str, body: Value) -> Answer {
     let by = Credentials::basic("admin", PASSWORD);
-    world.call(method, &format!("/api/v1/{path}")).by(&by).body(body.to_string()).await
+    let call = world.call(method, &format!("/api/v1/{path}")).by(&by);
+    call.header("content-type", "application/json").body(body.to_string()).await
 }
 
 async fn login(world: &World, by: &Credentials) -> Answer {
@@ -66,7 +67,8 @@ async fn users(world: &World) -> Vec<String> {
 /// A personal access token of who signs in by password.
 async fn personal(world: &World, by: &Credentials) -> String {
     let token = json!({"name": "t", "scopes": "read", "expires_at": "2027-06-01T00:00:00Z"});
-    let made = world.post("/api/v1/me/tokens").by(by).body(token.to_string()).await.expect(201).json();
+    let call = world.post("/api/v1/me/tokens").by(by).header("content-type", "application/json");
+    let made = call.body(token.to_string()).await.expect(201).json();
     made["secret"].as_str().unwrap().to_owned()
 }
 

@@ -304,7 +304,8 @@ async fn a_hundred_tokens_of_a_person_stand_at_once() {
     let secret = first.poll(&scene.world).await.expect(200).json()["access_token"].as_str().unwrap().to_owned();
     let by = Credentials::basic("cora", &secret);
     for _ in 1..100 {
-        scene.world.post("/api/v1/me/tokens").by(&by).body(token.to_string()).await.expect(201);
+        let call = scene.world.post("/api/v1/me/tokens").by(&by).header("content-type", "application/json");
+        call.body(token.to_string()).await.expect(201);
     }
     let device = Device::begin(&scene.world).await;
     decide(&mut browser, &device.user_code, "approve").await.expect(200);

@@ -31,7 +31,8 @@ fn admin() -> Credentials {
 
 /// A request of the management API by the administrator.
 async fn api(world: &World, method: &str, path: &str, body: Value) -> Answer {
-    world.call(method, &format!("/api/v1{path}")).by(&admin()).body(body.to_string()).await
+    let call = world.call(method, &format!("/api/v1{path}")).by(&admin());
+    call.header("content-type", "application/json").body(body.to_string()).await
 }
 
 /// The organization `acme` with the repository `acme/app`, the team `dev`, which may pull from it, and the robot `ci`, which may
