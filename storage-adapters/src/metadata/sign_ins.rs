@@ -11,10 +11,10 @@ use super::value::values;
 
 statements! {
     OPEN_SIGN_INS = [
-        "SELECT COUNT(*) FROM (SELECT 1 FROM sign_ins WHERE expires_at > $1 LIMIT $2) open"
+        "SELECT COUNT(*) FROM (SELECT 1 FROM sign_ins WHERE expires_at > $1 LIMIT $2) held"
     ];
     OPEN_SIGN_INS_OF = [
-        "SELECT COUNT(*) FROM (SELECT 1 FROM sign_ins WHERE place = $1 AND expires_at > $2 LIMIT $3) open"
+        "SELECT COUNT(*) FROM (SELECT 1 FROM sign_ins WHERE place = $1 AND expires_at > $2 LIMIT $3) held"
     ];
     BEGIN_SIGN_IN = ["INSERT INTO sign_ins (browser, place, sealed, expires_at) VALUES ($1, $2, $3, $4)"];
     TAKE_SIGN_IN = ["DELETE FROM sign_ins WHERE browser = $1 RETURNING sealed, expires_at"];
@@ -30,10 +30,10 @@ statements! {
            (SELECT page.session FROM sessions page WHERE page.expires_at <= $1 LIMIT $2)"
     ];
     OPEN_DEVICES = [
-        "SELECT COUNT(*) FROM (SELECT 1 FROM device_requests WHERE expires_at > $1 LIMIT $2) open"
+        "SELECT COUNT(*) FROM (SELECT 1 FROM device_requests WHERE expires_at > $1 LIMIT $2) held"
     ];
     OPEN_DEVICES_OF = [
-        "SELECT COUNT(*) FROM (SELECT 1 FROM device_requests WHERE place = $1 AND expires_at > $2 LIMIT $3) open"
+        "SELECT COUNT(*) FROM (SELECT 1 FROM device_requests WHERE place = $1 AND expires_at > $2 LIMIT $3) held"
     ];
     OPEN_DEVICE = [
         "INSERT INTO device_requests (device, code, place, asked, asked_at, expires_at, wait_seconds)

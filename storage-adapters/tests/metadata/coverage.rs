@@ -5,7 +5,7 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 use crate::harness::run;
 use crate::{
     accounts, blobs, credentials, events, facts, grants, manifests, mounts, organizations, reclaim, referrers,
-    repositories, robots, small, tags, teams, uploads, users, workloads,
+    repositories, robots, sign_ins, small, tags, teams, uploads, users, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -27,6 +27,7 @@ fn every_statement_runs_on_both_engines() {
         referrers::CLAUSES,
         repositories::CLAUSES,
         robots::CLAUSES,
+        sign_ins::CLAUSES,
         small::CLAUSES,
         tags::CLAUSES,
         teams::CLAUSES,

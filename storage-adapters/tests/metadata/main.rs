@@ -26,6 +26,7 @@ mod referrers;
 mod repositories;
 mod robots;
 mod schema;
+mod sign_ins;
 mod small;
 mod tags;
 mod teams;

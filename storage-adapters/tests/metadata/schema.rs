@@ -163,6 +163,7 @@ fn no_key_that_guards_an_image_cascades() {
                     | ("repository_grants", "repositories" | "principals", _)
                     | ("prefix_grants", "accounts" | "principals", _)
                     | ("workload_rules" | "certificate_rules", "principals", _)
+                    | ("sessions" | "device_requests", "principals", _)
             );
             assert_eq!(delete == "CASCADE", owned, "{name} {columns:?} → {parent}: {delete}");
         }

@@ -123,7 +123,7 @@ impl Answer {
             assert!(!self.text().contains("<script"), "{self}");
             return true;
         }
-        let speaks = kind == "application/json" && self.json()["error"].is_string();
+        let speaks = kind == "application/json" && !self.body.is_empty() && self.json()["error"].is_string();
         if speaks {
             assert!(matches!(self.status.as_u16(), 400 | 429), "{self}");
             assert_eq!(self.header("cache-control"), "no-store", "{self}");
