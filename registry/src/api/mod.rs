@@ -1,6 +1,6 @@
 //! Lives here: `/api/v1`: how the rules of `people` are reached by HTTP, and the document that describes it (OpenAPI 3.1).
 //! Never here: a rule; each handler reads what was sent, calls one, and shows what it gives.
-//! Start reading at [`answer`], then [`routes`].
+//! Start reading at `answer`, then `routes`.
 
 mod call;
 mod failure;

@@ -43,5 +43,5 @@ fn every_statement_runs_on_both_engines() {
         .filter(|usage| usage.sqlite == 0 || usage.postgres == 0 && !usage.name.ends_with(EMBEDDED_ONLY))
         .collect();
     assert!(idle.is_empty(), "{idle:#?}");
-    assert!(statement_usage().count() > 250);
+    assert!(statement_usage().count() > 200, "{}", statement_usage().count());
 }

@@ -7,12 +7,13 @@ use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, Reference, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    BlobDeletion, Engine, Error, ManifestDeletion, PrincipalId, PutManifest, PutRefused, Repository, SmallKey,
-    StoreSmall, UserRemoval,
+    BlobDeletion, Engine, Error, ManifestDeletion, NewRobot, PREFIXES, PrincipalId, PutManifest, PutRefused,
+    Repository, SmallKey, StoreSmall, UserRemoval,
 };
 use tokio::sync::Notify;
 
 use crate::harness::images::{image, index};
+use crate::harness::people::on_prefix;
 use crate::harness::{NOW, World, run, suite};
 
 /// Rounds of each race of two.
@@ -32,6 +33,9 @@ suite! {
     a_deleted_repository_takes_no_late_push,
     images_that_share_blobs_are_pushed_at_once,
     a_blob_that_is_being_stored_is_waited_for,
+    two_owners_who_go_at_once_leave_one,
+    a_robot_bound_while_its_repository_is_deleted_goes_with_it,
+    prefixes_given_at_once_are_counted,
 }
 
 async fn both<A: Send + 'static, B: Send + 'static>(
@@ -453,4 +457,78 @@ async fn a_blob_that_is_being_stored_is_waited_for(world: World) {
         assert_eq!(asker.await.unwrap(), keep, "known {known}, uploaded {uploaded}");
     }
     world.is_sound().await;
+}
+
+async fn two_owners_who_go_at_once_leave_one(world: World) {
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let owners = [world.user(&format!("a{round}")).await, world.user(&format!("b{round}")).await];
+        let organization = world.organization(&format!("o{round}"), &owners[0]).await;
+        world.member(&organization, &owners[1], true).await;
+        let go = |name: String| {
+            let world = Arc::clone(&world);
+            async move {
+                world
+                    .change(name, |tx, name| {
+                        Box::pin(async move {
+                            let user = tx.user(name).await?.unwrap();
+                            if tx.owned_alone(user.principal.id).await?.is_some() {
+                                return Ok(false);
+                            }
+                            Ok(tx.remove_user(name, NOW).await? == UserRemoval::Removed)
+                        })
+                    })
+                    .await
+            }
+        };
+        let [one, other] = owners.map(|owner| owner.name);
+        let (one, other) = both(go(one), go(other)).await;
+        assert!(one ^ other, "one goes, and the other stays");
+        assert_eq!(world.metadata.members(organization.id, None, 9).await.unwrap().len(), 1);
+    }
+}
+
+async fn a_robot_bound_while_its_repository_is_deleted_goes_with_it(world: World) {
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let repository = world.repository("alice/app").await;
+        let (binder, deleter, gone) = (Arc::clone(&world), Arc::clone(&world), repository.clone());
+        let bind = async move {
+            let input = (repository.name, format!("ci{round}"));
+            binder
+                .change(input, |tx, (to, name)| {
+                    Box::pin(async move {
+                        let account = &tx.account("alice").await?.unwrap();
+                        let Some(repository) = &tx.repository(to).await? else { return Ok(false) };
+                        let new = NewRobot { account, repository: Some(repository), name, description: "" };
+                        Ok(tx.create_robot(&new, NOW).await?.is_some())
+                    })
+                })
+                .await
+        };
+        let (_, deleted) = both(bind, async move { deleter.delete_repository(&gone).await }).await;
+        assert!(deleted);
+        assert_eq!(world.count("SELECT COUNT(*) FROM robots").await, 0);
+        while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 9))).await {}
+        assert_eq!(world.count("SELECT COUNT(*) FROM repositories").await, 0);
+    }
+}
+
+async fn prefixes_given_at_once_are_counted(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    let world = Arc::new(world);
+    for round in 0..8 {
+        let bob = world.user(&format!("bob{round}")).await.id;
+        for number in 1..PREFIXES {
+            world.give(on_prefix(&acme, &format!("acme/{number}-"), bob), "read").await;
+        }
+        let give = |prefix: &'static str| {
+            let (world, holding) = (Arc::clone(&world), on_prefix(&acme, prefix, bob));
+            async move { world.give(holding, "read").await }
+        };
+        let (one, other) = both(give("acme/one"), give("acme/other")).await;
+        assert!(one ^ other, "there was room for one");
+        let count = format!("SELECT COUNT(*) FROM prefix_grants WHERE principal_id = {bob}");
+        assert_eq!(world.count(&count).await, i64::from(PREFIXES));
+    }
 }

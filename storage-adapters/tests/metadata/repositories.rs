@@ -165,7 +165,7 @@ async fn a_page_counts_what_is_seen_twice_once(world: World) {
         }
         open(&world, &repository, name != "acme/b").await;
     }
-    world.give(on_prefix(&acme, "acme/b", bob.id), "read").await;
+    world.give(on_prefix(&acme, "acme/d", bob.id), "read").await;
     let viewer = seen_by(&world, bob.id).await;
     for limit in 1..=6 {
         let (mut seen, mut after) = (Vec::new(), None);

@@ -2,7 +2,7 @@
 //! signed-in person types (RFC 8628).
 //! Never here: what a provider says (that is `oidc`), who somebody is here (`sources`), and the rules of tokens
 //! (`people::tokens`). A session of a browser opens the page for devices and nothing else.
-//! Start reading at [`http::answer`], then `begin.rs`, `callback.rs`, `device.rs`.
+//! Start reading at `http.rs`, then `begin.rs`, `callback.rs`, `device.rs`.
 
 mod begin;
 mod callback;
