@@ -15,8 +15,9 @@ use hallmark_conformance::{
 };
 
 const PAGE: usize = 1_000;
-/// What the server may hold at most while all pages are read: the budget of the whole benchmark.
-const MEMORY: u64 = 64 << 20;
+/// What the server may hold at most while all pages are read, beside its own program: that of a debug build would hide what
+/// it holds. The budget of the whole benchmark, 64 MiB with the program, is judged there, of a release build.
+const MEMORY: u64 = 48 << 20;
 
 /// A list over HTTP, and what the seed makes of it.
 struct Listing {
@@ -86,7 +87,7 @@ fn hold(listing: &Listing) -> Outcome<()> {
     println!("rows: {} {} seeded in {:?}", rows(), listing.member, begin.elapsed());
     let begin = Instant::now();
     read_pages(&server, listing)?;
-    let (_, most) = server.memory()?;
+    let most = server.memory()?.1.saturating_sub(server.program_memory()?);
     println!("rows: all pages of {PAGE} read in {:?}, at most {} MiB of memory", begin.elapsed(), most >> 20);
     holds(most <= MEMORY, || format!("the server held {most} bytes"))
 }

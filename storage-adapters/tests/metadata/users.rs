@@ -2,13 +2,14 @@
 
 use hallmark_storage::metadata::{NewUser, SystemRole};
 
-use crate::harness::{World, family};
+use crate::harness::{NOW, World, family};
 
 family! {
     a_user_s_role_is_read_back,
     a_directory_knows_a_user_by_one_id,
     a_user_is_given_to_a_directory_and_back,
     users_of_a_directory_page_by_its_ids,
+    a_user_of_a_directory_is_held_as_they_stand,
 }
 
 fn known(name: &str, source: &str, subject: &str) -> NewUser {
@@ -70,4 +71,22 @@ async fn users_of_a_directory_page_by_its_ids(world: World) {
     };
     assert_eq!(subjects(None).await, ["B", "a"]);
     assert_eq!(subjects(Some("a")).await, ["c"]);
+}
+
+async fn a_user_of_a_directory_is_held_as_they_stand(world: World) {
+    let bob = world.try_user(known("bob", "ldap", "17")).await.unwrap();
+    let look = async || {
+        world
+            .change(bob.id, |tx, id| {
+                Box::pin(async move {
+                    let found = tx.user_of_source("ldap", "17").await?.map(|user| user.principal);
+                    Ok((found, tx.user_of_source("oidc", "17").await?.is_some(), tx.credential_epoch(*id).await?))
+                })
+            })
+            .await
+    };
+    assert_eq!(look().await, (Some(bob.clone()), false, Some(0)));
+    world.change(bob.id, |tx, id| Box::pin(tx.set_principal_disabled(*id, Some(NOW)))).await;
+    let (found, _, epoch) = look().await;
+    assert_eq!((found.map(|bob| bob.disabled), epoch), (Some(true), Some(1)));
 }
