@@ -25,7 +25,7 @@ pub(super) struct Failure {
 
 /// One failure.
 #[derive(Serialize, ToSchema)]
-struct FailureLine {
+pub(super) struct FailureLine {
     /// A word that programs match on.
     code: String,
     /// A sentence that says what to do.

@@ -4,6 +4,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
 use utoipa::{Modify, OpenApi};
 
+use super::failure::{Failure, FailureLine};
 use super::{organizations, repositories, robots, teams, users};
 
 #[derive(OpenApi)]
@@ -68,6 +69,7 @@ use super::{organizations, repositories, robots, teams, users};
         repositories::explain,
         repositories::events
     ),
+    components(schemas(Failure, FailureLine)),
     modifiers(&SignIn),
     security(("basic" = []), ("token" = []))
 )]

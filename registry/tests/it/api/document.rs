@@ -24,6 +24,30 @@ async fn the_committed_document_is_the_one_that_is_served() {
     assert!(committed == text, "docs/openapi.json is another; the head of this test says how to write it anew");
 }
 
+/// Every place that `value` points to.
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_the_document_points_to_stands_in_it() {
+    let document = serde_json::to_value(hallmark::api::document()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 100, "{}", found.len());
+    for place in found {
+        let pointer = place.strip_prefix('#').expect("a place in the document itself");
+        assert!(document.pointer(pointer).is_some(), "{place}");
+    }
+}
+
 /// A path of the document, with something in the place of each parameter.
 fn filled(path: &str) -> String {
     let parts = path.split('/').map(|part| match part {
