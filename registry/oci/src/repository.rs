@@ -2,6 +2,8 @@
 //! Whether a repository exists, and whose it is, is not known here.
 //! Start at [`RepositoryName`].
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::limits::NAME_BYTES;
@@ -9,9 +11,10 @@ use crate::text::text;
 
 /// A repository's name: lower-case components joined by slashes, at most 255 bytes (distribution-spec, "Pulling Manifests").
 ///
-/// Components may be called `blobs`, `manifests`, `tags`, `uploads` or `referrers`; none begins with `_`.
+/// Components may be called `blobs`, `manifests`, `tags`, `uploads` or `referrers`; none begins with `_`. Cheap to clone: a request
+/// hands its name to whoever decides, acts and logs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RepositoryName(Box<str>);
+pub struct RepositoryName(Arc<str>);
 
 text!(RepositoryName, RepositoryNameInvalid);
 

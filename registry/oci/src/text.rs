@@ -2,7 +2,7 @@
 //! No grammar stands here; each type's `check` is in the file of that type.
 //! Start at the macro, and read `tag.rs` for its smallest use.
 
-/// Gives a tuple struct over `Box<str>` everything that follows from its `check(&str) -> Result<(), Error>`.
+/// Gives a tuple struct over `Box<str>` or `Arc<str>` everything that follows from its `check(&str) -> Result<(), Error>`.
 macro_rules! text {
     ($name:ident, $error:ty) => {
         impl $name {

@@ -1,10 +1,12 @@
 //! The proof that somebody was asked: an operation that may be done.
 
+use std::sync::Arc;
+
 use hallmark_oci::{
     AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
     ListTags, Operation, PullBlob, PullManifest, PutManifest, RepositoryName, UploadStatus,
 };
-use hallmark_storage::metadata::{Principal, PrincipalId, Repository, RepositoryId};
+use hallmark_storage::metadata::{Facts, Principal, PrincipalId, Repository, RepositoryId};
 
 use crate::auth::Identity;
 
@@ -28,8 +30,8 @@ pub struct Grant {
 pub struct Target {
     /// Its name, as it was authorized.
     pub name: RepositoryName,
-    /// Its row, when it exists.
-    pub repository: Option<Repository>,
+    /// What is known of it.
+    pub facts: Arc<Facts>,
 }
 
 impl<O> Granted<O> {
@@ -54,7 +56,7 @@ impl<O> Granted<O> {
 
     /// The repository's row as it stood when the operation was granted; `None` when there is no such repository.
     pub fn repository(&self) -> Option<&Repository> {
-        self.grant.target.as_ref().and_then(|target| target.repository.as_ref())
+        self.grant.target.as_ref().and_then(|target| target.facts.repository.as_ref())
     }
 
     /// What the grant was decided on.

@@ -83,8 +83,7 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     {
         return Err(Refused::Lacking { needed: needed_by(&operation), right: false });
     }
-    let repository = facts.repository.clone();
-    Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, repository }))))
+    Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, facts }))))
 }
 
 /// The facts about this name as they stand, and the rights of `identity` by them: those that were seen with who it is, else

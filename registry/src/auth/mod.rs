@@ -70,7 +70,7 @@ pub async fn identify(
         token::identify(app, value, about, now).await
     } else if scheme.eq_ignore_ascii_case("basic") {
         let (name, password) = basic(value)?;
-        by_secret(app, &name, &password, client).await.map(Identity::Known)
+        Box::pin(by_secret(app, &name, &password, client)).await.map(Identity::Known)
     } else {
         Err(Refused::Malformed)
     }

@@ -15,7 +15,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.settings.load()?.config;
-        telemetry::start_logging(&config.log);
+        let _logging = telemetry::start_logging(&config.log)
+            .map_err(|error| Failure::Failed(format!("logging cannot be started: {error}")))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -64,16 +64,19 @@ pub(crate) async fn serve(
         Work::ListTags(granted) => list_tags(app, &granted).await,
         Work::ListRepositories(granted) => list_repositories(app, &granted).await,
         Work::ListReferrers(granted) => list_referrers(app, &granted).await,
-        Work::PutManifest(granted) => put_manifest(app, granted, &parts.headers, body, standing, occasion).await,
+        // What changes something works on the heap: a pull would carry the room for it.
+        Work::PutManifest(granted) => {
+            Box::pin(put_manifest(app, granted, &parts.headers, body, standing, occasion)).await
+        }
         Work::DeleteManifest(granted) => {
             let actor = actor(&granted)?;
-            delete::manifest(app, granted, actor, occasion).await.map(accepted).map_err(delete_error)
+            Box::pin(delete::manifest(app, granted, actor, occasion)).await.map(accepted).map_err(delete_error)
         }
         Work::DeleteBlob(granted) => {
             let actor = actor(&granted)?;
-            delete::blob(app, granted, actor, occasion).await.map(accepted).map_err(delete_error)
+            Box::pin(delete::blob(app, granted, actor, occasion)).await.map(accepted).map_err(delete_error)
         }
-        Work::BeginUpload(granted) => begin_upload(app, &granted, body, standing, occasion).await,
+        Work::BeginUpload(granted) => Box::pin(begin_upload(app, &granted, body, standing, occasion)).await,
         Work::UploadStatus(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
             let received =
@@ -83,18 +86,19 @@ pub(crate) async fn serve(
         Work::AppendUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
             let chunk = chunk(&parts.headers, body, at)?;
-            let received = upload::append(app, &granted, actor(&granted)?, chunk, body, standing).await;
+            let received = Box::pin(upload::append(app, &granted, actor(&granted)?, chunk, body, standing)).await;
             Ok(at.progress(StatusCode::ACCEPTED, received.map_err(|error| upload_error(error, Some(at)))?))
         }
         Work::FinishUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
             let chunk = chunk(&parts.headers, body, at)?;
-            let finished = upload::finish(app, &granted, actor(&granted)?, chunk, body, standing, occasion).await;
+            let actor = actor(&granted)?;
+            let finished = Box::pin(upload::finish(app, &granted, actor, chunk, body, standing, occasion)).await;
             Ok(stored(at.repository, &finished.map_err(|error| upload_error(error, Some(at)))?))
         }
         Work::CancelUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
-            let cancelled = upload::cancel(app, &granted, actor(&granted)?, &occasion).await;
+            let cancelled = Box::pin(upload::cancel(app, &granted, actor(&granted)?, &occasion)).await;
             cancelled.map_err(|error| upload_error(error, Some(at)))?;
             let mut response = empty(StatusCode::NO_CONTENT);
             set(&mut response, UPLOAD_UUID.clone(), at.upload.as_str());

@@ -148,16 +148,17 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
     let mut line = Line::new(&app, part.name(), &parts.headers, peer);
     let answered = match part {
         Part::Images => answer(&app, &parts, peer, &mut body, &mut line).await,
-        Part::Token => auth::http::token(&app, &parts, &mut body).await,
+        // What is not asked for with every image waits on the heap: each request would carry the room for it.
+        Part::Token => Box::pin(auth::http::token(&app, &parts, &mut body)).await,
         Part::KeySet => Ok(auth::http::key_set(&app)),
         Part::Api => {
             let (client, id) = (Client::At(line.client()), line.id().to_owned());
-            api::answer(&app, &parts, &mut body, (client, &id), |identity| line.by(identity)).await
+            Box::pin(api::answer(&app, &parts, &mut body, (client, &id), |identity| line.by(identity))).await
         }
         Part::SignIn => {
             let id = line.id().to_owned();
             let from = signin::http::Sender { client: line.client(), request_id: &id };
-            signin::http::answer(&app, &parts, &mut body, from, |identity| line.by(identity)).await
+            Box::pin(signin::http::answer(&app, &parts, &mut body, from, |identity| line.by(identity))).await
         }
     };
     let mut response = match answered {

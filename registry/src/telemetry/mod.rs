@@ -2,12 +2,13 @@
 //! Never here: secrets of any kind, bodies, headers but the request id.
 //! Start reading at [`Metrics`]; the line in the log for each request is `http/line.rs`.
 
+mod batch;
 pub(crate) mod http;
 mod logging;
 mod metrics;
 
 pub use http::Readiness;
-pub use logging::start_logging;
+pub use logging::{Logging, start_logging};
 pub use metrics::{Metrics, OperationLabel};
 
 /// An error and everything below it, as one sentence.
