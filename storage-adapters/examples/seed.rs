@@ -1,7 +1,11 @@
-//! Fills the database of a stopped server with long lists: many tags in one repository, or many repositories.
-//! It takes the doors that a push takes, only many changes at a time, so that what it leaves is what pushes would have left.
+//! Fills the database of a stopped server with long lists: many tags in one repository, many repositories, or an organization
+//! of many people.
+//! It takes the doors that requests take, only many changes at a time, so that what it leaves is what they would have left.
 //! Run `seed DATABASE ACCOUNT tags REPOSITORY COUNT` or `seed DATABASE ACCOUNT repositories PREFIX COUNT`: tags are called
 //! `v000000` and so on, repositories `PREFIX000000` and so on, and each repository has the one tag `v000000`.
+//! `seed DATABASE ORGANIZATION people MEMBER COUNT` makes the organization, owned by the user `admin`: `COUNT` members, a team
+//! for every ten of them, `COUNT` repositories `ORGANIZATION/r000000` and so on, and each team may read ten of them. The user
+//! `MEMBER`, who is there already, is in a hundred teams spread over all, of which the first is one.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -12,7 +16,8 @@ use futures_util::FutureExt as _;
 use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, RepositoryName, Tag};
 use hallmark_storage::metadata::{
-    AccountId, DatabaseConfig, Event, Metadata, PrincipalId, PutManifest, PutRefused, Repository, Tx,
+    AccountId, DatabaseConfig, Error as Failed, Event, Grant, Metadata, NewUser, Organization, Principal, PrincipalId,
+    PutManifest, PutRefused, Repository, Rights, SystemRole, Target, Tx,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -21,6 +26,12 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const MANIFEST: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 /// Entries that one change makes: few enough to stay far below the time a change may take.
 const SPAN: usize = 250;
+/// Members of a team, and repositories that it may read.
+const TEAM: usize = 10;
+/// Teams that the one member is in.
+const TEAMS_OF_MEMBER: usize = 100;
+/// Who owns the organization.
+const OWNER: &str = "admin";
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
@@ -32,6 +43,11 @@ async fn main() -> Outcome<()> {
     let now = i64::try_from(now()?)?;
 
     let metadata = Metadata::open(&DatabaseConfig::Sqlite { path }, now).await?;
+    if kind == "people" {
+        people(&metadata, (&account, &name), count, now).await?;
+        metadata.close().await;
+        return Ok(());
+    }
     let owner = metadata.account(&account).await?.ok_or("there is no such account")?;
     let actor = owner.owner.ok_or("the account is no user's")?;
     let seed = Seed { account: owner.id, actor, digest: Digest::of(Algorithm::Sha256, MANIFEST), now };
@@ -40,7 +56,7 @@ async fn main() -> Outcome<()> {
         match kind.as_str() {
             "tags" => tags(&metadata, &seed, name.parse()?, numbers).await?,
             "repositories" => repositories(&metadata, &seed, &name, numbers).await?,
-            other => return Err(format!("KIND is tags or repositories, not {other}").into()),
+            other => return Err(format!("KIND is tags, repositories or people, not {other}").into()),
         }
     }
     metadata.close().await;
@@ -67,6 +83,63 @@ async fn repositories(metadata: &Metadata, seed: &Seed, prefix: &str, numbers: R
         entries.push((format!("{prefix}{number:06}").parse()?, vec![tag(0)?]));
     }
     put(metadata, seed, entries).await
+}
+
+/// Everything of an organization, in spans that one change makes.
+async fn people(metadata: &Metadata, (name, member): (&str, &str), count: usize, now: i64) -> Outcome<()> {
+    let found = async |name| Ok::<_, Failed>(metadata.user(name).await?.map(|user| user.principal));
+    let owner = found(OWNER).await?.ok_or("there is no owner")?.id;
+    let member = found(member).await?.ok_or("there is no such member")?;
+    let made = metadata.write(name.to_owned(), move |tx, name| tx.create_organization(name, owner, now).boxed()).await;
+    let organization = made.map_err(|error: Failed| error)?.ok_or("the name of the organization is taken")?;
+    let digest = Digest::of(Algorithm::Sha256, MANIFEST);
+    let seed = Seed { account: organization.id, actor: owner, digest, now };
+    let apart = (count / TEAM / TEAMS_OF_MEMBER).max(1);
+    for begin in (0..count).step_by(SPAN) {
+        let numbers = begin..count.min(begin + SPAN);
+        repositories(metadata, &seed, &format!("{name}/r"), numbers.clone()).await?;
+        let span = Span { organization: organization.clone(), member: member.clone(), apart, numbers };
+        metadata.write((seed.clone(), span), |tx, (seed, span)| people_of(tx, seed, span).boxed()).await?;
+    }
+    Ok(())
+}
+
+/// The people, teams and grants of these numbers.
+#[derive(Clone)]
+struct Span {
+    organization: Organization,
+    member: Principal,
+    /// How many teams lie from one of the member's to the next.
+    apart: usize,
+    numbers: Range<usize>,
+}
+
+async fn people_of(tx: &mut Tx, seed: &Seed, span: &Span) -> Result<(), Failed> {
+    let (organization, account) = (&span.organization, span.organization.name.as_str());
+    let mut team = None;
+    for number in span.numbers.clone() {
+        if number % TEAM == 0 {
+            team = tx.create_team(organization, &format!("t{:05}", number / TEAM), "").await?;
+        }
+        let Some(team) = &team else { continue };
+        if number % (TEAM * span.apart) == 0 {
+            tx.put_member(organization, &span.member, false).await?;
+            tx.add_to_team(team, span.member.id, "").await?;
+        }
+        let name = format!("{account}-{number:06}");
+        let source = Some(("seed".to_owned(), name.clone()));
+        let new = NewUser { name, password: None, role: SystemRole::None, source };
+        if let Some(user) = tx.create_user(&new, seed.now).await? {
+            tx.put_member(organization, &user, false).await?;
+            tx.add_to_team(team, user.id, "").await?;
+        }
+        let Ok(repository) = format!("{account}/r{number:06}").parse() else { continue };
+        if let Some(repository) = tx.repository(&repository).await? {
+            let grant = Grant { account, target: Target::Repository(repository.id), holder: team.id };
+            tx.put_grant(&grant, Rights::READ, seed.actor, seed.now).await?;
+        }
+    }
+    Ok(())
 }
 
 /// One change: the manifest under these tags in each of these repositories.

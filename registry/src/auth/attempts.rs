@@ -3,11 +3,13 @@
 //! There is none for a name alone, so that nobody is locked out by a stranger elsewhere, and none for tokens, whose secrets
 //! nobody guesses. A name that nobody has is counted like any other. Each process counts for itself.
 
+use std::convert::Infallible;
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use moka::ops::compute::Op;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use ring::digest::{SHA256, digest};
 
 use super::line::{Client, network};
@@ -21,9 +23,7 @@ const PAIR_PERIOD: i64 = 30_000;
 /// How long until one more is taken from an address.
 const ADDRESS_PERIOD: i64 = 3_000;
 /// How many pairs and addresses are remembered; the longest unused is forgotten first.
-const REMEMBERED: u64 = 100_000;
-/// After which silence any count is back at nothing.
-const SILENCE: Duration = Duration::from_secs(600);
+const REMEMBERED: usize = 100_000;
 
 /// The counts of wrong passwords.
 pub(super) struct Attempts {
@@ -35,11 +35,11 @@ pub(super) struct Attempts {
 type Name = [u8; 16];
 
 /// When each will be back at nothing, in milliseconds since 1970 (a leaky bucket by its virtual finishing time).
-pub(super) type Counts<K> = Cache<K, i64>;
+pub(super) struct Counts<K>(Cache<K, Arc<AtomicI64>>);
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { pairs: counts(), addresses: counts() }
+        Self { pairs: Counts::none(), addresses: Counts::none() }
     }
 }
 
@@ -48,54 +48,57 @@ impl Attempts {
     pub(super) fn wait(&self, name: &str, client: Client, now: i64) -> Option<u32> {
         let Client::At(address) = client else { return None };
         let address = network(address);
-        let pair = wait(self.pairs.get(&(short(name), address)), (OF_PAIR, PAIR_PERIOD), now);
-        pair.max(wait(self.addresses.get(&address), (OF_ADDRESS, ADDRESS_PERIOD), now))
+        let pair = self.pairs.wait(&(short(name), address), (OF_PAIR, PAIR_PERIOD), now);
+        pair.max(self.addresses.wait(&address, (OF_ADDRESS, ADDRESS_PERIOD), now))
     }
 
     /// Counts a wrong password.
     pub(super) fn failed(&self, name: &str, client: Client, now: i64) {
         let Client::At(address) = client else { return };
         let address = network(address);
-        count(&self.pairs, (short(name), address), PAIR_PERIOD, now);
-        count(&self.addresses, address, ADDRESS_PERIOD, now);
+        self.pairs.count(&(short(name), address), PAIR_PERIOD, now);
+        self.addresses.count(&address, ADDRESS_PERIOD, now);
     }
 
     /// Forgets a pair's wrong passwords after a right one; those of the address stay.
     pub(super) fn succeeded(&self, name: &str, client: Client) {
         if let Client::At(address) = client {
-            self.pairs.invalidate(&(short(name), network(address)));
+            self.pairs.forget(&(short(name), network(address)));
         }
     }
 }
 
-/// Counts of nothing yet.
-pub(super) fn counts<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Counts<K> {
-    Cache::builder().max_capacity(REMEMBERED).time_to_idle(SILENCE).build()
+impl<K: Hash + Eq + Clone> Counts<K> {
+    /// Counts of nothing yet.
+    pub(super) fn none() -> Self {
+        Self(Cache::new(REMEMBERED))
+    }
+
+    /// Seconds to wait until one more is taken, of so many at once and one in each period (milliseconds) after them.
+    pub(super) fn wait(&self, key: &K, (burst, period): (i64, i64), now: i64) -> Option<u32> {
+        let back_at = self.0.get(key)?.load(Ordering::Relaxed);
+        let too_early = back_at - now - (burst - 1) * period;
+        (too_early > 0).then(|| u32::try_from(too_early.div_euclid(1000) + 1).unwrap_or(u32::MAX))
+    }
+
+    /// Counts one.
+    pub(super) fn count(&self, key: &K, period: i64, now: i64) {
+        let Ok(count) = self.0.get_or_insert_with(key, || Ok::<_, Infallible>(Arc::new(AtomicI64::new(now))));
+        let one_more = |back_at: i64| Some(back_at.max(now) + period);
+        // Never refused: the change is always one.
+        let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+    }
+
+    /// Counts from nothing again.
+    pub(super) fn forget(&self, key: &K) {
+        self.0.remove(key);
+    }
 }
 
 fn short(name: &str) -> Name {
     let mut short = Name::default();
     short.copy_from_slice(&digest(&SHA256, name.as_bytes()).as_ref()[..16]);
     short
-}
-
-/// Seconds to wait until one more is taken, of so many at once and one in each period (milliseconds) after them.
-pub(super) fn wait(back_at: Option<i64>, (burst, period): (i64, i64), now: i64) -> Option<u32> {
-    let too_early = back_at? - now - (burst - 1) * period;
-    (too_early > 0).then(|| u32::try_from(too_early.div_euclid(1000) + 1).unwrap_or(u32::MAX))
-}
-
-/// Counts one.
-pub(super) fn count<K: std::hash::Hash + Eq + Send + Sync + 'static>(
-    counts: &Counts<K>,
-    key: K,
-    period: i64,
-    now: i64,
-) {
-    counts.entry(key).and_compute_with(|back_at| {
-        let from = back_at.map_or(now, |entry| entry.into_value().max(now));
-        Op::Put(from + period)
-    });
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use hallmark_storage::metadata::{Principal, Source, User};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use ring::hmac;
 use tokio::sync::Semaphore;
 
@@ -21,10 +21,10 @@ use crate::memory;
 
 /// How long a verified password is remembered, in milliseconds.
 const REMEMBERED: i64 = 5 * 60 * 1_000;
-/// When what was remembered is thrown away, whatever the clock of the registry says.
+/// When what was remembered no longer counts, whatever the clock of the registry says.
 const KEPT: Duration = Duration::from_secs(5 * 60);
 /// How many verified passwords are remembered.
-const REMEMBERED_COUNT: u64 = 10_000;
+const REMEMBERED_COUNT: usize = 10_000;
 /// The longest password that is hashed, in bytes.
 pub(crate) const PASSWORD_BYTES: usize = 1024;
 
@@ -38,8 +38,8 @@ pub struct Passwords {
     places: Arc<Semaphore>,
     line: Line,
     attempts: Attempts,
-    /// When each password was verified, in milliseconds since 1970.
-    remembered: Cache<[u8; 32], i64>,
+    /// When each password was verified: in milliseconds since 1970, and by the machine's steady clock.
+    remembered: Cache<[u8; 32], (i64, Instant)>,
     key: hmac::Key,
     stand_in: Arc<OnceLock<String>>,
     hashed: Arc<AtomicUsize>,
@@ -59,7 +59,7 @@ impl Passwords {
             places: Arc::new(Semaphore::new((cores / 2).max(1))),
             line: Line::default(),
             attempts: Attempts::default(),
-            remembered: Cache::builder().max_capacity(REMEMBERED_COUNT).time_to_live(KEPT).build(),
+            remembered: Cache::new(REMEMBERED_COUNT),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>()),
             stand_in: Arc::new(OnceLock::new()),
             hashed: Arc::new(AtomicUsize::new(0)),
@@ -104,14 +104,15 @@ impl Passwords {
             self.attempts.failed(name, client, now);
         } else if let Some(key) = remembered {
             self.attempts.succeeded(name, client);
-            self.remembered.insert(key, now);
+            self.remembered.insert(key, (now, Instant::now()));
         }
         Ok(holds)
     }
 
     /// Whether a password was verified in the last five minutes. A clock that was put back remembers nothing either.
     fn remembers(&self, key: &[u8; 32], now: i64) -> bool {
-        self.remembered.get(key).is_some_and(|at| (0..REMEMBERED).contains(&(now - at)))
+        let verified = self.remembered.get(key);
+        verified.is_some_and(|(at, then)| (0..REMEMBERED).contains(&(now - at)) && then.elapsed() < KEPT)
     }
 
     /// Whether another password may be tried.
@@ -217,7 +218,7 @@ async fn elsewhere(
     match &signed_in {
         Ok(known) => {
             app.passwords.attempts.succeeded(name, client);
-            app.passwords.remembered.insert(key(&known.principal), now);
+            app.passwords.remembered.insert(key(&known.principal), (now, Instant::now()));
         }
         Err(Refused::WrongPassword) => app.passwords.attempts.failed(name, client, now),
         Err(_) => {}

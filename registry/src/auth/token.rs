@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::limits::TOKEN_BYTES;
 use hallmark_oci::{Claims, CompactToken, RepositoryName, Scopes, TokenHeader};
 use hallmark_storage::metadata::{Engine, Principal, PrincipalId};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 
 use super::{Authenticated, Ceiling, Identity, Refused, personal};
 use crate::access;
@@ -20,7 +20,7 @@ pub(crate) const SERVICE: &str = "hallmark";
 pub(super) const CHANGED: &str = "its user was changed or removed";
 
 /// How many verified signatures are remembered; a token has some 700 bytes.
-const REMEMBERED: u64 = 5_000;
+const REMEMBERED: usize = 5_000;
 
 /// Tokens whose signature was checked already, by their whole text: a look-up compares every byte, so nothing but the very
 /// same token is found.
@@ -50,14 +50,14 @@ pub(crate) struct Issued {
 
 impl Default for TokenMemory {
     fn default() -> Self {
-        Self(Cache::builder().max_capacity(REMEMBERED).build())
+        Self(Cache::new(REMEMBERED))
     }
 }
 
 impl TokenMemory {
     /// Forgets every token; each is checked again when it is next shown.
     pub fn forget(&self) {
-        self.0.invalidate_all();
+        self.0.clear();
     }
 }
 

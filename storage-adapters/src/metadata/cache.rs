@@ -4,7 +4,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use hallmark_oci::{Digest, RepositoryName};
-use moka::sync::Cache as Memory;
+use quick_cache::sync::{Cache as Memory, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, Weighter};
 
 use super::blobs::{Blob, Body};
 use super::credentials::Credential;
@@ -20,12 +21,16 @@ const MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of small blobs kept, with what they and all other blobs weigh beside them.
 const BLOB_BYTES: u64 = 4 * 1024 * 1024;
 /// Answers of each other kind kept; each weighs some hundred bytes.
-const ANSWERS: u64 = 4_096;
+const ANSWERS: usize = 4_096;
 /// What an entry weighs beside the manifest's body: digest, media type, key and bookkeeping.
-const ENTRY: u32 = 512;
+const ENTRY: u64 = 512;
+
+/// Parts of a cache that are locked apart. Each holds its part of the bytes, so there are few: the largest manifest must fit
+/// into one, whatever the number of cores.
+const SHARDS: usize = 2;
 
 /// Answers of one kind, each with the stamp it was read under.
-pub(super) type Kept<K, V> = Memory<K, (u64, V)>;
+pub(super) type Kept<K, V, W = UnitWeighter> = Memory<K, (u64, V), W>;
 
 /// The answers that every pull needs.
 pub(super) struct Cache {
@@ -35,28 +40,32 @@ pub(super) struct Cache {
     pub(super) repositories: Kept<RepositoryName, Repository>,
     pub(super) facts: Kept<(PrincipalId, RepositoryName), Arc<Facts>>,
     pub(super) credentials: Kept<i64, Credential>,
-    pub(super) manifests: Kept<(RepositoryId, String), Arc<StoredManifest>>,
-    pub(super) blobs: Kept<(RepositoryId, Digest), Blob>,
+    pub(super) manifests: Kept<(RepositoryId, String), Arc<StoredManifest>, Bytes>,
+    pub(super) blobs: Kept<(RepositoryId, Digest), Blob, Bytes>,
+}
+
+/// Weighs what has a body.
+#[derive(Clone)]
+pub(super) struct Bytes;
+
+impl<K> Weighter<K, (u64, Arc<StoredManifest>)> for Bytes {
+    fn weight(&self, _: &K, (_, manifest): &(u64, Arc<StoredManifest>)) -> u64 {
+        manifest.body.len() as u64 + ENTRY
+    }
+}
+
+impl<K> Weighter<K, (u64, Blob)> for Bytes {
+    fn weight(&self, _: &K, (_, blob): &(u64, Blob)) -> u64 {
+        let body = match &blob.body {
+            Some(Body::Whole(bytes)) => bytes.len(),
+            Some(Body::Damaged) | None => 0,
+        };
+        body as u64 + ENTRY
+    }
 }
 
 impl Cache {
     pub(super) fn new(generations: Arc<Generations>) -> Self {
-        let manifests = Memory::builder()
-            .max_capacity(MANIFEST_BYTES)
-            .weigher(|_, (_, manifest): &(u64, Arc<StoredManifest>)| {
-                u32::try_from(manifest.body.len()).unwrap_or(u32::MAX).saturating_add(ENTRY)
-            })
-            .build();
-        let blobs = Memory::builder()
-            .max_capacity(BLOB_BYTES)
-            .weigher(|_, (_, blob): &(u64, Blob)| {
-                let body = match &blob.body {
-                    Some(Body::Whole(bytes)) => bytes.len(),
-                    Some(Body::Damaged) | None => 0,
-                };
-                u32::try_from(body).unwrap_or(u32::MAX).saturating_add(ENTRY)
-            })
-            .build();
         Self {
             generations,
             principals: few(),
@@ -64,16 +73,23 @@ impl Cache {
             repositories: few(),
             facts: few(),
             credentials: few(),
-            manifests,
-            blobs,
+            manifests: weighed(MANIFEST_BYTES),
+            blobs: weighed(BLOB_BYTES),
         }
     }
 }
 
-fn few<K, V>() -> Kept<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+fn few<K: Hash + Eq, V: Clone>() -> Kept<K, V> {
     Memory::new(ANSWERS)
+}
+
+fn weighed<K: Hash + Eq, V: Clone>(bytes: u64) -> Kept<K, V, Bytes>
+where
+    Bytes: Weighter<K, (u64, V)>,
+{
+    let entries = usize::try_from(bytes / (4 * ENTRY)).unwrap_or(usize::MAX);
+    let mut options = OptionsBuilder::new();
+    options.shards(SHARDS).weight_capacity(bytes).estimated_items_capacity(entries);
+    let options = options.build().expect("both capacities are set");
+    Memory::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
 }

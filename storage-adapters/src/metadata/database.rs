@@ -1,9 +1,11 @@
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hallmark_oci::RepositoryName;
+use quick_cache::Weighter;
 
-use super::cache::Cache;
+use super::cache::{Cache, Kept};
 use super::error::Error;
 use super::facts::Facts;
 use super::migrate;
@@ -142,32 +144,34 @@ impl Metadata {
     }
 
     /// [`Self::cached_from`] for those who need not know where the answer came from.
-    pub(super) async fn cached<K, V>(
+    pub(super) async fn cached<K, V, W>(
         &self,
-        kind: impl FnOnce(&Cache) -> &super::cache::Kept<K, V>,
+        kind: impl FnOnce(&Cache) -> &Kept<K, V, W>,
         slot: super::generations::Slot,
         key: impl FnOnce() -> K,
         ask: impl Future<Output = Result<Option<V>, Error>>,
     ) -> Result<Option<V>, Error>
     where
-        K: std::hash::Hash + Eq + Send + Sync + 'static,
-        V: Clone + Send + Sync + 'static,
+        K: Hash + Eq,
+        V: Clone,
+        W: Weighter<K, (u64, V)> + Clone,
     {
         self.cached_from(kind, slot, key, ask).await.map(|(answer, _)| answer)
     }
 
     /// The answer, and where it came from, that `kind` holds under `key` if its stamp still stands, else the one that `ask` gives, which is kept.
     /// Absence is never kept: there is no end to what does not exist.
-    pub(super) async fn cached_from<K, V>(
+    pub(super) async fn cached_from<K, V, W>(
         &self,
-        kind: impl FnOnce(&Cache) -> &super::cache::Kept<K, V>,
+        kind: impl FnOnce(&Cache) -> &Kept<K, V, W>,
         slot: super::generations::Slot,
         key: impl FnOnce() -> K,
         ask: impl Future<Output = Result<Option<V>, Error>>,
     ) -> Result<(Option<V>, Source), Error>
     where
-        K: std::hash::Hash + Eq + Send + Sync + 'static,
-        V: Clone + Send + Sync + 'static,
+        K: Hash + Eq,
+        V: Clone,
+        W: Weighter<K, (u64, V)> + Clone,
     {
         let Some(cache) = &self.cache else { return Ok((ask.await?, Source::Database)) };
         let generation = cache.generations.of(slot);

@@ -85,6 +85,8 @@ pub(crate) const BUDGETS: &[Budget] = &[
     budget("list.tags.100000", Demand::Flat { against: "list.tags.2000", factor: 1.5 }),
     faster("list.catalog.100000", Kind::Distribution, 8.0),
     budget("list.catalog.100000", Demand::Flat { against: "list.catalog.2000", factor: 1.5 }),
+    budget("list.member.100000", Demand::Flat { against: "list.member.2000", factor: 1.5 }),
+    budget("read.member.100000", Demand::Cost(Duration::from_micros(40))),
     budget("read.manifest.postgres", Demand::CostAlone(Duration::from_micros(150))),
     budget(CROWD, Demand::Memory(96)),
     budget("push.crowd.s3", Demand::MemoryAndParts(96)),

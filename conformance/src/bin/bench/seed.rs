@@ -10,7 +10,7 @@ use std::{collections::HashSet, fs, path::PathBuf, process::Command};
 
 use hallmark_conformance::{Failure, Outcome, failure::While, process::run, server::ADMIN};
 
-use crate::server::{Kind, Server, Setup, distribution};
+use crate::server::{Kind, Server, Setup, distribution, hallmark::add_user};
 
 /// What a list shall hold.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Entries {
 pub(crate) fn tags(server: &mut Server, setup: &Setup, repository: &str, entries: &Entries) -> Outcome<bool> {
     match server.kind {
         Kind::Hallmark => {
-            hallmark(server, setup, ["tags", repository], entries.names.len())?;
+            hallmark(server, setup, ADMIN, ["tags", repository], entries.names.len())?;
             Ok(true)
         }
         Kind::Distribution => {
@@ -57,7 +57,7 @@ pub(crate) fn tags(server: &mut Server, setup: &Setup, repository: &str, entries
 pub(crate) fn repositories(server: &mut Server, setup: &Setup, prefix: &str, entries: &Entries) -> Outcome<bool> {
     match server.kind {
         Kind::Hallmark => {
-            hallmark(server, setup, ["repositories", prefix], entries.names.len())?;
+            hallmark(server, setup, ADMIN, ["repositories", prefix], entries.names.len())?;
             Ok(true)
         }
         Kind::Distribution => {
@@ -69,8 +69,20 @@ pub(crate) fn repositories(server: &mut Server, setup: &Setup, prefix: &str, ent
     }
 }
 
+/// Writes an organization of `count` people, `count` repositories and a team for every ten of them into Hallmark, with a
+/// `member` of a hundred teams, who may read a thousand of the repositories.
+pub(crate) fn people(
+    server: &mut Server,
+    setup: &Setup,
+    organization: &str,
+    member: &str,
+    count: usize,
+) -> Outcome<()> {
+    hallmark(server, setup, organization, ["people", member], count)
+}
+
 /// Runs `examples/seed`, which comes out of the same build as the server, on the stopped server's database.
-fn hallmark(server: &mut Server, setup: &Setup, what: [&str; 2], count: usize) -> Outcome<()> {
+fn hallmark(server: &mut Server, setup: &Setup, account: &str, what: [&str; 2], count: usize) -> Outcome<()> {
     let program = setup.hallmark.with_file_name("examples").join("seed");
     if !program.exists() {
         return Err(Failure::new(format!(
@@ -79,8 +91,11 @@ fn hallmark(server: &mut Server, setup: &Setup, what: [&str; 2], count: usize) -
         )));
     }
     server.while_stopped(setup, |data| {
+        if let ["people", member] = what {
+            add_user(setup, data, member)?;
+        }
         let mut command = Command::new(program);
-        command.arg(data.join("hallmark.db")).arg(ADMIN).args(what).arg(count.to_string());
+        command.arg(data.join("hallmark.db")).arg(account).args(what).arg(count.to_string());
         run(&mut command).map(drop)
     })
 }

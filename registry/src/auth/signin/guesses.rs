@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::super::attempts::{Counts, count, counts, wait};
+use super::super::attempts::Counts;
 use super::super::line::network;
 
 /// Wrong codes of one person that are taken at once, and how long until one more is, in milliseconds.
@@ -19,7 +19,7 @@ pub(super) struct Guesses {
 
 impl Default for Guesses {
     fn default() -> Self {
-        Self { people: counts(), places: counts() }
+        Self { people: Counts::none(), places: Counts::none() }
     }
 }
 
@@ -32,13 +32,13 @@ impl std::fmt::Debug for Guesses {
 impl Guesses {
     /// Whether this principal at this address may try a code now.
     pub(super) fn may_try(&self, person: i64, place: IpAddr, now: i64) -> bool {
-        wait(self.people.get(&person), OF_PERSON, now).is_none()
-            && wait(self.places.get(&network(place)), OF_PLACE, now).is_none()
+        self.people.wait(&person, OF_PERSON, now).is_none()
+            && self.places.wait(&network(place), OF_PLACE, now).is_none()
     }
 
     /// Counts a wrong code.
     pub(super) fn wrong(&self, person: i64, place: IpAddr, now: i64) {
-        count(&self.people, person, OF_PERSON.1, now);
-        count(&self.places, network(place), OF_PLACE.1, now);
+        self.people.count(&person, OF_PERSON.1, now);
+        self.places.count(&network(place), OF_PLACE.1, now);
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 /// Entries of the short lists.
 pub(super) const FEW: usize = 2_000;
 /// Entries of a page.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 /// Places in a list at which pages begin.
 const PLACES: usize = 64;
 /// What the names of listed repositories begin with.
@@ -86,7 +86,8 @@ pub(super) fn tags(world: &World<'_>, server: &Server, count: usize) -> Outcome<
     let repository = tagged(count);
     let targets = places(count).map(|place| tags_target(&repository, PAGE, place)).collect::<Vec<_>>();
     let access = Access::Repository(&repository);
-    check_page(world, server, &targets[PLACES / 2], access)?;
+    let token = server.authorization(world.setup, &[access])?;
+    check_page(server, &targets[PLACES / 2], token.as_deref())?;
     repeat(world, server, &targets, access)
 }
 
@@ -94,17 +95,17 @@ pub(super) fn tags(world: &World<'_>, server: &Server, count: usize) -> Outcome<
 pub(super) fn catalog(world: &World<'_>, server: &Server, count: usize) -> Outcome<Sample> {
     let target = |place| format!("/v2/_catalog?n={PAGE}&last={}", repository(place));
     let targets = places(count).map(target).collect::<Vec<_>>();
-    check_page(world, server, &targets[PLACES / 2], Access::Catalog)?;
+    let token = server.authorization(world.setup, &[Access::Catalog])?;
+    check_page(server, &targets[PLACES / 2], token.as_deref())?;
     repeat(world, server, &targets, Access::Catalog)
 }
 
 /// A page must be full, or the rate of empty pages would be measured.
-fn check_page(world: &World<'_>, server: &Server, target: &str, access: Access<'_>) -> Outcome<()> {
-    let token = server.authorization(world.setup, &[access])?;
+pub(super) fn check_page(server: &Server, target: &str, token: Option<&str>) -> Outcome<()> {
     let mut body = Vec::new();
     server
         .connect()?
-        .exchange_into(&Request::new("GET", target, token.as_deref()), |piece| body.extend_from_slice(piece))?
+        .exchange_into(&Request::new("GET", target, token), |piece| body.extend_from_slice(piece))?
         .expect(200, target)?;
     let list = serde_json::from_slice::<Value>(&body)?;
     let entries = list["tags"].as_array().or(list["repositories"].as_array()).map_or(0, Vec::len);

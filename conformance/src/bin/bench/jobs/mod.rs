@@ -4,6 +4,7 @@
 
 mod image;
 mod list;
+mod people;
 mod pull;
 mod push;
 mod read;
@@ -210,6 +211,17 @@ pub(crate) const JOBS: &[Job] = &[
         measure: |world, server| list::catalog(world, server, list::FEW),
     },
     Job {
+        name: "list.member.2000",
+        what: "eight clients list 100 of the 1,000 repositories that a member of 100 teams may read, of 2,000 with 2,000 users \
+               and 200 teams",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: None,
+        prepare: |world, server| people::prepare(world, server, list::FEW),
+        measure: |world, server| people::list(world, server, list::FEW),
+    },
+    Job {
         name: "list.tags.100000",
         what: "eight clients list 100 of 100,000 tags",
         unit: Unit::Operations,
@@ -228,6 +240,27 @@ pub(crate) const JOBS: &[Job] = &[
         engine: None,
         prepare: |world, server| list::prepare_catalog(world, server, world.scale.many),
         measure: |world, server| list::catalog(world, server, world.scale.many),
+    },
+    Job {
+        name: "list.member.100000",
+        what: "eight clients list 100 of the 1,000 repositories that a member of 100 teams may read, of 100,000 with 100,000 \
+               users and 10,000 teams",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: None,
+        prepare: |world, server| people::prepare(world, server, world.scale.many),
+        measure: |world, server| people::list(world, server, world.scale.many),
+    },
+    Job {
+        name: "read.member.100000",
+        what: "eight clients, all that member, GET a manifest by tag from a repository that a team of theirs may read",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: None,
+        prepare: nothing,
+        measure: |world, server| people::read(world, server, world.scale.many),
     },
     Job {
         name: "push.crowd",

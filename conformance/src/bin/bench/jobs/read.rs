@@ -38,6 +38,16 @@ pub(super) fn blob(world: &World<'_>, server: &Server) -> Outcome<Sample> {
 /// `GET`s the targets in turn, for the period of the scale.
 pub(super) fn repeat(world: &World<'_>, server: &Server, targets: &[String], access: Access<'_>) -> Outcome<Sample> {
     let token = server.authorization(world.setup, &[access])?;
+    repeat_with(world, server, targets, token)
+}
+
+/// The same with this `Authorization`.
+pub(super) fn repeat_with(
+    world: &World<'_>,
+    server: &Server,
+    targets: &[String],
+    token: Option<String>,
+) -> Outcome<Sample> {
     let requests = targets.iter().map(|target| Request::new("GET", target, token.as_deref())).collect::<Vec<_>>();
     let requests = &requests;
     load::run(CLIENTS, Until::Elapsed(world.scale.period), server.watch(), |client| {

@@ -8,8 +8,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hallmark_conformance::{
     Failure, Outcome,
     failure::While,
-    process::run,
-    server::{ADMIN, PASSWORD},
+    process::{run, run_with_input},
+    server::PASSWORD,
     settings,
 };
 use serde_json::Value;
@@ -47,8 +47,15 @@ pub(super) fn version(setup: &Setup) -> Outcome<String> {
     Ok(printed.trim().trim_start_matches("hallmark ").to_owned())
 }
 
+/// Adds a user with the administrator's password to the data of a server that is stopped.
+pub(crate) fn add_user(setup: &Setup, data: &Path, name: &str) -> Outcome<()> {
+    let mut command = Command::new(&setup.hallmark);
+    command.args(["user", "add", name, "--password-stdin", "--offline", "--data"]).arg(data);
+    run_with_input(&mut command, PASSWORD).map(drop)
+}
+
 /// `Bearer` and a token from the server's own token endpoint.
-pub(super) fn token(server: &Server, access: &[Access<'_>]) -> Outcome<String> {
+pub(super) fn token(server: &Server, user: &str, access: &[Access<'_>]) -> Outcome<String> {
     let mut connection = server.connect()?;
     let challenge = connection.exchange(&Request::new("GET", "/v2/", None))?.expect(401, "the ping without a token")?;
     let challenge = challenge.challenge.or_fail("the 401 has no challenge")?;
@@ -56,7 +63,7 @@ pub(super) fn token(server: &Server, access: &[Access<'_>]) -> Outcome<String> {
     let realm = parameter(&challenge, "realm").or_fail("the challenge names no realm")?;
     let path = realm.splitn(4, '/').nth(3).or_fail("the realm has no path")?;
     let scopes = access.iter().map(|access| format!("&scope={}", access.scope())).collect::<String>();
-    let basic = format!("Basic {}", STANDARD.encode(format!("{ADMIN}:{PASSWORD}")));
+    let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{PASSWORD}")));
     let request = Request::new("GET", &format!("/{path}?service={service}{scopes}"), Some(&basic));
     let mut body = Vec::new();
     connection.exchange_into(&request, |piece| body.extend_from_slice(piece))?.expect(200, "the token endpoint")?;

@@ -4,7 +4,7 @@
 
 pub(crate) mod distribution;
 pub(crate) mod engine;
-mod hallmark;
+pub(crate) mod hallmark;
 pub(crate) mod nginx;
 mod null;
 
@@ -16,7 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hallmark_conformance::{Failure, Outcome, failure::While, process::Process, server::free_port};
+use hallmark_conformance::{
+    Failure, Outcome,
+    failure::While,
+    process::Process,
+    server::{ADMIN, free_port},
+};
 use tempfile::TempDir;
 
 use self::engine::{Engine, Running};
@@ -188,8 +193,16 @@ impl Server {
     /// # Errors
     /// The token service refuses.
     pub(crate) fn authorization(&self, setup: &Setup, access: &[Access<'_>]) -> Outcome<Option<String>> {
+        self.authorization_of(ADMIN, setup, access)
+    }
+
+    /// The same for another user, where servers know users.
+    ///
+    /// # Errors
+    /// The token service refuses.
+    pub(crate) fn authorization_of(&self, user: &str, setup: &Setup, access: &[Access<'_>]) -> Outcome<Option<String>> {
         match self.kind {
-            Kind::Hallmark => hallmark::token(self, access).map(Some),
+            Kind::Hallmark => hallmark::token(self, user, access).map(Some),
             Kind::Distribution => {
                 let token = setup.issuer.token(access, jiff::Timestamp::now().as_second())?;
                 Ok(Some(format!("Bearer {token}")))
