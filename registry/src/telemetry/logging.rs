@@ -9,6 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::batch::Batch;
+use super::fields::OneLine;
 use crate::config::{Log, LogFormat};
 
 /// Started logging. Dropped, it writes what still waits to be written.
@@ -36,7 +37,8 @@ pub fn start_logging(log: &Log) -> io::Result<Logging> {
     // A test that starts two registries in one process keeps the first one's logging.
     let _ = match log.format {
         LogFormat::Json => subscriber.with(lines.json().flatten_event(true)).try_init(),
-        LogFormat::Text => subscriber.with(lines.with_ansi(colours)).try_init(),
+        LogFormat::Text if colours => subscriber.with(lines).try_init(),
+        LogFormat::Text => subscriber.with(lines.with_ansi(false).fmt_fields(OneLine)).try_init(),
     };
     Ok(Logging(batch))
 }

@@ -3,6 +3,7 @@
 //! Start reading at [`Metrics`]; the line in the log for each request is `http/line.rs`.
 
 mod batch;
+mod fields;
 pub(crate) mod http;
 mod logging;
 mod metrics;
