@@ -101,6 +101,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The list of known passwords that the settings name cannot be used.
+    #[error(transparent)]
+    Passwords(#[from] UserError),
     /// The master key has the wrong shape.
     #[error("{place}: {source}")]
     MasterKey {
@@ -142,6 +145,7 @@ impl App {
         let now = clock.now();
         control::make_folder(&config.data)
             .map_err(|source| StartError::File { path: config.data.display().to_string(), source })?;
+        users::check_breached(&config)?;
         let metadata = Metadata::open(&config.database, now).await?;
         let blobs = Blobs::open(&config.storage).await?;
         let master = master_key(&config, &random)?;

@@ -93,7 +93,7 @@ fn user(error: UserError) -> Error {
         UserError::NameInvalid(_) | UserError::NameReserved(_) => {
             Error::new(ErrorCode::Invalid, message).detail(json!({"field": "name"}))
         }
-        UserError::PasswordLength | UserError::PasswordLikeToken => {
+        UserError::PasswordLength { .. } | UserError::PasswordLikeToken | UserError::PasswordBreached => {
             Error::new(ErrorCode::Invalid, message).detail(json!({"field": "password"}))
         }
         UserError::NameTaken(_)
@@ -102,6 +102,7 @@ fn user(error: UserError) -> Error {
         | UserError::OwnsAlone(..)
         | UserError::LastAdministrator(_) => Error::new(ErrorCode::Conflict, message),
         UserError::Unknown(_) => Error::new(ErrorCode::NotFound, message),
+        error @ UserError::BreachedUnreadable { .. } => Error::internal(error),
         UserError::Refused(refused) => unidentified(refused),
         UserError::Metadata(error) => Error::from_metadata(error),
     }

@@ -3,6 +3,7 @@
 //! Start reading at [`identify`].
 
 mod attempts;
+mod breached;
 pub mod certificate;
 pub mod directory;
 mod error;

@@ -11,7 +11,7 @@ use super::users::{self, UserError};
 use super::{Client, Identity, Refused, password, refresh, token};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{self, Flag, Purpose, Secret, Sources};
+use crate::config::{self, Config, Flag, Passwords, Purpose, Secret, Sources};
 
 const NOW: i64 = 1_800_000_000_000;
 const PASSWORD: &str = "correct horse battery";
@@ -19,11 +19,16 @@ const HOME: Client = Client::At(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 /// A registry with the administrator `admin` and the user `ann`.
 async fn app() -> (Arc<App>, TempDir) {
+    app_with(|_| {}).await
+}
+
+async fn app_with(change: impl FnOnce(&mut Config)) -> (Arc<App>, TempDir) {
     let data = TempDir::new().unwrap();
     let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
     let sources = Sources { flags: vec![flag], ..Sources::default() };
     let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
     config.admin_password = Some(Secret::new(PASSWORD.to_owned()));
+    change(&mut config);
     let app = App::open(config, Clock::Fixed(Arc::new(AtomicI64::new(NOW)))).await.unwrap();
     add(&app, "ann").await.unwrap();
     (app, data)
@@ -246,8 +251,27 @@ async fn a_password_has_a_shortest_and_a_longest_length() {
     for (length, taken) in [(7, false), (8, true), (1024, true), (1025, false)] {
         let set = users::set_password(&app, "ann", "x".repeat(length), NOW).await;
         assert_eq!(set.is_ok(), taken, "{length}");
-        assert!(taken || matches!(set, Err(UserError::PasswordLength)), "{length}");
+        assert!(taken || matches!(set, Err(UserError::PasswordLength { least: 8 })), "{length}");
     }
+}
+
+/// The list has one password, "password", as Pwned Passwords spells it.
+#[tokio::test]
+async fn a_password_of_the_list_of_known_ones_is_not_taken() {
+    let folder = TempDir::new().unwrap();
+    let list = folder.path().join("known");
+    std::fs::write(&list, "5BAA61E4C9B93F3F0682250B6CF8331B7EE68FD8:52256179\n").unwrap();
+    let (app, _data) = app_with(|config| {
+        config.passwords = Passwords { min_length: 7, breached: Some(list.clone()) };
+    })
+    .await;
+    let known = users::set_password(&app, "ann", "password".to_owned(), NOW).await;
+    assert!(matches!(known, Err(UserError::PasswordBreached)), "{known:?}");
+    assert!(signs_in(&app, "ann", PASSWORD).await.1, "a refused password changed the one before");
+    users::set_password(&app, "ann", "passw0rd".to_owned(), NOW).await.unwrap();
+    std::fs::remove_file(&list).unwrap();
+    let blind = users::set_password(&app, "ann", PASSWORD.to_owned(), NOW).await;
+    assert!(matches!(blind, Err(UserError::BreachedUnreadable { .. })), "{blind:?}");
 }
 
 #[tokio::test]

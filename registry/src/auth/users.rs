@@ -1,17 +1,18 @@
 //! The users of the registry: made, listed and removed by its operator.
 
+use std::io;
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{self, Event, NewUser, Principal, SystemRole, Tx, UserRemoval};
 
 use super::password::PASSWORD_BYTES;
-use super::{Client, Refused, secrets};
+use super::{Client, Refused, breached, secrets};
 use crate::app::{ADMINISTRATOR, App};
 use crate::clock::Random;
-
-/// The shortest password that is taken, in characters.
-const PASSWORD_CHARACTERS: usize = 8;
+use crate::config::Config;
 
 /// Names that would read as something else in a path or a log, and that of the first administrator: whoever took it later
 /// would be taken for one.
@@ -45,8 +46,22 @@ pub enum UserError {
     #[error("{0:?} is the last administrator")]
     LastAdministrator(String),
     /// The password is too short or too long.
-    #[error("a password has at least {PASSWORD_CHARACTERS} characters and at most {PASSWORD_BYTES} bytes")]
-    PasswordLength,
+    #[error("a password has at least {least} characters and at most {PASSWORD_BYTES} bytes")]
+    PasswordLength {
+        /// The fewest characters that one may have.
+        least: usize,
+    },
+    /// The password stands in the list of those that are known.
+    #[error("this password is in a list of known passwords; choose another")]
+    PasswordBreached,
+    /// The list of known passwords cannot be read.
+    #[error("`passwords.breached`: the list {} cannot be used", .list.display())]
+    BreachedUnreadable {
+        /// Where it lies.
+        list: PathBuf,
+        /// Why it cannot be.
+        source: io::Error,
+    },
     /// The password begins like a token, and would be taken for one.
     #[error("a password does not begin with hmp_ or hmb_, as tokens do")]
     PasswordLikeToken,
@@ -202,8 +217,34 @@ pub(crate) async fn hash(app: &App, password: String, client: Client) -> Result<
     if secrets::looks_like_one(&password) {
         return Err(UserError::PasswordLikeToken);
     }
-    if password.chars().count() < PASSWORD_CHARACTERS || password.len() > PASSWORD_BYTES {
-        return Err(UserError::PasswordLength);
+    let least = app.config.passwords.min_length;
+    if password.chars().count() < least || password.len() > PASSWORD_BYTES {
+        return Err(UserError::PasswordLength { least });
     }
+    let password = not_breached(app, password).await?;
     Ok(app.passwords.hash(password, client).await?)
+}
+
+/// Whether the list of known passwords, if the settings name one, can be read.
+///
+/// # Errors
+/// [`UserError::BreachedUnreadable`].
+pub(crate) fn check_breached(config: &Config) -> Result<(), UserError> {
+    let Some(list) = &config.passwords.breached else { return Ok(()) };
+    breached::contains(list, "")
+        .map(drop)
+        .map_err(|source| UserError::BreachedUnreadable { list: list.clone(), source })
+}
+
+/// The password, unless it is in the list of known ones that the configuration names.
+async fn not_breached(app: &App, password: String) -> Result<String, UserError> {
+    let Some(list) = app.config.passwords.breached.clone() else { return Ok(password) };
+    let path = list.clone();
+    let looked =
+        tokio::task::spawn_blocking(move || breached::contains(&path, &password).map(|found| (found, password)));
+    match looked.await.map_err(io::Error::other).flatten() {
+        Ok((false, password)) => Ok(password),
+        Ok((true, _)) => Err(UserError::PasswordBreached),
+        Err(source) => Err(UserError::BreachedUnreadable { list, source }),
+    }
 }

@@ -13,7 +13,7 @@ use url::Url;
 use super::keys::{Hidden, KEYS};
 use super::source::{Gathered, Place};
 use super::value::{Refused, Setting};
-use super::{Audit, Config, Http, Limits, Log, LogFormat, Network, Purpose, Secret, Tls, Tokens, Uploads};
+use super::{Audit, Config, Http, Limits, Log, LogFormat, Network, Passwords, Purpose, Secret, Tls, Tokens, Uploads};
 
 /// What the table's setters fill. A value that has a default is there after [`fill`]; the others are options.
 pub(super) struct Draft {
@@ -33,6 +33,7 @@ pub(super) struct Draft {
     pub(super) log: Log,
     pub(super) http: Http,
     pub(super) tokens: Tokens,
+    pub(super) passwords: Passwords,
     pub(super) uploads: Uploads,
     pub(super) limits: Limits,
     pub(super) audit: Audit,
@@ -215,6 +216,7 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         log: draft.log,
         http: draft.http,
         tokens: draft.tokens,
+        passwords: draft.passwords,
         uploads: draft.uploads,
         limits: draft.limits,
         audit: draft.audit,
@@ -322,6 +324,7 @@ impl Draft {
                 drain_timeout: never,
             },
             tokens: Tokens { lifetime: never, refresh_lifetime: never },
+            passwords: Passwords { min_length: 0, breached: None },
             uploads: Uploads { expiry: never },
             limits: Limits { manifest_bytes: 0 },
             audit: Audit { retention: never, pulls: false },

@@ -210,6 +210,14 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("tokens.refresh_lifetime", Some("30d"), "a time from 1h to 365d", |draft, value| {
         value.duration(seconds(HOUR, 365 * DAY)).map(|time| draft.tokens.refresh_lifetime = time)
     }),
+    Key::new("passwords.min_length", Some("8"), "a number from 8 to 128", |draft, value| {
+        value.number(8..=128).map(|number| draft.passwords.min_length = number as usize)
+    })
+    .shaped(Shape::Number),
+    Key::new("passwords.breached", None, "a file", |draft, value| {
+        value.path().map(|path| draft.passwords.breached = Some(path))
+    })
+    .shaped(Shape::Path),
     Key::new("uploads.expiry", Some("24h"), "a time from 10m to 30d", |draft, value| {
         value.duration(seconds(600, 30 * DAY)).map(|time| draft.uploads.expiry = time)
     }),

@@ -61,6 +61,8 @@ pub struct Config {
     pub http: Http,
     /// How long the tokens we issue are valid.
     pub tokens: Tokens,
+    /// Which passwords people may choose.
+    pub passwords: Passwords,
     /// How long an upload may rest before it is given up.
     pub uploads: Uploads,
     /// Sizes beyond which a request is refused.
@@ -147,6 +149,15 @@ pub struct Tokens {
     pub lifetime: Duration,
     /// Of a refresh token.
     pub refresh_lifetime: Duration,
+}
+
+/// Rules for the passwords that people choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passwords {
+    /// The fewest characters of a new one.
+    pub min_length: usize,
+    /// A list of known passwords, none of which is taken: hashes of SHA-1 in order, as Pwned Passwords hands them out.
+    pub breached: Option<PathBuf>,
 }
 
 /// Rules for uploads.
