@@ -1,9 +1,13 @@
 //! What a right is decided on.
 
-use hallmark_storage::metadata::{AccountFacts, AccountId, AccountKind, Facts, Granted, PrincipalId, Rights, Source};
+use std::time::{Duration, Instant};
+
+use hallmark_storage::metadata::{
+    AccountFacts, AccountId, AccountKind, Engine, Facts, Granted, PrincipalId, Rights, Source,
+};
 
 use crate::harness::people::{On, on_prefix, on_repository};
-use crate::harness::{World, family};
+use crate::harness::{World, family, run};
 
 family! {
     every_kind_of_fact_is_found,
@@ -153,4 +157,72 @@ async fn a_change_sees_the_facts_it_makes(world: World) {
         })
         .await;
     assert_eq!(seen, (0, 1));
+}
+
+/// Who is many: members, a team for every ten of them, a repository for each, which its team may read; prefixes, robots and
+/// personal access tokens.
+const CROWD: [&str; 13] = [
+    "INSERT INTO accounts (id, name, kind, created_at) VALUES (1000000, 'acme', 'organization', 0)",
+    "INSERT INTO accounts (id, name, kind, created_at) SELECT 2000000 + n, 'u' || n, 'user', 0 FROM generate_series(0, 19999) n",
+    "INSERT INTO principals (id, kind) SELECT 3000000 + n, 'user' FROM generate_series(0, 19999) n",
+    "INSERT INTO users (principal_id, name, account_id) SELECT 3000000 + n, 'u' || n, 2000000 + n FROM generate_series(0, 19999) n",
+    "INSERT INTO members (account_id, user_id) SELECT 1000000, 3000000 + n FROM generate_series(0, 19999) n",
+    "INSERT INTO principals (id, kind) SELECT 4000000 + n, 'team' FROM generate_series(0, 1999) n",
+    "INSERT INTO teams (principal_id, account_id, name) SELECT 4000000 + n, 1000000, 't' || n FROM generate_series(0, 1999) n",
+    "INSERT INTO team_members (team_id, account_id, user_id) SELECT 4000000 + n / 10, 1000000, 3000000 + n FROM generate_series(0, 19999) n",
+    "INSERT INTO repositories (id, account_id, name, created_at) SELECT 5000000 + n, 1000000, 'acme/r' || n, 0 FROM generate_series(0, 19999) n",
+    "INSERT INTO repository_grants (repository_id, principal_id, rights, granted_by, granted_at)
+       SELECT 5000000 + n, 4000000 + n / 10, 1, 3000000, 0 FROM generate_series(0, 19999) n",
+    "INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+       SELECT 1000000, 'acme/r' || n, 3000000 + n, 2, 3000000, 0 FROM generate_series(0, 19999) n",
+    "WITH made AS (INSERT INTO principals (id, kind) SELECT 6000000 + n, 'robot' FROM generate_series(0, 1999) n RETURNING id)
+       INSERT INTO robots (principal_id, account_id, name, created_at) SELECT id, 1000000, 'b' || id, 0 FROM made",
+    "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at)
+       SELECT 7000000 + n, 3000000 + n, 'personal', 's' || n, '', '', '', 0, 0, 1 FROM generate_series(0, 19999) n",
+];
+
+/// What a request with a token stands on is one statement, and every table that it asks is reached by an index, however
+/// many rows there are.
+#[test]
+fn on_postgres_a_request_asks_once_and_reads_no_table_through() {
+    run(Engine::Postgres, async |world: World| {
+        for statement in CROWD {
+            world.meddle(statement).await;
+        }
+        world.meddle("ANALYZE").await;
+        // What a connection has read is told when it ends, before it is gone from the list of those that are there.
+        let others = |but: &str| {
+            format!(
+                "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+                    AND pid <> pg_backend_pid() AND application_name <> '{but}'"
+            )
+        };
+        let read = async |but: &str| {
+            let begin = Instant::now();
+            while world.count(&others(but)).await > 0 {
+                assert!(begin.elapsed() < Duration::from_secs(20), "connections do not end");
+            }
+            let of_all = "SELECT SUM(seq_tup_read)::BIGINT, SUM(idx_scan)::BIGINT FROM pg_stat_user_tables";
+            let sums = world.look(of_all).await.remove(0);
+            let (through, by_index) = sums.split_once(' ').unwrap();
+            (through.parse::<i64>().unwrap(), by_index.parse::<i64>().unwrap())
+        };
+        // Plans that do not know the values are made after the fifth time.
+        let (before, asked) = (read("hallmark").await, world.metadata.statistics().reads);
+        for number in 0..50_i64 {
+            let (user, token) = (PrincipalId(3_000_000 + number * 7), 7_000_000 + number * 7);
+            let name = format!("acme/r{}", number * 7).parse().unwrap();
+            let seen = world.metadata.seen(user, Some(token), &name).await.unwrap();
+            assert_eq!(seen.principal.unwrap().id, user);
+            assert_eq!(seen.credential.unwrap().principal, user);
+            assert_eq!((seen.facts.grants.len(), seen.facts.member), (2, Some(false)), "{name}");
+        }
+        assert_eq!(world.metadata.statistics().reads - asked, 50);
+        world.metadata.close().await;
+        let after = read("").await;
+        assert!(after.1 - before.1 >= 50 * 7, "{before:?} {after:?}");
+        // The pool tells by now too that alice was looked for among the first accounts.
+        let through = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 0";
+        assert!(after.0 - before.0 < 50, "rows were read without an index: {:?}", world.look(through).await);
+    });
 }
