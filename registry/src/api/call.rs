@@ -111,6 +111,7 @@ pub(super) struct PageQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The `next` of the page before.
+    #[param(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     after: Option<String>,
 }
 

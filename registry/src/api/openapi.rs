@@ -6,6 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::failure::{Failure, FailureLine};
 use super::{organizations, repositories, robots, teams, users};
+use crate::people::shapes;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -69,7 +70,16 @@ use super::{organizations, repositories, robots, teams, users};
         repositories::explain,
         repositories::events
     ),
-    components(schemas(Failure, FailureLine)),
+    components(schemas(
+        Failure,
+        FailureLine,
+        shapes::ActorText,
+        shapes::HolderText,
+        shapes::Name,
+        shapes::PatternText,
+        shapes::Repository,
+        shapes::SubjectText
+    )),
     modifiers(&SignIn),
     security(("basic" = []), ("token" = []))
 )]

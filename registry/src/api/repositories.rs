@@ -11,7 +11,7 @@ use crate::people::events::{self, EventView, Wanted};
 use crate::people::explain::{self, Act, Explanation};
 use crate::people::grants::{self, GrantView, HolderName, NewGrant};
 use crate::people::repositories::{self, NewRepository, RepositoryChanges, RepositoryLine, RepositoryView};
-use crate::people::{List, Page, Refused};
+use crate::people::{List, Page, Refused, shapes};
 
 /// The repositories that the caller may see, by name.
 #[utoipa::path(
@@ -143,8 +143,8 @@ pub(super) async fn account_grants(
     path = "/api/v1/grants/{on}/{holder}",
     tag = "repositories",
     params(
-        ("on" = String, Path, description = "A repository or a prefix (acme/web-*), its slashes written as %2F"),
-        ("holder" = String, Path, description = "user:ann, team:acme/dev or robot:acme+ci, percent-encoded")
+        ("on" = shapes::PatternText, Path, description = "A repository or a prefix (acme/web-*), its slashes written as %2F"),
+        ("holder" = shapes::HolderText, Path, description = "user:ann, team:acme/dev or robot:acme+ci, percent-encoded")
     ),
     request_body = NewGrant,
     responses((status = 200, description = "What was asked for", body = GrantView), Failures)
@@ -165,8 +165,8 @@ pub(super) async fn put_grant(
     path = "/api/v1/grants/{on}/{holder}",
     tag = "repositories",
     params(
-        ("on" = String, Path, description = "A repository or a prefix (acme/web-*), its slashes written as %2F"),
-        ("holder" = String, Path, description = "user:ann, team:acme/dev or robot:acme+ci, percent-encoded")
+        ("on" = shapes::PatternText, Path, description = "A repository or a prefix (acme/web-*), its slashes written as %2F"),
+        ("holder" = shapes::HolderText, Path, description = "user:ann, team:acme/dev or robot:acme+ci, percent-encoded")
     ),
     responses((status = 204, description = "Done"), Failures)
 )]
@@ -187,10 +187,13 @@ fn target(on: &str, holder: &str) -> Result<(Pattern, HolderName), Error> {
 #[into_params(parameter_in = Query)]
 pub(super) struct ExplainQuery {
     /// Who: `user:ann` or `robot:acme+ci`; anybody, when absent.
+    #[param(value_type = Option<shapes::SubjectText>)]
     subject: Option<String>,
     /// What they would do: pull, push, delete, sign or admin.
+    #[param(pattern = "^(pull|push|delete|sign|admin)$")]
     action: String,
     /// Where.
+    #[param(value_type = shapes::Repository)]
     repository: String,
 }
 
@@ -220,18 +223,25 @@ pub(super) struct EventQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The `next` of the page before. A page may be empty though others follow.
+    #[param(pattern = "^[0-9]{0,18}$")]
     after: Option<String>,
     /// Of this kind.
+    #[param(pattern = "^[a-z_]*$", max_length = 64)]
     kind: Option<String>,
     /// Done by `user:ann` or `robot:acme+ci`.
+    #[param(value_type = Option<shapes::ActorText>)]
     actor: Option<String>,
     /// In this account.
+    #[param(value_type = Option<shapes::Name>)]
     account: Option<String>,
     /// In this repository.
+    #[param(value_type = Option<shapes::Repository>)]
     repository: Option<String>,
     /// Not before this time (RFC 3339).
+    #[param(format = DateTime)]
     since: Option<String>,
     /// Before this time.
+    #[param(format = DateTime)]
     until: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::grants::HolderName;
-use super::{Caller, List, Page, Refused};
+use super::{Caller, List, Page, Refused, shapes};
 use crate::app::App;
 use crate::clock::rfc3339;
 
@@ -32,10 +32,13 @@ pub struct CertificateView {
 #[serde(deny_unknown_fields)]
 pub struct NewCertificate {
     /// Who shows such a certificate: `user:ann` or `robot:acme+ci`.
+    #[schema(value_type = shapes::SubjectText)]
     pub holder: String,
     /// Which name of the certificate is compared: `subject`, `dns`, `uri` or `email`.
+    #[schema(pattern = "^(subject|dns|uri|email)$")]
     pub kind: String,
     /// What it must be.
+    #[schema(min_length = 1, max_length = 1024)]
     pub pattern: String,
 }
 

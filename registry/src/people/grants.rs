@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Caller, List, Page, Refused};
+use super::{Caller, List, Page, Refused, shapes};
 use crate::access::Pattern;
 use crate::app::App;
 use crate::auth::users;
@@ -38,6 +38,7 @@ pub struct GrantView {
 #[serde(deny_unknown_fields)]
 pub struct NewGrant {
     /// The rights, in the place of those held on the same target before.
+    #[schema(value_type = shapes::RightsText)]
     pub rights: String,
 }
 

@@ -15,6 +15,7 @@ mod page;
 pub mod repositories;
 pub mod robots;
 pub mod rules;
+pub mod shapes;
 pub mod teams;
 pub mod tokens;
 pub mod users;

@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::caller::NO_ACCOUNT;
-use super::{Caller, Expected, List, Page, Refused};
+use super::{Caller, Expected, List, Page, Refused, shapes};
 use crate::app::App;
 use crate::auth::users;
 
@@ -24,9 +24,11 @@ pub struct OrganizationView {
 #[serde(deny_unknown_fields)]
 pub struct NewOrganization {
     /// Its name; users and organizations share one list of names.
+    #[schema(value_type = shapes::Name)]
     pub name: String,
     /// The user who owns it first; whoever makes it, unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Name>)]
     pub owner: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Caller, Expected, List, Page, Refused, check_description};
+use super::{Caller, Expected, List, Page, Refused, check_description, shapes};
 use crate::access;
 use crate::app::App;
 use crate::auth::Identity;
@@ -50,12 +50,14 @@ pub struct RepositoryLine {
 #[serde(deny_unknown_fields)]
 pub struct NewRepository {
     /// Its name.
+    #[schema(value_type = shapes::Repository)]
     pub name: String,
     /// Who may pull from it; private, unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
     /// What it is.
     #[serde(default)]
+    #[schema(pattern = r"^[^\x00]*$")]
     pub description: String,
 }
 
@@ -65,12 +67,14 @@ pub struct NewRepository {
 pub struct RepositoryChanges {
     /// Another name in the same account. The old name is free from then on, and answers as one that nobody has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Repository>)]
     pub name: Option<String>,
     /// Who may pull from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
     /// What it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[^\x00]*$")]
     pub description: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Caller, Expected, List, Page, Refused, check_component, check_description};
+use super::{Caller, Expected, List, Page, Refused, check_component, check_description, shapes};
 use crate::app::App;
 use crate::auth::personal::stands;
 use crate::auth::secrets::{self, Kind, Made};
@@ -47,12 +47,15 @@ pub struct RobotView {
 #[serde(deny_unknown_fields)]
 pub struct NewRobot {
     /// Its name.
+    #[schema(value_type = shapes::Name)]
     pub name: String,
     /// The only repository in which it is to hold rights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Repository>)]
     pub repository: Option<String>,
     /// What it is for.
     #[serde(default)]
+    #[schema(pattern = r"^[^\x00]*$")]
     pub description: String,
 }
 
@@ -62,6 +65,7 @@ pub struct NewRobot {
 pub struct RobotChanges {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[^\x00]*$")]
     pub description: Option<String>,
     /// Whether it may do nothing; every secret and token it has is void then, also when it comes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,9 +78,11 @@ pub struct RobotChanges {
 pub struct Rotation {
     /// When the new secret ends (RFC 3339); never, unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub expires_at: Option<String>,
     /// How long the secrets before it go on, in seconds; a day, unless said. 0 ends them at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2_592_000)]
     pub overlap_seconds: Option<u32>,
 }
 

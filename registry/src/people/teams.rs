@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::organizations::{member, visible};
-use super::{Caller, Expected, List, Page, Refused, check_component, check_description};
+use super::{Caller, Expected, List, Page, Refused, check_component, check_description, shapes};
 use crate::app::App;
 
 /// A team as it is shown.
@@ -25,9 +25,11 @@ pub struct TeamView {
 #[serde(deny_unknown_fields)]
 pub struct NewTeam {
     /// Its name.
+    #[schema(value_type = shapes::Name)]
     pub name: String,
     /// What it is for.
     #[serde(default)]
+    #[schema(pattern = r"^[^\x00]*$")]
     pub description: String,
 }
 
@@ -37,6 +39,7 @@ pub struct NewTeam {
 pub struct TeamChanges {
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[^\x00]*$")]
     pub description: Option<String>,
 }
 

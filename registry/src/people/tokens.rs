@@ -46,10 +46,12 @@ pub struct TokenView {
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// Its name.
+    #[schema(min_length = 1, max_length = 128)]
     pub name: String,
     /// What it is to be limited to, as in [`TokenView::scopes`].
     pub scopes: String,
     /// When it is to end (RFC 3339), at most a year from now.
+    #[schema(format = DateTime)]
     pub expires_at: String,
 }
 

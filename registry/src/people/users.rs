@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Caller, Expected, List, Page, Refused};
+use super::{Caller, Expected, List, Page, Refused, shapes};
 use crate::app::App;
 use crate::auth::users::{self, UserError};
 
@@ -61,8 +61,10 @@ pub struct UserView {
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Their name.
+    #[schema(value_type = shapes::Name)]
     pub name: String,
     /// Their password.
+    #[schema(min_length = 8)]
     pub password: String,
     /// What they may do in the whole registry.
     #[serde(default)]
@@ -86,6 +88,7 @@ pub struct UserChanges {
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     /// The new password. Every token made before stops working.
+    #[schema(min_length = 8)]
     pub password: String,
 }
 
