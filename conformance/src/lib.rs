@@ -8,6 +8,7 @@ pub mod durability;
 pub mod failure;
 pub mod http;
 pub mod image;
+pub mod management;
 pub mod process;
 pub mod record;
 pub mod registry;

@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("oras", Origin::Script("oras")),
     ("regctl", Origin::Script("regctl")),
     ("distribution", Origin::Script("distribution")),
+    ("schemathesis", Origin::Script("schemathesis")),
     ("versitygw", Origin::Script("versitygw")),
     ("docker", Origin::Debian("docker.io")),
     ("dockerd", Origin::Debian("docker.io")),

@@ -70,6 +70,15 @@ impl Client {
         Connection::open(self.port)?.exchange(request)
     }
 
+    /// Sends a request with the name and the password in it, as the management API takes them.
+    ///
+    /// # Errors
+    /// The client has no name, or no response came.
+    pub fn send_basic(&self, request: &Request) -> Outcome<Response> {
+        let credentials = self.credentials.as_ref().or_fail("a request with a name needs one")?;
+        self.send_plain(&request.clone().header("Authorization", credentials.basic()))
+    }
+
     /// Sends a request; a challenge is answered with a token and the request sent again, once.
     ///
     /// # Errors
