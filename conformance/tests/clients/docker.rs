@@ -19,13 +19,13 @@ use super::world::{LARGE, Recovery, World, text};
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A Docker engine with a store of its own and no network.
-struct Engine {
+pub(super) struct Engine {
     socket: PathBuf,
     process: Process,
 }
 
 impl Engine {
-    fn start(world: &World, name: &str) -> Outcome<Self> {
+    pub(super) fn start(world: &World, name: &str) -> Outcome<Self> {
         let folder = world.path(name);
         std::fs::create_dir_all(&folder)?;
         let socket = folder.join("docker.sock");
@@ -46,7 +46,7 @@ impl Engine {
         Ok(engine)
     }
 
-    fn command(&self, world: &World, words: &[&str]) -> Outcome<Command> {
+    pub(super) fn command(&self, world: &World, words: &[&str]) -> Outcome<Command> {
         let mut command = world.program("docker")?;
         command.arg("--host").arg(format!("unix://{}", text(&self.socket))).args(words);
         Ok(command)
@@ -57,7 +57,7 @@ impl Engine {
     }
 
     /// Loads an image under the name it will be pushed by.
-    fn load(&self, world: &World, image: &Image, name: &str) -> Outcome<String> {
+    pub(super) fn load(&self, world: &World, image: &Image, name: &str) -> Outcome<String> {
         let (archive, full) = (world.path("archive.tar"), world.image(name));
         image.write_docker_archive(&archive, &full)?;
         self.say(world, &["load", "-q", "-i", text(&archive)])?;

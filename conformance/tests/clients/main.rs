@@ -4,9 +4,11 @@
 
 mod crane;
 mod docker;
+mod issuer;
 mod oras;
 mod podman;
 mod raw;
 mod regctl;
+mod sign_in;
 mod skopeo;
 mod world;

@@ -15,7 +15,7 @@ use hallmark_conformance::{
 use super::world::{LARGE, Recovery, World, text};
 
 /// A podman whose images lie in `store` and nowhere else.
-fn podman(world: &World, store: &str, words: &[&str]) -> Outcome<Command> {
+pub(super) fn podman(world: &World, store: &str, words: &[&str]) -> Outcome<Command> {
     let mut command = world.program("podman")?;
     command.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=none"]);
     command.arg("--root").arg(world.path(store).join("root"));
@@ -36,7 +36,7 @@ fn logged_in() -> Outcome<World> {
 }
 
 /// Loads an image into a store under the name it will be pushed by.
-fn load(world: &World, image: &Image, name: &str) -> Outcome<String> {
+pub(super) fn load(world: &World, image: &Image, name: &str) -> Outcome<String> {
     let (archive, full) = (world.path("archive.tar"), world.image(name));
     image.write_docker_archive(&archive, &full)?;
     say(world, "store", &["load", "-q", "-i", text(&archive)])?;

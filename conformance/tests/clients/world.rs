@@ -14,7 +14,7 @@ use hallmark_conformance::{
     process::{attempt, run},
     registry::Registry,
     relay::Relay,
-    server::Server,
+    server::{Plan, Server},
     tools,
 };
 
@@ -41,7 +41,13 @@ pub(crate) enum Recovery {
 
 impl World {
     pub(crate) fn new() -> Outcome<Self> {
-        let server = Server::fresh()?;
+        Self::with(|_| Ok(Plan::default()))
+    }
+
+    /// A world whose server is started as `plan` says; files of settings may stand in the folder that it is given.
+    pub(crate) fn with(plan: impl FnOnce(&Path) -> Outcome<Plan>) -> Outcome<Self> {
+        let settings = tempfile::tempdir()?;
+        let server = plan(settings.path())?.start()?;
         let relay = Relay::to(server.port())?;
         for folder in ["home", "run"] {
             fs::create_dir_all(server.scratch().join(folder))?;
