@@ -122,7 +122,7 @@ pub(crate) async fn answer(
     let identity = identify(app, &parts.headers, client, now).await.map_err(failure::unidentified)?;
     let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
         (Identity::Anonymous, Some(shown)) => {
-            auth::by_certificate(app, shown.names()).await.map_err(failure::unidentified)?
+            auth::by_certificate(app, shown.names(), client).await.map_err(failure::unidentified)?
         }
         (identity, _) => identity,
     };

@@ -22,6 +22,14 @@ pub struct Names {
     pub alternatives: Vec<(CertificateKind, String)>,
 }
 
+impl Names {
+    /// What the certificate is called in a word: its subject, or its first alternative name when it has none.
+    pub(crate) fn first(&self) -> &str {
+        let alternative = self.alternatives.first().map_or("", |(_, name)| name);
+        if self.subject.is_empty() { alternative } else { &self.subject }
+    }
+}
+
 /// The names of a certificate in DER; `None` when it cannot be read, which the handshake has made unlikely.
 #[must_use]
 pub fn names(der: &[u8]) -> Option<Names> {

@@ -48,7 +48,9 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     };
     // Whoever shows a certificate keeps that: a refresh token would outlive it.
     let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
-        (Identity::Anonymous, Some(shown)) => by_certificate(app, shown.names()).await.map_err(refusal)?,
+        (Identity::Anonymous, Some(shown)) => {
+            by_certificate(app, shown.names(), client(app, parts)).await.map_err(refusal)?
+        }
         (identity, _) => identity,
     };
     let issued = token::issue(app, &identity, &form.scopes(), now).await.map_err(refusal)?;

@@ -120,9 +120,11 @@ pub async fn confirm(
 ///
 /// # Errors
 /// [`Refused::Metadata`].
-pub async fn by_certificate(app: &App, names: &certificate::Names) -> Result<Identity, Refused> {
-    let known = certificate::identify(app, names).await?;
-    Ok(known.map_or(Identity::Anonymous, Identity::Known))
+pub async fn by_certificate(app: &App, names: &certificate::Names, client: Client) -> Result<Identity, Refused> {
+    let Some(known) = certificate::identify(app, names).await? else { return Ok(Identity::Anonymous) };
+    let known = Ok(known);
+    remember(app, (names.first(), "certificate"), &known, client, app.clock.now());
+    known.map(Identity::Known)
 }
 
 /// Tells who shows this name with this secret: a password, a personal access token, a robot's secret, or the token of a

@@ -76,11 +76,11 @@ impl Recorder {
     }
 }
 
-/// Writes down what was noted.
+/// Writes down what was noted. A job of the running registry does so every second.
 ///
 /// # Errors
 /// The database's; what was noted is then lost, and so is said in the log.
-pub(crate) async fn write_down(app: &App) -> Result<(), metadata::Error> {
+pub async fn write_down(app: &App) -> Result<(), metadata::Error> {
     let Pending { happenings, dropped } = app.recorder.take();
     let mut rows: Vec<_> = happenings.into_iter().map(|((happening, _), (at, count))| (happening, at, count)).collect();
     rows.sort_by_key(|(_, at, _)| *at);

@@ -201,7 +201,7 @@ async fn answer(
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
     let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
-        (Identity::Anonymous, Some(shown)) => auth::by_certificate(app, shown.names())
+        (Identity::Anonymous, Some(shown)) => auth::by_certificate(app, shown.names(), client)
             .await
             .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?,
         (identity, _) => identity,

@@ -44,7 +44,7 @@ pub(crate) use log::Log;
 pub(crate) use metrics::Metrics;
 pub(crate) use people::{Acme, encoded};
 pub(crate) use postgres::Postgres;
-pub(crate) use wire::Wire;
+pub(crate) use wire::{Listening, Wire};
 
 /// The time at which every world begins: 2027-01-15T08:00:00Z.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
@@ -101,6 +101,11 @@ impl World {
 
     pub(crate) fn now(&self) -> i64 {
         self.now.load(Ordering::Relaxed)
+    }
+
+    /// Writes down what was noted since, as the job of a running registry does.
+    pub(crate) async fn write_down(&self) {
+        hallmark::events::write_down(&self.app).await.unwrap();
     }
 
     /// Moves the clock on by so many seconds.

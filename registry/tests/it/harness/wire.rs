@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hallmark::http::server::{Drained, serve};
+use hallmark::http::tls::Certificates;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
@@ -28,17 +29,26 @@ pub(crate) struct Wire(TcpStream);
 impl World {
     /// Serves this world on the loopback.
     pub(crate) async fn listen(&self) -> Listening {
+        self.listen_with(None).await
+    }
+
+    /// Serves this world on the loopback, over TLS if there are certificates.
+    pub(crate) async fn listen_with(&self, certificates: Option<Arc<Certificates>>) -> Listening {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let router = hallmark::http::router(Arc::clone(&self.app));
         let limits = self.app.config.http;
-        let task = tokio::spawn(serve(listener, router, None, limits, async { drop(stopped.await) }));
+        let task = tokio::spawn(serve(listener, router, certificates, limits, async { drop(stopped.await) }));
         Listening { address, stop, task }
     }
 }
 
 impl Listening {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn connect(&self) -> Wire {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(RECEIVED).unwrap();

@@ -2,6 +2,7 @@
 //! Never here: what is checked of a token or of an answer (the unit tests of `auth::oidc` and `auth::workload`).
 //! Start reading at the helpers here, then at the file of what signs in.
 
+mod certificates;
 mod devices;
 mod exchange;
 mod pages;

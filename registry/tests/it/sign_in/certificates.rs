@@ -1,0 +1,243 @@
+//! Client certificates in a handshake with the server itself: who they are, and what ends that.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use hallmark::config::Tls;
+use hallmark::http::tls::Certificates;
+use hallmark_oci::Digest;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType,
+};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{acme, admin, api};
+use crate::harness::{Credentials, Listening, Wire, World, sha256};
+
+/// What somebody shows in a handshake: a certificate with its key.
+struct Shown {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+/// An authority that certifies anything.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        Self { issuer: Issuer::new(parameters, key), certificate }
+    }
+
+    /// A certificate of a client with this common name and these alternative names.
+    fn client(&self, name: &str, alternatives: Vec<SanType>) -> Shown {
+        self.certify(name, alternatives, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn certify(&self, name: &str, alternatives: Vec<SanType>, purpose: ExtendedKeyUsagePurpose) -> Shown {
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.subject_alt_names = alternatives;
+        parameters.extended_key_usages = vec![purpose];
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap().der().clone();
+        Shown { certificate, key }
+    }
+}
+
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+/// A registry that listens over TLS and trusts one authority of clients.
+struct Site {
+    world: World,
+    listening: Listening,
+    authority: Authority,
+    server: CertificateDer<'static>,
+    _files: TempDir,
+}
+
+impl Site {
+    async fn open() -> Self {
+        let (files, authority) = (TempDir::new().unwrap(), Authority::new());
+        let path = |name: &str| files.path().join(name);
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(path("server.pem"), own.cert.pem()).unwrap();
+        fs::write(path("server.key"), own.signing_key.serialize_pem()).unwrap();
+        fs::write(path("clients.pem"), authority.certificate.pem()).unwrap();
+        let tls =
+            Tls { certificate: path("server.pem"), key: path("server.key"), client_ca: Some(path("clients.pem")) };
+        let world = World::open().await;
+        acme(&world).await;
+        let listening = world.listen_with(Some(Certificates::load(tls).unwrap())).await;
+        Self { world, listening, authority, server: own.cert.der().clone(), _files: files }
+    }
+
+    /// Says whose certificates those are that match; the id of the rule.
+    async fn rule(&self, holder: &str, kind: &str, pattern: &str) -> i64 {
+        let rule = json!({"holder": holder, "kind": kind, "pattern": pattern});
+        api(&self.world, "POST", "/certificates", rule).await.expect(201).json()["id"].as_i64().unwrap()
+    }
+
+    /// What a request over a connection of its own is answered: the status, and the body as text.
+    async fn ask(&self, by: Option<&Shown>, method: &str, path: &str) -> io::Result<(u16, String)> {
+        self.send(by, &Wire::request(method, path, &Credentials::none(), &[("Connection", "close")])).await
+    }
+
+    async fn send(&self, by: Option<&Shown>, request: &str) -> io::Result<(u16, String)> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.server.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match by {
+            None => config.with_no_client_auth(),
+            Some(shown) => {
+                let key = PrivateKeyDer::try_from(shown.key.serialize_der()).unwrap();
+                config.with_client_auth_cert(vec![shown.certificate.clone()], key).unwrap()
+            }
+        };
+        let stream = TcpStream::connect(self.listening.address()).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
+    }
+
+    /// Who the management API takes somebody for; `None` for nobody.
+    async fn name(&self, by: Option<&Shown>) -> Option<String> {
+        let (status, body) = self.ask(by, "GET", "/api/v1/me").await.unwrap();
+        assert!(status == 200 || status == 401, "{status}: {body}");
+        let me: Value = serde_json::from_str(&body).unwrap();
+        (status == 200).then(|| me["name"].as_str().unwrap().to_owned())
+    }
+
+    async fn status(&self, by: Option<&Shown>, path: &str) -> u16 {
+        self.ask(by, "GET", path).await.unwrap().0
+    }
+
+    async fn close(self) {
+        self.listening.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rule_makes_a_certificate_a_user_or_a_robot() {
+    let site = Site::open().await;
+    let ann = site.authority.client("ann", Vec::new());
+    let uri = "spiffe://example.com/ns/builds/sa/pusher".try_into().unwrap();
+    let pusher = site.authority.client("whatever", vec![SanType::URI(uri)]);
+    let host = site.authority.client("", vec![dns("runner-7.ci.example.com")]);
+    for shown in [&ann, &pusher, &host] {
+        assert_eq!(site.name(Some(shown)).await, None, "without a rule, a certificate is nobody's");
+    }
+    site.rule("user:ann", "subject", "CN=ann").await;
+    site.rule("robot:acme+ci", "uri", "spiffe://example.com/ns/builds/*").await;
+    site.rule("user:bob", "dns", "*.ci.example.com").await;
+    assert_eq!(site.name(Some(&ann)).await.as_deref(), Some("ann"));
+    assert_eq!(site.name(Some(&pusher)).await.as_deref(), Some("acme+ci"));
+    assert_eq!(site.name(Some(&host)).await.as_deref(), Some("bob"));
+    assert_eq!(site.name(None).await, None, "who shows none is nobody, and is not turned away");
+    // The same name, spelled into another field, is no name.
+    assert_eq!(site.name(Some(&site.authority.client("bob", vec![dns("CN=ann")]))).await, None);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_robot_pushes_and_pulls_by_its_certificate_alone_and_no_further_than_its_rights() {
+    let site = Site::open().await;
+    site.rule("robot:acme+ci", "subject", "CN=ci").await;
+    let ci = site.authority.client("ci", Vec::new());
+    let digest: Digest = sha256("a layer");
+    let path = format!("/v2/acme/app/blobs/uploads/?digest={digest}");
+    let headers = [("Connection", "close"), ("Content-Type", "application/octet-stream"), ("Content-Length", "7")];
+    let push = Wire::request("POST", &path, &Credentials::none(), &headers) + "a layer";
+    assert_eq!(site.send(Some(&ci), &push).await.unwrap().0, 201);
+    let blob = format!("/v2/acme/app/blobs/{digest}");
+    assert_eq!(site.ask(Some(&ci), "GET", &blob).await.unwrap(), (200, "a layer".to_owned()));
+    assert_eq!(site.status(None, &blob).await, 401);
+    assert_eq!(site.status(Some(&ci), "/v2/ann/app/tags/list").await, 403);
+    // Clients that ask for a token with their certificate get one that is bound to the same rights.
+    let scope = "repository:acme/app:pull,push repository:ann/app:pull".replace(' ', "%20");
+    let (status, body) = site.ask(Some(&ci), "GET", &format!("/token?service=hallmark&scope={scope}")).await.unwrap();
+    let token: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, token["scope"].as_str()), (200, Some("repository:acme/app:pull,push")), "{body}");
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_stranger_ends_the_handshake() {
+    let site = Site::open().await;
+    site.rule("user:ann", "subject", "CN=ann").await;
+    let strangers = Authority::new().client("ann", Vec::new());
+    let for_servers = site.authority.certify("ann", Vec::new(), ExtendedKeyUsagePurpose::ServerAuth);
+    for (shown, why) in [(strangers, "of another authority"), (for_servers, "not made for clients")] {
+        let refused = site.ask(Some(&shown), "GET", "/livez").await;
+        let told = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains("alert"), "a certificate {why} was taken: {told:?}");
+    }
+    assert_eq!(site.status(None, "/livez").await, 200, "others are served");
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_certificate_ends_with_its_rule_and_with_its_user() {
+    let site = Site::open().await;
+    let (ann, ci) = (site.authority.client("ann", Vec::new()), site.authority.client("ci", Vec::new()));
+    let rule = site.rule("user:ann", "subject", "CN=ann").await;
+    site.rule("robot:acme+ci", "subject", "CN=ci").await;
+    assert_eq!(site.status(Some(&ann), "/v2/").await, 200);
+    assert_eq!(site.status(Some(&ci), "/v2/").await, 200);
+
+    api(&site.world, "PATCH", "/accounts/acme/robots/ci", json!({"disabled": true})).await.expect(200);
+    assert_eq!(site.status(Some(&ci), "/v2/").await, 401, "a disabled robot");
+    api(&site.world, "PATCH", "/users/ann", json!({"disabled": true})).await.expect(200);
+    assert_eq!((site.status(Some(&ann), "/v2/").await, site.name(Some(&ann)).await), (401, None), "a disabled user");
+    api(&site.world, "PATCH", "/users/ann", json!({"disabled": false})).await.expect(200);
+    assert_eq!(site.status(Some(&ann), "/v2/").await, 200);
+
+    site.world.api("DELETE", &format!("/certificates/{rule}"), &admin()).await.expect(204);
+    assert_eq!((site.status(Some(&ann), "/v2/").await, site.name(Some(&ann)).await), (401, None), "without its rule");
+    site.rule("user:ann", "subject", "CN=ann").await;
+    site.world.remove_user("ann").await;
+    assert_eq!(site.status(Some(&ann), "/v2/").await, 401, "a user who is gone");
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_sign_in_by_certificate_is_remembered() {
+    let site = Site::open().await;
+    site.rule("user:ann", "subject", "CN=ann").await;
+    let ann = site.authority.client("ann", Vec::new());
+    for _ in 0..2 {
+        assert_eq!(site.status(Some(&ann), "/v2/").await, 200);
+    }
+    site.world.write_down().await;
+    let answer = site.world.api("GET", "/events?kind=signed_in&actor=ann", &admin()).await.expect(200).json();
+    let found = &answer["items"][0];
+    let expected = json!({"count": 2, "how": "certificate", "client": "127.0.0.1"});
+    assert_eq!((&found["subject"], &found["detail"]), (&json!("CN=ann"), &expected), "{answer}");
+    site.close().await;
+}
