@@ -4,7 +4,27 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::{admin, basic, pages, refuses};
-use crate::harness::{Acme, World};
+use crate::harness::{Acme, Call, Credentials, World};
+
+/// Where the people of these tests sit.
+const HOME: [u8; 4] = [203, 0, 113, 9];
+const ELSEWHERE: [u8; 4] = [198, 51, 100, 7];
+
+/// The whole line of each event that was noted, as `by` reads it: who, what, to what, and how.
+async fn noted(world: &World, query: &str, by: &Credentials) -> Vec<String> {
+    world.write_down().await;
+    let answer = world.api("GET", &format!("/events?{query}"), by).await.expect(200).json();
+    let line = |event: &serde_json::Value| {
+        let word = |key: &str| event[key].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {} {} {}", word("actor"), word("kind"), word("subject"), word("account"), event["detail"])
+    };
+    answer["items"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// A sign-in at the token endpoint.
+fn signs_in<'w>(world: &'w World, by: &Credentials, from: [u8; 4]) -> Call<'w> {
+    world.get("/token?service=hallmark").by(by).sent_from(from)
+}
 
 async fn kinds(world: &World, query: &str) -> Vec<String> {
     pages(world, &format!("/events?{query}"), &admin(), 1000, "kind").await.concat()
@@ -87,4 +107,100 @@ async fn an_owner_reads_their_own_account_and_no_other() {
     refuses(world, world.api("GET", "/events?account=bob", &basic("olga")), 404, "NOT_FOUND").await;
     let own = pages(world, "/events?account=bob", &basic("bob"), 1000, "kind").await.concat();
     assert!(own.contains(&"manifest_pushed".to_owned()), "{own:?}");
+}
+
+/// What is done to no facts is written down as well: who came, how and from where, who could not, and who asked for too much.
+#[tokio::test]
+async fn sign_ins_and_refusals_tell_who_from_where_and_how() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let (_, secret) = world.personal("bob", "read").await;
+    world.write_down().await;
+    world.pass(60);
+    let since = "since=2027-01-15T08:01:00Z";
+
+    signs_in(world, &basic("tim"), HOME).await.expect(200);
+    signs_in(world, &Credentials::basic("bob", &secret), HOME).await.expect(200);
+    signs_in(world, &acme.robot, ELSEWHERE).await.expect(200);
+    for _ in 0..3 {
+        signs_in(world, &Credentials::basic("tim", "a guess"), ELSEWHERE).await.expect(401);
+    }
+    signs_in(world, &Credentials::basic("nobody", "a guess"), ELSEWHERE).await.expect(401);
+    let hidden = world.get("/v2/acme/web/tags/list").by(&basic("bob")).sent_from(HOME);
+    assert!(hidden.await.status.is_client_error());
+    let mut found = noted(world, since, &basic("aud")).await;
+    found.sort();
+    assert_snapshot!(found.join("\n"), @r#"
+    acme+ci signed_in acme+ci acme {"client":"198.51.100.7","count":1,"how":"token"}
+    bob access_refused acme/web - {"client":"203.0.113.9","count":1,"how":"list_tags"}
+    bob signed_in bob bob {"client":"203.0.113.9","count":1,"how":"password"}
+    bob signed_in bob bob {"client":"203.0.113.9","count":1,"how":"token"}
+    system sign_in_failed nobody - {"client":"198.51.100.7","count":1,"how":"password"}
+    system sign_in_failed tim - {"client":"198.51.100.7","count":3,"how":"password"}
+    tim signed_in tim tim {"client":"203.0.113.9","count":1,"how":"password"}
+    "#);
+
+    // Each can be asked for alone, and the next page goes on where the one before ended.
+    let asked = async |query: &str| kinds(world, &format!("{since}&{query}")).await;
+    assert_eq!(asked("kind=access_refused").await, ["access_refused"]);
+    assert_eq!(asked("kind=sign_in_failed").await, ["sign_in_failed"; 2]);
+    assert_eq!(asked("actor=robot:acme%2Bci").await, ["signed_in"]);
+    assert_eq!(asked("kind=signed_in&actor=tim").await, ["signed_in"]);
+    assert_eq!(asked("kind=signed_in&account=acme").await, ["signed_in"], "the robot's, for its organization");
+    let whole = asked("").await;
+    let by_page = pages(world, &format!("/events?{since}"), &admin(), 2, "kind").await;
+    assert!(by_page.iter().all(|page| page.len() <= 2), "{by_page:?}");
+    assert_eq!(by_page.concat(), whole);
+
+    world.pass(60);
+    signs_in(world, &basic("tim"), HOME).await.expect(200);
+    let later = noted(world, "kind=signed_in&since=2027-01-15T08:02:00Z", &admin()).await;
+    assert!(
+        later.iter().any(|line| line.starts_with("tim signed_in tim tim")),
+        "another minute, another event: {later:?}"
+    );
+}
+
+/// An auditor reads the whole log; who is nobody in particular reads what happened in their own account.
+#[tokio::test]
+async fn an_auditor_reads_every_sign_in_and_others_their_own() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    signs_in(world, &basic("tim"), HOME).await.expect(200);
+    let lines = noted(world, "kind=signed_in&actor=tim", &basic("aud")).await;
+    assert_eq!(lines, [r#"tim signed_in tim tim {"client":"203.0.113.9","count":1,"how":"password"}"#]);
+    assert_eq!(noted(world, "kind=signed_in&actor=tim&account=tim", &basic("tim")).await, lines);
+    for who in ["mia", "olga", "bob"] {
+        for (query, status, code) in [("kind=signed_in", 403, "DENIED"), ("account=tim", 404, "NOT_FOUND")] {
+            refuses(world, world.api("GET", &format!("/events?{query}"), &basic(who)), status, code).await;
+        }
+    }
+    refuses(world, world.api("GET", "/events", &acme.robot), 403, "DENIED").await;
+    refuses(world, world.api("GET", "/events", &Credentials::none()), 401, "UNAUTHORIZED").await;
+}
+
+#[tokio::test]
+async fn pulls_are_events_only_where_the_settings_ask_for_them() {
+    for pulls in [false, true] {
+        let world = World::with(|config| config.audit.pulls = pulls).await;
+        let ann = world.all_of("ann", "ann/app").await;
+        let digest = world.image(&ann, "ann/app", "1", "layer").await;
+        for path in ["manifests/1", "manifests/1", &format!("manifests/{digest}")] {
+            world.get(&format!("/v2/ann/app/{path}")).by(&ann).sent_from(HOME).await.expect(200);
+        }
+        // To look whether it is there is no pull, and what is not there was not pulled.
+        world.head("/v2/ann/app/manifests/1").by(&ann).await.expect(200);
+        world.get("/v2/ann/app/manifests/none").by(&ann).await.expect(404);
+        let found = noted(&world, "kind=manifest_pulled&repository=ann/app", &admin()).await;
+        let detail = |count: u32| json!({"client": "203.0.113.9", "count": count});
+        let mut expected = [
+            format!("ann manifest_pulled 1 ann {}", detail(2)),
+            format!("ann manifest_pulled {digest} ann {}", detail(1)),
+        ]
+        .to_vec();
+        expected.truncate(if pulls { 2 } else { 0 });
+        let mut found = found;
+        found.sort();
+        assert_eq!(found, expected, "audit.pulls = {pulls}");
+    }
 }
