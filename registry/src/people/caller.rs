@@ -2,8 +2,8 @@
 
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{
-    self, Account, AccountId, AccountKind, Event, Organization, Principal, PrincipalKind, Repository, RepositoryId,
-    Rights, SystemRole, Tx,
+    Account, AccountId, AccountKind, Event, Organization, Principal, PrincipalKind, Repository, RepositoryId, Rights,
+    SystemRole, Tx,
 };
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
@@ -162,8 +162,21 @@ impl Caller {
         Event { repository: Some(repository), ..self.event_in(account, kind, subject, payload) }
     }
 
+    /// Whether the caller is still who they were when the request came, by the facts of a change: its body may have taken
+    /// minutes. Every change begins with this.
+    ///
+    /// # Errors
+    /// [`Refused::Forbidden`] when they were disabled, have other credentials or another role, or showed what was revoked.
+    pub(crate) async fn stands(&self, tx: &mut Tx) -> Result<(), Refused> {
+        if tx.stands(self.principal(), self.known.credential, self.now).await? {
+            return Ok(());
+        }
+        Err(Refused::Forbidden("your credentials changed meanwhile; sign in again"))
+    }
+
     /// The organization of this name, held, when the caller may see it, and how they stand in it.
     pub(super) async fn organization(&self, tx: &mut Tx, name: &str) -> Result<(Organization, Standing), Refused> {
+        self.stands(tx).await?;
         let unknown = || Refused::Unknown("organization");
         if !crate::auth::users::is_name(name) {
             return Err(unknown());
@@ -200,14 +213,18 @@ impl Caller {
     pub(super) async fn governed(&self, tx: &mut Tx, name: &str) -> Result<Account, Refused> {
         self.may_change()?;
         let unknown = || Refused::Unknown("account");
+        // Held as an organization first, whatever it is: who took the weaker lock before would wait for another who did.
+        self.stands(tx).await?;
+        let owned = match self.owned(tx, name).await {
+            Ok(_) => Ok(()),
+            Err(Refused::Unknown(_)) => Err(unknown()),
+            Err(refused @ Refused::Forbidden(_)) => Err(refused),
+            Err(refused) => return Err(refused),
+        };
         let found = if crate::auth::users::is_name(name) { tx.account(name).await? } else { None };
         let account = found.ok_or_else(unknown)?;
         if account.kind == AccountKind::Organization {
-            self.owned(tx, name).await.map_err(|refused| match refused {
-                Refused::Unknown(_) => unknown(),
-                refused => refused,
-            })?;
-            return Ok(account);
+            return owned.map(|()| account);
         }
         let is_own = self.principal().kind == PrincipalKind::User && account.id == self.principal().account_id;
         if self.administers() || is_own && self.reaches_account(name) { Ok(account) } else { Err(unknown()) }
@@ -231,7 +248,8 @@ impl Caller {
         &self,
         tx: &mut Tx,
         name: &RepositoryName,
-    ) -> Result<(access::Decision, Option<Repository>), metadata::Error> {
+    ) -> Result<(access::Decision, Option<Repository>), Refused> {
+        self.stands(tx).await?;
         let facts = tx.facts(self.principal().id, name).await?;
         let decision = access::decide(Some(self.principal()), &facts, |_, _| {});
         let rights = self.known.ceiling.bound(name, decision.rights);

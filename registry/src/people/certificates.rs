@@ -131,6 +131,7 @@ async fn add(
     holder: &HolderName,
     (kind, pattern): (CertificateKind, &str),
 ) -> Result<i64, Refused> {
+    caller.stands(tx).await?;
     let principal = principal(tx, holder).await?;
     let pattern = if kind == CertificateKind::Dns { pattern.to_ascii_lowercase() } else { pattern.to_owned() };
     let id = tx.add_certificate_rule(principal, (kind, &pattern), caller.now).await?;
@@ -161,6 +162,7 @@ pub async fn remove(app: &App, caller: &Caller, id: i64) -> Result<(), Refused> 
     app.metadata
         .write((caller.clone(), id), |tx, (caller, id)| {
             Box::pin(async move {
+                caller.stands(tx).await?;
                 if !tx.remove_certificate_rule(*id).await? {
                     return Err(Refused::Unknown("rule"));
                 }

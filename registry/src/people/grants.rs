@@ -201,6 +201,7 @@ async fn account(tx: &mut Tx, name: Option<&str>) -> Result<Account, Refused> {
 /// A prefix is managed by who governs its account, and by who holds `admin` on it or on one that it begins with: a name
 /// that begins with the prefix, and that nothing else is granted on, stands for all of them.
 async fn on_prefix(tx: &mut Tx, caller: &Caller, prefix: &str) -> Result<Held, Refused> {
+    caller.stands(tx).await?;
     let unknown = || Refused::Unknown("prefix");
     let name = prefix.split_once('/').map(|(account, _)| account);
     let some: RepositoryName = format!("{prefix}0").parse().map_err(|_| unknown())?;

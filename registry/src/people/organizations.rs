@@ -98,6 +98,7 @@ pub async fn create(app: &App, caller: &Caller, new: NewOrganization) -> Result<
 }
 
 async fn make(tx: &mut Tx, caller: &Caller, new: &NewOrganization) -> Result<OrganizationView, Refused> {
+    caller.stands(tx).await?;
     let owner = match &new.owner {
         Some(owner) => member(tx, owner).await?,
         None => caller.principal().clone(),

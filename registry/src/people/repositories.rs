@@ -169,6 +169,11 @@ async fn make(
     let (Some(account), true, None) = (account, decision.may_create, there) else {
         return Err(Refused::Forbidden("you may not make a repository of this name"));
     };
+    let rights = if decision.by_membership { Rights::ADMIN } else { decision.rights };
+    let public = new.visibility == Some(Visibility::Public);
+    if public && !caller.known.ceiling.bound(name, rights).contain(Rights::MANAGE) {
+        return Err(Refused::Forbidden("a public repository needs the right admin on it"));
+    }
     let (repository, is_made) = tx.make_repository(name, account, caller.now).await?;
     if !is_made {
         return Err(taken());
@@ -178,14 +183,13 @@ async fn make(
         let grant = Grant { account: name.account().unwrap_or(SYSTEM_ACCOUNT), target, holder: caller.principal().id };
         tx.put_grant(&grant, Rights::ADMIN, caller.principal().id, caller.now).await?;
     }
-    let public = new.visibility == Some(Visibility::Public);
-    if public {
-        tx.set_public(&repository, true).await?;
-    }
     tx.describe_repository(&repository, &new.description).await?;
     let place = (account, repository.id);
     tx.record(&caller.event_on(place, "repository_created", name.as_str(), "")).await?;
-    let rights = if decision.by_membership { Rights::ADMIN } else { decision.rights };
+    if public {
+        tx.set_public(&repository, true).await?;
+        tx.record(&caller.event_on(place, "repository_published", name.as_str(), "")).await?;
+    }
     Ok(view(&Repository { public, ..repository }, rights, (new.description.clone(), caller.now)))
 }
 

@@ -173,6 +173,8 @@ pub(crate) async fn keep(
     let held = tx.user(&user.name).await?.map(|held| held.principal);
     let held = held.filter(|held| held.id == user.id && held.credential_epoch == user.credential_epoch);
     let held = held.ok_or(Refused::Forbidden("your credentials changed meanwhile; sign in again"))?;
+    // Behind the lock on who they are: a token that is being revoked makes no other.
+    caller.stands(tx).await?;
     let kind = Kind::Personal.word();
     if tx.standing_credentials(held.id, kind, caller.now).await? >= TOKENS {
         return Err(Refused::Conflict(format!("{TOKENS} of your tokens stand already; revoke some first")));
@@ -210,6 +212,7 @@ pub async fn revoke(app: &App, caller: &Caller, id: i64) -> Result<(), Refused> 
     app.metadata
         .write((caller.clone(), id), |tx, (caller, id)| {
             Box::pin(async move {
+                caller.stands(tx).await?;
                 let user = caller.principal();
                 if !tx.revoke_credential_of(*id, user.id, caller.now).await? {
                     return Err(Refused::Unknown("token"));

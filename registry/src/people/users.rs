@@ -191,6 +191,7 @@ pub async fn create(app: &App, caller: &Caller, new: NewUser) -> Result<UserView
     app.metadata
         .write((caller.clone(), making), |tx, (caller, making)| {
             Box::pin(async move {
+                caller.stands(tx).await?;
                 let made = tx.create_user(making, caller.now).await?;
                 let made = made.ok_or_else(|| UserError::NameTaken(making.name.clone()))?;
                 let payload = json!({"role": Role::from(making.role)}).to_string();
@@ -231,6 +232,7 @@ async fn alter(
     name: &str,
     (changes, expected): (&UserChanges, &Expected),
 ) -> Result<UserView, Refused> {
+    caller.stands(tx).await?;
     let mut user = held(tx, name).await?;
     expected.hold(&show(user.clone()))?;
     let role = changes.role.map_or(user.principal.role, Into::into);
@@ -272,6 +274,7 @@ pub async fn set_password(app: &App, caller: &Caller, name: &str, new: NewPasswo
     app.metadata
         .write((caller.clone(), name.to_owned(), password), |tx, (caller, name, password)| {
             Box::pin(async move {
+                caller.stands(tx).await?;
                 let user = held(tx, name).await?;
                 if let Some(source) = &user.source {
                     return Err(Refused::Conflict(format!(
@@ -301,6 +304,7 @@ pub async fn log_out(app: &App, caller: &Caller, name: &str) -> Result<(), Refus
     app.metadata
         .write((caller.clone(), name.to_owned()), |tx, (caller, name)| {
             Box::pin(async move {
+                caller.stands(tx).await?;
                 let user = held(tx, name).await?;
                 tx.record(&caller.event_in(user.principal.account_id, "user_logged_out", name, "")).await?;
                 tx.void_tokens(&user.principal).await?;
@@ -319,6 +323,7 @@ pub async fn remove(app: &App, caller: &Caller, name: &str, expected: Expected) 
     app.metadata
         .write((caller.clone(), name.to_owned(), expected), |tx, (caller, name, expected)| {
             Box::pin(async move {
+                caller.stands(tx).await?;
                 let user = held(tx, name).await?;
                 expected.hold(&show(user.clone()))?;
                 tx.record(&caller.event_in(user.principal.account_id, "user_removed", name, "")).await?;

@@ -20,7 +20,7 @@ use super::value::values;
 /// The name of the account that owns repositories of one component; no user and no organization can have it.
 pub const SYSTEM_ACCOUNT: &str = "_system";
 /// No credential has this id.
-const NO_CREDENTIAL: i64 = -1;
+pub(super) const NO_CREDENTIAL: i64 = -1;
 
 statements! {
     SEEN = [

@@ -82,6 +82,10 @@ macro_rules! piece {
     (postgres {update of $alias:ident}) => {
         concat!(" FOR UPDATE OF ", stringify!($alias))
     };
+    // Rows of both may change, and only the change of a row that was waited for is seen.
+    (postgres {update of $alias:ident, $other:ident}) => {
+        concat!(" FOR UPDATE OF ", stringify!($alias), ", ", stringify!($other))
+    };
     (postgres {skip}) => {
         " FOR UPDATE SKIP LOCKED"
     };

@@ -1,6 +1,7 @@
 use super::candidates::Item;
 use super::database::{Metadata, Source};
 use super::error::{Error, ErrorKind};
+use super::facts::NO_CREDENTIAL;
 use super::generations::Slot;
 use super::rows::{AccountId, PrincipalId};
 use super::sql::Row;
@@ -22,7 +23,7 @@ statements! {
     ];
     HOLD_OF_SOURCE = [
         "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
-           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2" {update of p}
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2" {update of p, u}
     ];
     IS_KNOWN = ["SELECT principal_id FROM users WHERE source = $1 AND source_subject = $2 AND principal_id <> $3"];
     SUBJECTS = [
@@ -37,7 +38,7 @@ statements! {
     ];
     HOLD = [
         "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
-           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1" {update of p}
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1" {update of p, u}
     ];
     PAGE = [
         "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
@@ -54,11 +55,17 @@ statements! {
     SET_PASSWORD = ["UPDATE users SET password = $2 WHERE principal_id = $1"];
     ADMINISTRATORS = [
         "SELECT p.id FROM principals p JOIN users u ON u.principal_id = p.id
-          WHERE u.system_role = 'administrator' AND p.disabled_at IS NULL ORDER BY p.id LIMIT 2" {update of p}
+          WHERE u.system_role = 'administrator' AND p.disabled_at IS NULL ORDER BY p.id LIMIT 2" {update of p, u}
     ];
     RAISE_EPOCH = ["UPDATE principals SET credential_epoch = credential_epoch + 1 WHERE id = $1"];
     SET_DISABLED = [
         "UPDATE principals SET disabled_at = $2, credential_epoch = credential_epoch + 1 WHERE id = $1"
+    ];
+    STANDS = [
+        "SELECT p.id FROM principals p LEFT JOIN users u ON u.principal_id = p.id
+          WHERE p.id = $1 AND p.credential_epoch = $2 AND p.disabled_at IS NULL AND COALESCE(u.system_role, '') = $3
+            AND ($4 < 0 OR EXISTS (SELECT 1 FROM credentials c WHERE c.id = $4 AND c.principal_id = p.id
+                                      AND c.revoked_at IS NULL AND c.expires_at > $5))"
     ];
     EPOCH = ["SELECT credential_epoch FROM principals WHERE id = $1" {update}];
     HOLD_ACCOUNT = ["SELECT id FROM accounts WHERE id = $1" {update}];
@@ -373,6 +380,17 @@ impl Tx {
     pub async fn set_principal_disabled(&mut self, principal: PrincipalId, at: Option<i64>) -> Result<(), Error> {
         self.touch(Slot::principal(principal));
         self.execute(&SET_DISABLED, values![principal, at]).await.map(drop)
+    }
+
+    /// Whether a principal is who they were found to be before this change began: not disabled, with the same credentials and
+    /// the same role; and whether the credential that they showed, if it has a row, stands at `now` (milliseconds since 1970).
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn stands(&mut self, found: &Principal, credential: Option<i64>, now: i64) -> Result<bool, Error> {
+        let shown = credential.unwrap_or(NO_CREDENTIAL);
+        let values = values![found.id, found.credential_epoch, found.role.word(), shown, now];
+        Ok(self.row(&STANDS, values).await?.is_some())
     }
 
     /// The epoch of a principal's credentials, held until the change ends.

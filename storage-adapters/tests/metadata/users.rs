@@ -1,11 +1,12 @@
 //! Roles of users, and the directories that know them.
 
-use hallmark_storage::metadata::{NewUser, SystemRole};
+use hallmark_storage::metadata::{NewCredential, NewUser, Principal, SystemRole};
 
 use crate::harness::{NOW, World, family};
 
 family! {
     a_user_s_role_is_read_back,
+    who_was_found_stands_until_something_of_theirs_changes,
     a_directory_knows_a_user_by_one_id,
     a_user_is_given_to_a_directory_and_back,
     users_of_a_directory_page_by_its_ids,
@@ -89,4 +90,49 @@ async fn a_user_of_a_directory_is_held_as_they_stand(world: World) {
     world.change(bob.id, |tx, id| Box::pin(tx.set_principal_disabled(*id, Some(NOW)))).await;
     let (found, _, epoch) = look().await;
     assert_eq!((found.map(|bob| bob.disabled), epoch), (Some(true), Some(1)));
+}
+
+async fn who_was_found_stands_until_something_of_theirs_changes(world: World) {
+    let stands = async |found: &Principal, credential, now| {
+        let found = (found.clone(), credential, now);
+        world.change(found, |tx, (found, credential, now)| Box::pin(tx.stands(found, *credential, *now))).await
+    };
+    let found = world.alice.clone();
+    assert!(stands(&found, None, NOW).await);
+    assert!(!stands(&found, Some(1), NOW).await, "no such credential");
+    let id = world
+        .change(found.clone(), |tx, alice| {
+            Box::pin(async move {
+                let new = NewCredential {
+                    principal: alice.id,
+                    kind: "personal",
+                    selector: "selector",
+                    secret_hash: b"hash",
+                    service: "hallmark",
+                    scopes: "admin",
+                    epoch: alice.credential_epoch,
+                    expires_at: NOW + 10,
+                    name: "laptop",
+                    rolls: false,
+                };
+                tx.insert_credential(&new, NOW).await
+            })
+        })
+        .await;
+    assert!(stands(&found, Some(id), NOW + 9).await);
+    assert!(!stands(&found, Some(id), NOW + 10).await, "it has ended");
+    let bob = world.user("bob").await;
+    assert!(!stands(&bob, Some(id), NOW).await, "it is somebody else's");
+    world.change((id, found.id), |tx, (id, alice)| Box::pin(tx.revoke_credential_of(*id, *alice, NOW))).await;
+    assert!(!stands(&found, Some(id), NOW).await, "it was revoked");
+    world.change(found.clone(), |tx, alice| Box::pin(tx.set_role(alice, SystemRole::Auditor))).await;
+    assert!(!stands(&found, None, NOW).await, "another role");
+    let found = world.metadata.principal(found.id).await.unwrap().unwrap();
+    assert!(stands(&found, None, NOW).await);
+    world.change(found.clone(), |tx, alice| Box::pin(tx.void_tokens(alice))).await;
+    assert!(!stands(&found, None, NOW).await, "other credentials");
+    let found = world.metadata.principal(found.id).await.unwrap().unwrap();
+    world.change(found.clone(), |tx, alice| Box::pin(tx.set_disabled(alice, Some(NOW)))).await;
+    let found = world.metadata.principal(found.id).await.unwrap().unwrap();
+    assert!(!stands(&found, None, NOW).await, "disabled");
 }

@@ -13,7 +13,8 @@ async fn a_repository_is_made_shown_changed_and_deleted() {
     let acme = Acme::open().await;
     let (world, olga) = (&acme.world, basic("olga"));
     let new = json!({"name": "acme/new", "visibility": "public", "description": "shop"});
-    let (made, event) = records(world, world.sends("POST", "/repositories", &olga, &new)).await;
+    let before = world.count_events().await;
+    let made = world.sends("POST", "/repositories", &olga, &new).await;
     assert_snapshot!(made, @r#"
     201 Created
     cache-control: no-store
@@ -23,7 +24,8 @@ async fn a_repository_is_made_shown_changed_and_deleted() {
 
     {"name":"acme/new","visibility":"public","description":"shop","created_at":"2027-01-15T08:00:00Z","rights":"admin"}
     "#);
-    assert_eq!(event, "olga repository_created acme/new {}");
+    let events = ["olga repository_created acme/new {}", "olga repository_published acme/new {}"];
+    assert_eq!(world.events_after(before).await, events);
     let path = "/repositories/acme%2Fnew";
     assert_snapshot!(world.api("GET", path, &basic("ann")).await, @r#"
     200 OK

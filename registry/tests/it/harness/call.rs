@@ -122,6 +122,23 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// Sends it with a body in two halves, and lets `meanwhile` happen between them.
+    pub(crate) async fn halved(self, content: impl AsRef<str>, meanwhile: impl Future<Output = ()>) -> Answer {
+        let (feed, body) = mpsc::channel(1);
+        let (first, second) = content.as_ref().split_at(content.as_ref().len() / 2);
+        let feeding = async {
+            feed.send(Bytes::copy_from_slice(first.as_bytes())).await.unwrap();
+            // An empty piece finds room only after the first one was taken: the request was granted by then.
+            feed.send(Bytes::new()).await.unwrap();
+            meanwhile.await;
+            feed.send(Bytes::copy_from_slice(second.as_bytes())).await.unwrap();
+            drop(feed);
+        };
+        tokio::join!(self.fed(body).into_future(), feeding).0
+    }
+}
+
 impl<'w> Call<'w> {
     fn request(self) -> (&'w World, Request<Sent>, SocketAddr) {
         let Self { world, method, path, headers, body, peer } = self;

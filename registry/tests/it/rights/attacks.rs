@@ -1,5 +1,6 @@
 //! Attacks that go by the rules of organizations: each does nothing and learns nothing.
 
+use hallmark_storage::metadata::SystemRole;
 use serde_json::json;
 
 use crate::harness::{Acme, Credentials, PASSWORD, World, sha256};
@@ -193,4 +194,58 @@ async fn an_auditor_changes_nothing_of_others() {
     let grant = world.sends("PUT", "/grants/acme%2Fweb/user:aud", &basic("aud"), &json!({"rights": "admin"}));
     grant.await.expect(403);
     assert_eq!(world.rows().await, before);
+}
+
+/// Threat 13: a body may come for minutes. Whoever was disabled, demoted or robbed of their token meanwhile changes nothing:
+/// a stolen token cannot keep a request waiting to make another once it is revoked.
+#[tokio::test]
+async fn whoever_is_shut_out_while_a_body_comes_changes_nothing() {
+    for way in ["revoked", "disabled", "logged out", "demoted"] {
+        for what in ["token", "user", "organization", "robot", "grant", "certificate"] {
+            let acme = Acme::open().await;
+            let world = &acme.world;
+            world.add_user("eve").await;
+            world.set_role("eve", SystemRole::Administrator).await;
+            let (id, secret) = world.personal("eve", "admin api:write").await;
+            let by = Credentials::bearer(&secret);
+            let (method, path, body) = match what {
+                "token" => {
+                    let new =
+                        json!({"name": "next", "scopes": "admin api:write", "expires_at": "2027-06-01T00:00:00Z"});
+                    ("POST", "/api/v1/me/tokens", new)
+                }
+                "user" => {
+                    ("POST", "/api/v1/users", json!({"name": "eva", "password": PASSWORD, "role": "administrator"}))
+                }
+                "organization" => ("POST", "/api/v1/organizations", json!({"name": "evil"})),
+                "robot" => ("POST", "/api/v1/accounts/acme/robots", json!({"name": "evil"})),
+                "grant" => ("PUT", "/api/v1/grants/acme%2Fweb/user:eve", json!({"rights": "admin"})),
+                _ => (
+                    "POST",
+                    "/api/v1/certificates",
+                    json!({"holder": "user:eve", "kind": "dns", "pattern": "eve.example"}),
+                ),
+            };
+            // What the same request is answered while nobody is shut out.
+            let copy = world.copied().await;
+            let sent = copy.call(method, path).by(&by).header("content-type", "application/json");
+            let sent = sent.body(body.to_string()).await;
+            assert!(sent.status.is_success(), "{what}: {sent}");
+            let before = std::cell::OnceCell::new();
+            let call = world.call(method, path).by(&by).header("content-type", "application/json");
+            let answer = call.halved(body.to_string(), async {
+                match way {
+                    "revoked" => {
+                        drop(world.api("DELETE", &format!("/me/tokens/{id}"), &basic("eve")).await.expect(204))
+                    }
+                    "disabled" => world.disable("eve").await,
+                    "logged out" => drop(world.api("POST", "/users/eve/logout", &basic("admin")).await.expect(204)),
+                    _ => world.set_role("eve", SystemRole::None).await,
+                }
+                before.set(world.rows().await).unwrap();
+            });
+            assert_eq!(answer.await.status, 403, "{way} {what}");
+            assert_eq!(&world.rows().await, before.get().unwrap(), "{way} {what}");
+        }
+    }
 }

@@ -210,3 +210,41 @@ async fn of_two_first_pushes_at_once_one_makes_the_repository_on_a_server() {
     let world = World::with(|config| config.database = database).await;
     push_at_once(&with_members(world).await).await;
 }
+
+/// Whether anybody may pull is for who has `admin`: making a repository public needs no less than publishing one.
+#[tokio::test]
+async fn a_repository_is_made_public_by_who_may_publish_it() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.create_on_push("acme").await;
+    world.add_user("pat").await;
+    world.add_user("pia").await;
+    world.grant("acme/new*", "user:pat", "write").await;
+    world.grant("acme/new*", "user:pia", "admin").await;
+    let robot = world.robot("acme", "cd", None).await;
+    world.grant("acme/new*", "robot:acme+cd", "write").await;
+    let limited = Credentials::bearer(&world.personal("olga", "write api:write").await.1);
+    let callers = [
+        (basic("pat"), 403),
+        (robot, 403),
+        (limited, 403),
+        (basic("pia"), 201),
+        // Whoever makes one as a member is given `admin` in it.
+        (basic("tim"), 201),
+        (basic("olga"), 201),
+    ];
+    for (by, status) in callers {
+        let world = world.copied().await;
+        let events = world.count_events().await;
+        let new = json!({"name": "acme/new-shop", "visibility": "public"});
+        world.sends("POST", "/repositories", &by, &new).await.expect(status);
+        let made = world.repository("acme/new-shop").await;
+        assert_eq!(made.map(|made| made.public), (status == 201).then_some(true), "{by:?}");
+        let told = world.events_after(events).await.iter().any(|event| event.contains("repository_published"));
+        assert_eq!(told, status == 201, "{by:?}");
+        if status == 403 {
+            let private = json!({"name": "acme/new-shop", "visibility": "private"});
+            world.sends("POST", "/repositories", &by, &private).await.expect(201);
+        }
+    }
+}

@@ -1,10 +1,8 @@
 //! Rights that end while a body comes: whoever lost them is answered as if they began now, and nothing is written.
 
-use bytes::Bytes;
 use hallmark_oci::Digest;
-use tokio::sync::mpsc;
 
-use crate::harness::{Answer, Call, Credentials, OCI_INDEX, OCI_MANIFEST, PASSWORD, World, image, index, sha256};
+use crate::harness::{Call, Credentials, OCI_INDEX, OCI_MANIFEST, PASSWORD, World, image, index, sha256};
 
 /// What happens to ann while her body comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,21 +30,6 @@ impl Event {
     }
 }
 
-/// Sends a body in two halves, and lets `meanwhile` happen between them.
-async fn halved(call: Call<'_>, content: impl AsRef<str>, meanwhile: impl Future<Output = ()>) -> Answer {
-    let (feed, body) = mpsc::channel(1);
-    let (first, second) = content.as_ref().split_at(content.as_ref().len() / 2);
-    let feeding = async {
-        feed.send(Bytes::copy_from_slice(first.as_bytes())).await.unwrap();
-        // An empty piece finds room only after the first one was taken: the request was granted by then.
-        feed.send(Bytes::new()).await.unwrap();
-        meanwhile.await;
-        feed.send(Bytes::copy_from_slice(second.as_bytes())).await.unwrap();
-        drop(feed);
-    };
-    tokio::join!(call.fed(body).into_future(), feeding).0
-}
-
 async fn credentials(world: &World) -> [Credentials; 2] {
     [world.all_of("ann", "ann/app").await, Credentials::basic("ann", PASSWORD)]
 }
@@ -61,7 +44,7 @@ async fn a_manifest_is_refused_whose_pusher_lost_the_right_while_it_came() {
         for kind in 0..2 {
             let world = World::open().await;
             let by = credentials(&world).await[kind].clone();
-            let put = halved(manifest(&world, &by), index(&[]), async {
+            let put = manifest(&world, &by).halved(index(&[]), async {
                 event.happen(&world).await;
                 world.pass(2);
             });
@@ -84,7 +67,7 @@ async fn a_manifest_is_refused_whose_pusher_lost_the_right_while_it_came() {
 async fn a_name_that_is_taken_again_at_once_inherits_no_push() {
     let world = World::open().await;
     for by in credentials(&world).await {
-        let put = halved(manifest(&world, &by), index(&[]), Event::NameTaken.happen(&world)).await;
+        let put = manifest(&world, &by).halved(index(&[]), Event::NameTaken.happen(&world)).await;
         assert!(matches!(put.status.as_u16(), 401 | 403), "{put}");
         assert!(world.repository("ann/app").await.is_none());
     }
@@ -94,7 +77,7 @@ async fn a_name_that_is_taken_again_at_once_inherits_no_push() {
 async fn an_administrator_who_is_none_any_more_writes_no_more() {
     let world = World::open().await;
     let admin = world.all_of("admin", "ann/app").await;
-    let put = halved(manifest(&world, &admin), index(&[]), async {
+    let put = manifest(&world, &admin).halved(index(&[]), async {
         world.disable("admin").await;
         world.pass(2);
     });
@@ -116,7 +99,7 @@ async fn a_chunk_is_refused_whose_sender_lost_the_right_while_it_came() {
     let world = World::open().await;
     let ann = world.all_of("ann", "ann/app").await;
     let upload = opened(&world, &ann).await;
-    let patch = halved(world.patch(&upload).by(&ann), "0123456789", revoked(&world)).await;
+    let patch = world.patch(&upload).by(&ann).halved("0123456789", revoked(&world)).await;
     let fresh = world.patch(&upload).by(&ann).body("0123456789").await;
     assert_eq!(patch.visible(), fresh.visible());
     assert_eq!(fresh.gist(), (401, "UNAUTHORIZED".into()));
@@ -129,11 +112,11 @@ async fn a_blob_is_refused_whose_sender_lost_the_right_while_it_came() {
     let upload = opened(&world, &ann).await;
     let digest: Digest = sha256("0123456789");
     let path = format!("{upload}?digest={digest}");
-    let finish = halved(world.put(&path).by(&ann), "0123456789", revoked(&world)).await;
+    let finish = world.put(&path).by(&ann).halved("0123456789", revoked(&world)).await;
     assert_eq!(finish.gist(), (401, "UNAUTHORIZED".into()));
     let again = Credentials::basic("ann", "another long password");
     let path = format!("/v2/ann/app/blobs/uploads/?digest={digest}");
-    let whole = halved(world.post(&path).by(&again), "0123456789", async {
+    let whole = world.post(&path).by(&again).halved("0123456789", async {
         world.set_password("ann", PASSWORD).await;
         world.pass(2);
     });
@@ -149,7 +132,7 @@ async fn a_token_that_runs_out_while_a_layer_comes_ends_nothing() {
     let world = World::open().await;
     let ann = world.all_of("ann", "ann/app").await;
     let upload = opened(&world, &ann).await;
-    let patch = halved(world.patch(&upload).by(&ann), "0123456789", async { world.pass(3600) }).await;
+    let patch = world.patch(&upload).by(&ann).halved("0123456789", async { world.pass(3600) }).await;
     patch.expect(202);
     world.get(&upload).by(&ann).await.expect(401);
 }
