@@ -8,7 +8,7 @@ use hallmark_oci::{Algorithm, Digest, Manifest, Reference, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
     BlobDeletion, Engine, Error, ManifestDeletion, NewRobot, PREFIXES, PrincipalId, PutManifest, PutRefused,
-    Repository, SmallKey, StoreSmall, UserRemoval,
+    Repository, SmallKey, StoreSmall, SystemRole, UserRemoval,
 };
 use tokio::sync::Notify;
 
@@ -34,6 +34,7 @@ suite! {
     images_that_share_blobs_are_pushed_at_once,
     a_blob_that_is_being_stored_is_waited_for,
     two_owners_who_go_at_once_leave_one,
+    whoever_waits_for_a_user_sees_what_was_waited_for,
     a_robot_bound_while_its_repository_is_deleted_goes_with_it,
     prefixes_given_at_once_are_counted,
 }
@@ -485,6 +486,35 @@ async fn two_owners_who_go_at_once_leave_one(world: World) {
         let (one, other) = both(go(one), go(other)).await;
         assert!(one ^ other, "one goes, and the other stays");
         assert_eq!(world.metadata.members(organization.id, None, 9).await.unwrap().len(), 1);
+    }
+}
+
+/// Two who change a user as they saw them: the second sees the first one's change, although it stands in another row than
+/// the one that both waited for.
+async fn whoever_waits_for_a_user_sees_what_was_waited_for(world: World) {
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let name = format!("u{round}");
+        world.user(&name).await;
+        let promote = || {
+            let (world, name) = (Arc::clone(&world), name.clone());
+            async move {
+                world
+                    .change(name, |tx, name| {
+                        Box::pin(async move {
+                            let user = tx.user(name).await?.unwrap().principal;
+                            let is_first = user.role == SystemRole::None;
+                            if is_first {
+                                tx.set_role(&user, SystemRole::Auditor).await?;
+                            }
+                            Ok(is_first)
+                        })
+                    })
+                    .await
+            }
+        };
+        let (one, other) = both(promote(), promote()).await;
+        assert!(one ^ other, "both changed what only one had seen");
     }
 }
 
