@@ -24,14 +24,32 @@ pub(super) struct Context {
     pub(super) caller: Caller,
 }
 
-/// Who calls, and what they believe the thing to be.
+/// Who calls. A change that is put on a condition is refused: what is changed has no entity tag.
 pub(super) struct Call {
+    pub(super) app: Arc<App>,
+    pub(super) caller: Caller,
+}
+
+/// Who calls, and what they believe the thing to be.
+pub(super) struct Conditional {
     pub(super) app: Arc<App>,
     pub(super) caller: Caller,
     pub(super) expected: Expected,
 }
 
 impl<S: Sync> FromRequestParts<S> for Call {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let Conditional { app, caller, expected } = Conditional::from_request_parts(parts, state).await?;
+        if expected.0.is_some() && !parts.method.is_safe() {
+            return Err(Error::new(ErrorCode::PreconditionFailed, "this has no entity tag: send no If-Match"));
+        }
+        Ok(Self { app, caller })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Conditional {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
@@ -124,6 +142,11 @@ impl From<PageQuery> for Page {
 /// What is shown, with its entity tag.
 pub(super) fn shown(thing: &impl Serialize) -> Response {
     answered(StatusCode::OK, thing)
+}
+
+/// What was put, which has no entity tag.
+pub(super) fn put(thing: &impl Serialize) -> Response {
+    axum::Json(thing).into_response()
 }
 
 /// What was made, with its entity tag.

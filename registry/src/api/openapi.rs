@@ -14,7 +14,7 @@ use crate::people::shapes;
         title = "Hallmark",
         description = "Users, organizations, teams, robots, repositories and their rights. Sign in with a name and \
                        password, or with a personal access token (as the password, or as a bearer token). Failures have one \
-                       envelope. A thing's ETag sent back as If-Match makes a change happen only to what was read."
+                       envelope. A thing's ETag sent back as If-Match makes a change happen only to what was read; a change of what has none is refused with If-Match."
     ),
     paths(
         users::me,

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, PageQuery, Sent, done, made, shown};
+use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, put, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
 use crate::people::List;
@@ -66,7 +66,7 @@ pub(super) async fn describe(call: Call, At(organization): At<String>) -> Result
     responses((status = 200, description = "What was asked for", body = OrganizationView), Failures)
 )]
 pub(super) async fn change(
-    call: Call,
+    call: Conditional,
     At(organization): At<String>,
     Sent(sent): Sent<OrganizationChanges>,
 ) -> Result<Response, Error> {
@@ -85,7 +85,7 @@ pub(super) async fn change(
     ),
     responses((status = 204, description = "Done"), Failures)
 )]
-pub(super) async fn remove(call: Call, At(organization): At<String>) -> Result<Response, Error> {
+pub(super) async fn remove(call: Conditional, At(organization): At<String>) -> Result<Response, Error> {
     organizations::remove(&call.app, &call.caller, &organization, call.expected).await?;
     Ok(done())
 }
@@ -129,7 +129,7 @@ pub(super) async fn put_member(
     Sent(sent): Sent<Membership>,
 ) -> Result<Response, Error> {
     let given = members::put(&call.app, &call.caller, (&organization, &user), sent).await?;
-    Ok(shown(&given))
+    Ok(put(&given))
 }
 
 /// Takes a user out of an organization, out of its teams, and takes back what was granted to them in it.

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::call::{Asked, At, Call, PageQuery, Sent, done, made, repository as named, shown};
+use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, put, repository as named, shown};
 use super::failure::Failures;
 use crate::access::{Pattern, PatternInvalid};
 use crate::http::error::Error;
@@ -70,7 +70,7 @@ pub(super) async fn describe(call: Call, At(repository): At<String>) -> Result<R
     responses((status = 200, description = "What was asked for", body = RepositoryView), Failures)
 )]
 pub(super) async fn change(
-    call: Call,
+    call: Conditional,
     At(repository): At<String>,
     Sent(sent): Sent<RepositoryChanges>,
 ) -> Result<Response, Error> {
@@ -90,7 +90,7 @@ pub(super) async fn change(
     ),
     responses((status = 204, description = "Done"), Failures)
 )]
-pub(super) async fn delete(call: Call, At(repository): At<String>) -> Result<Response, Error> {
+pub(super) async fn delete(call: Conditional, At(repository): At<String>) -> Result<Response, Error> {
     repositories::delete(&call.app, &call.caller, &named(&repository)?, call.expected).await?;
     Ok(done())
 }
@@ -156,7 +156,7 @@ pub(super) async fn put_grant(
 ) -> Result<Response, Error> {
     let target = target(&on, &holder)?;
     let given = grants::put(&call.app, &call.caller, target, sent).await?;
-    Ok(shown(&given))
+    Ok(put(&given))
 }
 
 /// Takes rights back.

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, PageQuery, Sent, done, made, shown};
+use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
 use crate::people::List;
@@ -76,7 +76,7 @@ pub(super) async fn describe(call: Call, At((account, robot)): At<(String, Strin
     responses((status = 200, description = "What was asked for", body = RobotView), Failures)
 )]
 pub(super) async fn change(
-    call: Call,
+    call: Conditional,
     At((account, robot)): At<(String, String)>,
     Sent(sent): Sent<RobotChanges>,
 ) -> Result<Response, Error> {
@@ -96,7 +96,7 @@ pub(super) async fn change(
     ),
     responses((status = 204, description = "Done"), Failures)
 )]
-pub(super) async fn remove(call: Call, At((account, robot)): At<(String, String)>) -> Result<Response, Error> {
+pub(super) async fn remove(call: Conditional, At((account, robot)): At<(String, String)>) -> Result<Response, Error> {
     robots::remove(&call.app, &call.caller, (&account, &robot), call.expected).await?;
     Ok(done())
 }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, PageQuery, Sent, done, made, shown};
+use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
 use crate::people::List;
@@ -79,7 +79,7 @@ pub(super) async fn describe(call: Call, At((organization, team)): At<(String, S
     responses((status = 200, description = "What was asked for", body = TeamView), Failures)
 )]
 pub(super) async fn change(
-    call: Call,
+    call: Conditional,
     At((organization, team)): At<(String, String)>,
     Sent(sent): Sent<TeamChanges>,
 ) -> Result<Response, Error> {
@@ -99,7 +99,10 @@ pub(super) async fn change(
     ),
     responses((status = 204, description = "Done"), Failures)
 )]
-pub(super) async fn remove(call: Call, At((organization, team)): At<(String, String)>) -> Result<Response, Error> {
+pub(super) async fn remove(
+    call: Conditional,
+    At((organization, team)): At<(String, String)>,
+) -> Result<Response, Error> {
     teams::remove(&call.app, &call.caller, (&organization, &team), call.expected).await?;
     Ok(done())
 }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, PageQuery, Sent, done, made, shown};
+use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
 use crate::people::List;
@@ -118,7 +118,11 @@ pub(super) async fn describe(call: Call, At(user): At<String>) -> Result<Respons
     request_body = UserChanges,
     responses((status = 200, description = "What was asked for", body = UserView), Failures)
 )]
-pub(super) async fn change(call: Call, At(user): At<String>, Sent(sent): Sent<UserChanges>) -> Result<Response, Error> {
+pub(super) async fn change(
+    call: Conditional,
+    At(user): At<String>,
+    Sent(sent): Sent<UserChanges>,
+) -> Result<Response, Error> {
     let given = users::change(&call.app, &call.caller, &user, sent, call.expected).await?;
     Ok(shown(&given))
 }
@@ -134,7 +138,7 @@ pub(super) async fn change(call: Call, At(user): At<String>, Sent(sent): Sent<Us
     ),
     responses((status = 204, description = "Done"), Failures)
 )]
-pub(super) async fn remove(call: Call, At(user): At<String>) -> Result<Response, Error> {
+pub(super) async fn remove(call: Conditional, At(user): At<String>) -> Result<Response, Error> {
     users::remove(&call.app, &call.caller, &user, call.expected).await?;
     Ok(done())
 }

@@ -21,7 +21,6 @@ async fn a_grant_is_given_changed_listed_and_taken() {
     cache-control: no-store
     content-length: 119
     content-type: application/json
-    etag: {tag}
 
     {"on":"acme/web","holder":"user:ann","rights":"read+sign","granted_by":"user:olga","granted_at":"2027-01-15T08:00:00Z"}
     "#);

@@ -276,3 +276,14 @@ async fn text_with_a_nul_names_nothing_and_is_kept_nowhere() {
         }
     }
 }
+
+/// Whatever is changed: a condition that does not hold, or that cannot be looked at, is never passed over.
+#[tokio::test]
+async fn no_change_is_made_that_a_condition_was_put_on_in_vain() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    for endpoint in endpoints(&acme).await.iter().filter(|endpoint| endpoint.method != "GET") {
+        let call = endpoint.call(world, &admin()).header("if-match", "\"of another\"");
+        refuses(world, call, 412, "PRECONDITION_FAILED").await;
+    }
+}
