@@ -37,6 +37,8 @@ pub(crate) const PASSWORD_BYTES: usize = 1024;
 pub struct Passwords {
     places: Arc<Semaphore>,
     line: Line,
+    /// Those who wait for a directory, in a line of their own: one that is silent keeps nobody from the places.
+    elsewhere: Line,
     attempts: Attempts,
     /// When each password was verified: in milliseconds since 1970, and by the machine's steady clock.
     remembered: Cache<[u8; 32], (i64, Instant)>,
@@ -58,6 +60,7 @@ impl Passwords {
         Self {
             places: Arc::new(Semaphore::new((cores / 2).max(1))),
             line: Line::default(),
+            elsewhere: Line::default(),
             attempts: Attempts::default(),
             remembered: Cache::new(REMEMBERED_COUNT),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>()),
@@ -175,6 +178,8 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
         false => (None, Source::Database),
     };
     let now = app.clock.now();
+    // Whom a provider knows, or a directory that is no more, has no password anywhere: they are refused like nobody at all.
+    let user = user.filter(|user| user.source.as_deref().is_none_or(|of| app.sources.has(of)));
     let of = user.as_ref().and_then(|user| user.source.as_deref());
     if of.is_some() || user.is_none() && !app.sources.is_empty() && users::is_name(name) {
         return elsewhere(app, (name, password), user.as_ref(), client).await;
@@ -212,7 +217,7 @@ async fn elsewhere(
     }
     app.passwords.may_try(name, client, now)?;
     let signed_in = {
-        let _waiting = app.passwords.line.enter(client)?;
+        let _waiting = app.passwords.elsewhere.enter(client)?;
         people::sign_in(app, (name, password), of, now).await
     };
     match &signed_in {

@@ -14,6 +14,8 @@ use crate::telemetry::chain;
 
 /// How many people a look at a directory may find gone before it asks for a human: as many, or a tenth of all.
 const GONE_AT_ONCE: usize = 10;
+/// How many people without a usable entry the log tells of by one look.
+const TOLD: usize = 10;
 /// How many people are read from the database at once.
 const BATCH: u32 = 500;
 
@@ -44,6 +46,11 @@ impl Sources {
     #[must_use]
     pub fn sections(&self) -> &[DirectorySection] {
         &self.sections
+    }
+
+    /// Whether a directory of the settings has this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.section(name).is_some()
     }
 
     fn section(&self, name: &str) -> Option<&DirectorySection> {
@@ -87,8 +94,8 @@ pub(super) async fn sign_in(
     Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None })
 }
 
-/// Looks every person of one directory up again: who is gone is disabled, and teams are what their groups say now. A
-/// directory that fails changes nothing, and neither does one that has suddenly lost a tenth of its people.
+/// Looks every person of one directory up again: who is gone is disabled, and teams are what their groups say now. Whose
+/// entry cannot be used stays as they were. A directory that fails changes nothing, and neither does one that has suddenly lost a tenth of its people.
 ///
 /// # Errors
 /// [`SyncError`].
@@ -102,9 +109,22 @@ pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized
         after = Some(last.clone());
         for (principal, subject) in batch {
             done.people += 1;
-            match look(app, directory, &subject, now).await? {
-                true => {}
-                false => gone.push(principal),
+            match look(app, directory, &subject, now).await {
+                Ok(true) => {}
+                Ok(false) => gone.push(principal),
+                // What is wrong with one entry says nothing about the others.
+                Err(SyncError::Directory(error)) if error.is_about_one() => {
+                    done.unreadable += 1;
+                    if done.unreadable <= TOLD {
+                        tracing::warn!(
+                            directory = name,
+                            subject,
+                            error = chain(&error),
+                            "a person has no usable entry"
+                        );
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -152,6 +172,8 @@ pub struct Synchronized {
     pub people: usize,
     /// How many of them are gone and were disabled.
     pub disabled: usize,
+    /// How many of them have an entry that cannot be used; they stay as they were.
+    pub unreadable: usize,
 }
 
 /// Why a look at a directory changed nothing more.
@@ -198,9 +220,11 @@ pub(crate) async fn synchronize_due(app: &App, last: &mut Vec<(String, i64)>) {
                 directory = name.as_str(),
                 people = done.people,
                 disabled = done.disabled,
-                "looked {} people of {name} up, {} are gone",
+                unreadable = done.unreadable,
+                "looked {} people of {name} up, {} are gone, {} have no usable entry",
                 done.people,
-                done.disabled
+                done.disabled,
+                done.unreadable
             ),
             Err(error) => tracing::warn!(
                 directory = name.as_str(),

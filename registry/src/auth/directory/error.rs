@@ -22,6 +22,12 @@ pub struct DirectoryError {
 }
 
 impl DirectoryError {
+    /// Whether it tells of one entry, and of no other.
+    #[must_use]
+    pub fn is_about_one(&self) -> bool {
+        matches!(self.cause, Cause::Ambiguous | Cause::Unfit { .. } | Cause::Hidden(_))
+    }
+
     /// Whether it may work again later without anybody changing a setting.
     #[must_use]
     pub fn is_outage(&self) -> bool {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use hallmark::auth::directory::{GroupMapping, TeamName};
+use hallmark::auth::directory::{DirectoryConfig, GroupMapping, TeamName};
 use hallmark::auth::people::{SyncError, Synchronized, synchronize};
 use hallmark::config::DirectorySection;
 use serde_json::{Value, json};
 
 use super::slapd::{GROUPS, PEOPLE, Setup, Slapd};
+use super::trap::{Script, Trap};
 use crate::harness::{Answer, Credentials, PASSWORD, World};
 
 /// How long a checked password is remembered, in seconds.
@@ -23,10 +24,14 @@ fn ben() -> Credentials {
 
 /// A registry whose people are in a directory; those in the group `core` are in the team `acme/dev`, which may pull.
 async fn opened(slapd: &Slapd) -> World {
+    opened_to(slapd.config()).await
+}
+
+async fn opened_to(directory: DirectoryConfig) -> World {
     let team = TeamName { organization: "acme".to_owned(), team: "dev".to_owned() };
     let group = format!("cn=core,{GROUPS}").parse().unwrap();
     let section = DirectorySection {
-        directory: slapd.config(),
+        directory,
         teams: vec![GroupMapping { group, team }],
         create_users: true,
         sync_interval: Duration::from_secs(3600),
@@ -112,9 +117,9 @@ async fn who_is_gone_from_the_directory_is_disabled_with_every_token() {
     for by in &shown {
         world.get("/v2/").by(by).await.expect(200);
     }
-    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), Synchronized { people: 2, disabled: 0 });
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), looked(2, 0, 0));
     slapd.change(&format!("dn: uid=anna,{PEOPLE}\nchangetype: delete\n"));
-    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), Synchronized { people: 2, disabled: 1 });
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), looked(2, 1, 0));
     for by in &shown {
         world.get("/v2/").by(by).await.expect(401);
     }
@@ -122,6 +127,53 @@ async fn who_is_gone_from_the_directory_is_disabled_with_every_token() {
     login(&world, &ben()).await.expect(200);
     let event = world.look("SELECT subject, payload FROM events WHERE kind = 'user_changed'").await;
     assert_eq!(event, [r#"anna {"disabled":true,"source":"example"}"#]);
+}
+
+fn looked(people: usize, disabled: usize, unreadable: usize) -> Synchronized {
+    Synchronized { people, disabled, unreadable }
+}
+
+/// One entry that cannot be used keeps nobody in who is gone.
+#[tokio::test]
+async fn an_entry_that_cannot_be_used_hides_no_leaver() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let change = |name: &str, what: &str| slapd.change(&format!("dn: uid={name},{PEOPLE}\nchangetype: {what}\n"));
+    for name in ["anna", "ben"] {
+        change(name, &format!("modify\nadd: displayName\ndisplayName: {name}"));
+    }
+    let world = opened_to(DirectoryConfig { name_attribute: "displayName".to_owned(), ..slapd.config() }).await;
+    for by in [anna(), ben()] {
+        login(&world, &by).await.expect(200);
+    }
+    change("anna", "modify\ndelete: displayName");
+    change("ben", "delete");
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), looked(2, 1, 1));
+    let left = world
+        .look("SELECT u.name, p.disabled_at IS NULL FROM users u JOIN principals p ON p.id = u.principal_id")
+        .await;
+    assert!(left.contains(&"anna 1".to_owned()) && left.contains(&"ben 0".to_owned()), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_silent_directory_keeps_nobody_out_whom_it_does_not_know() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let trap = Trap::start(Script::Silent).await;
+    let timeout = Duration::from_secs(4);
+    let world = opened_to(DirectoryConfig { url: trap.url(), timeout, ..slapd.plain() }).await;
+    let ann = Credentials::basic("ann", PASSWORD);
+    let strangers: Vec<_> =
+        (0..8).map(|number| Credentials::basic(&format!("stranger{number}"), "a password")).collect();
+    let waiting = futures_util::future::join_all(strangers.iter().map(|by| login(&world, by)));
+    let mut waiting = std::pin::pin!(waiting);
+    let signed_in = tokio::select! {
+        biased;
+        _ = &mut waiting => panic!("the directory answered"),
+        signed_in = login(&world, &ann) => signed_in,
+    };
+    signed_in.expect(200);
+    for answer in waiting.await {
+        answer.expect(503);
+    }
 }
 
 #[tokio::test]

@@ -101,8 +101,11 @@ async fn known_and_unknown_names_are_counted_alike() {
     let world = World::open().await;
     world.get("/v2/").by(&Credentials::basic("ann", PASSWORD)).await.expect(200);
     world.disable("bob").await;
+    // Whom a provider knows, and whom a directory knew that is no more: they have no password here.
+    world.add_user("pia").await;
+    world.meddle("UPDATE users SET source = 'google', source_subject = '17' WHERE name = 'pia'").await;
     let mut seen = Vec::new();
-    for name in ["ann", "bob", "eve"] {
+    for name in ["ann", "bob", "eve", "pia"] {
         let mut of_name = Vec::new();
         for _ in 0..13 {
             let (hashes, reads) = (world.app.passwords.hashes_computed(), world.app.metadata.statistics().reads);
@@ -116,6 +119,7 @@ async fn known_and_unknown_names_are_counted_alike() {
     }
     assert_eq!(seen[0], seen[2]);
     assert_eq!(seen[1], seen[2]);
+    assert_eq!(seen[3], seen[2]);
     let shape: Vec<_> = seen[0].iter().map(|(status, _, _, hashes, reads)| (*status, *hashes, *reads)).collect();
     assert_eq!(shape[9..11], [(401, 1, 1), (429, 0, 1)]);
 }
