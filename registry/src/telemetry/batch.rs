@@ -27,7 +27,7 @@ struct Shared {
     state: Mutex<State>,
     /// The first line came, or all are to be written now.
     came: Condvar,
-    /// Lines were written.
+    /// Lines were taken in hand, or written.
     went: Condvar,
 }
 
@@ -84,6 +84,8 @@ impl Shared {
             std::mem::swap(&mut lines, &mut state.waiting);
             state.writing = true;
             drop(state);
+            // There is room again as soon as the lines are in hand, not only when they are written.
+            self.went.notify_all();
             // Nobody is left to be told that the log cannot be written.
             let _ = out.write_all(&lines).and_then(|()| out.flush());
             lines.clear();
