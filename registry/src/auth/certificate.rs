@@ -1,13 +1,14 @@
 //! Who shows a client certificate: the names in it, and which user or robot an administrator said they are.
 //!
-//! That the certificate is genuine, valid now and made for clients has been checked in the handshake, against the one
-//! authority that the settings name; what another server in front says about certificates is never listened to.
+//! That the certificate is genuine and made for clients has been checked in the handshake, against the one authority that the
+//! settings name; what another server in front says about certificates is never listened to. Connections outlive their
+//! handshake, so whether the certificate is valid still is asked with every request.
 
 use hallmark_storage::metadata::CertificateKind;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Authenticated, Ceiling, Refused};
+use super::{Authenticated, Refused, subject};
 use crate::app::App;
 
 /// How many names of one kind are looked at.
@@ -20,6 +21,8 @@ pub struct Names {
     pub subject: String,
     /// Its alternative names, each with its kind, in their order.
     pub alternatives: Vec<(CertificateKind, String)>,
+    /// The last moment at which it is valid, in milliseconds since 1970.
+    pub not_after: i64,
 }
 
 impl Names {
@@ -43,7 +46,8 @@ pub fn names(der: &[u8]) -> Option<Names> {
         _ => None,
     });
     let alternatives = alternatives.take(NAMES).collect();
-    Some(Names { subject: certificate.subject().to_string(), alternatives })
+    let not_after = certificate.validity().not_after.timestamp().saturating_mul(1_000);
+    Some(Names { subject: subject::spell(certificate.subject()), alternatives, not_after })
 }
 
 /// Everything that a rule could say to mean this name, the most particular first: the name, and where it has parts, all that
@@ -65,11 +69,14 @@ pub fn patterns(kind: CertificateKind, name: &str) -> Vec<String> {
     patterns
 }
 
-/// Who shows a certificate with these names; `None` for who is nobody here.
+/// Who shows a certificate with these names; `None` for who is nobody here, also because the certificate has ended.
 ///
 /// # Errors
 /// [`Refused::Metadata`].
-pub(crate) async fn identify(app: &App, names: &Names) -> Result<Option<Authenticated>, Refused> {
+pub(crate) async fn identify(app: &App, names: &Names, now: i64) -> Result<Option<Authenticated>, Refused> {
+    if now > names.not_after {
+        return Ok(None);
+    }
     let subject = (CertificateKind::Subject, names.subject.clone());
     for (kind, name) in names.alternatives.iter().chain([&subject]) {
         let wanted = patterns(*kind, name);
@@ -77,12 +84,8 @@ pub(crate) async fn identify(app: &App, names: &Names) -> Result<Option<Authenti
         let place = |pattern: &String| wanted.iter().position(|wanted| wanted == pattern);
         let Some(rule) = rules.into_iter().min_by_key(|rule| place(&rule.pattern)) else { continue };
         let principal = app.metadata.principal(rule.principal).await?.filter(|principal| !principal.disabled);
-        return Ok(principal.map(|principal| Authenticated {
-            principal,
-            ceiling: Ceiling::default(),
-            credential: None,
-            facts: None,
-        }));
+        let certificate = Some(names.not_after);
+        return Ok(principal.map(|principal| Authenticated { certificate, ..Authenticated::unbound(principal) }));
     }
     Ok(None)
 }

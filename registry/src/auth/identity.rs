@@ -27,6 +27,8 @@ pub struct Authenticated {
     pub ceiling: Ceiling,
     /// The row of the long-lived credential that was shown, or that the token was made from, if it was one.
     pub credential: Option<i64>,
+    /// A client certificate was shown: the last moment at which it is valid, in milliseconds since 1970.
+    pub certificate: Option<i64>,
     /// What was seen of the repository that the request is about, when it was seen together with the principal.
     pub facts: Option<(RepositoryName, Arc<Facts>)>,
 }
@@ -39,6 +41,13 @@ pub struct Ceiling {
     pub scopes: Option<Arc<Scopes>>,
     /// A personal access token, or one made from it: no more than these limits.
     pub limits: Option<Arc<Limits>>,
+}
+
+impl Authenticated {
+    /// A principal with no upper bound, and nothing to remember of what was shown.
+    pub(crate) fn unbound(principal: Principal) -> Self {
+        Self { principal, ceiling: Ceiling::default(), credential: None, certificate: None, facts: None }
+    }
 }
 
 impl Identity {

@@ -20,6 +20,7 @@ pub(crate) mod refresh;
 pub(crate) mod secrets;
 pub mod signin;
 pub(crate) mod sources;
+pub(crate) mod subject;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
@@ -102,6 +103,7 @@ pub async fn confirm(
                 principal,
                 ceiling: known.ceiling.clone(),
                 credential,
+                certificate: known.certificate,
                 facts: None,
             }));
         }
@@ -116,14 +118,16 @@ pub async fn confirm(
     })
 }
 
-/// Tells who shows a client certificate with these names; nobody in particular, when no rule says.
+/// Tells who shows a client certificate with these names; nobody in particular, when no rule says or the
+/// certificate has ended.
 ///
 /// # Errors
 /// [`Refused::Metadata`].
 pub async fn by_certificate(app: &App, names: &certificate::Names, client: Client) -> Result<Identity, Refused> {
-    let Some(known) = certificate::identify(app, names).await? else { return Ok(Identity::Anonymous) };
+    let now = app.clock.now();
+    let Some(known) = certificate::identify(app, names, now).await? else { return Ok(Identity::Anonymous) };
     let known = Ok(known);
-    remember(app, (names.first(), "certificate"), &known, client, app.clock.now());
+    remember(app, (names.first(), "certificate"), &known, client, now);
     known.map(Identity::Known)
 }
 

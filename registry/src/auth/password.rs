@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::attempts::Attempts;
 use super::line::{Client, Line};
-use super::{Authenticated, Ceiling, Refused, people, users};
+use super::{Authenticated, Refused, people, users};
 use crate::app::App;
 use crate::clock::Random;
 use crate::memory;
@@ -192,9 +192,7 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
         app.metadata.without_cache().user(name).await?;
     }
     match (user, holds?) {
-        (Some(user), true) => {
-            Ok(Authenticated { principal: user.principal, ceiling: Ceiling::default(), credential: None, facts: None })
-        }
+        (Some(user), true) => Ok(Authenticated::unbound(user.principal)),
         _ => Err(Refused::WrongPassword),
     }
 }
@@ -213,7 +211,7 @@ async fn elsewhere(
         && app.passwords.remembers(&key(&user.principal), now)
     {
         let principal = user.principal.clone();
-        return Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None });
+        return Ok(Authenticated::unbound(principal));
     }
     app.passwords.may_try(name, client, now)?;
     let signed_in = {

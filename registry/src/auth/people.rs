@@ -7,7 +7,7 @@ use hallmark_storage::metadata::{self, Event, PrincipalId};
 
 use super::directory::{Directories, Directory, DirectoryError, DirectoryInvalid, GroupMapping, Person, teams_of};
 use super::sources::{Vouched, admit};
-use super::{Authenticated, Ceiling, Refused};
+use super::{Authenticated, Refused};
 use crate::app::App;
 use crate::config::DirectorySection;
 use crate::telemetry::chain;
@@ -91,7 +91,7 @@ pub(super) async fn sign_in(
     if principal.name != *name {
         return Err(Refused::WrongPassword);
     }
-    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None })
+    Ok(Authenticated::unbound(principal))
 }
 
 /// Looks every person of one directory up again: who is gone is disabled, and teams are what their groups say now. Whose

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_storage::metadata::{Credential, NewCredential, Principal};
 use ring::digest::{SHA256, digest};
 
-use super::{Authenticated, Ceiling, Refused, token};
+use super::{Authenticated, Refused, token};
 use crate::app::App;
 
 const PREFIX: &str = "hmr_";
@@ -61,7 +61,7 @@ pub(crate) async fn identify(app: &App, text: &str, now: i64) -> Result<Authenti
     }
     let principal = app.metadata.principal(credential.principal).await?;
     let principal = token::live(principal, credential.epoch).ok_or(Refused::RefreshToken)?;
-    Ok(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None })
+    Ok(Authenticated::unbound(principal))
 }
 
 fn usable(credential: &Credential, now: i64) -> bool {

@@ -69,6 +69,13 @@ pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i
     let scopes = access::cut_down(app, identity, asked).await?;
     let lifetime = i64::try_from(app.config.tokens.lifetime.as_secs()).unwrap_or(i64::MAX / 2);
     let seconds = now.div_euclid(1000);
+    // A certificate's token ends with it.
+    let lifetime = match identity {
+        Identity::Known(Authenticated { certificate: Some(not_after), .. }) => {
+            lifetime.min(not_after.div_euclid(1000) - seconds).max(0)
+        }
+        _ => lifetime,
+    };
     let principal = identity.principal();
     let claims = Claims {
         iss: SERVICE.to_owned(),
@@ -126,7 +133,7 @@ pub(crate) async fn identify(
         }
     };
     let ceiling = Ceiling { scopes: Some(scopes), limits };
-    Ok(Identity::Known(Authenticated { principal, ceiling, credential, facts }))
+    Ok(Identity::Known(Authenticated { principal, ceiling, credential, certificate: None, facts }))
 }
 
 /// The principal, when it is still there, enabled, and has not revoked what was made at `epoch`.

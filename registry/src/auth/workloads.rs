@@ -7,7 +7,7 @@ use hallmark_storage::metadata::{self, Principal, PrincipalKind, WorkloadRule};
 use super::line::{Client, network};
 use super::oidc::{self, Issuer, Issuers, Provider};
 use super::workload::{Rule, RuleInvalid, RuleSettings, decide};
-use super::{Authenticated, Ceiling, Refused, secrets, users};
+use super::{Authenticated, Refused, secrets, users};
 use crate::app::App;
 use crate::config::IssuerSection;
 
@@ -100,7 +100,7 @@ pub(super) async fn identify(
         tracing::warn!(robot = name, "a workload's token for {name} was shown from another address before");
         return Err(Refused::WrongPassword);
     }
-    Ok(Authenticated { principal: robot, ceiling: Ceiling::default(), credential: None, facts: None })
+    Ok(Authenticated::unbound(robot))
 }
 
 fn refused(name: &str, error: &oidc::Refused) -> Refused {

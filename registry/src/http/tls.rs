@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -101,6 +101,11 @@ impl Certificates {
             .map_err(TlsError::Setup)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        if files.client_ca.is_some() {
+            // A session that is taken up again brings its certificate along unchecked, also one that has ended meanwhile.
+            server_config.session_storage = Arc::new(NoServerSessionStorage {});
+            server_config.send_tls13_tickets = 0;
+        }
         server_config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(Self { files, loaded, current, server_config: Arc::new(server_config) }))
     }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::grants::HolderName;
 use super::{Caller, List, Page, Refused, shapes};
 use crate::app::App;
+use crate::auth::subject;
 use crate::clock::rfc3339;
 
 /// The longest pattern, in bytes.
@@ -21,7 +22,7 @@ pub struct CertificateView {
     pub holder: String,
     /// Which name of the certificate is compared: `subject`, `dns`, `uri` or `email`.
     pub kind: String,
-    /// What it must be. `*.` before the end of a host's name and `/*` behind the beginning of a URI stand for the rest.
+    /// What it must be, a subject as RFC 4514 spells it. `*.` before the end of a host's name and `/*` behind the beginning of a URI stand for the rest.
     pub pattern: String,
     /// When it was made (RFC 3339).
     pub created_at: String,
@@ -37,7 +38,7 @@ pub struct NewCertificate {
     /// Which name of the certificate is compared: `subject`, `dns`, `uri` or `email`.
     #[schema(pattern = "^(subject|dns|uri|email)$")]
     pub kind: String,
-    /// What it must be.
+    /// What it must be; a subject as RFC 4514 spells it, the last part first: `CN=ci,OU=Builds,O=Example`.
     #[schema(min_length = 1, max_length = 1024)]
     pub pattern: String,
 }
@@ -82,13 +83,14 @@ pub async fn create(app: &App, caller: &Caller, new: NewCertificate) -> Result<C
         new.kind.parse().map_err(|()| Refused::invalid("kind", "use subject, dns, uri or email"))?;
     let holder: HolderName = new.holder.parse()?;
     check(kind, &new.pattern)?;
+    let pattern = spelled(kind, new.pattern)?;
     let id = app
         .metadata
-        .write((caller.clone(), holder, kind, new.pattern.clone()), |tx, (caller, holder, kind, pattern)| {
+        .write((caller.clone(), holder, kind, pattern.clone()), |tx, (caller, holder, kind, pattern)| {
             Box::pin(add(tx, caller, holder, (*kind, pattern)))
         })
         .await?;
-    let NewCertificate { holder, kind, pattern } = new;
+    let NewCertificate { holder, kind, .. } = new;
     Ok(CertificateView { id, holder, kind, pattern, created_at: rfc3339(caller.now) })
 }
 
@@ -125,6 +127,20 @@ fn check(kind: CertificateKind, pattern: &str) -> Result<(), Refused> {
     }
 }
 
+/// The pattern as the names of certificates are spelled, since they are compared whole.
+fn spelled(kind: CertificateKind, pattern: String) -> Result<String, Refused> {
+    match kind {
+        CertificateKind::Dns => Ok(pattern.to_ascii_lowercase()),
+        CertificateKind::Subject => subject::respell(&pattern).ok_or_else(|| {
+            Refused::invalid(
+                "pattern",
+                "a subject is spelled by RFC 4514, the last part first, like CN=ci,OU=Builds,O=Example",
+            )
+        }),
+        CertificateKind::Uri | CertificateKind::Email => Ok(pattern),
+    }
+}
+
 async fn add(
     tx: &mut Tx,
     caller: &Caller,
@@ -133,11 +149,10 @@ async fn add(
 ) -> Result<i64, Refused> {
     caller.stands(tx).await?;
     let principal = principal(tx, holder).await?;
-    let pattern = if kind == CertificateKind::Dns { pattern.to_ascii_lowercase() } else { pattern.to_owned() };
-    let id = tx.add_certificate_rule(principal, (kind, &pattern), caller.now).await?;
+    let id = tx.add_certificate_rule(principal, (kind, pattern), caller.now).await?;
     let id = id.ok_or_else(|| Refused::Conflict(format!("{pattern:?} is somebody's already")))?;
     let payload = serde_json::json!({"holder": holder.to_string(), "kind": kind.word()}).to_string();
-    tx.record(&caller.event("certificate_rule_created", &pattern, &payload)).await?;
+    tx.record(&caller.event("certificate_rule_created", pattern, &payload)).await?;
     Ok(id)
 }
 

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::oidc::people::Person;
 use crate::auth::people::teams_of_groups;
 use crate::auth::sources::{Vouched, admit};
-use crate::auth::{self, Authenticated, Ceiling, Client};
+use crate::auth::{self, Authenticated, Client};
 
 /// Who came back.
 #[derive(Debug)]
@@ -49,12 +49,7 @@ pub(super) async fn callback(
     let person = known.sign_in.finish(kept.pending, query, now).await?;
     let vouched = vouched(known, person).ok_or(Refused::Nameless)?;
     let name = vouched.name.clone();
-    let known = admit(app, vouched, now).await.map(|principal| Authenticated {
-        principal,
-        ceiling: Ceiling::default(),
-        credential: None,
-        facts: None,
-    });
+    let known = admit(app, vouched, now).await.map(|principal| Authenticated::unbound(principal));
     auth::remember(app, (&name, "provider"), &known, Client::At(client), now);
     let principal = match known {
         Ok(known) => known.principal,

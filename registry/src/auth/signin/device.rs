@@ -12,7 +12,7 @@ use super::codes::{hash, normal, secret, user_code};
 use crate::app::App;
 use crate::auth::line::network;
 use crate::auth::token::live;
-use crate::auth::{Authenticated, Ceiling, Client};
+use crate::auth::{Authenticated, Client};
 use crate::clock::rfc3339;
 use crate::people::tokens::{self, MadeToken, NewToken};
 use crate::people::{self, Caller};
@@ -278,8 +278,7 @@ async fn redeem(
     request_id: &str,
     now: i64,
 ) -> Result<Poll, people::Refused> {
-    let known =
-        Authenticated { principal: principal.clone(), ceiling: Ceiling::default(), credential: None, facts: None };
+    let known = Authenticated::unbound(principal.clone());
     // Nothing of this is looked up by address: no password is hashed here.
     let caller = Caller { known, client: Client::Operator, now, request_id: request_id.to_owned() };
     let draft = tokens::draft(app, &caller, asked.token()).await?;

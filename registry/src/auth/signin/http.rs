@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::auth::http::{Form, form_error};
 use crate::auth::oidc;
 use crate::auth::oidc::people::{PATIENCE, SignInRefused};
-use crate::auth::{Authenticated, Ceiling, Identity};
+use crate::auth::{Authenticated, Identity};
 use crate::http::body::Incoming;
 use crate::http::error::{Cause, Error};
 use crate::people;
@@ -186,7 +186,7 @@ async fn signed_in(visit: &Visit<'_>, by: impl FnOnce(&Identity)) -> Result<Opti
     let signed_in = signed_in.map_err(Error::from_metadata)?;
     if let Some(signed_in) = &signed_in {
         let principal = signed_in.principal.clone();
-        by(&Identity::Known(Authenticated { principal, ceiling: Ceiling::default(), credential: None, facts: None }));
+        by(&Identity::Known(Authenticated::unbound(principal)));
     }
     Ok(signed_in)
 }

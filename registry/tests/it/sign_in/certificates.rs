@@ -13,12 +13,13 @@ use rcgen::{
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{acme, admin, api};
 use crate::harness::{Credentials, Listening, Wire, World, sha256};
@@ -50,11 +51,35 @@ impl Authority {
     }
 
     fn certify(&self, name: &str, alternatives: Vec<SanType>, purpose: ExtendedKeyUsagePurpose) -> Shown {
+        self.sign(|parameters| {
+            parameters.distinguished_name.push(DnType::CommonName, name);
+            parameters.subject_alt_names = alternatives;
+            parameters.extended_key_usages = vec![purpose];
+        })
+    }
+
+    /// A certificate of a client whose subject has these parts.
+    fn named(&self, parts: &[(DnType, &str)]) -> Shown {
+        self.sign(|parameters| {
+            for (kind, value) in parts {
+                parameters.distinguished_name.push(kind.clone(), *value);
+            }
+        })
+    }
+
+    /// A certificate of a client of this common name that ends when this year begins.
+    fn until(&self, name: &str, year: i32) -> Shown {
+        self.sign(|parameters| {
+            parameters.distinguished_name.push(DnType::CommonName, name);
+            parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
+        })
+    }
+
+    fn sign(&self, fill: impl FnOnce(&mut CertificateParams)) -> Shown {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.distinguished_name = DistinguishedName::new();
-        parameters.distinguished_name.push(DnType::CommonName, name);
-        parameters.subject_alt_names = alternatives;
-        parameters.extended_key_usages = vec![purpose];
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        fill(&mut parameters);
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap().der().clone();
         Shown { certificate, key }
@@ -102,28 +127,36 @@ impl Site {
     }
 
     async fn send(&self, by: Option<&Shown>, request: &str) -> io::Result<(u16, String)> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.server.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let config = match by {
-            None => config.with_no_client_auth(),
-            Some(shown) => {
-                let key = PrivateKeyDer::try_from(shown.key.serialize_der()).unwrap();
-                config.with_client_auth_cert(vec![shown.certificate.clone()], key).unwrap()
-            }
-        };
-        let stream = TcpStream::connect(self.listening.address()).await?;
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        let mut stream = self.connect(&self.config(by)).await?;
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
+    }
+
+    /// With what a client connects who shows `by`; sessions are kept in it, to be taken up again.
+    fn config(&self, by: Option<&Shown>) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.server.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        Arc::new(match by {
+            None => config.with_no_client_auth(),
+            Some(shown) => {
+                let key = PrivateKeyDer::try_from(shown.key.serialize_der()).unwrap();
+                config.with_client_auth_cert(vec![shown.certificate.clone()], key).unwrap()
+            }
+        })
+    }
+
+    async fn connect(&self, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.listening.address()).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::clone(config)).connect(name, stream).await
     }
 
     /// Who the management API takes somebody for; `None` for nobody.
@@ -239,5 +272,73 @@ async fn a_sign_in_by_certificate_is_remembered() {
     let found = &answer["items"][0];
     let expected = json!({"count": 2, "how": "certificate", "client": "127.0.0.1"});
     assert_eq!((&found["subject"], &found["detail"]), (&json!("CN=ann"), &expected), "{answer}");
+    site.close().await;
+}
+
+/// What the next request on a connection is answered: the status, and the body as text.
+async fn next(stream: &mut TlsStream<TcpStream>, path: &str) -> (u16, String) {
+    stream.write_all(Wire::request("GET", path, &Credentials::none(), &[]).as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length = head.split("content-length: ").nth(1).unwrap().split('\r').next().unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_is_nobody_s_on_a_connection_that_goes_on() {
+    let site = Site::open().await;
+    site.rule("user:ann", "subject", "CN=ann").await;
+    let mut stream = site.connect(&site.config(Some(&site.authority.until("ann", 2049)))).await.unwrap();
+    assert_eq!(next(&mut stream, "/api/v1/me").await.0, 200);
+    let end = 2_493_072_000;
+    site.world.pass(end - 60 - site.world.now() / 1000);
+    let (status, body) = next(&mut stream, "/token?service=hallmark&scope=repository:ann/app:pull").await;
+    let token: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &token["expires_in"]), (200, &json!(60)), "its token ends with it: {body}");
+    site.world.pass(61);
+    assert_eq!(next(&mut stream, "/v2/").await.0, 401);
+    assert_eq!(next(&mut stream, "/api/v1/me").await.0, 401);
+    drop(stream);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn every_connection_has_its_certificate_checked_anew() {
+    let site = Site::open().await;
+    let config = site.config(Some(&site.authority.client("ann", Vec::new())));
+    for _ in 0..2 {
+        let mut stream = site.connect(&config).await.unwrap();
+        assert_eq!(next(&mut stream, "/livez").await.0, 200);
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+    }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_subject_that_only_looks_like_another_is_nobody_s() {
+    let site = Site::open().await;
+    // The example of docs/sign-in.md.
+    site.rule("robot:acme+ci", "subject", "CN=ci,OU=Builds,O=Example").await;
+    use DnType::{CommonName, OrganizationName, OrganizationalUnitName};
+    let genuine = [(OrganizationName, "Example"), (OrganizationalUnitName, "Builds"), (CommonName, "ci")];
+    assert_eq!(site.name(Some(&site.authority.named(&genuine))).await.as_deref(), Some("acme+ci"));
+    for parts in [
+        &[(CommonName, "ci,OU=Builds,O=Example")][..],
+        &[(OrganizationName, "Example"), (CommonName, "ci,OU=Builds")],
+        &[(OrganizationName, "Example"), (CommonName, "ci, OU=Builds")],
+        &[(CommonName, "ci"), (OrganizationalUnitName, "Builds"), (OrganizationName, "Example")],
+    ] {
+        assert_eq!(site.name(Some(&site.authority.named(parts))).await, None, "{parts:?}");
+    }
+    for pattern in ["ci", "CN=ci, O=Example", "CN=ci/O=Example,", "GN=ci"] {
+        let rule = json!({"holder": "user:ann", "kind": "subject", "pattern": pattern});
+        let refused = api(&site.world, "POST", "/certificates", rule).await.expect(400).json();
+        assert_eq!(refused["errors"][0]["detail"]["field"], "pattern", "{refused}");
+    }
     site.close().await;
 }
