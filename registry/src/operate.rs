@@ -142,6 +142,7 @@ async fn delete_repository(app: &App, name: &str) -> Result<String, String> {
         .write((parsed, app.clock.now()), |tx, (name, now)| {
             Box::pin(async move {
                 let Some(repository) = tx.repository(name).await? else { return Ok(false) };
+                let robots = tx.robots_bound_to(&repository).await?;
                 if !tx.delete_repository(&repository, *now).await? {
                     return Ok(false);
                 }
@@ -157,6 +158,9 @@ async fn delete_repository(app: &App, name: &str) -> Result<String, String> {
                     at: *now,
                 };
                 tx.record(&event).await?;
+                for robot in &robots {
+                    tx.record(&Event { kind: "robot_removed", repository: None, subject: robot, ..event }).await?;
+                }
                 Ok(true)
             })
         })

@@ -13,15 +13,15 @@ mod users;
 
 use std::sync::{Arc, LazyLock};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use hallmark_oci::ErrorCode;
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tower::ServiceExt as _;
 
 pub use openapi::document;
@@ -30,6 +30,7 @@ use self::call::Context;
 use crate::access;
 use crate::app::App;
 use crate::auth::{self, Client, Identity};
+use crate::events::Happening;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
 use crate::http::server::PeerCertificate;
@@ -96,7 +97,7 @@ fn routes() -> Router {
     let all = of_users.merge(of_organizations).merge(of_robots).merge(of_repositories);
     Router::new()
         .nest("/api/v1", all)
-        .fallback(async || Error::plain(ErrorCode::NotFound))
+        .fallback(async || (Extension(NoSuchPath), Error::plain(ErrorCode::NotFound)))
         .method_not_allowed_fallback(async || Error::plain(ErrorCode::Unsupported))
 }
 
@@ -138,22 +139,59 @@ pub(crate) async fn answer(
         return Err(access::http::read_only());
     }
     let sent = body.collect(BODY_BYTES).await.map_err(body_failure)?;
+    let caller = Caller { known, client, now, request_id: request_id.to_owned() };
+    route(app, parts, Body::from(sent), caller).await
+}
+
+async fn route(app: &Arc<App>, parts: &Parts, sent: Body, caller: Caller) -> Result<Response, Error> {
     let mut request = Request::builder().method(parts.method.clone()).uri(parts.uri.clone());
     if let Some(headers) = request.headers_mut() {
         *headers = parts.headers.clone();
     }
-    let mut request = request.body(Body::from(sent)).map_err(Error::internal)?;
-    let caller = Caller { known, client, now, request_id: request_id.to_owned() };
-    request.extensions_mut().insert(Context { app: Arc::clone(app), caller });
+    let mut request = request.body(sent).map_err(Error::internal)?;
+    request.extensions_mut().insert(Context { app: Arc::clone(app), caller: caller.clone() });
     match ROUTES.clone().oneshot(request).await {
         Ok(response) => {
-            let mut response = failure::with_request_id(response, request_id).await;
+            remember_refusal(app, parts, &caller, &response);
+            let mut response = failure::with_request_id(response, &caller.request_id).await;
             // Secrets are shown once, and names not to whoever uses the browser next.
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             Ok(response)
         }
         Err(never) => match never {},
     }
+}
+
+/// Marks the answer at a path where nothing ever is.
+#[derive(Clone, Copy)]
+struct NoSuchPath;
+
+/// Remembers that somebody asked for what they have no right to. What they may not see is answered as what is not there, and
+/// so both are remembered; to who reads everything it is not there.
+fn remember_refusal(app: &App, parts: &Parts, caller: &Caller, response: &Response) {
+    let is_refused = match response.status() {
+        StatusCode::FORBIDDEN => true,
+        StatusCode::NOT_FOUND => !caller.reads_everything() && response.extensions().get::<NoSuchPath>().is_none(),
+        _ => false,
+    };
+    if !is_refused {
+        return;
+    }
+    let how = match parts.method {
+        Method::POST => "api_post",
+        Method::PUT => "api_put",
+        Method::PATCH => "api_patch",
+        Method::DELETE => "api_delete",
+        _ => "api_get",
+    };
+    let client = match caller.client {
+        Client::At(address) => Some(address),
+        Client::Operator => None,
+    };
+    let subject = parts.uri.path().trim_start_matches("/api/v1/").to_owned();
+    let (kind, actor) = ("access_refused", caller.known.principal.id);
+    let happening = Happening { kind, actor, account: None, repository: None, subject, how, client };
+    app.recorder.note(happening, caller.now);
 }
 
 /// Whether a browser says that another site's page asks: it would send along a name and password that it remembers.
@@ -173,11 +211,11 @@ async fn identify(app: &App, headers: &HeaderMap, client: Client, now: i64) -> R
 fn body_failure(error: BodyError) -> Error {
     match error {
         BodyError::TooLong(_) => {
-            Error::new(ErrorCode::Invalid, "a body has at most 256 KiB").status(http::StatusCode::PAYLOAD_TOO_LARGE)
+            Error::new(ErrorCode::Invalid, "a body has at most 256 KiB").status(StatusCode::PAYLOAD_TOO_LARGE)
         }
         BodyError::Cut(_) => Error::new(ErrorCode::Invalid, "the body was cut off"),
         BodyError::Slow => {
-            Error::new(ErrorCode::Invalid, "the body came too slowly").status(http::StatusCode::REQUEST_TIMEOUT)
+            Error::new(ErrorCode::Invalid, "the body came too slowly").status(StatusCode::REQUEST_TIMEOUT)
         }
     }
 }

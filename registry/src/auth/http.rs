@@ -12,9 +12,12 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::certificate::{self, Names};
 use super::keys::KeyError;
 use super::token::{self, Issued, SERVICE};
-use super::{Authenticated, Client, Identity, Refused, basic, by_certificate, by_secret, by_workload, refresh};
+use super::{
+    Authenticated, Client, Identity, Refused, basic, by_certificate, by_secret, by_workload, refresh, remember_unnamed,
+};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::http::body::{BodyError, Incoming};
@@ -24,6 +27,8 @@ use crate::http::server::{PeerAddress, PeerCertificate};
 
 /// The longest form that the token endpoint reads, in bytes.
 const FORM_BYTES: usize = 64 * 1024;
+/// How many scopes nobody in particular asks for at once: each is looked up in the database.
+const SCOPES_OF_NOBODY: usize = 16;
 /// The grant of token exchange (RFC 8693), what it takes, and what it gives.
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const SUBJECTS: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
@@ -49,12 +54,25 @@ async fn get_token(app: &App, parts: &Parts) -> Result<Response, Error> {
     // Whoever shows a certificate keeps that: a refresh token would outlive it.
     let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
         (Identity::Anonymous, Some(shown)) => {
-            by_certificate(app, shown.names(), client(app, parts)).await.map_err(refusal)?
+            Box::pin(by_certificate_for_a_token(app, shown.names(), client(app, parts))).await.map_err(refusal)?
         }
         (identity, _) => identity,
     };
-    let issued = token::issue(app, &identity, &form.scopes(), now).await.map_err(refusal)?;
+    let scopes = form.scopes();
+    if identity.principal().is_none() && scopes.iter().count() > SCOPES_OF_NOBODY {
+        return Err(invalid_request("who is not signed in asks for at most 16 scopes at once"));
+    }
+    let issued = token::issue(app, &identity, &scopes, now).await.map_err(refusal)?;
     Ok(sent(&shown(&issued, refresh.as_deref(), now)))
+}
+
+/// Who shows a certificate, for a token of theirs. The rule is looked at once more after its principal, whose tokens a removal
+/// of the rule voids: one that is removed in between must not leave a token that was made too late for that.
+async fn by_certificate_for_a_token(app: &App, names: &Names, client: Client) -> Result<Identity, Refused> {
+    let identity = by_certificate(app, names, client).await?;
+    let again = certificate::identify(app, names, app.clock.now()).await?;
+    let is_same = again.map(|known| known.principal.id) == identity.principal().map(|principal| principal.id);
+    Ok(if is_same { identity } else { Identity::Anonymous })
 }
 
 /// `POST /token`: the OAuth 2 form, with the grants `password`, `refresh_token` and that of RFC 8693 for workloads.
@@ -66,7 +84,7 @@ async fn post_token(app: &App, parts: &Parts, body: &mut Incoming) -> Result<Res
     let mut exchanged = false;
     let (known, refresh) = match form.one("grant_type") {
         Some("password") => by_password(app, &form, client(app, parts), now).await?,
-        Some("refresh_token") => by_refresh_token(app, &form, now).await?,
+        Some("refresh_token") => by_refresh_token(app, &form, client(app, parts), now).await?,
         Some(EXCHANGE) => {
             exchanged = true;
             (by_exchange(app, &form, client(app, parts)).await?, None)
@@ -133,10 +151,17 @@ async fn by_exchange(app: &App, form: &Form<'_>, client: Client) -> Result<Authe
 }
 
 /// The refresh grant gives the same refresh token back.
-async fn by_refresh_token(app: &App, form: &Form<'_>, now: i64) -> Result<(Authenticated, Option<String>), Error> {
+async fn by_refresh_token(
+    app: &App,
+    form: &Form<'_>,
+    client: Client,
+    now: i64,
+) -> Result<(Authenticated, Option<String>), Error> {
     let text =
         form.one("refresh_token").ok_or_else(|| invalid_request("the refresh_token grant needs refresh_token"))?;
-    let known = refresh::identify(app, text, now).await.map_err(refusal)?;
+    let known = refresh::identify(app, text, now).await;
+    remember_unnamed(app, "refresh_token", &known, client, now);
+    let known = known.map_err(refusal)?;
     Ok((known, Some(text.to_owned())))
 }
 

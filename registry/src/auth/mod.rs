@@ -67,7 +67,9 @@ pub async fn identify(
     if scheme.eq_ignore_ascii_case("bearer") {
         let value = value.trim();
         if secrets::looks_like_one(value) {
-            return personal::identify(app, None, value, now).await.map(Identity::Known);
+            let known = personal::identify(app, None, value, now).await;
+            remember_unnamed(app, "token", &known, client, now);
+            return known.map(Identity::Known);
         }
         token::identify(app, value, about, now).await
     } else if scheme.eq_ignore_ascii_case("basic") {
@@ -157,6 +159,12 @@ pub(crate) async fn by_workload(app: &App, name: &str, token: &str, client: Clie
     known
 }
 
+/// Remembers who came with something that no name is shown with. What is refused is nobody's: whatever was shown is no name.
+fn remember_unnamed(app: &App, how: &'static str, known: &Result<Authenticated, Refused>, client: Client, now: i64) {
+    let name = known.as_ref().map_or("", |known| &known.principal.name);
+    remember(app, (name, how), known, client, now);
+}
+
 fn remember(
     app: &App,
     (name, how): (&str, &'static str),
@@ -166,7 +174,9 @@ fn remember(
 ) {
     let (kind, actor, account) = match known {
         Ok(known) => ("signed_in", known.principal.id, Some(known.principal.account_id)),
-        Err(Refused::WrongPassword | Refused::TooManyAttempts { .. }) => ("sign_in_failed", PrincipalId::SYSTEM, None),
+        Err(Refused::WrongPassword | Refused::RefreshToken | Refused::TooManyAttempts { .. }) => {
+            ("sign_in_failed", PrincipalId::SYSTEM, None)
+        }
         Err(_) => return,
     };
     let client = match client {

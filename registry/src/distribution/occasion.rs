@@ -1,11 +1,10 @@
 //! When a change happened and through which request: what every event remembers.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{
-    self, AccountId, Event, Grant, PrincipalId, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx,
-};
+use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, Repository, Rights, Tx};
 
 use crate::access::{self, Decision, Ground};
+use crate::people::repositories::found;
 
 /// Why a push has nowhere to go.
 #[derive(Debug, thiserror::Error)]
@@ -86,18 +85,14 @@ impl Occasion {
                 Nowhere::Foreign
             });
         }
-        let (repository, is_made) = tx.make_repository(name, account, self.now).await?;
+        let maker = ground.principal().filter(|_| decision.by_membership);
+        let template = Event { actor, request_id: &self.request_id, ..Event::of_system("", "", self.now) };
+        let (repository, is_made) = found(tx, (name, account), maker, &template).await?;
         if !is_made {
             // Another push was faster: this one goes into a repository that was there, with what rights it has in it.
             let may = self.decide(tx, name, ground).await?.rights.contain(Rights::PUSH);
             return if may { Ok(repository) } else { Err(Nowhere::Foreign) };
         }
-        if decision.by_membership {
-            let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
-            let grant = Grant { account, target: Target::Repository(repository.id), holder: actor };
-            tx.put_grant(&grant, Rights::ADMIN, actor, self.now).await?;
-        }
-        tx.record(&self.event("repository_created", actor, &repository, name.as_str(), "")).await?;
         Ok(repository)
     }
 

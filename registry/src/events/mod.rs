@@ -3,7 +3,7 @@
 //! Never here: how the log is read (that is `people::events`), and the events of changes, which are written with them (I5).
 //! Start reading at [`Recorder::note`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -45,7 +45,8 @@ pub struct Happening {
 }
 
 /// What happened since it was last written down. It is written by a job, so that a stranger's wrong password costs no
-/// transaction; a process that is killed forgets its last second.
+/// transaction; a process that is killed forgets its last second, and of tokens that are shown again and again how often in the
+/// last minute.
 #[derive(Debug, Default)]
 pub struct Recorder(Mutex<Pending>);
 
@@ -53,7 +54,17 @@ pub struct Recorder(Mutex<Pending>);
 struct Pending {
     /// With the time of the first and the count of all.
     happenings: HashMap<(Happening, i64), (i64, u64)>,
+    /// What was written down in this minute already, and waits for its end when it happens again.
+    written: HashSet<(Happening, i64)>,
     dropped: u64,
+}
+
+impl Happening {
+    /// Whether it comes with every request of a client, and not once for many: written down each second, it would be most of
+    /// the log.
+    fn is_repeated(&self) -> bool {
+        self.kind == "signed_in" && self.how == "token"
+    }
 }
 
 impl Recorder {
@@ -71,8 +82,20 @@ impl Recorder {
         pending.happenings.entry(key).or_insert((now, 0)).1 += 1;
     }
 
-    fn take(&self) -> Pending {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What is to be written down now, and how many things more there were.
+    fn take(&self, now: i64) -> (Vec<(Happening, i64, u64)>, u64) {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Pending { happenings, written, dropped } = &mut *pending;
+        let minute = now.div_euclid(TOGETHER);
+        written.retain(|(_, at)| *at == minute);
+        let mut rows: Vec<_> = happenings
+            .extract_if(|key, _| !written.contains(key))
+            .map(|((happening, minute), (at, count))| (happening, minute, at, count))
+            .collect();
+        rows.sort_by_key(|(_, _, at, _)| *at);
+        let repeated = rows.iter().filter(|(happening, at, ..)| happening.is_repeated() && *at == minute);
+        written.extend(repeated.map(|(happening, at, ..)| (happening.clone(), *at)));
+        (rows.into_iter().map(|(happening, _, at, count)| (happening, at, count)).collect(), std::mem::take(dropped))
     }
 }
 
@@ -81,9 +104,7 @@ impl Recorder {
 /// # Errors
 /// The database's; what was noted is then lost, and so is said in the log.
 pub async fn write_down(app: &App) -> Result<(), metadata::Error> {
-    let Pending { happenings, dropped } = app.recorder.take();
-    let mut rows: Vec<_> = happenings.into_iter().map(|((happening, _), (at, count))| (happening, at, count)).collect();
-    rows.sort_by_key(|(_, at, _)| *at);
+    let (rows, dropped) = app.recorder.take(app.clock.now());
     for batch in rows.chunks(BATCH) {
         app.metadata.write(batch.to_vec(), |tx, batch| Box::pin(write(tx, batch))).await?;
     }
@@ -172,10 +193,22 @@ mod tests {
         for at in [0, 1, TOGETHER - 1, TOGETHER] {
             recorder.note(failed("ann"), at);
         }
-        let mut counts: Vec<_> = recorder.take().happenings.into_values().collect();
-        counts.sort_unstable();
+        let counts: Vec<_> = recorder.take(TOGETHER).0.into_iter().map(|(_, at, count)| (at, count)).collect();
         assert_eq!(counts, [(0, 3), (TOGETHER, 1)]);
-        assert!(recorder.take().happenings.is_empty());
+        assert!(recorder.take(TOGETHER).0.is_empty());
+    }
+
+    #[test]
+    fn a_token_that_is_shown_each_second_is_written_down_twice_a_minute() {
+        let recorder = Recorder::default();
+        let shown = Happening { kind: "signed_in", how: "token", ..failed("ann") };
+        let mut written = Vec::new();
+        for second in 0..=60 {
+            recorder.note(shown.clone(), second * 1_000);
+            written.extend(recorder.take(second * 1_000).0.into_iter().map(|(_, at, count)| (at, count)));
+        }
+        written.sort_unstable();
+        assert_eq!(written, [(0, 1), (1_000, 59), (TOGETHER, 1)]);
     }
 
     #[test]
@@ -185,15 +218,15 @@ mod tests {
             recorder.note(failed(&number.to_string()), 0);
         }
         recorder.note(failed("0"), 0);
-        let pending = recorder.take();
-        assert_eq!((pending.happenings.len(), pending.dropped), (KEPT, 7));
+        let (rows, dropped) = recorder.take(0);
+        assert_eq!((rows.len(), dropped), (KEPT, 7));
     }
 
     #[test]
     fn a_subject_is_short_and_plain() {
         let recorder = Recorder::default();
         recorder.note(failed(&"ä\n".repeat(300)), 0);
-        let kept = recorder.take().happenings.into_keys().next().unwrap().0.subject;
+        let kept = recorder.take(0).0.remove(0).0.subject;
         assert!(kept.len() <= SUBJECT_BYTES && !kept.contains('\n') && !kept.is_empty());
     }
 }

@@ -71,6 +71,12 @@ pub fn tag(thing: &impl Serialize) -> String {
     format!("\"{hex}\"")
 }
 
+/// A principal, as a holder of grants is written.
+pub(super) fn holder(principal: &Principal) -> String {
+    let kind = if principal.kind == PrincipalKind::Robot { "robot" } else { "user" };
+    format!("{kind}:{}", principal.name)
+}
+
 impl Caller {
     pub(super) fn principal(&self) -> &Principal {
         &self.known.principal
@@ -99,6 +105,19 @@ impl Caller {
         Err(Refused::Forbidden("this token may not change anything here: it needs the scope api:write"))
     }
 
+    /// Whether what was shown may leave a secret behind: a certificate ends, and what was made by it would go on.
+    ///
+    /// # Errors
+    /// [`Refused::Forbidden`].
+    pub(super) fn may_leave_secrets(&self) -> Result<(), Refused> {
+        match self.known.certificate {
+            None => Ok(()),
+            Some(_) => Err(Refused::Forbidden(
+                "a client certificate sets no password and makes no token or secret, which would outlive it; sign in otherwise",
+            )),
+        }
+    }
+
     /// Whether the credential is bound to no part of what its principal may manage.
     pub(super) fn reaches_everything(&self) -> bool {
         let limits = self.known.ceiling.limits.as_ref();
@@ -115,8 +134,7 @@ impl Caller {
 
     /// Who they are, as a holder of grants is written.
     pub(super) fn name(&self) -> String {
-        let kind = if self.principal().kind == PrincipalKind::Robot { "robot" } else { "user" };
-        format!("{kind}:{}", self.principal().name)
+        holder(self.principal())
     }
 
     /// What of `rights` on all names that begin with `prefix` the credential reaches.

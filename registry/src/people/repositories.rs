@@ -1,11 +1,14 @@
 //! Repositories as things that are made, described, renamed, opened and deleted.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, AccountId, Grant, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx};
+use hallmark_storage::metadata::{
+    self, AccountId, Event, Grant, Principal, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::caller::holder;
 use super::{Caller, Expected, List, Page, Refused, check_description, shapes};
 use crate::access;
 use crate::app::App;
@@ -174,23 +177,45 @@ async fn make(
     if public && !caller.known.ceiling.bound(name, rights).contain(Rights::MANAGE) {
         return Err(Refused::Forbidden("a public repository needs the right admin on it"));
     }
-    let (repository, is_made) = tx.make_repository(name, account, caller.now).await?;
+    let maker = Some(caller.principal()).filter(|_| decision.by_membership);
+    let (repository, is_made) = found(tx, (name, account), maker, &caller.event_in(account, "", "", "")).await?;
     if !is_made {
         return Err(taken());
     }
-    if decision.by_membership {
-        let target = Target::Repository(repository.id);
-        let grant = Grant { account: name.account().unwrap_or(SYSTEM_ACCOUNT), target, holder: caller.principal().id };
-        tx.put_grant(&grant, Rights::ADMIN, caller.principal().id, caller.now).await?;
-    }
     tx.describe_repository(&repository, &new.description).await?;
-    let place = (account, repository.id);
-    tx.record(&caller.event_on(place, "repository_created", name.as_str(), "")).await?;
     if public {
         tx.set_public(&repository, true).await?;
+        let place = (account, repository.id);
         tx.record(&caller.event_on(place, "repository_published", name.as_str(), "")).await?;
     }
     Ok(view(&Repository { public, ..repository }, rights, (new.description.clone(), caller.now)))
+}
+
+/// Makes a repository in an account that is held, and records that on `occasion`. Its `maker`, when they make it as a member
+/// only, is given all of it. Whether it was made: another may have been faster.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn found(
+    tx: &mut Tx,
+    (name, account): (&RepositoryName, AccountId),
+    maker: Option<&Principal>,
+    occasion: &Event<'_>,
+) -> Result<(Repository, bool), metadata::Error> {
+    let (repository, is_made) = tx.make_repository(name, account, occasion.at).await?;
+    if !is_made {
+        return Ok((repository, false));
+    }
+    let place = Event { account: Some(account), repository: Some(repository.id), subject: name.as_str(), ..*occasion };
+    tx.record(&Event { kind: "repository_created", ..place }).await?;
+    if let Some(maker) = maker {
+        let target = Target::Repository(repository.id);
+        let grant = Grant { account: name.account().unwrap_or(SYSTEM_ACCOUNT), target, holder: maker.id };
+        tx.put_grant(&grant, Rights::ADMIN, maker.id, occasion.at).await?;
+        let payload = json!({"holder": holder(maker), "rights": Rights::ADMIN.to_string()}).to_string();
+        tx.record(&Event { kind: "grant_put", payload: &payload, ..place }).await?;
+    }
+    Ok((repository, true))
 }
 
 /// Changes a repository.
@@ -288,6 +313,9 @@ pub async fn delete(app: &App, caller: &Caller, name: &RepositoryName, expected:
                 let rights = caller.rights(tx, name).await?.0.rights;
                 let described = tx.described(repository.id).await?;
                 expected.hold(&view(&repository, rights, described))?;
+                for robot in tx.robots_bound_to(&repository).await? {
+                    tx.record(&caller.event_in(repository.account_id, "robot_removed", &robot, "")).await?;
+                }
                 if !tx.delete_repository(&repository, caller.now).await? {
                     return Err(Refused::Unknown("repository"));
                 }

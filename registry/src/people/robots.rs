@@ -304,6 +304,7 @@ pub async fn rotate(
     (account, name): (&str, &str),
     rotation: Rotation,
 ) -> Result<SecretView, Refused> {
+    caller.may_leave_secrets()?;
     let ends = end(rotation.expires_at.as_deref(), caller.now)?;
     let overlap = rotation.overlap_seconds.unwrap_or(OVERLAP);
     if overlap > LONGEST_OVERLAP {

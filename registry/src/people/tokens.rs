@@ -146,6 +146,7 @@ pub(crate) async fn draft(app: &App, caller: &Caller, new: NewToken) -> Result<D
     if caller.principal().kind != PrincipalKind::User {
         return Err(Refused::Forbidden("only people have personal access tokens; a robot's secret is rotated"));
     }
+    caller.may_leave_secrets()?;
     let (limits, ends) = check(&new, caller.now)?;
     if !caller.reaches_everything() || caller.known.credential.is_some() && limits.api > caller.known.ceiling.api() {
         return Err(Refused::Forbidden("a token makes no other token that could do more than itself"));

@@ -180,6 +180,7 @@ fn administrators_only(caller: &Caller) -> Result<(), Refused> {
 /// [`Refused`]; nothing has changed then.
 pub async fn create(app: &App, caller: &Caller, new: NewUser) -> Result<UserView, Refused> {
     administrators_only(caller)?;
+    caller.may_leave_secrets()?;
     users::check_name(&new.name)?;
     let password = users::hash(app, new.password, caller.client).await?;
     let making = hallmark_storage::metadata::NewUser {
@@ -258,7 +259,8 @@ async fn alter(
     Ok(show(user))
 }
 
-/// Sets a password: one's own, or anybody's for an administrator. A token changes nobody's password.
+/// Sets a password: one's own, or anybody's for an administrator. A token changes nobody's password, and no
+/// certificate does.
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
@@ -267,6 +269,7 @@ pub async fn set_password(app: &App, caller: &Caller, name: &str, new: NewPasswo
     if !is_self(caller, name) && !caller.administers() {
         return Err(Refused::Unknown("user"));
     }
+    caller.may_leave_secrets()?;
     if caller.known.credential.is_some() {
         return Err(Refused::Forbidden("sign in with a password to set one; a token may not"));
     }

@@ -47,6 +47,10 @@ statements! {
             ORDER BY created_at DESC, id DESC LIMIT 10000 OFFSET $4)
          RETURNING id"
     ];
+    CARRY = [
+        "UPDATE credentials SET epoch = epoch + 1
+          WHERE principal_id = $1 AND epoch = (SELECT credential_epoch FROM principals WHERE id = $1) RETURNING id"
+    ];
     FORGET_ALL = ["DELETE FROM credentials WHERE principal_id = $1 RETURNING id"];
     INSERT = [
         "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at,
@@ -216,6 +220,14 @@ impl Tx {
     /// Forgets every credential of a principal who goes.
     pub(super) async fn forget_credentials(&mut self, principal: PrincipalId) -> Result<(), Error> {
         self.change_credentials(&FORGET_ALL, values![principal]).await.map(drop)
+    }
+
+    /// Takes the long-lived credentials of a principal along into its next epoch, which the caller begins.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(super) async fn carry_credentials(&mut self, principal: PrincipalId) -> Result<(), Error> {
+        self.change_credentials(&CARRY, values![principal]).await.map(drop)
     }
 
     /// Runs a statement that gives the ids of the credentials it changed; how many.

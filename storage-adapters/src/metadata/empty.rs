@@ -2,6 +2,7 @@
 
 use super::candidates::Item;
 use super::error::Error;
+use super::events::Event;
 use super::rows::RepositoryId;
 use super::statement::statements;
 use super::tx::Tx;
@@ -45,7 +46,13 @@ impl Tx {
     pub async fn empty_deleted_repository(&mut self, now: i64, limit: u32) -> Result<bool, Error> {
         let Some(row) = self.row(&NEXT, &[]).await? else { return Ok(false) };
         let (repository, account, limit) = (row.integer(0)?, row.integer(1)?, i64::from(limit));
-        if self.remove_robots_of(RepositoryId(repository), limit, now).await? > 0 {
+        let robots = self.robots_of(RepositoryId(repository), limit).await?;
+        for (robot, login) in &robots {
+            self.remove_robot(robot, now).await?;
+            let removed = Event::of_system("robot_removed", login, now);
+            self.record(&Event { account: Some(robot.account_id), ..removed }).await?;
+        }
+        if !robots.is_empty() {
             return Ok(true);
         }
         let uploads = self.rows(&UPLOADS, values![repository, limit]).await?;

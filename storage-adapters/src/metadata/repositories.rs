@@ -183,6 +183,16 @@ impl Tx {
         Ok(true)
     }
 
+    /// The robots that go with a repository when it is deleted in this change, as they sign in; no other can be bound to it until
+    /// then. Whichever are too many for one change are taken away by the one that empties it, which records them.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn robots_bound_to(&mut self, repository: &Repository) -> Result<Vec<String>, Error> {
+        self.row(&HOLD_ID, values![repository.id]).await?;
+        Ok(self.robots_of(repository.id, ROBOTS).await?.into_iter().map(|(_, login)| login).collect())
+    }
+
     /// Deletes a repository: from the commit on its name is free and nobody reaches what it held, which the collector
     /// then takes away in batches. Whether it lived.
     ///
@@ -194,7 +204,9 @@ impl Tx {
         self.touch(Slot::repository(repository.id));
         // From the lock on that row nobody can bind a robot to it; whichever are too many for one change are taken away by
         // the one that empties it.
-        self.remove_robots_of(repository.id, ROBOTS, now).await?;
+        for (robot, _) in self.robots_of(repository.id, ROBOTS).await? {
+            self.remove_robot(&robot, now).await?;
+        }
         Ok(true)
     }
 }

@@ -34,8 +34,8 @@ statements! {
     ];
     OF_REPOSITORY = [
         "SELECT page.principal_id, page.account_id, page.repository_id, page.name, page.description, page.created_at,
-                r.name, p.disabled_at
-           FROM robots page JOIN principals p ON p.id = page.principal_id
+                r.name, p.disabled_at, a.name
+           FROM robots page JOIN principals p ON p.id = page.principal_id JOIN accounts a ON a.id = page.account_id
            LEFT JOIN repositories r ON r.id = page.repository_id
           WHERE page.repository_id = $1 ORDER BY page.principal_id LIMIT $2" {update of p}
     ];
@@ -157,22 +157,22 @@ impl Tx {
         self.execute(&DELETE_PRINCIPAL, values![robot.id]).await.map(drop)
     }
 
-    /// Removes at most `limit` of the robots that are bound to a repository: they can do nothing without it. How many.
+    /// The robots that are bound to a repository, as they sign in and at most `limit`, held until the change ends.
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn remove_robots_of(
+    pub(super) async fn robots_of(
         &mut self,
         repository: RepositoryId,
         limit: i64,
-        now: i64,
-    ) -> Result<usize, Error> {
-        let robots = self.rows(&OF_REPOSITORY, values![repository, limit]).await?;
-        for row in &robots {
+    ) -> Result<Vec<(Robot, String)>, Error> {
+        let rows = self.rows(&OF_REPOSITORY, values![repository, limit]).await?;
+        let named = |row: &Row| {
             let robot = robot(row)?;
-            self.remove_robot(&robot, now).await?;
-        }
-        Ok(robots.len())
+            let login = format!("{}+{}", row.text(8)?, robot.name);
+            Ok((robot, login))
+        };
+        rows.iter().map(named).collect()
     }
 }
 

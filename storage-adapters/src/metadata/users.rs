@@ -363,6 +363,20 @@ impl Tx {
         Ok(self.execute(&RAISE_EPOCH, values![user.id]).await? == 1)
     }
 
+    /// Voids every bearer token that a principal has; passwords, secrets, personal and refresh tokens stay. Whether it exists.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn void_bearer_tokens(&mut self, principal: PrincipalId) -> Result<bool, Error> {
+        self.touch(Slot::principal(principal));
+        // Held, so that nobody makes a credential of the epoch that ends here.
+        if self.credential_epoch(principal).await?.is_none() {
+            return Ok(false);
+        }
+        self.carry_credentials(principal).await?;
+        Ok(self.execute(&RAISE_EPOCH, values![principal]).await? == 1)
+    }
+
     /// Disables a principal since `at`, or enables them again with `None`, and voids every token they have; whether they
     /// exist.
     ///

@@ -39,6 +39,7 @@ statements! {
          ON CONFLICT DO NOTHING"
     ];
     COUNT_CERTIFICATES = ["SELECT COUNT(*) FROM certificate_rules WHERE principal_id = $1"];
+    CERTIFICATE_OF = ["SELECT principal_id FROM certificate_rules WHERE id = $1"];
     DELETE_CERTIFICATE = ["DELETE FROM certificate_rules WHERE id = $1"];
 }
 
@@ -168,7 +169,11 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn remove_workload_rule(&mut self, id: i64, principal: PrincipalId) -> Result<bool, Error> {
-        Ok(self.execute(&DELETE_RULE, values![id, principal]).await? == 1)
+        let removed = self.execute(&DELETE_RULE, values![id, principal]).await? == 1;
+        if removed {
+            self.void_bearer_tokens(principal).await?;
+        }
+        Ok(removed)
     }
 
     /// Notes that a token of another issuer was shown by somebody; `false` when somebody else showed it before.
@@ -211,11 +216,14 @@ impl Tx {
         Ok((added == 1).then_some(id))
     }
 
-    /// Removes a rule about certificates; whether there was one.
+    /// Removes a rule about certificates, and voids the bearer tokens of whom it named; whether there was one.
     ///
     /// # Errors
     /// The database failed.
     pub async fn remove_certificate_rule(&mut self, id: i64) -> Result<bool, Error> {
+        let Some(row) = self.row(&CERTIFICATE_OF, values![id]).await? else { return Ok(false) };
+        // The principal before the rule, as whoever adds one holds them.
+        self.void_bearer_tokens(PrincipalId(row.integer(0)?)).await?;
         Ok(self.execute(&DELETE_CERTIFICATE, values![id]).await? == 1)
     }
 }

@@ -204,3 +204,74 @@ async fn pulls_are_events_only_where_the_settings_ask_for_them() {
         assert_eq!(found, expected, "audit.pulls = {pulls}");
     }
 }
+
+/// A long-lived secret that comes without a name is a sign-in as well, and so is a refresh token; each that is refused is told.
+#[tokio::test]
+async fn tokens_that_come_alone_are_sign_ins() {
+    let world = World::open().await;
+    let (_, secret) = world.personal("ann", "read api:read").await;
+    let path = "/token?service=hallmark&offline_token=true";
+    let refresh = world.get(path).by(&basic("ann")).await.expect(200).json()["refresh_token"].clone();
+    world.write_down().await;
+    world.pass(60);
+    for _ in 0..3 {
+        world.get("/v2/").by(&Credentials::bearer(&secret)).sent_from(HOME).await.expect(200);
+    }
+    let wrong = format!("{}x", &secret[..secret.len() - 1]);
+    world.get("/v2/").by(&Credentials::bearer(&wrong)).sent_from(HOME).await.expect(401);
+    for (token, status) in [(refresh.as_str().unwrap(), 200), ("hmr_wrong", 401)] {
+        let form = format!("grant_type=refresh_token&service=hallmark&client_id=test&refresh_token={token}");
+        let call = world.post("/token").header("content-type", "application/x-www-form-urlencoded").body(form);
+        call.sent_from(HOME).await.expect(status);
+    }
+    let mut found = noted(&world, "since=2027-01-15T08:01:00Z", &basic("admin")).await;
+    found.sort();
+    assert_snapshot!(found.join("\n"), @r#"
+    ann signed_in ann ann {"client":"203.0.113.9","count":1,"how":"refresh_token"}
+    ann signed_in ann ann {"client":"203.0.113.9","count":3,"how":"token"}
+    system sign_in_failed  - {"client":"203.0.113.9","count":1,"how":"refresh_token"}
+    system sign_in_failed  - {"client":"203.0.113.9","count":1,"how":"token"}
+    "#);
+}
+
+#[tokio::test]
+async fn refusals_of_the_management_api_are_told() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.write_down().await;
+    world.pass(60);
+    for (method, path, by, status) in [
+        ("DELETE", "/repositories/acme%2Fsite", "mia", 403),
+        ("GET", "/repositories/acme%2Fweb", "bob", 404),
+        ("GET", "/users", "bob", 403),
+        ("GET", "/repositories/acme%2Fnone", "aud", 404),
+        ("GET", "/no/such/path", "bob", 404),
+    ] {
+        world.api(method, path, &basic(by)).sent_from(HOME).await.expect(status);
+    }
+    let mut found = noted(world, "kind=access_refused&since=2027-01-15T08:01:00Z", &admin()).await;
+    found.sort();
+    assert_snapshot!(found.join("\n"), @r#"
+    bob access_refused repositories/acme%2Fweb - {"client":"203.0.113.9","count":1,"how":"api_get"}
+    bob access_refused users - {"client":"203.0.113.9","count":1,"how":"api_get"}
+    mia access_refused repositories/acme%2Fsite - {"client":"203.0.113.9","count":1,"how":"api_delete"}
+    "#);
+}
+
+/// What comes and goes with a repository is told as well: all rights for the member who made it, and robots bound to it.
+#[tokio::test]
+async fn what_comes_and_goes_with_a_repository_is_told() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.create_on_push("acme").await;
+    let lines = async |before| world.events_after(before).await;
+    let before = world.count_events().await;
+    world.sends("POST", "/repositories", &basic("mia"), &json!({"name": "acme/made"})).await.expect(201);
+    let token = world.all_of("mia", "acme/pushed").await;
+    world.blob(&token, "acme/pushed", "layer").await;
+    world.robot("acme", "bound", Some("acme/made")).await;
+    let deleted = world.count_events().await;
+    world.api("DELETE", "/repositories/acme%2Fmade", &basic("mia")).await.expect(204);
+    assert_snapshot!(lines(before).await[..4].join("\n"), @"");
+    assert_snapshot!(lines(deleted).await.join("\n"), @"");
+}

@@ -342,3 +342,48 @@ async fn a_subject_that_only_looks_like_another_is_nobody_s() {
     }
     site.close().await;
 }
+
+#[tokio::test]
+async fn who_shows_a_certificate_makes_nothing_that_outlives_it() {
+    let site = Site::open().await;
+    site.rule("user:admin", "subject", "CN=boss").await;
+    let boss = site.authority.client("boss", Vec::new());
+    let token = json!({"name": "mine", "scopes": "admin api:write", "expires_at": "2027-06-01T00:00:00Z"});
+    for (method, path, body) in [
+        ("PUT", "/users/admin/password", json!({"password": "a password of its own"})),
+        ("PUT", "/users/ann/password", json!({"password": "a password of its own"})),
+        ("POST", "/users", json!({"name": "eve", "password": "a password of its own"})),
+        ("POST", "/me/tokens", token),
+        ("POST", "/accounts/acme/robots/ci/secrets", json!({})),
+    ] {
+        let (path, body) = (format!("/api/v1{path}"), body.to_string());
+        let length = body.len().to_string();
+        let headers =
+            [("Connection", "close"), ("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+        let request = Wire::request(method, &path, &Credentials::none(), &headers) + &body;
+        let (status, told) = site.send(Some(&boss), &request).await.unwrap();
+        assert!(status == 403 && told.contains("client certificate"), "{method} {path}: {status} {told}");
+    }
+    assert_eq!(site.world.look("SELECT COUNT(*) FROM credentials").await, ["0"]);
+    site.world.get("/v2/").by(&admin()).await.expect(200);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_rule_that_goes_takes_the_tokens_made_by_it_along_and_no_secrets() {
+    let site = Site::open().await;
+    let world = &site.world;
+    let rule = site.rule("robot:acme+ci", "subject", "CN=ci").await;
+    let ci = site.authority.client("ci", Vec::new());
+    let secret = Credentials::basic("acme+ci", &world.secret("acme", "ci", 0).await);
+    let (status, body) =
+        site.ask(Some(&ci), "GET", "/token?service=hallmark&scope=repository:acme/app:pull,push").await.unwrap();
+    let token: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    let bearer = Credentials::bearer(token["token"].as_str().unwrap());
+    world.get("/v2/acme/app/tags/list").by(&bearer).await.expect(200);
+    world.api("DELETE", &format!("/certificates/{rule}"), &admin()).await.expect(204);
+    world.get("/v2/acme/app/tags/list").by(&bearer).await.expect(401);
+    world.get("/v2/acme/app/tags/list").by(&secret).await.expect(200);
+    site.close().await;
+}

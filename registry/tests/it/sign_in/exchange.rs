@@ -86,3 +86,17 @@ async fn an_exchange_that_is_not_meant_here_is_refused() {
     }
     exchange(&world, &token, &[("requested_token_type", ACCESS_TOKEN)]).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_rule_that_goes_takes_the_tokens_made_by_it_along_and_no_secrets() {
+    let (stage, key, world) = opened().await;
+    let secret = Credentials::basic("acme+ci", &world.secret("acme", "ci", 0).await);
+    let answer = exchange(&world, &key.token(&github(&stage.url)), &[]).await.expect(200).json();
+    let bearer = Credentials::bearer(answer["access_token"].as_str().unwrap());
+    world.image(&bearer, "acme/app", "1", "layer").await;
+    let rules = world.api("GET", "/accounts/acme/robots/ci/rules", &super::admin()).await.expect(200).json();
+    let path = format!("/accounts/acme/robots/ci/rules/{}", rules["items"][0]["id"]);
+    world.api("DELETE", &path, &super::admin()).await.expect(204);
+    world.get("/v2/acme/app/manifests/1").by(&bearer).await.expect(401);
+    world.get("/v2/acme/app/manifests/1").by(&secret).await.expect(200);
+}

@@ -103,6 +103,20 @@ async fn nobody_in_particular_gets_a_token_and_no_refresh_token() {
 }
 
 #[tokio::test]
+async fn nobody_in_particular_asks_for_few_scopes_at_once() {
+    let world = World::open().await;
+    let path = |count: usize| {
+        let scopes: Vec<_> = (0..count).map(|number| format!("scope=repository:ann/app{number}:pull")).collect();
+        format!("/token?service=hallmark&{}", scopes.join("&"))
+    };
+    world.get(&path(16)).await.expect(200);
+    let refused = world.get(&path(17)).await.expect(400).json();
+    let told = refused["errors"][0]["message"].as_str().unwrap();
+    assert_eq!(told, "who is not signed in asks for at most 16 scopes at once");
+    world.get(&path(17)).by(&Credentials::basic("ann", PASSWORD)).await.expect(200);
+}
+
+#[tokio::test]
 async fn an_anonymous_token_is_good_for_a_ping() {
     let world = World::open().await;
     let token = world.get("/token?service=hallmark").await.json();
