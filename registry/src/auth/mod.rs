@@ -148,6 +148,22 @@ pub(crate) async fn by_secret(app: &App, name: &str, secret: &str, client: Clien
     known
 }
 
+/// Tells who shows this name with this password, where nothing but a password is taken. A text that is a token is no
+/// password, and is shown to no directory.
+pub(crate) async fn by_password(
+    app: &App,
+    name: &str,
+    password: &str,
+    client: Client,
+) -> Result<Authenticated, Refused> {
+    let known = match secrets::looks_like_one(password) || workloads::looks_like_token(name, password) {
+        true => Err(Refused::WrongPassword),
+        false => password::identify(app, name, password, client).await,
+    };
+    remember(app, (name, "password"), &known, client, app.clock.now());
+    known
+}
+
 /// Tells which robot shows this name with the token of another issuer, where nothing but such a token is taken.
 pub(crate) async fn by_workload(app: &App, name: &str, token: &str, client: Client) -> Result<Authenticated, Refused> {
     let now = app.clock.now();

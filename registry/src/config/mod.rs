@@ -28,6 +28,7 @@ use url::Url;
 pub use self::network::{Network, NetworkInvalid};
 pub use self::person::Person;
 pub use self::secret::Secret;
+pub(crate) use self::section::is_safe;
 pub use self::section::{DirectorySection, IssuerSection, ProviderSection, Sections};
 pub use self::source::{Flag, Place, Sources};
 

@@ -243,8 +243,8 @@ fn contradictions(sections: &Sections, public_url: Option<&Url>) -> Vec<(&'stati
     found
 }
 
-/// Whether cookies and codes can travel to this URL.
-fn is_safe(url: &Url) -> bool {
+/// Whether cookies, codes and passwords can travel to this URL: by https, or within this machine.
+pub(crate) fn is_safe(url: &Url) -> bool {
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

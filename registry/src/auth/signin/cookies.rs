@@ -1,4 +1,4 @@
-//! The two cookies of this room. Nothing outside it reads a cookie, so none opens images, tokens or the API.
+//! The cookies of this room. Nothing outside it reads a cookie, so none opens images, tokens or the API.
 
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -11,6 +11,8 @@ use super::codes::SECRET_CHARACTERS;
 pub(super) enum Cookie {
     /// Binds a sign-in that has begun to its browser; made for this one sign-in.
     SignIn,
+    /// Ties a form for a name and a password to the browser that it was shown in.
+    Form,
     /// Says that somebody is signed in with this browser; made when they were.
     Session,
 }
@@ -21,8 +23,10 @@ impl Cookie {
     fn name(self, base: &Base) -> &'static str {
         match (self, base.secure) {
             (Self::SignIn, true) => "__Host-hallmark-sign-in",
+            (Self::Form, true) => "__Host-hallmark-form",
             (Self::Session, true) => "__Host-hallmark-session",
             (Self::SignIn, false) => "hallmark-sign-in",
+            (Self::Form, false) => "hallmark-form",
             (Self::Session, false) => "hallmark-session",
         }
     }

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hallmark_oci::ErrorCode;
-use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
@@ -16,13 +16,13 @@ use super::codes::{normal, shown};
 use super::cookies::Cookie;
 use super::device::{self, Asked, BeginRefused, CodeRefused, Poll, Redeemed, Typist};
 use super::session::{self, SignedIn};
-use super::{Base, Refused, begin, callback, page};
+use super::{Base, Refused, begin, callback, local, page};
 use crate::access;
 use crate::app::App;
 use crate::auth::http::{Form, form_error};
 use crate::auth::oidc;
 use crate::auth::oidc::people::{PATIENCE, SignInRefused};
-use crate::auth::{Authenticated, Identity};
+use crate::auth::{self, Authenticated, Identity};
 use crate::http::body::Incoming;
 use crate::http::error::{Cause, Error};
 use crate::people;
@@ -37,6 +37,7 @@ const NAME_BYTES: usize = 100;
 const TOKEN_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// What a token may do when the device does not say.
 const SCOPES: &str = "read write";
+const NOT_OF_SESSION: &str = "this form is not of your session; open the page again";
 
 /// Where a request is from, and what it is called.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +68,7 @@ pub(crate) async fn answer(
     from: Sender<'_>,
     by: impl FnOnce(&Identity),
 ) -> Result<Response, Error> {
-    let Some(base) = Base::of(&app.config).filter(|_| app.providers.names().next().is_some()) else {
+    let Some(base) = Base::of(&app.config) else {
         return Err(Error::plain(ErrorCode::NotFound));
     };
     let visit = Visit { app, base: &base, parts, from, now: app.clock.now() };
@@ -82,9 +83,11 @@ pub(crate) async fn answer(
         ["device"] if post => begin_device(&visit, body).await,
         ["device", "decide"] if post => decide(&visit, body, by).await,
         ["device", "token"] if post => poll(&visit, body).await,
+        ["sign-in"] if post => sign_in(&visit, body, by).await,
+        ["sign-out"] if post => sign_out(&visit, body, by).await,
         [provider, "begin"] if get => begin_sign_in(&visit, provider).await,
         [provider, "callback"] if get => finish_sign_in(&visit, provider).await,
-        ["device"] | ["device", "decide" | "token"] | [_, "begin" | "callback"] => {
+        ["device" | "sign-in" | "sign-out"] | ["device", "decide" | "token"] | [_, "begin" | "callback"] => {
             Err(Error::plain(ErrorCode::Unsupported))
         }
         _ => Err(Error::plain(ErrorCode::NotFound)),
@@ -108,9 +111,9 @@ async fn finish_sign_in(visit: &Visit<'_>, provider: &str) -> Result<Response, E
     let query = parts.uri.query().unwrap_or_default();
     match callback::callback(app, base, (provider, query), (&parts.headers, from.client), now).await {
         Ok(arrived) => {
-            let query = arrived.code.map(|code| format!("?user_code={}", shown(&code))).unwrap_or_default();
             let session = Cookie::Session.give(&arrived.cookie, session::LIFETIME, base);
-            Ok(redirect(&base.at(&format!("/auth/device{query}")), &[session, Cookie::SignIn.take(base)]))
+            let to = device_page_of(base, arrived.code.as_deref());
+            Ok(redirect(&to, &[session, Cookie::SignIn.take(base)]))
         }
         Err(refused) => refusal(refused, base),
     }
@@ -197,7 +200,7 @@ async fn device_page(visit: &Visit<'_>, by: impl FnOnce(&Identity)) -> Result<Re
     let typed = query.one("user_code").filter(|typed| !typed.is_empty());
     let Some(signed_in) = signed_in(visit, by).await? else {
         let code = typed.and_then(normal);
-        return Ok(page::providers(visit.base, visit.app.providers.names(), code.as_deref()));
+        return Ok(offer(visit, code.as_deref(), None));
     };
     let Some(typed) = typed else { return Ok(page::ask(&signed_in, None)) };
     let typist = Typist { principal: &signed_in.principal, client: visit.from.client };
@@ -205,6 +208,91 @@ async fn device_page(visit: &Visit<'_>, by: impl FnOnce(&Identity)) -> Result<Re
         Ok((asked, at)) => Ok(page::decide(&signed_in, &normal(typed).unwrap_or_default(), (&asked, at))),
         Err(refused) => code_refusal(refused, &signed_in),
     }
+}
+
+/// The page for who is not signed in, with what ties its form to this browser.
+fn offer(visit: &Visit<'_>, code: Option<&str>, refused: Option<(StatusCode, &str)>) -> Response {
+    let Visit { app, base, .. } = *visit;
+    let tie = local::Tie::of(app, &visit.parts.headers, base);
+    let mut response = page::sign_in(page::Offer { base, code, proof: &tie.proof, refused }, app.providers.names());
+    if let Ok(cookie) = HeaderValue::from_str(&Cookie::Form.give(&tie.cookie, local::LIFETIME, base)) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Whether a form was sent by a page of this registry, as far as the browser tells: all of today do.
+fn is_from_here(visit: &Visit<'_>) -> bool {
+    visit.parts.headers.get_all(ORIGIN).iter().all(|origin| origin == visit.base.origin.as_str())
+}
+
+/// `POST /auth/sign-in`: a name and a password, no token.
+async fn sign_in(visit: &Visit<'_>, body: &mut Incoming, by: impl FnOnce(&Identity)) -> Result<Response, Error> {
+    let Visit { app, base, parts, from, now } = *visit;
+    let body = body.collect(FORM_BYTES).await.map_err(form_error)?;
+    let form = Form::parse(&body);
+    let code = form.one("user_code").and_then(normal);
+    if !is_from_here(visit) || !local::is_tied(&parts.headers, base, form.one("proof")) {
+        let why = "this form is not of your browser, or is too old; try again";
+        return Ok(offer(visit, code.as_deref(), Some((StatusCode::FORBIDDEN, why))));
+    }
+    let shown = (form.one("name").unwrap_or_default(), form.one("password").unwrap_or_default());
+    let cookie = match local::sign_in(app, shown, (&parts.headers, base), from.client, now).await {
+        Ok((cookie, known)) => {
+            by(&Identity::Known(known));
+            cookie
+        }
+        Err(refused) => return password_refusal(refused, visit, code.as_deref()),
+    };
+    let session = Cookie::Session.give(&cookie, session::LIFETIME, base);
+    Ok(redirect(&device_page_of(base, code.as_deref()), &[session, Cookie::Form.take(base)]))
+}
+
+/// The same words for a wrong password, for nobody of this name, and for who is disabled.
+fn password_refusal(refused: auth::Refused, visit: &Visit<'_>, code: Option<&str>) -> Result<Response, Error> {
+    let (status, why, wait) = match refused {
+        auth::Refused::Malformed
+        | auth::Refused::WrongPassword
+        | auth::Refused::Token(_)
+        | auth::Refused::RefreshToken => (StatusCode::FORBIDDEN, "the name or the password is wrong".to_owned(), None),
+        auth::Refused::TooManyAttempts { wait_seconds } => {
+            (StatusCode::TOO_MANY_REQUESTS, refused.to_string(), Some(wait_seconds))
+        }
+        auth::Refused::Busy => (StatusCode::TOO_MANY_REQUESTS, refused.to_string(), Some(1)),
+        refused @ (auth::Refused::Directory(_) | auth::Refused::Issuer(_)) => {
+            let why = "the directory does not answer; try again shortly";
+            let mut response = offer(visit, code, Some((StatusCode::SERVICE_UNAVAILABLE, why)));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            response.extensions_mut().insert(Cause(std::sync::Arc::new(refused)));
+            return Ok(response);
+        }
+        auth::Refused::Keys(error) => return Err(auth::http::keys(error)),
+        auth::Refused::Metadata(error) => return Err(Error::from_metadata(error)),
+    };
+    let mut response = offer(visit, code, Some((status, &why)));
+    if let Some(wait) = wait {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
+    }
+    Ok(response)
+}
+
+/// `POST /auth/sign-out`: the session ends here and not only in the browser.
+async fn sign_out(visit: &Visit<'_>, body: &mut Incoming, by: impl FnOnce(&Identity)) -> Result<Response, Error> {
+    let body = body.collect(FORM_BYTES).await.map_err(form_error)?;
+    let form = Form::parse(&body);
+    if let Some(signed_in) = signed_in(visit, by).await? {
+        if !is_from_here(visit) || !signed_in.proves(form.one("proof")) {
+            return Ok(page::refused(StatusCode::FORBIDDEN, NOT_OF_SESSION));
+        }
+        session::end(visit.app, &visit.parts.headers, visit.base).await.map_err(Error::from_metadata)?;
+    }
+    Ok(redirect(&device_page_of(visit.base, None), &[Cookie::Session.take(visit.base)]))
+}
+
+/// Where a browser goes on, with the code that it came with.
+fn device_page_of(base: &Base, code: Option<&str>) -> String {
+    let query = code.map(|code| format!("?user_code={}", shown(code))).unwrap_or_default();
+    base.at(&format!("/auth/device{query}"))
 }
 
 fn code_refusal(refused: CodeRefused, signed_in: &SignedIn) -> Result<Response, Error> {
@@ -227,8 +315,8 @@ async fn decide(visit: &Visit<'_>, body: &mut Incoming, by: impl FnOnce(&Identit
     let Some(signed_in) = signed_in(visit, by).await? else {
         return Ok(page::refused(StatusCode::FORBIDDEN, "you are not signed in any more; sign in again"));
     };
-    if !signed_in.proves(form.one("proof")) {
-        return Ok(page::refused(StatusCode::FORBIDDEN, "this form is not of your session; open the page again"));
+    if !is_from_here(visit) || !signed_in.proves(form.one("proof")) {
+        return Ok(page::refused(StatusCode::FORBIDDEN, NOT_OF_SESSION));
     }
     let approves = match form.one("decision") {
         Some("approve") => true,

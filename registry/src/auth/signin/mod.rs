@@ -1,8 +1,8 @@
-//! Lives here: signing people in with a provider in their browser, and programs without a browser by a code that a
+//! Lives here: signing people in with a provider or with their password in their browser, and programs without a browser by a code that a
 //! signed-in person types (RFC 8628).
 //! Never here: what a provider says (that is `oidc`), who somebody is here (`sources`), and the rules of tokens
 //! (`people::tokens`). A session of a browser opens the page for devices and nothing else.
-//! Start reading at `http.rs`, then `begin.rs`, `callback.rs`, `device.rs`.
+//! Start reading at `http.rs`, then `local.rs`, `begin.rs`, `callback.rs`, `device.rs`.
 
 mod begin;
 mod callback;
@@ -11,6 +11,7 @@ mod cookies;
 mod device;
 mod guesses;
 pub(crate) mod http;
+mod local;
 mod page;
 mod sealed;
 mod session;
@@ -23,7 +24,7 @@ use self::guesses::Guesses;
 use super::oidc;
 use super::oidc::people::{OpenRefused, SignIn, SignInRefused};
 use crate::app::App;
-use crate::config::{Config, ProviderSection};
+use crate::config::{Config, ProviderSection, is_safe};
 
 /// How many expired rows are forgotten at once.
 const FORGOTTEN: u32 = 1_000;
@@ -69,15 +70,19 @@ impl Providers {
 struct Base {
     /// `https://registry.example`, without a slash at its end.
     url: String,
+    /// What a browser calls its pages in the header `Origin`.
+    origin: String,
     /// Whether cookies can be kept from plain HTTP.
     secure: bool,
 }
 
 impl Base {
     /// From the settings alone: what a request says of its host must not lead a browser, or a provider's answer, elsewhere.
+    /// There is none over plain HTTP, where others could read the password that is typed into the page.
     fn of(config: &Config) -> Option<Self> {
-        let url = config.public_url.as_ref()?;
-        Some(Self { url: url.as_str().trim_end_matches('/').to_owned(), secure: url.scheme() == "https" })
+        let url = config.public_url.as_ref().filter(|url| is_safe(url))?;
+        let origin = url.origin().ascii_serialization();
+        Some(Self { url: url.as_str().trim_end_matches('/').to_owned(), origin, secure: url.scheme() == "https" })
     }
 
     fn at(&self, path: &str) -> String {

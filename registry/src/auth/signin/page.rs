@@ -74,17 +74,55 @@ pub(super) fn refused(status: StatusCode, why: &str) -> Response {
     page(status, "Not signed in", &body)
 }
 
-/// Offers the providers to who is not signed in.
-pub(super) fn providers<'a>(base: &Base, names: impl Iterator<Item = &'a str>, code: Option<&str>) -> Response {
-    let mut body = "<p>Sign in to let a program act for you.</p>\n<ul>\n".to_owned();
-    for name in names {
-        let query = code.map(|code| format!("?for={code}")).unwrap_or_default();
-        let to = base.at(&format!("/auth/{name}/begin{query}"));
-        let (to, name) = (escaped(&to), escaped(name));
-        let _ = writeln!(body, "<li><a href=\"{to}\">Sign in with {name}</a></li>");
+/// What somebody who is not signed in is offered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer<'a> {
+    pub(super) base: &'a Base,
+    /// The code of the device that brought them here.
+    pub(super) code: Option<&'a str>,
+    /// What the form for name and password must bring back.
+    pub(super) proof: &'a str,
+    /// Why they are not signed in after what they sent.
+    pub(super) refused: Option<(StatusCode, &'a str)>,
+}
+
+/// Offers the providers, and a form for a name and a password, to who is not signed in.
+pub(super) fn sign_in<'a>(offer: Offer<'_>, providers: impl Iterator<Item = &'a str>) -> Response {
+    let mut body = "<p>Sign in to let a program act for you.</p>\n".to_owned();
+    if let Some((_, why)) = offer.refused {
+        let _ = writeln!(body, "<p class=\"refused\">{}</p>", escaped(why));
     }
-    body.push_str("</ul>\n");
-    page(StatusCode::OK, "Sign a program in", &body)
+    let mut list = String::new();
+    for name in providers {
+        let query = offer.code.map(|code| format!("?for={code}")).unwrap_or_default();
+        let to = offer.base.at(&format!("/auth/{name}/begin{query}"));
+        let (to, name) = (escaped(&to), escaped(name));
+        let _ = writeln!(list, "<li><a href=\"{to}\">Sign in with {name}</a></li>");
+    }
+    if !list.is_empty() {
+        let _ = write!(body, "<ul>\n{list}</ul>\n");
+    }
+    let _ = writeln!(
+        body,
+        "<form method=\"post\" action=\"/auth/sign-in\">\n<input type=\"hidden\" name=\"user_code\" value=\"{}\">\n\
+         <input type=\"hidden\" name=\"proof\" value=\"{}\">\n\
+         <p><label>Name: <input name=\"name\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" \
+         required></label></p>\n\
+         <p><label>Password: <input name=\"password\" type=\"password\" autocomplete=\"current-password\" \
+         required></label></p>\n<button>Sign in</button>\n</form>",
+        escaped(offer.code.unwrap_or_default()),
+        escaped(offer.proof)
+    );
+    page(offer.refused.map_or(StatusCode::OK, |(status, _)| status), "Sign a program in", &body)
+}
+
+/// The button that ends the session.
+fn sign_out(by: &SignedIn) -> String {
+    format!(
+        "<form method=\"post\" action=\"/auth/sign-out\">\n<input type=\"hidden\" name=\"proof\" value=\"{}\">\n\
+         <button>Sign out</button>\n</form>\n",
+        escaped(&by.proof)
+    )
 }
 
 /// Asks for a code, having refused one before or not.
@@ -98,6 +136,7 @@ pub(super) fn ask(by: &SignedIn, refused: Option<(StatusCode, &str)>) -> Respons
          autocomplete=\"off\" autocapitalize=\"characters\" spellcheck=\"false\" maxlength=\"32\" required></label>\n\
          <button>Go on</button>\n</form>\n",
     );
+    body.push_str(&sign_out(by));
     page(refused.map_or(StatusCode::OK, |(status, _)| status), "Sign a program in", &body)
 }
 
@@ -130,6 +169,7 @@ pub(super) fn decide(by: &SignedIn, code: &str, (asked, asked_at): (&Asked, i64)
         escaped(code),
         escaped(&by.proof)
     );
+    body.push_str(&sign_out(by));
     page(StatusCode::OK, "Sign a program in", &body)
 }
 

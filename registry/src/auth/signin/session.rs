@@ -55,6 +55,17 @@ pub(super) async fn open(
     Ok(cookie)
 }
 
+/// Ends the session of this browser, if it has one.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn end(app: &App, headers: &HeaderMap, base: &Base) -> Result<(), metadata::Error> {
+    let Some(cookie) = Cookie::Session.read(headers, base) else { return Ok(()) };
+    app.metadata
+        .write(hash(cookie), |tx, session| Box::pin(async move { tx.end_session(session).await.map(drop) }))
+        .await
+}
+
 /// Who is signed in with this browser by now: whoever was disabled or whose credentials changed is not.
 ///
 /// # Errors

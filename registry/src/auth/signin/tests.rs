@@ -21,7 +21,8 @@ use crate::config::{self, Flag, Purpose, Secret, Sources};
 
 fn base(secure: bool) -> Base {
     let scheme = if secure { "https" } else { "http" };
-    Base { url: format!("{scheme}://registry.example"), secure }
+    let url = format!("{scheme}://registry.example");
+    Base { origin: url.clone(), url, secure }
 }
 
 fn cookies(values: &[&str]) -> HeaderMap {

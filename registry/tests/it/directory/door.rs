@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::slapd::{GROUPS, PEOPLE, Setup, Slapd};
 use super::trap::{Script, Trap};
 use crate::harness::{Answer, Credentials, PASSWORD, World};
+use crate::sign_in::passwords::let_in;
 
 /// How long a checked password is remembered, in seconds.
 const REMEMBERED: i64 = 5 * 60;
@@ -36,7 +37,11 @@ async fn opened_to(directory: DirectoryConfig) -> World {
         create_users: true,
         sync_interval: Duration::from_secs(3600),
     };
-    let world = World::with(|config| config.sections.directories.push(section)).await;
+    let world = World::with(|config| {
+        config.public_url = Some("https://registry.test".parse().unwrap());
+        config.sections.directories.push(section);
+    })
+    .await;
     for (path, body) in [
         ("organizations", json!({"name": "acme"})),
         ("organizations/acme/teams", json!({"name": "dev"})),
@@ -75,6 +80,15 @@ async fn personal(world: &World, by: &Credentials) -> String {
     let call = world.post("/api/v1/me/tokens").by(by).header("content-type", "application/json");
     let made = call.body(token.to_string()).await.expect(201).json();
     made["secret"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_person_of_a_directory_lets_a_program_in_on_the_page() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    let token = let_in(&world, "anna", "anna's own").await;
+    let by = Credentials::basic("anna", token["access_token"].as_str().unwrap());
+    assert_eq!(granted(&world, &by).await, "repository:acme/app:pull");
 }
 
 #[tokio::test]

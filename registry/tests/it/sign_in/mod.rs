@@ -6,6 +6,7 @@ mod certificates;
 mod devices;
 mod exchange;
 mod pages;
+pub(crate) mod passwords;
 mod providers;
 mod replicas;
 mod workloads;

@@ -293,7 +293,7 @@ async fn a_place_has_its_share_of_sign_ins_under_way() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_here_without_a_provider() {
+async fn there_is_nothing_here_without_an_address_for_browsers() {
     let world = World::open().await;
     for path in ["/auth/device", "/auth/corp/begin", "/auth/corp/callback?code=c&state=s"] {
         assert_eq!(world.get(path).await.gist(), (404, "NOT_FOUND".to_owned()), "{path}");
@@ -310,7 +310,7 @@ async fn nobody_signs_in_while_the_registry_is_read_only() {
     for path in ["/auth/corp/begin", "/auth/corp/callback?code=c&state=s"] {
         browser.get(path).await.expect(503);
     }
-    for path in ["/auth/device", "/auth/device/decide", "/auth/device/token"] {
+    for path in ["/auth/device", "/auth/device/decide", "/auth/device/token", "/auth/sign-in", "/auth/sign-out"] {
         browser.post(path, &[("client_id", "cli")]).await.expect(503);
     }
     browser.get("/auth/device").await.expect(200);
@@ -327,6 +327,8 @@ async fn other_methods_and_paths_are_none() {
         ("PUT", "/auth/device"),
         ("GET", "/auth/device/decide"),
         ("GET", "/auth/device/token"),
+        ("GET", "/auth/sign-in"),
+        ("GET", "/auth/sign-out"),
     ] {
         assert_eq!(scene.world.call(method, path).await.status, 405, "{method} {path}");
     }
