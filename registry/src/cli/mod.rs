@@ -35,8 +35,8 @@ use self::output::Failure;
 /// hallmark.toml in the data folder); `hallmark config print` shows them all with their places.
 ///
 /// `serve`, `config`, `user`, `repository`, `readonly`, `token-key` and `doctor` are for the server on this machine. `login`
-/// signs in to a registry far away, and `org`, `team`, `repo`, `robot`, `token`, `grant`, `access`, `explain`, `audit` and
-/// `apply` manage it over the network, as do the verbs of `user` with --context.
+/// signs in to a registry far away, and `org`, `team`, `repo`, `robot`, `token`, `grant`, `certificate`, `access`, `explain`,
+/// `audit` and `apply` manage it over the network, as do the verbs of `user` with --context.
 ///
 /// Exit codes: 0 done, 1 failed or refused, 2 wrong usage or configuration, 3 no server answers, 4 there is no such thing that
 /// you may see, 5 not allowed or not signed in.
@@ -71,9 +71,10 @@ enum Verb {
     TokenKey(token_key::TokenKeyVerb),
     /// Check settings, folder, database, store, clock and address, and say what to do.
     Doctor(doctor::Doctor),
-    /// Sign in to a registry: a password becomes a token, which is kept in contexts.toml in your folder of configuration.
+    /// Sign in to a registry: the token for it is kept in contexts.toml in your folder of configuration.
     ///
-    /// The folder is $XDG_CONFIG_HOME/hallmark, else ~/.config/hallmark; nobody else can read the file.
+    /// On a terminal you are shown a code, which you approve in a browser; with --user or --password-stdin a password
+    /// becomes the token. The folder is $XDG_CONFIG_HOME/hallmark, else ~/.config/hallmark; nobody else can read the file.
     Login(remote::login::Login),
     /// Revoke the token of a context and forget it.
     Logout(remote::login::Logout),
@@ -92,6 +93,8 @@ enum Verb {
     Token(remote::token::Token),
     /// Who holds which rights on what, over the network.
     Grant(remote::grant::Grant),
+    /// Which client certificates are whose, over the network; for administrators.
+    Certificate(remote::certificate::Certificate),
     /// Show what somebody may do in a repository, action by action, over the network.
     Access(remote::explain::Access),
     /// Say why somebody may, or may not, do something in a repository, over the network.
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Robot(robot) => robot.run(),
         Verb::Token(token) => token.run(),
         Verb::Grant(grant) => grant.run(),
+        Verb::Certificate(certificate) => certificate.run(),
         Verb::Access(access) => access.run(),
         Verb::Explain(explain) => explain.run(),
         Verb::Audit(audit) => audit.run(),

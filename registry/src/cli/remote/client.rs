@@ -12,7 +12,7 @@ use reqwest::{Certificate, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::{Host, Url};
+use url::{Host, Url, form_urlencoded};
 
 use super::table::harmless;
 use crate::cli::output::Failure;
@@ -96,20 +96,23 @@ pub(super) enum Credential<'a> {
     Password(&'a str, &'a Secret),
     /// A personal access token.
     Token(&'a Secret),
+    /// Nothing: what is asked for is a token.
+    Nothing,
 }
 
 impl Credential<'_> {
-    fn header(self) -> Result<HeaderValue, Failure> {
+    fn header(self) -> Result<Option<HeaderValue>, Failure> {
         let text = match self {
             Self::Password(user, password) => {
                 format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose())))
             }
             Self::Token(token) => format!("Bearer {}", token.expose()),
+            Self::Nothing => return Ok(None),
         };
         let unusable = |_| Failure::Failed("the token of this context cannot be sent: sign in again".to_owned());
         let mut value = HeaderValue::try_from(text).map_err(unusable)?;
         value.set_sensitive(true);
-        Ok(value)
+        Ok(Some(value))
     }
 }
 
@@ -163,12 +166,26 @@ pub(super) struct Page<T> {
     pub(super) next: Option<String>,
 }
 
+/// A refusal in the words of RFC 6749 section 5.2.
+#[derive(Debug, Deserialize)]
+pub(super) struct Word {
+    pub(super) error: String,
+    pub(super) error_description: Option<String>,
+}
+
+impl Word {
+    /// What a person is told of it.
+    pub(super) fn told(&self) -> String {
+        harmless(self.error_description.as_ref().unwrap_or(&self.error))
+    }
+}
+
 /// The API of one registry, asked as one person.
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
     url: Url,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
@@ -243,9 +260,33 @@ impl Client {
         .await
     }
 
+    /// What a form that is sent beside the API is answered; the inner error is a refusal in the words of OAuth.
+    pub(super) async fn form<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        fields: &[(&str, &str)],
+    ) -> Result<Result<T, Word>, Failure> {
+        let mut url = self.url.clone();
+        if let Ok(mut parts) = url.path_segments_mut() {
+            parts.clear().extend(path);
+        }
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        let mut response = request.send().await.map_err(|error| self.unanswered(error))?;
+        let body = self.bounded(&mut response).await?;
+        if !response.status().is_success() {
+            return serde_json::from_slice(&body).map(Err).map_err(|_| self.refused(&response, &body));
+        }
+        // The answer may hold a token: nothing of it is repeated.
+        let strange = |_| Failure::Failed(format!("the answer of {} is not understood", self.url));
+        serde_json::from_slice(&body).map(Ok).map_err(strange)
+    }
+
     async fn answer(&self, ask: Ask) -> Result<Vec<u8>, Failure> {
         let mut request = self.http.request(ask.method.clone(), located(&self.url, &ask)?);
-        request = request.header(AUTHORIZATION, self.authorization.clone());
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
         if let Some(body) = &ask.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }

@@ -1,4 +1,4 @@
-//! `hallmark login` and `hallmark logout`: a password becomes a token, and the token is given back.
+//! `hallmark login` and `hallmark logout`: a password or an approved code becomes a token, and the token is given back.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -8,9 +8,11 @@ use serde_json::json;
 
 use super::client::{Address, Ask, Client, Credential};
 use super::contexts::{Context, Contexts, Named, check_name};
+use super::device::{self, Wanted};
 use super::span::Span;
 use crate::cli::output::{self, Failure};
 use crate::cli::password;
+use crate::clock::{Clock, rfc3339};
 use crate::config::{Person, Secret};
 use crate::people::tokens::MadeToken;
 
@@ -21,12 +23,15 @@ const NAME_BYTES: u64 = 300;
 pub(in crate::cli) struct Login {
     /// Where the registry is, such as https://registry.example.com
     url: String,
-    /// Your name there; asked for on the terminal when it is left out
+    /// Your name there, to sign in with a password; without it, a terminal is shown a code to approve in a browser
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Read the password from standard input, up to the first line break
     #[arg(long)]
     password_stdin: bool,
+    /// Show a code to approve in a browser, also where there is no terminal; no password is asked for
+    #[arg(long, conflicts_with_all = ["user", "password_stdin"])]
+    device: bool,
     /// What to call the context [default: the registry's host and port]
     #[arg(long, value_name = "CONTEXT")]
     name: Option<String>,
@@ -67,9 +72,17 @@ impl Login {
         let file = Contexts::file(&Person::of_process())?;
         // Before the token is made: one that cannot be kept would be known to nobody.
         file.change(|_: &mut Contexts| Ok(()))?;
-        let user = self.user.clone().map_or_else(ask_name, Ok)?;
-        let password = if self.password_stdin { password::from_reader(io::stdin().lock())? } else { ask_password()? };
-        let context = crate::cli::block_on(self.sign_in(&address, (&name, user), &password))??;
+        let context = match self.way(io::stdin().is_terminal()) {
+            Way::Password => self.by_password(&address, &name)?,
+            Way::Device => self.by_device(&address, &name)?.map_err(nowhere)?,
+            Way::DeviceFirst => match self.by_device(&address, &name)? {
+                Ok(context) => context,
+                Err(NoPage) => {
+                    let _ = writeln!(io::stderr(), "{} has no page to approve a code on", address.url);
+                    self.by_password(&address, &name)?
+                }
+            },
+        };
         let end = context.expires_at.clone().unwrap_or_default();
         let told =
             format!("signed in to {} as {}; {name} is the current context until {end}", address.url, context.user);
@@ -90,19 +103,20 @@ impl Login {
         }
     }
 
-    async fn sign_in(
-        &self,
-        address: &Address,
-        (name, user): (&str, String),
-        password: &Secret,
-    ) -> Result<Context, Failure> {
-        let client = Client::new(address, Credential::Password(&user, password))?;
-        let new = json!({
-            "name": format!("hallmark login ({name})").chars().take(100).collect::<String>(),
-            "scopes": self.scopes,
-            "expires_at": self.expires.end(),
-        });
-        let made: MadeToken = client.ask(Ask::post(&["me", "tokens"], new)).await?;
+    fn way(&self, is_terminal: bool) -> Way {
+        match (self.device, self.user.is_some() || self.password_stdin) {
+            (true, _) => Way::Device,
+            (false, false) if is_terminal => Way::DeviceFirst,
+            (false, _) => Way::Password,
+        }
+    }
+
+    fn by_password(&self, address: &Address, name: &str) -> Result<Context, Failure> {
+        let user = self.user.clone().map_or_else(ask_name, Ok)?;
+        let password = if self.password_stdin { password::from_reader(io::stdin().lock())? } else { ask_password()? };
+        let client = Client::new(address, Credential::Password(&user, &password))?;
+        let new = json!({"name": token_name(name), "scopes": self.scopes, "expires_at": self.expires.end()});
+        let made: MadeToken = crate::cli::block_on(client.ask(Ask::post(&["me", "tokens"], new)))??;
         Ok(Context {
             url: address.url.clone(),
             user,
@@ -114,6 +128,54 @@ impl Login {
             insecure_http: address.insecure_http,
         })
     }
+
+    fn by_device(&self, address: &Address, name: &str) -> Result<Result<Context, NoPage>, Failure> {
+        let client = Client::new(address, Credential::Nothing)?;
+        let token = token_name(name);
+        let wanted = Wanted { name: &token, scopes: &self.scopes, seconds: self.expires.seconds() };
+        let redeemed = crate::cli::block_on(async {
+            let begun = match device::begin(&client, wanted).await {
+                Ok(begun) => begun,
+                Err(Failure::NotFound(_)) => return Ok(Err(NoPage)),
+                Err(failure) => return Err(failure),
+            };
+            device::wait(&client, &begun).await.map(Ok)
+        })??;
+        Ok(redeemed.map(|redeemed| Context {
+            url: address.url.clone(),
+            user: redeemed.username,
+            token: Secret::new(redeemed.access_token),
+            token_id: redeemed.token_id,
+            scopes: redeemed.scope,
+            expires_at: Some(rfc3339(Clock::System.now() + redeemed.expires_in.saturating_mul(1_000))),
+            ca: address.ca.clone(),
+            insecure_http: address.insecure_http,
+        }))
+    }
+}
+
+/// How somebody shows who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Password,
+    /// By a code that they approve in a browser.
+    Device,
+    /// The same, and by password where the registry has no page for it.
+    DeviceFirst,
+}
+
+/// No browser can sign anybody in to this registry.
+#[derive(Debug)]
+struct NoPage;
+
+fn nowhere(NoPage: NoPage) -> Failure {
+    let why = "this registry has no page to approve a code on (its public_url is not set): use --user";
+    Failure::NotFound(why.to_owned())
+}
+
+/// How the token is called, of a context of this name.
+fn token_name(name: &str) -> String {
+    format!("hallmark login ({name})").chars().take(100).collect()
 }
 
 fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
@@ -171,5 +233,32 @@ impl Logout {
             Ok(())
         })?;
         output::say(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        login: Login,
+    }
+
+    #[test]
+    fn a_code_is_offered_to_a_terminal_that_was_told_no_name() {
+        for (words, at_terminal, elsewhere) in [
+            (&["--device"][..], Way::Device, Way::Device),
+            (&[], Way::DeviceFirst, Way::Password),
+            (&["--user", "ann"], Way::Password, Way::Password),
+            (&["--password-stdin"], Way::Password, Way::Password),
+        ] {
+            let words = ["hallmark", "https://r.example.com"].iter().chain(words);
+            let Typed { login } = Typed::try_parse_from(words).unwrap();
+            assert_eq!((login.way(true), login.way(false)), (at_terminal, elsewhere), "{login:?}");
+        }
     }
 }

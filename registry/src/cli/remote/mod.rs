@@ -4,8 +4,10 @@
 
 pub(super) mod apply;
 pub(super) mod audit;
+pub(super) mod certificate;
 mod client;
 pub(super) mod contexts;
+mod device;
 pub(super) mod explain;
 pub(super) mod grant;
 pub(super) mod login;
