@@ -57,6 +57,7 @@ statements! {
         "SELECT p.id FROM principals p JOIN users u ON u.principal_id = p.id
           WHERE u.system_role = 'administrator' AND p.disabled_at IS NULL ORDER BY p.id LIMIT 2" {update of p, u}
     ];
+    NAME = ["SELECT name FROM users WHERE principal_id = $1"];
     RAISE_EPOCH = ["UPDATE principals SET credential_epoch = credential_epoch + 1 WHERE id = $1"];
     SET_DISABLED = [
         "UPDATE principals SET disabled_at = $2, credential_epoch = credential_epoch + 1 WHERE id = $1"
@@ -369,6 +370,9 @@ impl Tx {
     /// The database failed.
     pub async fn void_bearer_tokens(&mut self, principal: PrincipalId) -> Result<bool, Error> {
         self.touch(Slot::principal(principal));
+        if let Some(row) = self.row(&NAME, values![principal]).await? {
+            self.touch(Slot::user(&row.text(0)?));
+        }
         // Held, so that nobody makes a credential of the epoch that ends here.
         if self.credential_epoch(principal).await?.is_none() {
             return Ok(false);

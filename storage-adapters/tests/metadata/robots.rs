@@ -143,6 +143,8 @@ async fn robots_too_many_for_one_change_go_before_the_repository_does(world: Wor
         batches += 1;
     }
     assert_eq!(batches, 2 + 1);
+    let told = "SELECT COUNT(*) FROM events WHERE kind = 'robot_removed' AND subject LIKE 'alice+%'";
+    assert_eq!(world.count(told).await, 3, "who deletes the repository tells of the others");
     assert_eq!(world.count("SELECT COUNT(*) FROM robots").await, 0);
     assert_eq!(world.count("SELECT COUNT(*) FROM repositories").await, 0);
 }

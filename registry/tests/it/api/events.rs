@@ -272,6 +272,14 @@ async fn what_comes_and_goes_with_a_repository_is_told() {
     world.robot("acme", "bound", Some("acme/made")).await;
     let deleted = world.count_events().await;
     world.api("DELETE", "/repositories/acme%2Fmade", &basic("mia")).await.expect(204);
-    assert_snapshot!(lines(before).await[..4].join("\n"), @"");
-    assert_snapshot!(lines(deleted).await.join("\n"), @"");
+    assert_snapshot!(lines(before).await[..4].join("\n"), @r#"
+    mia repository_created acme/made {}
+    mia grant_put acme/made {"holder":"user:mia","rights":"admin"}
+    mia repository_created acme/pushed {}
+    mia grant_put acme/pushed {"holder":"user:mia","rights":"admin"}
+    "#);
+    assert_snapshot!(lines(deleted).await.join("\n"), @r"
+    mia robot_removed acme+bound {}
+    mia repository_deleted acme/made {}
+    ");
 }

@@ -385,5 +385,15 @@ async fn a_rule_that_goes_takes_the_tokens_made_by_it_along_and_no_secrets() {
     world.api("DELETE", &format!("/certificates/{rule}"), &admin()).await.expect(204);
     world.get("/v2/acme/app/tags/list").by(&bearer).await.expect(401);
     world.get("/v2/acme/app/tags/list").by(&secret).await.expect(200);
+
+    // A user's password and personal tokens stay as well.
+    let rule = site.rule("user:ann", "subject", "CN=ann").await;
+    let (_, personal) = world.personal("ann", "read").await;
+    let before = world.token("ann", "repository:ann/app:pull").await;
+    world.get("/v2/").by(&before).await.expect(200);
+    world.api("DELETE", &format!("/certificates/{rule}"), &admin()).await.expect(204);
+    world.get("/v2/").by(&before).await.expect(401);
+    world.get("/v2/").by(&world.token("ann", "repository:ann/app:pull").await).await.expect(200);
+    world.get("/v2/").by(&Credentials::bearer(&personal)).await.expect(200);
     site.close().await;
 }

@@ -94,8 +94,8 @@ async fn a_rule_that_goes_takes_the_tokens_made_by_it_along_and_no_secrets() {
     let answer = exchange(&world, &key.token(&github(&stage.url)), &[]).await.expect(200).json();
     let bearer = Credentials::bearer(answer["access_token"].as_str().unwrap());
     world.image(&bearer, "acme/app", "1", "layer").await;
-    let rules = world.api("GET", "/accounts/acme/robots/ci/rules", &super::admin()).await.expect(200).json();
-    let path = format!("/accounts/acme/robots/ci/rules/{}", rules["items"][0]["id"]);
+    let rule = &world.look("SELECT id FROM workload_rules").await[0];
+    let path = format!("/accounts/acme/robots/ci/rules/{rule}");
     world.api("DELETE", &path, &super::admin()).await.expect(204);
     world.get("/v2/acme/app/manifests/1").by(&bearer).await.expect(401);
     world.get("/v2/acme/app/manifests/1").by(&secret).await.expect(200);
