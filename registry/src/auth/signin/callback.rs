@@ -49,7 +49,7 @@ pub(super) async fn callback(
     let person = known.sign_in.finish(kept.pending, query, now).await?;
     let vouched = vouched(known, person).ok_or(Refused::Nameless)?;
     let name = vouched.name.clone();
-    let known = admit(app, vouched, now).await.map(|principal| Authenticated::unbound(principal));
+    let known = admit(app, vouched, now).await.map(Authenticated::unbound);
     auth::remember(app, (&name, "provider"), &known, Client::At(client), now);
     let principal = match known {
         Ok(known) => known.principal,
