@@ -265,7 +265,7 @@ async fn a_name_is_taken_once(world: World) {
             let new = hallmark_storage::metadata::NewUser {
                 name,
                 password: None,
-                role: hallmark_storage::metadata::SystemRole::None,
+                role: SystemRole::None,
                 source: None,
             };
             let made: Result<_, Error> = world.metadata.write(new, |tx, new| Box::pin(tx.create_user(new, NOW))).await;
