@@ -262,12 +262,8 @@ async fn a_name_is_taken_once(world: World) {
         let name = format!("user-{round}");
         let (one, other) = (Arc::clone(&world), Arc::clone(&world));
         let make = |world: Arc<World>, name: String| async move {
-            let new = hallmark_storage::metadata::NewUser {
-                name,
-                password: None,
-                role: SystemRole::None,
-                source: None,
-            };
+            let new =
+                hallmark_storage::metadata::NewUser { name, password: None, role: SystemRole::None, source: None };
             let made: Result<_, Error> = world.metadata.write(new, |tx, new| Box::pin(tx.create_user(new, NOW))).await;
             made.unwrap().is_some()
         };
