@@ -14,16 +14,23 @@ fn body(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn who_is_not_signed_in_is_offered_the_providers() {
+async fn who_is_not_signed_in_is_offered_the_providers_and_a_form() {
     let scene = Scene::open().await;
     let mut browser = Browser::new(&scene.world);
     let page = browser.get("/auth/device").await.expect(200);
-    assert_snapshot!(body(&page), @r#"
+    assert_snapshot!(body(&page).replace(&proof(&page.text()), "{proof}"), @r#"
     <h1>Sign a program in</h1>
     <p>Sign in to let a program act for you.</p>
     <ul>
     <li><a href="https://registry.test/auth/corp/begin">Sign in with corp</a></li>
     </ul>
+    <form method="post" action="/auth/sign-in">
+    <input type="hidden" name="user_code" value="">
+    <input type="hidden" name="proof" value="{proof}">
+    <p><label>Name: <input name="name" autocomplete="username" autocapitalize="none" spellcheck="false" required></label></p>
+    <p><label>Password: <input name="password" type="password" autocomplete="current-password" required></label></p>
+    <button>Sign in</button>
+    </form>
     "#);
 }
 
@@ -84,6 +91,10 @@ async fn the_page_shows_who_asks_and_nothing_that_they_wrote_is_markup() {
     <input type="hidden" name="proof" value="{proof}">
     <button name="decision" value="deny">Deny</button>
     <button name="decision" value="approve">Approve</button>
+    </form>
+    <form method="post" action="/auth/sign-out">
+    <input type="hidden" name="proof" value="{proof}">
+    <button>Sign out</button>
     </form>
     "#);
 }
