@@ -95,7 +95,8 @@ pub(super) async fn sign_in(
 }
 
 /// Looks every person of one directory up again: who is gone is disabled, and teams are what their groups say now. Whose
-/// entry cannot be used stays as they were. A directory that fails changes nothing, and neither does one that has suddenly lost a tenth of its people.
+/// entry cannot be used stays as they were. A directory that fails changes nothing, and neither does one that has suddenly
+/// lost a tenth of its people.
 ///
 /// # Errors
 /// [`SyncError`].
