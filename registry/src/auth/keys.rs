@@ -186,13 +186,19 @@ impl KeyRing {
         self.public.contains_key(kid)
     }
 
+    /// Whether the key `kid` is accepted at `now`.
+    #[must_use]
+    pub fn accepts(&self, kid: &str, now: i64) -> bool {
+        self.public.get(kid).is_some_and(|key| key.retires_at.is_none_or(|at| now < at))
+    }
+
     /// Whether `signature` over `message` was made by the key `kid` and that key is accepted at `now`.
     #[must_use]
     pub fn verifies(&self, kid: &str, message: &[u8], signature: &[u8], now: i64) -> bool {
-        self.public.get(kid).is_some_and(|key| {
-            key.retires_at.is_none_or(|at| now < at)
-                && UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.point).verify(message, signature).is_ok()
-        })
+        self.accepts(kid, now)
+            && self.public.get(kid).is_some_and(|key| {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.point).verify(message, signature).is_ok()
+            })
     }
 
     /// The accepted keys as a JSON Web Key Set (RFC 7517 §5), newest id order unspecified.

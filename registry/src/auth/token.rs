@@ -25,13 +25,14 @@ const REMEMBERED: usize = 5_000;
 /// Tokens whose signature was checked already, by their whole text: a look-up compares every byte, so nothing but the very
 /// same token is found.
 ///
-/// Only the signature is remembered. Expiry, the principal and its credentials' epoch are looked at on every use, and
+/// Only the signature is remembered. Whether its key is still accepted, expiry, the principal and its credentials' epoch are looked at on every use, and
 /// the whole memory is dropped when the keys change.
 #[derive(Debug)]
 pub struct TokenMemory(Cache<Box<str>, Arc<Remembered>>);
 
 #[derive(Debug)]
 struct Remembered {
+    kid: Box<str>,
     subject: Option<(PrincipalId, i64)>,
     scopes: Arc<Scopes>,
     claims: Claims,
@@ -143,7 +144,10 @@ pub(crate) fn live(principal: Option<Principal>, epoch: i64) -> Option<Principal
 
 /// Checks the signature and what never changes about a token, or finds that this was done before.
 async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refused> {
-    if let Some(known) = app.token_memory.0.get(token) {
+    // Also a signature that was checked is of a key that may be retired by now.
+    if let Some(known) = app.token_memory.0.get(token)
+        && app.token_keys.ring().accepts(&known.kid, now)
+    {
         return Ok(known);
     }
     let parsed = CompactToken::parse(token, TOKEN_BYTES).map_err(|_| Refused::Token("it is malformed".into()))?;
@@ -159,7 +163,7 @@ async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refu
     }
     let claims = Claims::parse(&parsed.claims_json).map_err(|_| Refused::Token("its claims are malformed".into()))?;
     let subject = claims.principal_id.zip(claims.credential_epoch).map(|(id, epoch)| (PrincipalId(id), epoch));
-    let remembered = Arc::new(Remembered { subject, scopes: Arc::new(claims.access.clone()), claims });
+    let remembered = Arc::new(Remembered { kid: kid.into(), subject, scopes: Arc::new(claims.access.clone()), claims });
     app.token_memory.0.insert(token.into(), Arc::clone(&remembered));
     Ok(remembered)
 }

@@ -84,8 +84,10 @@ async fn a_retired_key_signs_nothing_any_more() {
     };
     let claims = r#"{"iss":"hallmark","sub":"","aud":"hallmark","exp":9999999999,"nbf":0,"iat":0,"jti":"N"}"#;
     world.pass(OVERLAP - 1);
-    world.get("/v2/").by(&forged(&claims.replace('N', "1"))).await.expect(200);
+    let remembered = forged(&claims.replace('N', "1"));
+    world.get("/v2/").by(&remembered).await.expect(200);
     world.pass(1);
+    world.get("/v2/").by(&remembered).await.expect(401);
     world.get("/v2/").by(&forged(&claims.replace('N', "2"))).await.expect(401);
     assert_eq!(kids(&world).await.len(), 1);
 }
