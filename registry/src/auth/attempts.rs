@@ -25,6 +25,9 @@ const ADDRESS_PERIOD: i64 = 3_000;
 /// How many pairs and addresses are remembered; the longest unused is forgotten first.
 const REMEMBERED: usize = 100_000;
 
+/// How far a clock may be put back, in milliseconds, without what was counted before being taken for nonsense.
+const STEP: i64 = 60_000;
+
 /// The counts of wrong passwords.
 pub(super) struct Attempts {
     pairs: Counts<(Name, IpAddr)>,
@@ -56,8 +59,8 @@ impl Attempts {
     pub(super) fn failed(&self, name: &str, client: Client, now: i64) {
         let Client::At(address) = client else { return };
         let address = network(address);
-        self.pairs.count(&(short(name), address), PAIR_PERIOD, now);
-        self.addresses.count(&address, ADDRESS_PERIOD, now);
+        self.pairs.count(&(short(name), address), (OF_PAIR, PAIR_PERIOD), now);
+        self.addresses.count(&address, (OF_ADDRESS, ADDRESS_PERIOD), now);
     }
 
     /// Forgets a pair's wrong passwords after a right one; those of the address stay.
@@ -77,14 +80,18 @@ impl<K: Hash + Eq + Clone> Counts<K> {
     /// Seconds to wait until one more is taken, of so many at once and one in each period (milliseconds) after them.
     pub(super) fn wait(&self, key: &K, (burst, period): (i64, i64), now: i64) -> Option<u32> {
         let back_at = self.0.get(key)?.load(Ordering::Relaxed);
+        if back_at > now + (burst + 1) * period + STEP {
+            // Counted by a clock that was ahead.
+            return None;
+        }
         let too_early = back_at - now - (burst - 1) * period;
         (too_early > 0).then(|| u32::try_from(too_early.div_euclid(1000) + 1).unwrap_or(u32::MAX))
     }
 
-    /// Counts one.
-    pub(super) fn count(&self, key: &K, period: i64, now: i64) {
+    /// Counts one, of so many at once and one in each period (milliseconds) after them.
+    pub(super) fn count(&self, key: &K, (burst, period): (i64, i64), now: i64) {
         let Ok(count) = self.0.get_or_insert_with(key, || Ok::<_, Infallible>(Arc::new(AtomicI64::new(now))));
-        let one_more = |back_at: i64| Some(back_at.max(now) + period);
+        let one_more = |back_at: i64| Some(back_at.clamp(now, now + burst * period) + period);
         // Never refused: the change is always one.
         let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
     }
@@ -120,6 +127,20 @@ mod tests {
         assert_eq!(attempts.wait("ann", HERE, PAIR_PERIOD), None);
         attempts.failed("ann", HERE, PAIR_PERIOD);
         assert!(attempts.wait("ann", HERE, PAIR_PERIOD).is_some());
+    }
+
+    #[test]
+    fn what_was_counted_by_a_clock_that_was_ahead_locks_nobody_out() {
+        let attempts = Attempts::default();
+        for _ in 0..OF_PAIR {
+            attempts.failed("ann", HERE, 86_400_000);
+        }
+        assert!(attempts.wait("ann", HERE, 86_400_000 - STEP).is_some(), "a clock is put back a little every day");
+        assert_eq!(attempts.wait("ann", HERE, 0), None);
+        for _ in 0..OF_PAIR {
+            attempts.failed("ann", HERE, 0);
+        }
+        assert!(attempts.wait("ann", HERE, 0).is_some_and(|seconds| seconds <= 61));
     }
 
     #[test]

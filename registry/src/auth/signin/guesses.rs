@@ -38,7 +38,7 @@ impl Guesses {
 
     /// Counts a wrong code.
     pub(super) fn wrong(&self, person: i64, place: IpAddr, now: i64) {
-        self.people.count(&person, OF_PERSON.1, now);
-        self.places.count(&network(place), OF_PLACE.1, now);
+        self.people.count(&person, OF_PERSON, now);
+        self.places.count(&network(place), OF_PLACE, now);
     }
 }
