@@ -36,6 +36,15 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// The refusal of whoever names something that cannot be there: that is told like what is not there. A database that
+    /// does not answer has not said so.
+    pub(super) fn or_unknown(self, what: &'static str) -> Self {
+        match self {
+            Self::Metadata(error) => Self::Metadata(error),
+            _ => Self::Unknown(what),
+        }
+    }
+
     pub(super) fn invalid(field: &'static str, why: impl Into<String>) -> Self {
         Self::Invalid { field, why: why.into() }
     }

@@ -168,7 +168,7 @@ pub async fn take(app: &App, caller: &Caller, on: Pattern, holder: HolderName) -
         .write((caller.clone(), on, holder), |tx, (caller, on, holder)| {
             Box::pin(async move {
                 let held = target(tx, caller, on).await?;
-                let principal = principal(tx, &held, holder).await.map_err(|_| Refused::Unknown("grant"))?;
+                let principal = principal(tx, &held, holder).await.map_err(|refused| refused.or_unknown("grant"))?;
                 if !tx.take_grant(&held.grant(on, principal)).await? {
                     return Err(Refused::Unknown("grant"));
                 }

@@ -105,7 +105,7 @@ async fn take(tx: &mut Tx, caller: &Caller, organization: &str, user: &str) -> R
         }
         false => caller.owned(tx, organization).await?,
     };
-    let principal = member(tx, user).await.map_err(|_| Refused::Unknown("member"))?;
+    let principal = member(tx, user).await.map_err(|refused| refused.or_unknown("member"))?;
     tx.record(&caller.event_in(held.id, "member_removed", user, "")).await?;
     match tx.remove_member(&held, &principal).await? {
         OrganizationChange::LastOwner => Err(last_owner(organization)),

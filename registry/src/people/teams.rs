@@ -230,7 +230,7 @@ pub async fn remove_member(
         .write(input, |tx, (caller, (organization, name), user)| {
             Box::pin(async move {
                 let (held, team) = owned(tx, caller, organization, name).await?;
-                let principal = member(tx, user).await.map_err(|_| Refused::Unknown("member"))?;
+                let principal = member(tx, user).await.map_err(|refused| refused.or_unknown("member"))?;
                 if !tx.remove_from_team(team.id, principal.id, "").await? {
                     return Err(Refused::Unknown("member"));
                 }
