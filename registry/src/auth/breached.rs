@@ -26,14 +26,17 @@ pub(super) fn contains(path: &Path, password: &str) -> io::Result<bool> {
     let wanted = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes()).as_ref());
     // The line that is looked for begins at one of the bytes from `low` to before `high`.
     let (mut low, mut high) = (0, list.metadata()?.len());
+    // What every line between must lie between: a list in another order would seem to have nothing.
+    let (mut least, mut most) = ([b'0'; DIGITS], [b'F'; DIGITS]);
     while low < high {
         let middle = low + (high - low) / 2;
         match line_from(&list, middle)? {
             None => high = middle,
+            Some((_, found)) if found < least || found > most => return Err(no_list()),
             Some((begins, found)) if begins < high => match found.cmp(&wanted) {
                 Ordering::Equal => return Ok(true),
-                Ordering::Less => low = begins + 1,
-                Ordering::Greater => high = middle,
+                Ordering::Less => (low, least) = (begins + 1, found),
+                Ordering::Greater => (high, most) = (middle, found),
             },
             Some(_) => high = middle,
         }
@@ -139,6 +142,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// As it is handed out too: ordered by how often each was seen.
+    #[test]
+    fn a_list_in_another_order_is_told_and_not_searched_in_vain() {
+        let folder = TempDir::new().unwrap();
+        let lines: Vec<_> = (0..500).map(|number| line_of(&format!("known {number}"), 500 - number)).collect();
+        let path = list(&folder, &lines, "\n");
+        let told = |number| {
+            contains(&path, &format!("own {number}")).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+        };
+        assert!((0..50).filter(|number| told(*number)).count() > 40);
+        assert_eq!(contains(&path, "").unwrap_err().kind(), io::ErrorKind::InvalidData, "what the start asks for");
     }
 
     #[test]
