@@ -81,11 +81,16 @@ impl fmt::Write for Escaping<'_, '_> {
         if is_printable(text) {
             return self.0.write_str(text);
         }
-        text.chars().try_for_each(|char| match char.is_control() {
+        text.chars().try_for_each(|char| match char.is_control() || turns(char) {
             true => write!(self.0, "{}", char.escape_default()),
             false => self.0.write_char(char),
         })
     }
+}
+
+/// Whether a character breaks a line or turns the direction of one, though it is none of control.
+fn turns(char: char) -> bool {
+    matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether a text is of printable ASCII alone, as nearly all are.
@@ -153,9 +158,10 @@ mod tests {
 
     #[test]
     fn nothing_that_is_logged_makes_a_line_of_its_own() {
-        let [ours, theirs] = both(|| tracing::warn!(error = %"gone\n INFO a lie\r\u{9b}2J\u{7f}", "be\nfore"));
+        let [ours, theirs] =
+            both(|| tracing::warn!(error = %"gone\n INFO a lie\r\u{9b}2J\u{7f}\u{2028}\u{202e}", "be\nfore"));
         assert_eq!(theirs.lines().count(), 3, "the library lets line breaks through");
         assert_eq!(ours.lines().count(), 1);
-        assert!(ours.chars().all(|char| char == '\n' || !char.is_control()), "{ours:?}");
+        assert!(ours.chars().all(|char| char == '\n' || !char.is_control() && !turns(char)), "{ours:?}");
     }
 }

@@ -37,8 +37,7 @@ pub fn start_logging(log: &Log) -> io::Result<Logging> {
     // A test that starts two registries in one process keeps the first one's logging.
     let _ = match log.format {
         LogFormat::Json => subscriber.with(lines.json().flatten_event(true)).try_init(),
-        LogFormat::Text if colours => subscriber.with(lines).try_init(),
-        LogFormat::Text => subscriber.with(lines.with_ansi(false).fmt_fields(OneLine)).try_init(),
+        LogFormat::Text => subscriber.with(lines.with_ansi(colours).fmt_fields(OneLine)).try_init(),
     };
     Ok(Logging(batch))
 }
