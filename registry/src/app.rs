@@ -11,6 +11,7 @@ use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Line;
 use crate::auth::directory::DirectoryInvalid;
 use crate::auth::keys::{KeyError, TokenKeys};
 use crate::auth::oidc;
@@ -34,6 +35,9 @@ const READONLY: &str = "readonly";
 /// How many requests that change something run at once; further ones wait, unread, and are forgotten when they are taken
 /// back. An upload holds some 1.5 MiB.
 pub const CHANGES: usize = 512;
+/// How many forms of people and programs that have yet to say who they are may be read at once, and how many of them from one
+/// address. They take none of the places above: a form that is sent slowly keeps nobody from pushing.
+const FORMS: (usize, usize) = (512, 64);
 /// The name of the user that the first start makes.
 pub const ADMINISTRATOR: &str = "admin";
 
@@ -74,6 +78,8 @@ pub struct App {
     /// Places for requests that change something. A client that takes its requests back frees its streams, but not what
     /// they began.
     pub places: Arc<Semaphore>,
+    /// Places for the forms of those who have yet to say who they are.
+    pub(crate) forms: Line,
     /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
     pub changes: TaskTracker,
     master: MasterKey,
@@ -164,6 +170,7 @@ impl App {
             workloads: Workloads::open(&config.sections.issuers, &network(&config))?,
             providers: Providers::open(&config.sections.providers, &network(&config))?,
             places: Arc::new(Semaphore::new(CHANGES)),
+            forms: Line::of(FORMS.0, FORMS.1),
             changes: TaskTracker::new(),
             readonly: ReadOnly::new(readonly),
             config,

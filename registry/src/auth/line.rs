@@ -1,4 +1,4 @@
-//! The line in front of the places where passwords are hashed.
+//! Lines in front of what strangers may ask for: hashing a password, waiting for a directory, having a form read.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,8 +22,19 @@ pub enum Client {
 }
 
 /// Those who wait.
-#[derive(Debug, Default)]
-pub(super) struct Line(Mutex<State>);
+#[derive(Debug)]
+pub(crate) struct Line {
+    waiting: usize,
+    share: usize,
+    state: Mutex<State>,
+}
+
+impl Default for Line {
+    /// Of those who sign in.
+    fn default() -> Self {
+        Self::of(WAITING, SHARE)
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,24 +45,29 @@ struct State {
 
 /// A place in the line, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Waiting<'a> {
+pub(crate) struct Waiting<'a> {
     line: &'a Line,
     client: Client,
 }
 
 impl Line {
+    /// A line for so many, and for so many of them from one address.
+    pub(crate) fn of(waiting: usize, share: usize) -> Self {
+        Self { waiting, share, state: Mutex::default() }
+    }
+
     /// Stands in the line.
     ///
     /// # Errors
     /// [`Refused::Busy`] when the line is full, or this address has its share of it.
-    pub(super) fn enter(&self, client: Client) -> Result<Waiting<'_>, Refused> {
+    pub(crate) fn enter(&self, client: Client) -> Result<Waiting<'_>, Refused> {
         let mut state = self.state();
         match client {
             Client::Operator if state.operators == OPERATORS => return Err(Refused::Busy),
             Client::Operator => state.operators += 1,
             Client::At(address) => {
                 let share = state.of.get(&network(address)).copied().unwrap_or_default();
-                if state.clients == WAITING || share == SHARE {
+                if state.clients == self.waiting || share == self.share {
                     return Err(Refused::Busy);
                 }
                 state.clients += 1;
@@ -69,7 +85,7 @@ impl Line {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics between the assignments of a change, so none is half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

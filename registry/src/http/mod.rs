@@ -33,7 +33,7 @@ use self::server::{PeerAddress, PeerCertificate};
 use crate::access::{self, Granted, Shown, Standing};
 use crate::api;
 use crate::app::App;
-use crate::auth::{self, Client, Identity, signin};
+use crate::auth::{self, Client, Identity, Waiting, signin};
 use crate::distribution::{self, Occasion};
 use crate::events::Happening;
 use crate::telemetry;
@@ -118,9 +118,9 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     }
     let (started, peer) = (Instant::now(), peer(&parts));
     let line = Line::new(&app, part.name(), &parts.headers, peer);
-    // Nobody closes the places, so each gets one in its turn. A browser that waits for a provider takes none away.
-    let place = match parts.method {
-        Method::GET | Method::HEAD => None,
+    // Nobody closes the places, so each gets one in its turn. Those who have yet to say who they are take none away.
+    let place = match part {
+        Part::Token | Part::SignIn => None,
         _ => match Arc::clone(&app.places).acquire_owned().await {
             Ok(place) => Some(place),
             Err(_) => return Error::unavailable("the registry is stopping", None).answer(line.id()),
@@ -149,7 +149,10 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
     let answered = match part {
         Part::Images => answer(&app, &parts, peer, &mut body, &mut line).await,
         // What is not asked for with every image waits on the heap: each request would carry the room for it.
-        Part::Token => Box::pin(auth::http::token(&app, &parts, &mut body)).await,
+        Part::Token => match reads_form(&app, &parts, &line) {
+            Ok(_reading) => Box::pin(auth::http::token(&app, &parts, &mut body)).await,
+            Err(busy) => Err(busy),
+        },
         Part::KeySet => Ok(auth::http::key_set(&app)),
         Part::Api => {
             let (client, id) = (Client::At(line.client()), line.id().to_owned());
@@ -158,7 +161,12 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
         Part::SignIn => {
             let id = line.id().to_owned();
             let from = signin::http::Sender { client: line.client(), request_id: &id };
-            Box::pin(signin::http::answer(&app, &parts, &mut body, from, |identity| line.by(identity))).await
+            match reads_form(&app, &parts, &line) {
+                Ok(_reading) => {
+                    Box::pin(signin::http::answer(&app, &parts, &mut body, from, |identity| line.by(identity))).await
+                }
+                Err(busy) => Err(busy),
+            }
         }
     };
     let mut response = match answered {
@@ -171,6 +179,14 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
     finish(parts.uri.query().filter(|_| matches!(part, Part::Images)), &line, &mut response);
     line.write(&app, &mut response, body.received(), started);
     response
+}
+
+/// A place among those whose forms are read, for a request that sends one.
+fn reads_form<'a>(app: &'a App, parts: &Parts, line: &Line) -> Result<Option<Waiting<'a>>, Error> {
+    if parts.method.is_safe() {
+        return Ok(None);
+    }
+    app.forms.enter(Client::At(line.client())).map(Some).map_err(|_| auth::http::busy())
 }
 
 fn peer(parts: &Parts) -> PeerAddress {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use insta::assert_snapshot;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -294,4 +295,38 @@ async fn one_address_does_not_keep_others_from_signing_in() {
     ann.expect(200);
     let busy = flooded.iter().filter(|answer| answer.status.as_u16() == 429).count();
     assert_eq!(busy, 32, "8 wait, 32 are sent away");
+}
+
+/// Threat 9: a form that is sent slowly holds nobody up who pushes, and of one address only so many are waited for.
+#[tokio::test]
+async fn stalled_forms_of_strangers_take_no_place_from_pushes() {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let (mut feeds, mut stalled) = (Vec::new(), Vec::new());
+    for number in 0..hallmark::app::CHANGES {
+        let (feed, body) = mpsc::channel(1);
+        feeds.push(feed);
+        let place = u8::try_from(number / 64).unwrap();
+        stalled.push(world.post("/token").sent_from([192, 0, 2, place]).fed(body).into_future());
+    }
+    for form in &mut stalled {
+        assert!(form.now_or_never().is_none());
+    }
+    // Each begins to be read when its task has its turn.
+    let mut another = world.post("/token").sent_from([192, 0, 2, 7]).body("grant_type=password").await;
+    for _ in 0..1_000 {
+        if another.status == 429 {
+            break;
+        }
+        another = world.post("/token").sent_from([192, 0, 2, 7]).body("grant_type=password").await;
+    }
+    let another = another.expect(429);
+    let push = world.post("/v2/ann/app/blobs/uploads/").by(&ann).into_future();
+    tokio::time::timeout(Duration::from_secs(20), push).await.expect("the push waits for a place").expect(202);
+    assert_eq!(another.header("retry-after"), "1");
+    drop(feeds);
+    for form in stalled {
+        form.await.expect(400);
+    }
+    world.post("/token").sent_from([192, 0, 2, 1]).body("grant_type=password").await.expect(400);
 }
