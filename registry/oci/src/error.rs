@@ -88,6 +88,24 @@ error_codes! {
     Conflict "CONFLICT" 409 "this stands against what is there";
     /// The thing is another by now than the caller believes.
     PreconditionFailed "PRECONDITION_FAILED" 412 "it was changed meanwhile; read it again";
+    /// A trust collection is named by what is none of this registry's names (Notary v1, as the codes below).
+    InvalidGun "INVALID_GUN" 400 "the trust collection is not named by this registry's host and a repository";
+    /// There is no such trust metadata.
+    MetadataNotFound "METADATA_NOT_FOUND" 404 "there is no such trust data";
+    /// A part of a publish names no role.
+    NoFilename "NO_FILENAME" 400 "each part of the upload needs a file name: the role";
+    /// A part of a publish names what is no role.
+    InvalidRole "INVALID_ROLE" 400 "this is no role of a trust collection";
+    /// A publish is not what its media type says.
+    MalformedUpload "MALFORMED_UPLOAD" 400 "the upload is not a well-formed multipart form";
+    /// A part of a publish is not metadata.
+    MalformedJson "MALFORMED_JSON" 400 "the metadata is not JSON";
+    /// A publish that does not follow from what is there.
+    InvalidUpdate "INVALID_UPDATE" 400 "the metadata does not follow from what is published";
+    /// Another publish was faster, or the version is not newer.
+    Version "VERSION" 400 "a newer version of this metadata is published already; update and sign again";
+    /// The parameters of the list of changes are malformed.
+    InvalidParameters "INVALID_PARAMETERS" 400 "the parameters are not whole numbers";
     /// Too many requests.
     TooManyRequests "TOOMANYREQUESTS" 429 "too many requests; try again later";
     /// The service cannot answer now.

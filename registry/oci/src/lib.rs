@@ -10,6 +10,7 @@ mod claims;
 mod descriptor;
 mod digest;
 mod error;
+mod gun;
 mod hasher;
 mod json;
 pub mod limits;
@@ -30,13 +31,15 @@ pub use claims::{Claims, ClaimsInvalid, ClaimsRefused};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestInvalid};
 pub use error::ErrorCode;
+pub use gun::{Gun, GunInvalid, ServerRole, TrustRole, TrustRoleInvalid};
 pub use hasher::{HashStateInvalid, Hasher};
 pub use json::JsonInvalid;
 pub use manifest::{Manifest, ManifestInvalid, Place, ReferrerDescriptor};
 pub use media_type::{MediaType, MediaTypeInvalid};
 pub use operation::{
-    AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
-    ListTags, Mount, Operation, OperationInvalid, Page, PullBlob, PullManifest, PutManifest, UploadStatus,
+    AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, DeleteTrust, FinishUpload, ListReferrers,
+    ListRepositories, ListTags, ListTrustChanges, Mount, Operation, OperationInvalid, Page, PublishTrust, PullBlob,
+    PullManifest, PutManifest, ReadTrust, TrustKey, TrustVersion, UploadStatus,
 };
 pub use range::{ByteRange, ChunkRange, ChunkRangeInvalid, RangeAnswer};
 pub use reference::{Reference, ReferenceInvalid};

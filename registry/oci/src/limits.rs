@@ -2,6 +2,8 @@
 //! No limits of time, memory or rate: those belong to the server that serves.
 //! Start at [`MANIFEST_BYTES`].
 
+/// The longest name of a role in a trust collection, in bytes.
+pub const ROLE_BYTES: usize = 255;
 /// The largest manifest where nobody has raised the limit, in bytes. The distribution specification asks for at least 4 MiB
 /// (1.7 "Pushing Manifests").
 pub const MANIFEST_BYTES: usize = 4 * 1024 * 1024;

@@ -7,9 +7,11 @@ mod parse;
 mod percent;
 mod query;
 mod render;
+mod trust;
 
 pub use self::error::OperationInvalid;
-use crate::{Action, Algorithm, Digest, Reference, RepositoryName, Scope, Tag, UploadId};
+pub use self::trust::{DeleteTrust, ListTrustChanges, PublishTrust, ReadTrust, TrustKey, TrustVersion};
+use crate::{Action, Algorithm, Digest, Gun, Reference, RepositoryName, Scope, Tag, UploadId};
 
 /// `GET` or `HEAD` of a manifest (distribution-spec, end-3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +194,16 @@ pub enum Operation {
     ListRepositories(ListRepositories),
     /// List referrers.
     ListReferrers(ListReferrers),
+    /// Read a role's metadata.
+    ReadTrust(ReadTrust),
+    /// Publish metadata.
+    PublishTrust(PublishTrust),
+    /// Ask for a key that the server holds.
+    TrustKey(TrustKey),
+    /// Delete a trust collection.
+    DeleteTrust(DeleteTrust),
+    /// List what was published.
+    ListTrustChanges(ListTrustChanges),
 }
 
 impl Operation {
@@ -212,8 +224,17 @@ impl Operation {
     /// A mount's source is another one; see [`Mount::from`].
     #[must_use]
     pub fn repository(&self) -> Option<&RepositoryName> {
+        if let Some(gun) = self.gun() {
+            return Some(gun.repository());
+        }
         match self {
-            Self::Ping | Self::ListRepositories(_) => None,
+            Self::Ping
+            | Self::ListRepositories(_)
+            | Self::ReadTrust(_)
+            | Self::PublishTrust(_)
+            | Self::TrustKey(_)
+            | Self::DeleteTrust(_)
+            | Self::ListTrustChanges(_) => None,
             Self::PullManifest(PullManifest { repository, .. })
             | Self::PullBlob(PullBlob { repository, .. })
             | Self::PutManifest(PutManifest { repository, .. })
@@ -226,6 +247,45 @@ impl Operation {
             | Self::CancelUpload(CancelUpload { repository, .. })
             | Self::ListTags(ListTags { repository, .. })
             | Self::ListReferrers(ListReferrers { repository, .. }) => Some(repository),
+        }
+    }
+
+    /// The trust collection that the operation reads or changes.
+    #[must_use]
+    pub fn gun(&self) -> Option<&Gun> {
+        match self {
+            Self::ReadTrust(ReadTrust { gun, .. })
+            | Self::PublishTrust(PublishTrust { gun })
+            | Self::TrustKey(TrustKey { gun, .. })
+            | Self::DeleteTrust(DeleteTrust { gun })
+            | Self::ListTrustChanges(ListTrustChanges { gun: Some(gun), .. }) => Some(gun),
+            _ => None,
+        }
+    }
+
+    /// Whether the operation may change something. Asking for a trust key makes it, where there is none.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Ping
+            | Self::PullManifest(_)
+            | Self::PullBlob(_)
+            | Self::UploadStatus(_)
+            | Self::ListTags(_)
+            | Self::ListRepositories(_)
+            | Self::ListReferrers(_)
+            | Self::ReadTrust(_)
+            | Self::ListTrustChanges(_) => false,
+            Self::PutManifest(_)
+            | Self::DeleteManifest(_)
+            | Self::DeleteBlob(_)
+            | Self::BeginUpload(_)
+            | Self::AppendUpload(_)
+            | Self::FinishUpload(_)
+            | Self::CancelUpload(_)
+            | Self::PublishTrust(_)
+            | Self::TrustKey(_)
+            | Self::DeleteTrust(_) => true,
         }
     }
 
@@ -247,6 +307,11 @@ impl Operation {
             Self::ListTags(_) => "list_tags",
             Self::ListRepositories(_) => "list_repositories",
             Self::ListReferrers(_) => "list_referrers",
+            Self::ReadTrust(_) => "read_trust",
+            Self::PublishTrust(_) => "publish_trust",
+            Self::TrustKey(_) => "trust_key",
+            Self::DeleteTrust(_) => "delete_trust",
+            Self::ListTrustChanges(_) => "list_trust_changes",
         }
     }
 
@@ -259,26 +324,43 @@ impl Operation {
     pub fn actions(&self) -> &'static [Action] {
         match self {
             Self::Ping => &[],
-            Self::PullManifest(_) | Self::PullBlob(_) | Self::ListTags(_) | Self::ListReferrers(_) => &[Action::Pull],
+            Self::PullManifest(_)
+            | Self::PullBlob(_)
+            | Self::ListTags(_)
+            | Self::ListReferrers(_)
+            | Self::ReadTrust(_)
+            | Self::ListTrustChanges(ListTrustChanges { gun: Some(_), .. }) => &[Action::Pull],
             Self::PutManifest(_)
+            | Self::PublishTrust(_)
+            | Self::TrustKey(TrustKey { rotate: false, .. })
             | Self::BeginUpload(_)
             | Self::UploadStatus(_)
             | Self::AppendUpload(_)
             | Self::FinishUpload(_)
             | Self::CancelUpload(_) => &[Action::Pull, Action::Push],
             Self::DeleteManifest(_) | Self::DeleteBlob(_) => &[Action::Delete],
-            Self::ListRepositories(_) => &[Action::All],
+            Self::ListRepositories(_)
+            | Self::TrustKey(_)
+            | Self::DeleteTrust(_)
+            | Self::ListTrustChanges(ListTrustChanges { gun: None, .. }) => &[Action::All],
         }
+    }
+
+    /// What a scope calls the repository that the operation is about: content trust puts the host in front.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        self.gun().map(Gun::as_str).or_else(|| self.repository().map(RepositoryName::as_str))
     }
 
     /// The scope that a challenge for this operation names; none for a ping.
     #[must_use]
     pub fn scope(&self) -> Option<Scope> {
         let actions = self.actions().iter().copied();
-        match self.repository() {
-            Some(repository) => Some(Scope::repository(repository, actions)),
-            None if actions.len() == 0 => None,
-            None => Some(Scope::catalog()),
+        match (self.gun(), self.repository()) {
+            (Some(gun), _) => Some(Scope::collection(gun, actions)),
+            (None, Some(repository)) => Some(Scope::repository(repository, actions)),
+            (None, None) if actions.len() == 0 => None,
+            (None, None) => Some(Scope::catalog()),
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::limits::{NAME_BYTES, SCOPES};
-use crate::{Action, RepositoryName};
+use crate::{Action, Gun, RepositoryName};
 
 /// The longest resource type or class, in bytes.
 const WORD_BYTES: usize = 64;
@@ -40,10 +40,20 @@ impl Scope {
     /// Actions on a repository.
     #[must_use]
     pub fn repository(name: &RepositoryName, actions: impl IntoIterator<Item = Action>) -> Self {
+        Self::named(name.as_str(), actions)
+    }
+
+    /// Actions on a trust collection: a repository with its host in front.
+    #[must_use]
+    pub fn collection(gun: &Gun, actions: impl IntoIterator<Item = Action>) -> Self {
+        Self::named(gun.as_str(), actions)
+    }
+
+    fn named(name: &str, actions: impl IntoIterator<Item = Action>) -> Self {
         Self {
             resource_type: "repository".to_owned(),
             class: None,
-            name: name.as_str().to_owned(),
+            name: name.to_owned(),
             actions: actions.into_iter().collect(),
         }
     }

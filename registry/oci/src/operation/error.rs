@@ -5,7 +5,7 @@
 use thiserror::Error;
 
 use crate::limits::{CURSOR_BYTES, TAGS_PER_PUT};
-use crate::{DigestInvalid, ErrorCode, RepositoryNameInvalid, TagInvalid};
+use crate::{DigestInvalid, ErrorCode, GunInvalid, RepositoryNameInvalid, TagInvalid};
 
 /// Why a request line is not an [`crate::Operation`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -51,6 +51,15 @@ pub enum OperationInvalid {
     /// `n` is not a whole number of zero or more.
     #[error("n is a whole number of zero or more")]
     PageLimit,
+    /// Metadata is published under a malformed name.
+    #[error(transparent)]
+    Gun(GunInvalid),
+    /// No metadata has this name.
+    #[error("no trust data is called so")]
+    TrustUnknown,
+    /// The part of the list of changes that is asked for is malformed.
+    #[error("records is a whole number, and change_id too where it is given")]
+    TrustParameters,
     /// `last` is nothing that a list could hold.
     #[error("last is an entry of the list, at most {CURSOR_BYTES} characters")]
     PageCursor,
@@ -76,6 +85,9 @@ impl OperationInvalid {
             Self::Digest(_) | Self::DigestMissing => ErrorCode::DigestInvalid,
             Self::UploadUnknown => ErrorCode::BlobUploadUnknown,
             Self::PageLimit | Self::PageCursor => ErrorCode::PaginationNumberInvalid,
+            Self::Gun(_) => ErrorCode::InvalidGun,
+            Self::TrustUnknown => ErrorCode::MetadataNotFound,
+            Self::TrustParameters => ErrorCode::InvalidParameters,
         }
     }
 }

@@ -5,7 +5,7 @@
 use super::query::Query;
 use super::{
     AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
-    ListTags, Operation, OperationInvalid, PullBlob, PullManifest, PutManifest, UploadStatus, percent,
+    ListTags, Operation, OperationInvalid, PullBlob, PullManifest, PutManifest, UploadStatus, percent, trust,
 };
 use crate::{Digest, Reference, ReferenceInvalid, UploadId};
 
@@ -19,6 +19,7 @@ enum Route<'p> {
     Upload { name: &'p str, id: &'p str },
     Tags { name: &'p str },
     Referrers { name: &'p str, subject: &'p str },
+    Trust { name: &'p str, tail: &'p str },
 }
 
 /// The parsing behind [`Operation::parse`].
@@ -48,6 +49,7 @@ pub(super) fn operation(method: &str, path: &str, query: Option<&str>) -> Result
             "GET" | "HEAD" => Ok(Operation::ListTags(ListTags { repository: name.parse()?, page: query.page()? })),
             _ => Err(READ_ONLY),
         },
+        Route::Trust { name, tail } => trust::operation(method, (name, tail), query),
         Route::Referrers { name, subject } => match method {
             "GET" | "HEAD" => Ok(Operation::ListReferrers(ListReferrers {
                 repository: name.parse()?,
@@ -60,7 +62,7 @@ pub(super) fn operation(method: &str, path: &str, query: Option<&str>) -> Result
     }
 }
 
-const READ_ONLY: OperationInvalid = OperationInvalid::Method { allowed: "GET, HEAD" };
+pub(super) const READ_ONLY: OperationInvalid = OperationInvalid::Method { allowed: "GET, HEAD" };
 
 fn is_under_v2(path: &str) -> bool {
     path.strip_prefix("/v2").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -83,6 +85,9 @@ fn route(path: &str) -> Result<Route<'_>, OperationInvalid> {
     };
     if rest == "_catalog" {
         return Ok(Route::Catalog);
+    }
+    if let Some((name, tail)) = trust::route(rest) {
+        return Ok(Route::Trust { name, tail });
     }
     // Some clients open uploads with a slash at the end and some without; nothing else ends with one.
     let rest = match rest.strip_suffix('/') {

@@ -117,6 +117,16 @@ impl<'q> Query<'q> {
         Ok(Page { limit, after })
     }
 
+    /// `change_id`, which may be absent, and `records`, which may not.
+    pub(super) fn trust_changes(self) -> Result<(i64, i64), OperationInvalid> {
+        let number = |key, absent: Option<i64>| match self.given(key) {
+            Given::Nothing => absent.ok_or(OperationInvalid::TrustParameters),
+            Given::Once(text) => text.parse().map_err(|_| OperationInvalid::TrustParameters),
+            Given::Unclear => Err(OperationInvalid::TrustParameters),
+        };
+        Ok((number("change_id", Some(0))?, number("records", None)?))
+    }
+
     /// `artifactType`. Anything that no manifest can have filters nothing: answering all is always allowed, refusing is not.
     ///
     /// No type has a space; one that arrives is a `+` that the client did not encode.

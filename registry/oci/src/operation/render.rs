@@ -5,8 +5,9 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::{
-    AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
-    ListTags, Operation, Page, PullBlob, PullManifest, PutManifest, UploadStatus, percent,
+    AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, DeleteTrust, FinishUpload, ListReferrers,
+    ListRepositories, ListTags, Operation, Page, PublishTrust, PullBlob, PullManifest, PutManifest, TrustKey,
+    UploadStatus, percent,
 };
 use crate::{RepositoryName, UploadId};
 
@@ -22,10 +23,13 @@ impl Operation {
             | Self::UploadStatus(_)
             | Self::ListTags(_)
             | Self::ListRepositories(_)
-            | Self::ListReferrers(_) => "GET",
+            | Self::ListReferrers(_)
+            | Self::ReadTrust(_)
+            | Self::TrustKey(TrustKey { rotate: false, .. })
+            | Self::ListTrustChanges(_) => "GET",
             Self::PutManifest(_) | Self::FinishUpload(_) => "PUT",
-            Self::DeleteManifest(_) | Self::DeleteBlob(_) | Self::CancelUpload(_) => "DELETE",
-            Self::BeginUpload(_) => "POST",
+            Self::DeleteManifest(_) | Self::DeleteBlob(_) | Self::CancelUpload(_) | Self::DeleteTrust(_) => "DELETE",
+            Self::BeginUpload(_) | Self::PublishTrust(_) | Self::TrustKey(_) => "POST",
             Self::AppendUpload(_) => "PATCH",
         }
     }
@@ -49,6 +53,12 @@ impl Display for Operation {
             Self::ListTags(operation) => operation.fmt(f),
             Self::ListRepositories(operation) => operation.fmt(f),
             Self::ListReferrers(operation) => operation.fmt(f),
+            Self::ReadTrust(operation) => operation.fmt(f),
+            Self::TrustKey(operation) => operation.fmt(f),
+            Self::ListTrustChanges(operation) => operation.fmt(f),
+            Self::PublishTrust(PublishTrust { gun }) | Self::DeleteTrust(DeleteTrust { gun }) => {
+                write!(f, "/v2/{gun}/_trust/tuf/")
+            }
         }
     }
 }
