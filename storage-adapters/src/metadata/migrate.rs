@@ -32,6 +32,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0003_people.sql"),
         postgres: include_str!("../../migrations/postgres/0003_people.sql"),
     },
+    Migration {
+        version: 5,
+        name: "trust",
+        sqlite: include_str!("../../migrations/sqlite/0005_trust.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_trust.sql"),
+    },
 ];
 
 statements! {

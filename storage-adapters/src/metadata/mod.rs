@@ -44,6 +44,7 @@ mod rows;
 mod runner;
 mod settings;
 mod sign_ins;
+mod signing;
 mod small;
 mod sql;
 mod statement;
@@ -52,6 +53,7 @@ mod tags;
 mod teams;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod tx;
 mod uploads;
 mod users;
@@ -84,10 +86,15 @@ pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
+pub use signing::{LoggedSignature, SignerKey, WrappedDataKey};
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use teams::{Team, TeamMember};
+pub use trust::{
+    ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
+    TrustDialect, TrustFile, TrustFileKey, TrustState,
+};
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, Principal, PrincipalKind, SystemRole, User, UserRemoval};
@@ -122,9 +129,11 @@ static STATEMENTS: &[&[&Statement]] = &[
     robots::ALL,
     settings::ALL,
     sign_ins::ALL,
+    signing::ALL,
     small::ALL,
     tags::ALL,
     teams::ALL,
+    trust::ALL,
     uploads::ALL,
     users::ALL,
     workloads::ALL,

@@ -26,6 +26,7 @@ statements! {
     INSERT = [
         "INSERT INTO repositories (id, account_id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
     ];
+    NAME = ["SELECT name FROM repositories WHERE id = $1 AND name IS NOT NULL"];
     RENAME = ["UPDATE repositories SET name = $2 WHERE id = $1 AND name IS NOT NULL"];
     DESCRIBE = ["UPDATE repositories SET description = $2 WHERE id = $1 AND name IS NOT NULL"];
     DESCRIPTION = ["SELECT description, created_at FROM repositories WHERE id = $1"];
@@ -83,6 +84,17 @@ impl Metadata {
     pub async fn description(&self, repository: RepositoryId) -> Result<Option<(String, i64)>, Error> {
         let row = self.row(&DESCRIPTION, values![repository]).await?;
         row.map(|row| Ok((row.text(0)?, row.integer(1)?))).transpose()
+    }
+}
+
+impl Metadata {
+    /// The present name of a repository; `None` when it is deleted or gone.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn repository_name(&self, repository: RepositoryId) -> Result<Option<RepositoryName>, Error> {
+        let row = self.row(&NAME, values![repository]).await?;
+        row.map(|row| row.parsed(0)).transpose()
     }
 }
 

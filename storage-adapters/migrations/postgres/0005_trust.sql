@@ -1,0 +1,85 @@
+-- Content trust: the metadata of each collection, and what the signer keeps for itself.
+
+-- A collection belongs to a repository under one of the registry's names; another name is another collection. `head` counts
+-- the publishes: whoever publishes says on which one it rests.
+CREATE TABLE trust_collections (
+  id BIGINT PRIMARY KEY,
+  repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  dialect TEXT COLLATE "C" NOT NULL CHECK (dialect IN ('notary1', 'tuf1')),
+  gun TEXT COLLATE "C" NOT NULL,
+  head BIGINT NOT NULL,
+  renew_at BIGINT NOT NULL,
+  expires_at BIGINT NOT NULL,
+  UNIQUE (repository_id, dialect, gun)
+);
+CREATE INDEX trust_renewals ON trust_collections (renew_at);
+
+-- Every file that was published, byte for byte.
+CREATE TABLE trust_metadata (
+  collection_id BIGINT NOT NULL REFERENCES trust_collections (id) ON DELETE CASCADE,
+  role TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  sha256 BYTEA NOT NULL,
+  sha512 BYTEA NOT NULL,
+  published_at BIGINT NOT NULL,
+  body BYTEA NOT NULL,
+  PRIMARY KEY (collection_id, role, version)
+);
+CREATE INDEX trust_metadata_by_sha256 ON trust_metadata (collection_id, role, sha256);
+CREATE INDEX trust_metadata_by_sha512 ON trust_metadata (collection_id, role, sha512);
+
+-- Which of them holds.
+CREATE TABLE trust_current (
+  collection_id BIGINT NOT NULL,
+  role TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  PRIMARY KEY (collection_id, role),
+  FOREIGN KEY (collection_id, role, version) REFERENCES trust_metadata (collection_id, role, version) ON DELETE CASCADE
+);
+
+-- The changefeed of content trust: these events in their order.
+CREATE INDEX events_trust ON events (seq) WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
+CREATE INDEX events_trust_of ON events (repository_id, seq)
+  WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
+
+-- The signer's own. No other part of the registry reads these, and with a database of its own it has only these.
+CREATE TABLE signer_data_keys (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  wrapped BYTEA NOT NULL,
+  made_at BIGINT NOT NULL
+);
+
+-- A key signs for one role of one collection. It is unused until metadata names it.
+CREATE TABLE signer_keys (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  collection TEXT COLLATE "C" NOT NULL,
+  role TEXT COLLATE "C" NOT NULL,
+  algorithm TEXT COLLATE "C" NOT NULL,
+  public BYTEA NOT NULL,
+  sealed BYTEA NOT NULL,
+  data_key TEXT COLLATE "C" NOT NULL REFERENCES signer_data_keys (id) ON DELETE RESTRICT,
+  made_at BIGINT NOT NULL,
+  used_at BIGINT
+);
+CREATE INDEX signer_keys_of ON signer_keys (collection, role);
+
+-- The last version of each role: none is signed twice, and none below it.
+CREATE TABLE signer_floors (
+  collection TEXT COLLATE "C" NOT NULL,
+  role TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  PRIMARY KEY (collection, role)
+);
+
+-- Each signature, for ever.
+CREATE TABLE signer_log (
+  id BIGINT PRIMARY KEY,
+  at BIGINT NOT NULL,
+  caller TEXT COLLATE "C" NOT NULL,
+  collection TEXT COLLATE "C" NOT NULL,
+  role TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  sha256 BYTEA NOT NULL,
+  key_id TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX signer_log_of ON signer_log (collection, role, version);

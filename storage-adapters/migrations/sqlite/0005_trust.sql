@@ -1,0 +1,85 @@
+-- Content trust: the metadata of each collection, and what the signer keeps for itself.
+
+-- A collection belongs to a repository under one of the registry's names; another name is another collection. `head` counts
+-- the publishes: whoever publishes says on which one it rests.
+CREATE TABLE trust_collections (
+  id INTEGER PRIMARY KEY,
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  dialect TEXT NOT NULL CHECK (dialect IN ('notary1', 'tuf1')),
+  gun TEXT NOT NULL,
+  head INTEGER NOT NULL,
+  renew_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  UNIQUE (repository_id, dialect, gun)
+) STRICT;
+CREATE INDEX trust_renewals ON trust_collections (renew_at);
+
+-- Every file that was published, byte for byte.
+CREATE TABLE trust_metadata (
+  collection_id INTEGER NOT NULL REFERENCES trust_collections (id) ON DELETE CASCADE,
+  role TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  sha256 BLOB NOT NULL,
+  sha512 BLOB NOT NULL,
+  published_at INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (collection_id, role, version)
+) STRICT;
+CREATE INDEX trust_metadata_by_sha256 ON trust_metadata (collection_id, role, sha256);
+CREATE INDEX trust_metadata_by_sha512 ON trust_metadata (collection_id, role, sha512);
+
+-- Which of them holds.
+CREATE TABLE trust_current (
+  collection_id INTEGER NOT NULL,
+  role TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  PRIMARY KEY (collection_id, role),
+  FOREIGN KEY (collection_id, role, version) REFERENCES trust_metadata (collection_id, role, version) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- The changefeed of content trust: these events in their order.
+CREATE INDEX events_trust ON events (seq) WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
+CREATE INDEX events_trust_of ON events (repository_id, seq)
+  WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
+
+-- The signer's own. No other part of the registry reads these, and with a database of its own it has only these.
+CREATE TABLE signer_data_keys (
+  id TEXT PRIMARY KEY,
+  wrapped BLOB NOT NULL,
+  made_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A key signs for one role of one collection. It is unused until metadata names it.
+CREATE TABLE signer_keys (
+  id TEXT PRIMARY KEY,
+  collection TEXT NOT NULL,
+  role TEXT NOT NULL,
+  algorithm TEXT NOT NULL,
+  public BLOB NOT NULL,
+  sealed BLOB NOT NULL,
+  data_key TEXT NOT NULL REFERENCES signer_data_keys (id) ON DELETE RESTRICT,
+  made_at INTEGER NOT NULL,
+  used_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX signer_keys_of ON signer_keys (collection, role);
+
+-- The last version of each role: none is signed twice, and none below it.
+CREATE TABLE signer_floors (
+  collection TEXT NOT NULL,
+  role TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  PRIMARY KEY (collection, role)
+) STRICT, WITHOUT ROWID;
+
+-- Each signature, for ever.
+CREATE TABLE signer_log (
+  id INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  caller TEXT NOT NULL,
+  collection TEXT NOT NULL,
+  role TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  sha256 BLOB NOT NULL,
+  key_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX signer_log_of ON signer_log (collection, role, version);

@@ -1,0 +1,435 @@
+//! Content trust: which metadata every collection has, and a publish that is whole or absent.
+
+use hallmark_oci::TrustRole;
+
+use super::database::Metadata;
+use super::error::{Error, ErrorKind};
+use super::rows::RepositoryId;
+use super::sql::Row;
+use super::statement::statements;
+use super::tx::Tx;
+use super::value::{json_texts, values};
+
+statements! {
+    COLLECTION = [
+        "SELECT id, head FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"
+    ];
+    CURRENT = [
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+           JOIN trust_current t ON t.collection_id = c.id AND t.role = $4
+           JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
+          WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3"
+    ];
+    BY_VERSION = [
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+           JOIN trust_metadata m ON m.collection_id = c.id AND m.role = $4 AND m.version = $5
+          WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3"
+    ];
+    BY_SHA256 = [
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+           JOIN trust_metadata m ON m.collection_id = c.id AND m.role = $4 AND m.sha256 = $5
+          WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3 LIMIT 1"
+    ];
+    BY_SHA512 = [
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+           JOIN trust_metadata m ON m.collection_id = c.id AND m.role = $4 AND m.sha512 = $5
+          WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3 LIMIT 1"
+    ];
+    STATES = [
+        "SELECT t.role, t.version, m.sha256, m.sha512, LENGTH(m.body) FROM trust_current t
+           JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
+          WHERE t.collection_id = $1 ORDER BY t.role"
+    ];
+    BODIES = [
+        "SELECT t.role, m.body FROM trust_current t
+           JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
+          WHERE t.collection_id = $1 AND t.role" {in texts "2"}
+    ];
+    DUE = [
+        "SELECT c.id, c.head, c.repository_id, c.gun FROM trust_collections c
+          WHERE c.renew_at <= $1 AND c.dialect = $2 ORDER BY c.renew_at LIMIT $3"
+    ];
+    CHANGES = [
+        "SELECT e.seq, e.at, e.kind, e.subject, e.payload FROM events e
+          WHERE e.seq > $1 AND e.kind IN ('trust_published', 'trust_renewed', 'trust_deleted') ORDER BY e.seq LIMIT $2"
+    ];
+    CHANGES_BEFORE = [
+        "SELECT e.seq, e.at, e.kind, e.subject, e.payload FROM events e
+          WHERE e.seq < $1 AND e.kind IN ('trust_published', 'trust_renewed', 'trust_deleted')
+          ORDER BY e.seq DESC LIMIT $2"
+    ];
+    CHANGES_OF = [
+        "SELECT e.seq, e.at, e.kind, e.subject, e.payload FROM events e
+          WHERE e.seq > $1 AND e.kind IN ('trust_published', 'trust_renewed', 'trust_deleted')
+            AND e.repository_id = $3 AND e.subject = $4 ORDER BY e.seq LIMIT $2"
+    ];
+    CHANGES_OF_BEFORE = [
+        "SELECT e.seq, e.at, e.kind, e.subject, e.payload FROM events e
+          WHERE e.seq < $1 AND e.kind IN ('trust_published', 'trust_renewed', 'trust_deleted')
+            AND e.repository_id = $3 AND e.subject = $4 ORDER BY e.seq DESC LIMIT $2"
+    ];
+    ADD = [
+        "INSERT INTO trust_collections (id, repository_id, dialect, gun, head, renew_at, expires_at)
+         VALUES ($1, $2, $3, $4, 1, $5, $6)
+         ON CONFLICT (repository_id, dialect, gun) DO NOTHING"
+    ];
+    ADVANCE = ["UPDATE trust_collections SET head = head + 1, renew_at = $3, expires_at = $4 WHERE id = $1 AND head = $2"];
+    PUT_OFF = ["UPDATE trust_collections SET renew_at = $3 WHERE id = $1 AND head = $2"];
+    STORE = [
+        "INSERT INTO trust_metadata (collection_id, role, version, sha256, sha512, published_at, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (collection_id, role, version) DO NOTHING"
+    ];
+    POINT = [
+        "INSERT INTO trust_current (collection_id, role, version) VALUES ($1, $2, $3)
+         ON CONFLICT (collection_id, role) DO UPDATE SET version = excluded.version
+           WHERE trust_current.version < excluded.version"
+    ];
+    FORGET = [
+        "DELETE FROM trust_metadata WHERE collection_id = $1 AND role" {in texts "2"} " AND published_at < $3
+            AND version < (SELECT t.version FROM trust_current t
+                            WHERE t.collection_id = trust_metadata.collection_id AND t.role = trust_metadata.role)"
+    ];
+    DELETE = ["DELETE FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"];
+}
+
+/// The two dialects of TUF that collections are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrustDialect {
+    /// Notary v1: what Docker Content Trust speaks.
+    Notary,
+    /// TUF 1.0.
+    Tuf,
+}
+
+impl TrustDialect {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Notary => "notary1",
+            Self::Tuf => "tuf1",
+        }
+    }
+}
+
+/// Which collection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CollectionKey {
+    /// Whose repository.
+    pub repository: RepositoryId,
+    /// How it is written.
+    pub dialect: TrustDialect,
+    /// The name it was made under.
+    pub gun: String,
+}
+
+/// A collection at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collection {
+    /// Its row.
+    pub id: i64,
+    /// How many publishes it has seen.
+    pub head: i64,
+}
+
+/// A file as it was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustFile {
+    /// Its version.
+    pub version: i64,
+    /// SHA-256 of its bytes.
+    pub sha256: Vec<u8>,
+    /// When it was published, in milliseconds since the epoch.
+    pub published_at: i64,
+    /// Its bytes.
+    pub body: Vec<u8>,
+    /// When what the server signs for the collection now expires, in milliseconds since the epoch.
+    pub expires_at: i64,
+}
+
+/// When what the server signed is to be renewed and when it expires, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// To be renewed.
+    pub renew_at: i64,
+    /// Expires.
+    pub expires_at: i64,
+}
+
+/// Something that was published or deleted, as the changefeed tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustChange {
+    /// Its place in the order of events.
+    pub seq: i64,
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// The kind of the event.
+    pub kind: String,
+    /// The collection.
+    pub gun: String,
+    /// More about it, as JSON.
+    pub payload: String,
+}
+
+/// Which changes are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangesFrom {
+    /// Those after this place, the oldest first.
+    After(i64),
+    /// Those before this place, the newest of them; also told the oldest first.
+    Before(i64),
+}
+
+/// What is known of a file that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustState {
+    /// Its role.
+    pub role: TrustRole,
+    /// Its version.
+    pub version: i64,
+    /// SHA-256 of its bytes.
+    pub sha256: Vec<u8>,
+    /// SHA-512 of its bytes.
+    pub sha512: Vec<u8>,
+    /// In bytes.
+    pub length: i64,
+}
+
+/// A file of a publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTrustFile {
+    /// What is known of it.
+    pub state: TrustState,
+    /// Its bytes.
+    pub body: Vec<u8>,
+}
+
+/// A collection whose snapshot or timestamp is to be renewed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueCollection {
+    /// Where it stands.
+    pub collection: Collection,
+    /// Which one it is.
+    pub key: CollectionKey,
+}
+
+/// How a publish ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// Everything is stored.
+    Stored,
+    /// Another publish was faster; nothing is stored, and the change must be given up.
+    Overtaken,
+}
+
+/// Which file of a role.
+#[derive(Clone, Copy, Debug)]
+pub enum TrustFileKey<'a> {
+    /// The one that holds.
+    Current,
+    /// The one of this version.
+    Version(i64),
+    /// The one whose SHA-256 this is.
+    Sha256(&'a [u8]),
+    /// The one whose SHA-512 this is.
+    Sha512(&'a [u8]),
+}
+
+impl Metadata {
+    /// Where a collection stands; `None` when nothing was published.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_collection(&self, key: &CollectionKey) -> Result<Option<Collection>, Error> {
+        let row = self.row(&COLLECTION, values![key.repository, key.dialect.as_str(), &key.gun]).await?;
+        row.map(|row| Ok(Collection { id: row.integer(0)?, head: row.integer(1)? })).transpose()
+    }
+
+    /// A file of a collection.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_file(
+        &self,
+        key: &CollectionKey,
+        role: &TrustRole,
+        which: TrustFileKey<'_>,
+    ) -> Result<Option<TrustFile>, Error> {
+        let (repository, dialect, gun) = (key.repository, key.dialect.as_str(), &key.gun);
+        let row = match which {
+            TrustFileKey::Current => self.row(&CURRENT, values![repository, dialect, gun, role.as_str()]).await?,
+            TrustFileKey::Version(version) => {
+                self.row(&BY_VERSION, values![repository, dialect, gun, role.as_str(), version]).await?
+            }
+            TrustFileKey::Sha256(sum) => {
+                self.row(&BY_SHA256, values![repository, dialect, gun, role.as_str(), sum]).await?
+            }
+            TrustFileKey::Sha512(sum) => {
+                self.row(&BY_SHA512, values![repository, dialect, gun, role.as_str(), sum]).await?
+            }
+        };
+        row.as_ref().map(file).transpose()
+    }
+
+    /// What is known of every file that holds, in order of their roles.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_states(&self, collection: Collection) -> Result<Vec<TrustState>, Error> {
+        self.rows(&STATES, values![collection.id]).await?.iter().map(state).collect()
+    }
+
+    /// The bytes of the files of these roles that hold.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_bodies<'r>(
+        &self,
+        collection: Collection,
+        roles: impl Iterator<Item = &'r TrustRole>,
+    ) -> Result<Vec<(TrustRole, Vec<u8>)>, Error> {
+        let roles = json_texts(roles.map(TrustRole::as_str));
+        let rows = self.rows(&BODIES, values![collection.id, &roles]).await?;
+        rows.iter().map(|row| Ok((role(row, 0)?, row.bytes(1)?))).collect()
+    }
+
+    /// At most `limit` changes of one collection, or of all.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_changes(
+        &self,
+        of: Option<(RepositoryId, &str)>,
+        from: ChangesFrom,
+        limit: u32,
+    ) -> Result<Vec<TrustChange>, Error> {
+        let limit = i64::from(limit);
+        let rows = match (of, from) {
+            (None, ChangesFrom::After(seq)) => self.rows(&CHANGES, values![seq, limit]).await?,
+            (None, ChangesFrom::Before(seq)) => self.rows(&CHANGES_BEFORE, values![seq, limit]).await?,
+            (Some((id, gun)), ChangesFrom::After(seq)) => self.rows(&CHANGES_OF, values![seq, limit, id, gun]).await?,
+            (Some((id, gun)), ChangesFrom::Before(seq)) => {
+                self.rows(&CHANGES_OF_BEFORE, values![seq, limit, id, gun]).await?
+            }
+        };
+        let change = |row: &Row| -> Result<TrustChange, Error> {
+            Ok(TrustChange {
+                seq: row.integer(0)?,
+                at: row.integer(1)?,
+                kind: row.text(2)?,
+                gun: row.text(3)?,
+                payload: row.text(4)?,
+            })
+        };
+        let mut changes = rows.iter().map(change).collect::<Result<Vec<_>, _>>()?;
+        if matches!(from, ChangesFrom::Before(_)) {
+            changes.reverse();
+        }
+        Ok(changes)
+    }
+
+    /// At most `limit` collections of a dialect that were to be renewed by `now`, the oldest first.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_due(&self, dialect: TrustDialect, now: i64, limit: u32) -> Result<Vec<DueCollection>, Error> {
+        let rows = self.rows(&DUE, values![now, dialect.as_str(), i64::from(limit)]).await?;
+        let due = |row: &Row| -> Result<DueCollection, Error> {
+            let collection = Collection { id: row.integer(0)?, head: row.integer(1)? };
+            let key = CollectionKey { repository: RepositoryId(row.integer(2)?), dialect, gun: row.text(3)? };
+            Ok(DueCollection { collection, key })
+        };
+        rows.iter().map(due).collect()
+    }
+}
+
+impl Tx {
+    /// Stores the files of a publish that rests on `seen` (`None`: on nothing). The caller holds the repository.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn publish_trust(
+        &mut self,
+        key: &CollectionKey,
+        seen: Option<Collection>,
+        files: &[NewTrustFile],
+        fresh: Freshness,
+        now: i64,
+    ) -> Result<Published, Error> {
+        let (id, is_next) = match seen {
+            Some(seen) => {
+                (seen.id, self.execute(&ADVANCE, values![seen.id, seen.head, fresh.renew_at, fresh.expires_at]).await?)
+            }
+            None => {
+                let id = self.id()?;
+                let row = values![id, key.repository, key.dialect.as_str(), &key.gun, fresh.renew_at, fresh.expires_at];
+                (id, self.execute(&ADD, row).await?)
+            }
+        };
+        if is_next != 1 {
+            return Ok(Published::Overtaken);
+        }
+        for NewTrustFile { state, body } in files {
+            let (role, version) = (state.role.as_str(), state.version);
+            let row =
+                values![id, role, version, state.sha256.as_slice(), state.sha512.as_slice(), now, body.as_slice()];
+            let stored = self.execute(&STORE, row).await?;
+            if stored != 1 || self.execute(&POINT, values![id, role, version]).await? != 1 {
+                return Ok(Published::Overtaken);
+            }
+        }
+        Ok(Published::Stored)
+    }
+
+    /// Forgets files of these roles that hold no more and were published before `before`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_trust<'r>(
+        &mut self,
+        collection: Collection,
+        roles: impl Iterator<Item = &'r TrustRole> + Send,
+        before: i64,
+    ) -> Result<u64, Error> {
+        let roles = json_texts(roles.map(TrustRole::as_str));
+        self.execute(&FORGET, values![collection.id, &roles, before]).await
+    }
+
+    /// Leaves a collection that cannot be renewed alone until `until`, unless it was published to meanwhile.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn put_trust_off(&mut self, collection: Collection, until: i64) -> Result<bool, Error> {
+        Ok(self.execute(&PUT_OFF, values![collection.id, collection.head, until]).await? == 1)
+    }
+
+    /// Deletes a collection with all its files; whether there was one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn delete_trust(&mut self, key: &CollectionKey) -> Result<bool, Error> {
+        Ok(self.execute(&DELETE, values![key.repository, key.dialect.as_str(), &key.gun]).await? == 1)
+    }
+}
+
+fn file(row: &Row) -> Result<TrustFile, Error> {
+    Ok(TrustFile {
+        version: row.integer(0)?,
+        sha256: row.bytes(1)?,
+        published_at: row.integer(2)?,
+        body: row.bytes(3)?,
+        expires_at: row.integer(4)?,
+    })
+}
+
+fn state(row: &Row) -> Result<TrustState, Error> {
+    Ok(TrustState {
+        role: role(row, 0)?,
+        version: row.integer(1)?,
+        sha256: row.bytes(2)?,
+        sha512: row.bytes(3)?,
+        length: row.integer(4)?,
+    })
+}
+
+fn role(row: &Row, column: usize) -> Result<TrustRole, Error> {
+    row.text(column)?.parse().map_err(|_| Error::new(ErrorKind::Corrupt, "a role of trust_metadata"))
+}
