@@ -1,5 +1,16 @@
-//! Lives here: the custody of private keys; signing joins it when the trust services do.
+//! Lives here: the custody of private keys, and the metadata that they sign.
 //! Never here: HTTP, accounts, rights, images, and any private key in the clear outside memory.
-//! Start reading at [`keys`].
+//! Start reading at [`Signer`] for what is signed, and at [`notary::publish`] for what is taken from clients.
 
+mod custody;
 pub mod keys;
+pub mod notary;
+mod signer;
+
+pub use custody::CustodyError;
+pub use signer::{NotaryChange, NotaryFiles, SignRefused, Signer, SnapshotOf};
+
+/// The lower-case hexadecimal spelling of `bytes`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

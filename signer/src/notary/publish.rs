@@ -1,0 +1,401 @@
+//! What a publish must be to be taken: the order of the Notary v1 server, each step numbered as it takes it. Nothing is
+//! stored and nothing is signed here.
+//!
+//! Stricter than that server in these: a root may not leave published targets without valid signatures; an uploaded snapshot
+//! must name every published file as it stands; versions do not leap; a role delegates its own children only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hallmark_oci::{Gun, TrustRole};
+
+use super::metadata::Content;
+use super::verify::check as check_signatures;
+use super::{
+    Delegation, FileMeta, FileState, KeyDocument, MetadataInvalid, PublicKey, RoleKeys, Root, Signed, Snapshot,
+    Targets, expired, verify,
+};
+
+/// How far a version may lie above the one before: one that leaps to the end of all numbers could never be followed.
+const LEAP: u64 = 1 << 20;
+/// How much earlier than its beginning a certificate is taken, in seconds: clocks differ.
+const EARLY: i64 = 24 * 60 * 60;
+/// The roles that every root names.
+const ROLES: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
+
+/// One file of a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its role.
+    pub role: TrustRole,
+    /// Its bytes, as they came.
+    pub bytes: Vec<u8>,
+}
+
+/// What is published before.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// The root that holds.
+    pub root: Option<Vec<u8>>,
+    /// The files of `targets` and of the delegations above those that are uploaded.
+    pub targets: BTreeMap<TrustRole, Vec<u8>>,
+    /// What is known of every file that holds.
+    pub states: BTreeMap<TrustRole, FileState>,
+}
+
+/// The ids of the keys that the server can sign with for the collection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// For its snapshots.
+    pub snapshot: BTreeSet<String>,
+    /// For its timestamps.
+    pub timestamp: BTreeSet<String>,
+}
+
+/// What is to be done: the files to store, and who signs the rest.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The files that are new, with what is known of them; never a timestamp.
+    pub files: Vec<(FileState, Vec<u8>)>,
+    /// The root that holds from then on.
+    pub root: Vec<u8>,
+    /// Whether the server makes the snapshot.
+    pub makes_snapshot: bool,
+}
+
+/// Why a publish is not taken; the names are those that clients know.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// A part is not JSON.
+    #[error("{role}: {source}")]
+    Json {
+        /// Whose file.
+        role: TrustRole,
+        /// What is wrong.
+        source: MetadataInvalid,
+    },
+    /// The root, or the keys that it names.
+    #[error("{0}")]
+    Root(String),
+    /// `targets` or a delegation.
+    #[error("{0}")]
+    Targets(String),
+    /// The snapshot.
+    #[error("{0}")]
+    Snapshot(String),
+    /// A file is missing without which the rest means nothing.
+    #[error("{message}")]
+    Hierarchy {
+        /// Its role.
+        missing: &'static str,
+        /// What to do.
+        message: String,
+    },
+    /// Nothing that a collection could begin with.
+    #[error("{0}")]
+    Validation(String),
+    /// The version is not newer than the one published.
+    #[error("version {found} of {role} is not newer than the published version {published}")]
+    Version {
+        /// Whose file.
+        role: TrustRole,
+        /// What was uploaded.
+        found: u64,
+        /// What holds.
+        published: u64,
+    },
+}
+
+/// Decides what a publish to `gun` at `now` (milliseconds since 1970) comes to.
+///
+/// # Errors
+/// [`Refused`]: the first reason in the order of the steps.
+pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held, now: i64) -> Result<Plan, Refused> {
+    let uploads: BTreeMap<TrustRole, Vec<u8>> = uploads
+        .into_iter()
+        .filter(|upload| upload.role.as_str() != "timestamp")
+        .map(|upload| (upload.role, upload.bytes))
+        .collect();
+    // 1, 2, 3: the root that holds from now on.
+    let (root, root_bytes) = root(gun, &uploads, published, now)?;
+    // 4: parents before children.
+    let mut tree = Tree { root: &root.content, uploads: &uploads, published, now, known: BTreeMap::new() };
+    let mut files = Vec::new();
+    for role in by_depth(&uploads) {
+        tree.load(role)?;
+    }
+    let targets = TrustRole::targets();
+    if !uploads.contains_key(&targets) && !published.states.contains_key(&targets) {
+        return Err(Refused::Hierarchy { missing: "targets", message: "a collection needs targets".to_owned() });
+    }
+    // Departure: a new root must go on vouching for what is published.
+    tree.load(&targets)?;
+    for (role, bytes) in &uploads {
+        let version = match role.as_str() {
+            "root" => root.version,
+            "snapshot" => continue,
+            _ => tree.known.get(role).map_or(0, |known| known.version),
+        };
+        files.push((newer(FileState::of(role.clone(), version, bytes), published)?, bytes.clone()));
+    }
+    // 5: the snapshot.
+    let makes_snapshot = match uploads.get(&role_named("snapshot")) {
+        Some(bytes) => {
+            files.push((snapshot(&root.content, bytes, &files, published, now)?, bytes.clone()));
+            false
+        }
+        None => {
+            let keys = &root.content.roles["snapshot"];
+            if !can_sign(keys, &held.snapshot) {
+                let message = "the snapshot is missing, and its key is not the server's".to_owned();
+                return Err(Refused::Hierarchy { missing: "snapshot", message });
+            }
+            true
+        }
+    };
+    // 6: the timestamp is always the server's.
+    if !can_sign(&root.content.roles["timestamp"], &held.timestamp) {
+        return Err(Refused::Root("the root names a timestamp key that the server does not hold".to_owned()));
+    }
+    Ok(Plan { files, root: root_bytes, makes_snapshot })
+}
+
+/// Whether keys that the server holds suffice for the threshold.
+fn can_sign(keys: &RoleKeys, held: &BTreeSet<String>) -> bool {
+    let able = keys.keyids.iter().filter(|id| held.contains(*id)).count();
+    i64::try_from(able).is_ok_and(|able| able >= keys.threshold)
+}
+
+fn by_depth(uploads: &BTreeMap<TrustRole, Vec<u8>>) -> Vec<&TrustRole> {
+    let mut roles: Vec<_> = uploads.keys().filter(|role| role.names_targets()).collect();
+    roles.sort_by_key(|role| role.depth());
+    roles
+}
+
+fn role_named(name: &str) -> TrustRole {
+    name.parse().expect("the four roles are roles")
+}
+
+/// Reads a part: what is not JSON is told apart from what is JSON and no such metadata.
+fn read<T: Content>(
+    role: &TrustRole,
+    bytes: &[u8],
+    refuse: impl FnOnce(String) -> Refused,
+) -> Result<Signed<T>, Refused> {
+    Signed::parse(bytes).map_err(|invalid| match invalid {
+        MetadataInvalid::Json(_) => Refused::Json { role: role.clone(), source: invalid },
+        other => refuse(format!("{role}: {other}")),
+    })
+}
+
+/// Steps 1 to 3.
+fn root(
+    gun: &Gun,
+    uploads: &BTreeMap<TrustRole, Vec<u8>>,
+    published: &Published,
+    now: i64,
+) -> Result<(Signed<Root>, Vec<u8>), Refused> {
+    let role = TrustRole::root();
+    // 1: expired is allowed; it was checked when it was published.
+    let before = match &published.root {
+        Some(bytes) => Some(read::<Root>(&role, bytes, Refused::Validation)?),
+        None => None,
+    };
+    let Some(bytes) = uploads.get(&role) else {
+        let (Some(before), Some(bytes)) = (before, &published.root) else {
+            return Err(Refused::Validation("no root is published, and none is uploaded".to_owned()));
+        };
+        return Ok((before, bytes.clone()));
+    };
+    // 2
+    let new = read::<Root>(&role, bytes, Refused::Root)?;
+    for name in ROLES {
+        let Some(keys) = new.content.roles.get(name) else {
+            return Err(Refused::Root(format!("the root does not name the role {name}")));
+        };
+        if keys.keyids.iter().any(|id| !new.content.keys.contains_key(id)) {
+            return Err(Refused::Root(format!("the root names a key for {name} that it does not hold")));
+        }
+    }
+    certificates(gun, &new.content, now)?;
+    let by = |root: &Root| {
+        check_signatures(&new, &root.roles["root"], &root.keys)
+            .map_err(|refused| Refused::Root(format!("root: {refused}")))
+    };
+    by(&new.content)?;
+    // 3
+    let last = before.as_ref().map_or(0, |before| before.version);
+    if let Some(before) = &before {
+        if !before.content.roles.contains_key("root") {
+            return Err(Refused::Validation("the published root names no keys for itself".to_owned()));
+        }
+        by(&before.content)?;
+    }
+    let follows = new.version == last + 1 || new.version == last;
+    if !follows {
+        return Err(Refused::Root(format!("root version {} does not follow version {last}", new.version)));
+    }
+    if expired(&new, now) {
+        return Err(Refused::Root("the root has expired".to_owned()));
+    }
+    Ok((new, bytes.clone()))
+}
+
+/// The keys of the root role are certificates made out to the collection.
+fn certificates(gun: &Gun, root: &Root, now: i64) -> Result<(), Refused> {
+    for id in &root.roles["root"].keyids {
+        let key =
+            PublicKey::parse(&root.keys[id]).map_err(|invalid| Refused::Root(format!("a root key: {invalid}")))?;
+        let Some(leaf) = key.leaf() else {
+            return Err(Refused::Root("the keys of the root role are certificates".to_owned()));
+        };
+        let is_for = match leaf.common_name.strip_suffix('*') {
+            Some(prefix) => prefix.ends_with('/') && gun.as_str().starts_with(prefix),
+            None => leaf.common_name == gun.as_str(),
+        };
+        if !is_for {
+            return Err(Refused::Root(format!("a root certificate is not made out to {gun}")));
+        }
+        let seconds = now.div_euclid(1_000);
+        if leaf.not_after < seconds || leaf.not_before > seconds + EARLY {
+            return Err(Refused::Root("a root certificate does not hold now".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// A role of targets that is verified, with the beginnings of the names that it may give.
+struct Known {
+    version: u64,
+    content: Targets,
+    paths: Vec<String>,
+}
+
+/// The roles of targets, verified from the root down.
+struct Tree<'a> {
+    root: &'a Root,
+    uploads: &'a BTreeMap<TrustRole, Vec<u8>>,
+    published: &'a Published,
+    now: i64,
+    known: BTreeMap<TrustRole, Known>,
+}
+
+impl Tree<'_> {
+    /// Verifies a role by its parent's word; a parent that is not uploaded by what is published.
+    fn load(&mut self, role: &TrustRole) -> Result<(), Refused> {
+        if self.known.contains_key(role) {
+            return Ok(());
+        }
+        let refuse = |why: &str| Refused::Targets(format!("{role}: {why}"));
+        let (keys, documents, paths) = match role.parent() {
+            None => (self.root.roles["targets"].clone(), self.root.keys.clone(), vec![String::new()]),
+            Some(parent) => {
+                self.load(&parent)?;
+                self.known
+                    .get(&parent)
+                    .and_then(|known| known.child(role))
+                    .ok_or_else(|| refuse("its parent does not name it"))?
+            }
+        };
+        let uploaded = self.uploads.get(role);
+        let bytes = uploaded.or_else(|| self.published.targets.get(role));
+        let bytes = bytes.ok_or_else(|| refuse("nothing is published under this name"))?;
+        let file = read::<Targets>(role, bytes, Refused::Targets)?;
+        let file = verify(file, &keys, &documents).map_err(|refused| refuse(&refused.to_string()))?;
+        let file = file.get().clone();
+        if uploaded.is_some() {
+            self.check(role, &file, &paths)?;
+        }
+        self.known.insert(role.clone(), Known { version: file.version, content: file.content, paths });
+        Ok(())
+    }
+
+    fn check(&self, role: &TrustRole, file: &Signed<Targets>, paths: &[String]) -> Result<(), Refused> {
+        let refuse = |why: &str| Err(Refused::Targets(format!("{role}: {why}")));
+        if expired(file, self.now) {
+            return refuse("it has expired");
+        }
+        let within = |name: &String| paths.iter().any(|path| name.starts_with(path.as_str()));
+        if !file.content.targets.keys().all(within) {
+            return refuse("it names a target outside the paths of its role");
+        }
+        let own = |delegation: &Delegation| {
+            delegation.name.parse::<TrustRole>().is_ok_and(|child| child.parent().as_ref() == Some(role))
+        };
+        if !file.content.delegations.roles.iter().all(own) {
+            return refuse("it delegates to a role that is not directly below it");
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    /// What this role says of the one below it: its keys, and those of its paths that lie within this role's own.
+    fn child(&self, role: &TrustRole) -> Option<(RoleKeys, BTreeMap<String, KeyDocument>, Vec<String>)> {
+        let delegations = &self.content.delegations;
+        let child = delegations.roles.iter().find(|child| child.name == role.as_str())?;
+        let within = |path: &&String| self.paths.iter().any(|own| path.starts_with(own.as_str()));
+        let paths = child.paths.iter().filter(within).cloned().collect();
+        Some((child.keys(), delegations.keys.clone(), paths))
+    }
+}
+
+/// 7, ahead of the store, which decides it again.
+fn newer(state: FileState, published: &Published) -> Result<FileState, Refused> {
+    let last = published.states.get(&state.role).map_or(0, |state| state.version);
+    if state.version <= last {
+        return Err(Refused::Version { role: state.role, found: state.version, published: last });
+    }
+    if state.version - last > LEAP {
+        let message = format!("{}: version {} leaps too far ahead of version {last}", state.role, state.version);
+        return Err(if state.role.as_str() == "snapshot" {
+            Refused::Snapshot(message)
+        } else {
+            Refused::Targets(message)
+        });
+    }
+    Ok(state)
+}
+
+/// Step 5 for a snapshot that the client signed.
+fn snapshot(
+    root: &Root,
+    bytes: &[u8],
+    files: &[(FileState, Vec<u8>)],
+    published: &Published,
+    now: i64,
+) -> Result<FileState, Refused> {
+    let role = role_named("snapshot");
+    let file = read::<Snapshot>(&role, bytes, Refused::Snapshot)?;
+    let file = verify(file, &root.roles["snapshot"], &root.keys)
+        .map_err(|refused| Refused::Snapshot(format!("snapshot: {refused}")))?;
+    let file = file.get();
+    if expired(file, now) {
+        return Err(Refused::Snapshot("the snapshot has expired".to_owned()));
+    }
+    let uploaded: BTreeMap<_, _> = files.iter().map(|(state, _)| (&state.role, state)).collect();
+    let stand = published.states.values().filter(|state| {
+        (state.role.as_str() == "root" || state.role.names_targets()) && !uploaded.contains_key(&state.role)
+    });
+    for state in uploaded.values().copied().chain(stand) {
+        let named = file.content.meta.get(state.role.as_str());
+        if !named.is_some_and(|named| state.is(named)) {
+            return Err(Refused::Snapshot(format!("the snapshot does not name {} as it stands", state.role)));
+        }
+    }
+    newer(FileState::of(role, file.version, bytes), published)
+}
+
+impl FileState {
+    /// Whether this is the file that a snapshot or a timestamp names: by its length, its SHA-256, and its SHA-512 where one is given.
+    #[must_use]
+    pub fn is(&self, meta: &FileMeta) -> bool {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        let same = |name: &str, hash: &[u8]| {
+            meta.hashes.get(name).map(|text| STANDARD.decode(text).is_ok_and(|named| named == hash))
+        };
+        u64::try_from(meta.length) == Ok(self.length)
+            && same("sha256", &self.sha256) == Some(true)
+            && same("sha512", &self.sha512) != Some(false)
+    }
+}
