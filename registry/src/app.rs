@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
+use hallmark_signer::{CustodyError, Signer};
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
 use tokio::sync::Semaphore;
@@ -29,6 +30,7 @@ use crate::events::{self, Recorder};
 use crate::http::request::RequestIds;
 use crate::readonly::ReadOnly;
 use crate::telemetry::{Metrics, Readiness};
+use crate::trust::renew::Renewals;
 
 /// The setting that makes every replica refuse writes.
 const READONLY: &str = "readonly";
@@ -82,6 +84,10 @@ pub struct App {
     pub(crate) forms: Line,
     /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
     pub changes: TaskTracker,
+    /// Who holds the private keys of content trust.
+    pub signer: Signer,
+    /// Where readers of content trust tell what has expired.
+    pub renewals: Renewals,
     master: MasterKey,
     /// Whether writes are refused for now, and the changes that began before they were.
     pub readonly: ReadOnly,
@@ -121,6 +127,9 @@ pub enum StartError {
     /// The token keys cannot be used.
     #[error(transparent)]
     TokenKeys(#[from] KeyError),
+    /// The keys of content trust cannot be used.
+    #[error(transparent)]
+    Signer(#[from] CustodyError),
     /// A directory of the settings cannot be used.
     #[error("a directory of the settings cannot be used")]
     Directory(#[from] DirectoryInvalid),
@@ -156,6 +165,7 @@ impl App {
         let blobs = Blobs::open(&config.storage).await?;
         let master = master_key(&config, &random)?;
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;
+        let signer = Signer::open(metadata.clone(), &master, now).await?;
         let readonly = metadata.setting(READONLY).await?.as_deref() == Some("on");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let app = Arc::new(Self {
@@ -179,6 +189,8 @@ impl App {
             metadata,
             blobs,
             token_keys,
+            signer,
+            renewals: Renewals::default(),
             master,
         });
         app.make_administrator(now).await?;

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::telemetry::chain;
+use crate::trust::renew;
 
 /// How soon a decision of another replica holds here.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -23,7 +24,12 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Runs the jobs until `stop` turns true; a job that has begun ends with the batch that it is at. They run side by side: a
 /// long cleaning must not keep this replica from hearing what others decided.
 pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
-    tokio::join!(refresh(&app, stop.clone()), sweep(&app, stop.clone()), look_at_directories(&app, stop));
+    tokio::join!(
+        refresh(&app, stop.clone()),
+        sweep(&app, stop.clone()),
+        look_at_directories(&app, stop.clone()),
+        renew_trust(&app, stop)
+    );
 }
 
 async fn refresh(app: &App, mut stop: watch::Receiver<bool>) {
@@ -49,6 +55,28 @@ async fn look_at_directories(app: &App, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         if !app.is_readonly() {
             people::synchronize_due(app, &mut last).await;
+        }
+    }
+}
+
+/// Renews trust data by the clock, and at once when a reader meets what has expired.
+async fn renew_trust(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(SWEEP);
+    loop {
+        tokio::select! {
+            goes_on = goes_on(&mut ticks, &mut stop) => if !goes_on { return },
+            () = app.renewals.hurried() => {}
+        }
+        while !app.is_readonly() && !*stop.borrow() {
+            let _change = app.readonly.begin_change();
+            match renew::renew_due(app).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "trust data could not be renewed; it is tried again");
+                    break;
+                }
+            }
         }
     }
 }

@@ -20,3 +20,4 @@ pub mod people;
 mod readonly;
 pub mod serve;
 pub mod telemetry;
+pub mod trust;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallmark_oci::{Action, Operation, Reference};
+use hallmark_oci::{Action, ListTrustChanges, Operation, Reference, TrustKey};
 use hallmark_storage::metadata::{AccountKind, Facts, Granted, Principal, PrincipalKind, Rights, SystemRole};
 
 /// What was decided.
@@ -76,10 +76,18 @@ pub fn decide<'a>(who: Option<&Principal>, facts: &'a Facts, mut tell: impl FnMu
 #[must_use]
 pub fn required(operation: &Operation) -> Rights {
     match operation {
-        Operation::Ping | Operation::ListRepositories(_) => Rights::NONE,
-        Operation::PullManifest(_) | Operation::PullBlob(_) | Operation::ListTags(_) | Operation::ListReferrers(_) => {
-            Rights::PULL
-        }
+        Operation::Ping
+        | Operation::ListRepositories(_)
+        | Operation::ListTrustChanges(ListTrustChanges { gun: None, .. }) => Rights::NONE,
+        Operation::PullManifest(_)
+        | Operation::PullBlob(_)
+        | Operation::ListTags(_)
+        | Operation::ListReferrers(_)
+        | Operation::ReadTrust(_)
+        | Operation::ListTrustChanges(_) => Rights::PULL,
+        // Who signs may not have the right to push; who could never sign makes no key.
+        Operation::PublishTrust(_) | Operation::TrustKey(TrustKey { rotate: false, .. }) => Rights::PULL | Rights::SIGN,
+        Operation::TrustKey(_) | Operation::DeleteTrust(_) => Rights::MANAGE,
         Operation::PutManifest(_)
         | Operation::BeginUpload(_)
         | Operation::UploadStatus(_)
@@ -106,14 +114,33 @@ pub fn may_name(rights: Rights, action: Action) -> bool {
     }
 }
 
+/// Whether a token of who has `rights` may name `action` on the trust collection of the repository: to push there is to sign,
+/// and everything is for who manages the repository.
+#[must_use]
+pub fn may_name_in_trust(rights: Rights, action: Action) -> bool {
+    match action {
+        Action::Pull => rights.contain(Rights::PULL),
+        Action::Push => rights.contain(Rights::PULL | Rights::SIGN),
+        Action::Delete | Action::All => rights.contain(Rights::MANAGE),
+    }
+}
+
 /// The part of `asked` that a token may name; `*` from somebody who lacks a part becomes the part they have.
 #[must_use]
 pub fn cut_down(rights: Rights, asked: &BTreeSet<Action>) -> BTreeSet<Action> {
-    let mut kept: BTreeSet<Action> = asked.iter().copied().filter(|action| may_name(rights, *action)).collect();
+    cut_down_by(asked, |action| may_name(rights, action))
+}
+
+/// The same for the trust collection of the repository.
+#[must_use]
+pub fn cut_down_in_trust(rights: Rights, asked: &BTreeSet<Action>) -> BTreeSet<Action> {
+    cut_down_by(asked, |action| may_name_in_trust(rights, action))
+}
+
+fn cut_down_by(asked: &BTreeSet<Action>, may_name: impl Fn(Action) -> bool) -> BTreeSet<Action> {
+    let mut kept: BTreeSet<Action> = asked.iter().copied().filter(|action| may_name(*action)).collect();
     if asked.contains(&Action::All) && !kept.contains(&Action::All) {
-        kept.extend(
-            [Action::Pull, Action::Push, Action::Delete].into_iter().filter(|action| may_name(rights, *action)),
-        );
+        kept.extend([Action::Pull, Action::Push, Action::Delete].into_iter().filter(|action| may_name(*action)));
     }
     kept
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use hallmark_oci::{
-    AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
-    ListTags, Operation, PullBlob, PullManifest, PutManifest, RepositoryName, UploadStatus,
+    AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, DeleteTrust, FinishUpload, ListReferrers,
+    ListRepositories, ListTags, ListTrustChanges, Operation, PublishTrust, PullBlob, PullManifest, PutManifest,
+    ReadTrust, RepositoryName, TrustKey, UploadStatus,
 };
 use hallmark_storage::metadata::{Facts, Principal, PrincipalId, Repository, RepositoryId};
 
@@ -113,6 +114,18 @@ pub enum Work {
     ListTags(Granted<ListTags>),
     ListRepositories(Granted<ListRepositories>),
     ListReferrers(Granted<ListReferrers>),
+    Trust(TrustWork),
+}
+
+/// A granted operation of content trust.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each variant is the operation of its name")]
+pub enum TrustWork {
+    Read(Granted<ReadTrust>),
+    Publish(Granted<PublishTrust>),
+    Key(Granted<TrustKey>),
+    Delete(Granted<DeleteTrust>),
+    Changes(Granted<ListTrustChanges>),
 }
 
 impl Granted<Operation> {
@@ -135,6 +148,11 @@ impl Granted<Operation> {
             Operation::ListTags(operation) => Work::ListTags(Granted { operation, grant }),
             Operation::ListRepositories(operation) => Work::ListRepositories(Granted { operation, grant }),
             Operation::ListReferrers(operation) => Work::ListReferrers(Granted { operation, grant }),
+            Operation::ReadTrust(operation) => Work::Trust(TrustWork::Read(Granted { operation, grant })),
+            Operation::PublishTrust(operation) => Work::Trust(TrustWork::Publish(Granted { operation, grant })),
+            Operation::TrustKey(operation) => Work::Trust(TrustWork::Key(Granted { operation, grant })),
+            Operation::DeleteTrust(operation) => Work::Trust(TrustWork::Delete(Granted { operation, grant })),
+            Operation::ListTrustChanges(operation) => Work::Trust(TrustWork::Changes(Granted { operation, grant })),
         }
     }
 }

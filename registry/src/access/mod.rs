@@ -10,13 +10,16 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hallmark_oci::{Action, Operation, RepositoryName, Scope, Scopes};
+use hallmark_oci::{Action, Gun, ListTrustChanges, Operation, RepositoryName, Scope, Scopes};
 use hallmark_storage::metadata::{self, Facts, Principal, Repository, Rights, Source, SystemRole, Viewer};
 
-pub use decision::{Decision, Reason, cut_down as cut_down_actions, decide, may_name, required};
-pub use granted::{Grant, Granted, Ground, Target, Work};
+pub use decision::{
+    Decision, Reason, cut_down as cut_down_actions, cut_down_in_trust, decide, may_name, may_name_in_trust, required,
+};
+pub use granted::{Grant, Granted, Ground, Target, TrustWork, Work};
 pub use pattern::{Pattern, PatternInvalid};
 pub use standing::{Lapsed, Shown, Standing};
 
@@ -61,6 +64,16 @@ pub async fn authorize(app: &App, identity: &Identity, operation: Operation) -> 
             }
             Ok(Granted::make(operation, Grant::of(identity, None)))
         }
+        // It tells the names of all repositories that have trust data.
+        Operation::ListTrustChanges(ListTrustChanges { gun: None, .. }) => {
+            let ceiling = identity.ceiling();
+            let may = ceiling.covers("registry", "catalog", Action::All) && ceiling.is_everywhere();
+            let sees_all = identity.principal().is_some_and(|who| !who.disabled && who.role != SystemRole::None);
+            if may && sees_all {
+                return Ok(Granted::make(operation, Grant::of(identity, None)));
+            }
+            Err(Refused::Lacking { needed: needed_by(&operation), right: !sees_all && identity.principal().is_some() })
+        }
         _ => on_repository(app, identity, operation).await,
     }
 }
@@ -71,7 +84,8 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     };
     let ceiling = identity.ceiling();
     let needed = required(&operation);
-    let covered = operation.actions().iter().all(|action| ceiling.covers("repository", name.as_str(), *action));
+    let resource = operation.resource().unwrap_or_default();
+    let covered = operation.actions().iter().all(|action| ceiling.covers("repository", resource, *action));
     let suffices = |rights: Rights| covered && ceiling.bound(&name, rights).contain(needed);
     let (facts, rights) = look(app, identity, &name, suffices).await?;
     if !suffices(rights) {
@@ -192,23 +206,34 @@ pub async fn cut_down(app: &App, identity: &Identity, asked: &Scopes) -> Result<
     for scope in asked.iter() {
         let mut scope = scope.clone();
         let ceiling = identity.ceiling();
-        let rights = match (scope.resource_type.as_str(), scope.name.parse::<RepositoryName>()) {
-            ("repository", Ok(name)) => {
-                let bound = |rights: Rights| ceiling.bound(&name, rights);
-                let keeps_any = |rights: Rights| !cut_down_actions(bound(rights), &scope.actions).is_empty();
-                bound(look(app, identity, &name, keeps_any).await?.1)
-            }
-            ("registry", _) if scope.name == "catalog" && identity.principal().is_some() && ceiling.is_everywhere() => {
-                Rights::ADMIN
-            }
-            _ => Rights::NONE,
+        let sees_catalog = identity.principal().is_some() && ceiling.is_everywhere();
+        scope.actions = match scope.resource_type.as_str() {
+            "repository" => on_resource(app, identity, &scope).await?,
+            "registry" if scope.name == "catalog" && sees_catalog => cut_down_actions(Rights::ADMIN, &scope.actions),
+            _ => BTreeSet::new(),
         };
-        scope.actions = cut_down_actions(rights, &scope.actions);
         if !scope.actions.is_empty() {
             kept.push(scope);
         }
     }
     Ok(kept.into_iter().collect())
+}
+
+/// What a token may name on what a scope calls a repository. A name with a dot before its first slash may be a repository's or,
+/// with a host in front, that of a trust collection: it is kept for what either reading allows, since the request itself is
+/// asked for its own right again.
+async fn on_resource(app: &App, identity: &Identity, scope: &Scope) -> Result<BTreeSet<Action>, metadata::Error> {
+    let ceiling = identity.ceiling();
+    let mut kept = BTreeSet::new();
+    if let Ok(name) = scope.name.parse::<RepositoryName>() {
+        let cut = |rights: Rights| cut_down_actions(ceiling.bound(&name, rights), &scope.actions);
+        kept.extend(cut(look(app, identity, &name, |rights| !cut(rights).is_empty()).await?.1));
+    }
+    if let Ok(gun) = scope.name.parse::<Gun>() {
+        let cut = |rights: Rights| cut_down_in_trust(ceiling.bound(gun.repository(), rights), &scope.actions);
+        kept.extend(cut(look(app, identity, gun.repository(), |rights| !cut(rights).is_empty()).await?.1));
+    }
+    Ok(kept)
 }
 
 /// What part of the catalog `identity` may see.

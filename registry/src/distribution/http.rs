@@ -96,6 +96,8 @@ pub(crate) async fn serve(
             let finished = Box::pin(upload::finish(app, &granted, actor, chunk, body, standing, occasion)).await;
             Ok(stored(at.repository, &finished.map_err(|error| upload_error(error, Some(at)))?))
         }
+        // Content trust has a door of its own.
+        Work::Trust(_) => Err(Error::plain(ErrorCode::NotFound)),
         Work::CancelUpload(granted) => {
             let at = At::of(&granted.operation().repository, &granted.operation().upload);
             let cancelled = Box::pin(upload::cancel(app, &granted, actor(&granted)?, &occasion)).await;

@@ -13,4 +13,5 @@ mod receive;
 mod small;
 mod upload;
 
+pub(crate) use occasion::Nowhere;
 pub use occasion::Occasion;

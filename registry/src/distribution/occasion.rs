@@ -8,7 +8,7 @@ use crate::people::repositories::found;
 
 /// Why a push has nowhere to go.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Nowhere {
+pub(crate) enum Nowhere {
     /// Nobody has an account of this name.
     #[error("there is no account {0:?}")]
     AccountUnknown(String),
@@ -35,7 +35,7 @@ pub struct Occasion {
 impl Occasion {
     /// An event of this occasion: `actor` did `kind` to `subject` (a digest, a tag, a name) in `repository`.
     #[must_use]
-    pub(super) fn event<'a>(
+    pub(crate) fn event<'a>(
         &'a self,
         kind: &'a str,
         actor: PrincipalId,
@@ -55,8 +55,10 @@ impl Occasion {
         }
     }
 
-    /// The repository that a push goes to, made on the first push. What was not there when the push was granted is decided
-    /// anew, on the facts of this change: names are looked up again here, and may be another's since.
+    /// The repository that a push goes to, made on the first push.
+    ///
+    /// # Errors
+    /// [`Nowhere`]
     pub(super) async fn repository(
         &self,
         tx: &mut Tx,
@@ -64,8 +66,20 @@ impl Occasion {
         actor: PrincipalId,
         ground: &Ground,
     ) -> Result<Repository, Nowhere> {
+        self.repository_for(tx, name, (actor, Rights::PUSH), ground).await
+    }
+
+    /// The repository in which `actor` does what needs `right`, made when it is not there. What was not there when the push was granted is decided
+    /// anew, on the facts of this change: names are looked up again here, and may be another's since.
+    pub(crate) async fn repository_for(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+        (actor, right): (PrincipalId, Rights),
+        ground: &Ground,
+    ) -> Result<Repository, Nowhere> {
         if let Some(repository) = tx.repository(name).await? {
-            if !ground.is(&repository) && !self.decide(tx, name, ground).await?.rights.contain(Rights::PUSH) {
+            if !ground.is(&repository) && !self.decide(tx, name, ground).await?.rights.contain(right) {
                 return Err(Nowhere::Foreign);
             }
             return Ok(repository);
@@ -79,7 +93,7 @@ impl Occasion {
         };
         let decision = self.decide(tx, name, ground).await?;
         if !decision.may_create {
-            return Err(if decision.rights.contain(Rights::PUSH) {
+            return Err(if decision.rights.contain(right) {
                 Nowhere::MayNotCreate(name.clone())
             } else {
                 Nowhere::Foreign
@@ -90,7 +104,7 @@ impl Occasion {
         let (repository, is_made) = found(tx, (name, account), maker, &template).await?;
         if !is_made {
             // Another push was faster: this one goes into a repository that was there, with what rights it has in it.
-            let may = self.decide(tx, name, ground).await?.rights.contain(Rights::PUSH);
+            let may = self.decide(tx, name, ground).await?.rights.contain(right);
             return if may { Ok(repository) } else { Err(Nowhere::Foreign) };
         }
         Ok(repository)

@@ -30,13 +30,14 @@ use self::body::Incoming;
 use self::error::Error;
 use self::line::Line;
 use self::server::{PeerAddress, PeerCertificate};
-use crate::access::{self, Granted, Shown, Standing};
+use crate::access::{self, Granted, Shown, Standing, Work};
 use crate::api;
 use crate::app::App;
 use crate::auth::{self, Client, Identity, Waiting, signin};
 use crate::distribution::{self, Occasion};
 use crate::events::Happening;
 use crate::telemetry;
+use crate::trust;
 
 static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 static NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
@@ -79,6 +80,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/auth/{*path}", any(sign_in))
         .route("/livez", get(telemetry::http::livez))
         .route("/readyz", get(telemetry::http::readyz))
+        .route("/_notary_server/health", get(telemetry::http::readyz))
         .route("/metrics", get(telemetry::http::metrics))
         .method_not_allowed_fallback(async || Error::plain(ErrorCode::Unsupported))
         // Not a wildcard route: axum would decode the path, and it must be decoded once only, by `Operation::parse`.
@@ -203,6 +205,7 @@ async fn answer(
     let operation =
         Operation::parse(parts.method.as_str(), parts.uri.path(), parts.uri.query()).map_err(refuse_grammar)?;
     line.about(&operation);
+    check_name(app, &operation, parts, peer)?;
     let now = app.clock.now();
     let realm = || request::realm(&app.config, peer, &parts.uri, &parts.headers);
     let authorization = match parts.headers.get(AUTHORIZATION).map(HeaderValue::to_str) {
@@ -223,7 +226,7 @@ async fn answer(
         (identity, _) => identity,
     };
     line.by(&identity);
-    let writes = !matches!(parts.method, Method::GET | Method::HEAD);
+    let writes = operation.changes();
     // A read is decided once.
     let again = if writes { operation.clone() } else { Operation::Ping };
     let name = operation.name();
@@ -237,11 +240,26 @@ async fn answer(
     let occasion = Occasion { now, request_id: line.id().to_owned() };
     let standing = Standing::new(app, Shown { identity: &identity, authorization, client, at: now }, again, &realm);
     let pull = Pull::of(app, &granted, line.client());
-    let answer = distribution::http::serve(app, granted.sort(), parts, body, &standing, occasion).await?;
+    let answer = match granted.sort() {
+        Work::Trust(work) => Box::pin(trust::http::serve(app, work, parts, body, &standing, occasion)).await?,
+        work => distribution::http::serve(app, work, parts, body, &standing, occasion).await?,
+    };
     if let Some(pull) = pull {
         app.recorder.note(pull.0, now);
     }
     Ok(answer)
+}
+
+/// Refuses trust collections under other registries' names: nobody may publish here what clients would look for there.
+fn check_name(app: &App, operation: &Operation, parts: &Parts, peer: PeerAddress) -> Result<(), Error> {
+    let Some(gun) = operation.gun() else { return Ok(()) };
+    if request::is_own_name(&app.config, peer, &parts.uri, &parts.headers, gun.host()) {
+        return Ok(());
+    }
+    Err(match parts.method {
+        Method::POST => Error::plain(ErrorCode::InvalidGun),
+        _ => Error::plain(ErrorCode::MetadataNotFound),
+    })
 }
 
 /// A pull to be remembered, where the settings ask for it.

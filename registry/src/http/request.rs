@@ -72,6 +72,21 @@ pub(crate) fn realm(config: &Config, peer: PeerAddress, uri: &Uri, headers: &Hea
     format!("{scheme}://{host}/token")
 }
 
+/// Whether `named`, a host with an optional port, is one of this registry's names: the public one or an alias, or the name
+/// that the request came under where no public one is set.
+#[must_use]
+pub(crate) fn is_own_name(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap, named: &str) -> bool {
+    let named = named.to_ascii_lowercase();
+    match &config.public_url {
+        Some(public) => {
+            let authority = public.as_str().split_once("://").map_or("", |(_, rest)| rest);
+            let authority = authority.split('/').next().unwrap_or_default();
+            authority.eq_ignore_ascii_case(&named) || config.aliases.iter().any(|alias| *alias == named)
+        }
+        None => host(config, peer, uri, headers).is_some_and(|host| host == named),
+    }
+}
+
 fn host(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let forwarded = if config.trusts_proxy(peer.0.ip()) { text(headers, &FORWARDED_HOST) } else { None };
     let host =

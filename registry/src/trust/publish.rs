@@ -1,0 +1,198 @@
+//! A publish: checked as a whole, signed as far as the server signs, stored in one transaction or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hallmark_oci::{Gun, PublishTrust, TrustRole};
+use hallmark_signer::notary::FileState;
+use hallmark_signer::notary::publish::{self, Held, Published, Upload};
+use hallmark_signer::{NotaryChange, SnapshotOf};
+use hallmark_storage::metadata::{
+    self, Collection, CollectionKey, Freshness, NewTrustFile, PrincipalId, Published as Outcome, Repository, Rights, Tx,
+};
+use serde_json::json;
+
+use super::{Failure, collection, row, signed_files, signer_name, state, timestamp};
+use crate::access::{Granted, Ground};
+use crate::app::App;
+use crate::distribution::{Nowhere, Occasion};
+
+/// How often a publish starts over because another one, or a renewal, was faster. Then the newer versions decide.
+const TURNS: usize = 5;
+
+/// Why nothing is published.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishError {
+    /// It does not follow from what is published.
+    #[error(transparent)]
+    Refused(#[from] publish::Refused),
+    /// Others kept being faster.
+    #[error("others publish to this collection; try again")]
+    Overtaken,
+    /// The repository is gone, or another's by now.
+    #[error("the repository is gone")]
+    Gone,
+    /// Something failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<metadata::Error> for PublishError {
+    fn from(error: metadata::Error) -> Self {
+        Self::Failed(Failure::Metadata(error))
+    }
+}
+
+/// Publishes `uploads`.
+pub(super) async fn publish(
+    app: &App,
+    granted: &Granted<PublishTrust>,
+    (actor, uploads): (PrincipalId, Vec<Upload>),
+    occasion: &Occasion,
+) -> Result<(), PublishError> {
+    let gun = &granted.operation().gun;
+    for _ in 0..TURNS {
+        let Some(repository) = granted.repository() else {
+            // Without a repository no key was ever asked for: the check says so in its own words.
+            publish::check(gun, uploads, &Published::default(), &Held::default(), occasion.now)?;
+            return Err(PublishError::Gone);
+        };
+        let key = collection(repository.id, gun);
+        let before = Before::read(app, &key, &uploads).await?;
+        let held = app.signer.held(&signer_name(&key)).await?;
+        let change = prepare(app, (gun, &key), (before, uploads.clone()), &held, (granted, actor, occasion)).await?;
+        match app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await {
+            Err(PublishError::Overtaken) => {}
+            done => return done,
+        }
+    }
+    Err(PublishError::Overtaken)
+}
+
+/// What holds when a publish begins. The head is read first: whatever changes after that is noticed at the end.
+struct Before {
+    seen: Option<Collection>,
+    published: Published,
+}
+
+impl Before {
+    async fn read(app: &App, key: &CollectionKey, uploads: &[Upload]) -> Result<Self, Failure> {
+        let seen = app.metadata.trust_collection(key).await?;
+        let Some(collection) = seen else { return Ok(Self { seen, published: Published::default() }) };
+        let states = app.metadata.trust_states(collection).await?;
+        let states: Option<BTreeMap<_, _>> = states.iter().map(|row| Some((row.role.clone(), state(row)?))).collect();
+        let mut bodies: BTreeMap<_, _> =
+            app.metadata.trust_bodies(collection, needed(uploads).iter()).await?.into_iter().collect();
+        let root = bodies.remove(&TrustRole::root());
+        let published = Published { root, targets: bodies, states: states.ok_or(Failure::Damaged)? };
+        Ok(Self { seen, published })
+    }
+}
+
+/// The files that a check may have to read: the root, `targets`, and every role above an uploaded one.
+fn needed(uploads: &[Upload]) -> BTreeSet<TrustRole> {
+    let mut needed = BTreeSet::from([TrustRole::root(), TrustRole::targets()]);
+    for upload in uploads {
+        let mut above = upload.role.parent();
+        while let Some(role) = above {
+            above = role.parent();
+            needed.insert(role);
+        }
+    }
+    needed
+}
+
+/// Everything the transaction needs; it may run more than once.
+struct Change {
+    key: CollectionKey,
+    gun: Gun,
+    seen: Option<Collection>,
+    files: Vec<NewTrustFile>,
+    fresh: Freshness,
+    ground: Ground,
+    actor: PrincipalId,
+    occasion: Occasion,
+}
+
+/// Checks, and has signed what is the server's to sign.
+async fn prepare(
+    app: &App,
+    (gun, key): (&Gun, &CollectionKey),
+    (before, uploads): (Before, Vec<Upload>),
+    held: &Held,
+    (granted, actor, occasion): (&Granted<PublishTrust>, PrincipalId, &Occasion),
+) -> Result<Change, PublishError> {
+    let (checking, now, held) = (gun.clone(), occasion.now, held.clone());
+    let Before { seen, published } = before;
+    // Reading megabytes of metadata and verifying it is work for a thread that may be busy.
+    let checked = tokio::task::spawn_blocking(move || {
+        publish::check(&checking, uploads, &published, &held, now).map(|plan| (plan, published))
+    });
+    let (plan, published) = checked.await.map_err(|_| PublishError::Failed(Failure::Damaged))??;
+    let mut states = published.states.clone();
+    let base: Vec<FileState> = states.values().cloned().collect();
+    for (state, _) in &plan.files {
+        states.insert(state.role.clone(), state.clone());
+    }
+    let snapshot = if plan.makes_snapshot {
+        let in_snapshot = |role: &TrustRole| role.as_str() == "root" || role.names_targets();
+        SnapshotOf::Files(states.into_values().filter(|state| in_snapshot(&state.role)).collect())
+    } else {
+        let given = plan.files.iter().find(|(state, _)| state.role.as_str() == "snapshot");
+        SnapshotOf::Client(given.map(|(_, bytes)| bytes.clone()).unwrap_or_default())
+    };
+    let change = NotaryChange {
+        collection: signer_name(key),
+        caller: format!("{actor} {}", occasion.request_id),
+        root: plan.root,
+        base,
+        snapshot,
+    };
+    let signed = app.signer.sign(change, now).await.map_err(Failure::from)?;
+    let (made, fresh) = signed_files(signed);
+    let given = plan.files.into_iter().map(|(state, body)| NewTrustFile { state: row(&state), body });
+    Ok(Change {
+        key: key.clone(),
+        gun: gun.clone(),
+        seen,
+        files: given.chain(made).collect(),
+        fresh,
+        ground: granted.ground(),
+        actor,
+        occasion: occasion.clone(),
+    })
+}
+
+async fn store(tx: &mut Tx, change: &Change) -> Result<(), PublishError> {
+    let Change { key, gun, seen, files, fresh, ground, actor, occasion } = change;
+    let repository = occasion.repository_for(tx, gun.repository(), (*actor, Rights::SIGN), ground).await;
+    let repository = repository.map_err(|nowhere| match nowhere {
+        Nowhere::Failed(error) => error.into(),
+        Nowhere::AccountUnknown(_) | Nowhere::Foreign | Nowhere::MayNotCreate(_) => PublishError::Gone,
+    })?;
+    if repository.id != key.repository {
+        return Err(PublishError::Gone);
+    }
+    match tx.publish_trust(key, *seen, files, *fresh, occasion.now).await? {
+        Outcome::Overtaken => Err(PublishError::Overtaken),
+        Outcome::Stored => Ok(record(tx, (&repository, key), files, ("trust_published", *actor), occasion).await?),
+    }
+}
+
+/// What the changefeed and the audit log tell of a new timestamp.
+pub(super) async fn record(
+    tx: &mut Tx,
+    (repository, key): (&Repository, &CollectionKey),
+    files: &[NewTrustFile],
+    (kind, actor): (&str, PrincipalId),
+    occasion: &Occasion,
+) -> Result<(), metadata::Error> {
+    let newest = files.iter().map(|file| &file.state).find(|state| state.role == timestamp());
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let roles: Vec<_> = files.iter().map(|file| file.state.role.as_str()).collect();
+    let payload = json!({
+        "version": newest.map(|state| state.version),
+        "sha256": newest.map(|state| hex(&state.sha256)),
+        "roles": roles,
+    });
+    tx.record(&occasion.event(kind, actor, repository, &key.gun, &payload.to_string())).await
+}
