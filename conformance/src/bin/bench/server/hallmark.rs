@@ -26,12 +26,16 @@ pub(super) fn command(setup: &Setup, folder: &Path, port: u16) -> Command {
     let mut command = Command::new(&setup.hallmark);
     command.arg("serve").arg("--data").arg(folder.join("data"));
     command.arg("--listen").arg(format!("127.0.0.1:{port}"));
-    // The settings of the test command would be refused as variables that the server does not know.
+    forget_settings(&mut command);
+    command.env("HALLMARK_ADMIN_PASSWORD", PASSWORD);
+    command
+}
+
+/// The settings of the test command would be refused as variables that the program does not know.
+fn forget_settings(command: &mut Command) {
     for name in settings::server_like_variables() {
         command.env_remove(name);
     }
-    command.env("HALLMARK_ADMIN_PASSWORD", PASSWORD);
-    command
 }
 
 /// What `hallmark --version` prints.
@@ -51,6 +55,7 @@ pub(super) fn version(setup: &Setup) -> Outcome<String> {
 pub(crate) fn add_user(setup: &Setup, data: &Path, name: &str) -> Outcome<()> {
     let mut command = Command::new(&setup.hallmark);
     command.args(["user", "add", name, "--password-stdin", "--offline", "--data"]).arg(data);
+    forget_settings(&mut command);
     run_with_input(&mut command, PASSWORD).map(drop)
 }
 
