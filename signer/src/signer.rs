@@ -179,7 +179,7 @@ impl Signer {
         Ok(Held { snapshot: ids(ServerRole::Snapshot).await?, timestamp: ids(ServerRole::Timestamp).await? })
     }
 
-    /// Destroys the keys of a collection. Its versions stay remembered.
+    /// Destroys the keys of a collection. The versions of what it signed stay remembered; clients begin anew.
     ///
     /// # Errors
     /// The database's.

@@ -128,6 +128,8 @@ pub struct Leaf {
     pub not_after: i64,
     /// The first one.
     pub not_before: i64,
+    /// Why it can be no key of a root: it is an authority's, or what follows it is not, or it is signed over a broken digest.
+    pub fault: Option<KeyInvalid>,
 }
 
 impl PublicKey {
@@ -201,40 +203,38 @@ fn material(information: &SubjectPublicKeyInfo<'_>) -> Result<Material, KeyInval
     }
 }
 
-/// Exactly one leaf, first, and after it only certificates of authorities.
+/// The key of the first certificate. What else stands there matters for the keys of root roles alone: people sign for delegations
+/// with self-signed certificates of every kind.
 fn certified(pem: &[u8], keytype: &str) -> Result<PublicKey, KeyInvalid> {
-    let mut leaf = None;
-    let mut count = 0;
-    for block in x509_parser::pem::Pem::iter_from_buffer(pem) {
+    let mut found = None;
+    let mut fault = None;
+    for (index, block) in x509_parser::pem::Pem::iter_from_buffer(pem).enumerate() {
         let block = block.map_err(|_| KeyInvalid::Certificates)?;
-        count += 1;
-        if count > CERTIFICATES || block.label != "CERTIFICATE" {
+        if index == CERTIFICATES || block.label != "CERTIFICATE" {
             return Err(KeyInvalid::Certificates);
         }
         let (_, certificate) = X509Certificate::from_der(&block.contents).map_err(|_| KeyInvalid::Certificates)?;
         if WEAK.contains(&certificate.signature_algorithm.algorithm.to_id_string().as_str()) {
-            return Err(KeyInvalid::WeakCertificate);
+            fault = Some(KeyInvalid::WeakCertificate);
         }
-        match (certificate.is_ca(), &leaf) {
-            (false, None) if count == 1 => leaf = Some(of_leaf(&certificate)?),
-            (true, Some(_)) => {}
-            _ => return Err(KeyInvalid::Certificates),
+        if certificate.is_ca() == (index == 0) {
+            fault = fault.or(Some(KeyInvalid::Certificates));
+        }
+        if index == 0 {
+            found = Some(first(&certificate)?);
         }
     }
-    let key = leaf.ok_or(KeyInvalid::Certificates)?;
-    let is_named =
-        matches!((&key.material, keytype), (Material::P256(_), "ecdsa-x509") | (Material::Rsa(_), "rsa-x509"));
-    if is_named { Ok(key) } else { Err(KeyInvalid::Public) }
+    let (material, mut leaf) = found.ok_or(KeyInvalid::Certificates)?;
+    leaf.fault = fault.or(leaf.fault);
+    let is_named = matches!((&material, keytype), (Material::P256(_), "ecdsa-x509") | (Material::Rsa(_), "rsa-x509"));
+    if is_named { Ok(PublicKey { material, leaf: Some(leaf) }) } else { Err(KeyInvalid::Public) }
 }
 
-fn of_leaf(certificate: &X509Certificate<'_>) -> Result<PublicKey, KeyInvalid> {
+fn first(certificate: &X509Certificate<'_>) -> Result<(Material, Leaf), KeyInvalid> {
     let mut names = certificate.subject().iter_common_name();
     let common_name = names.next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned();
-    if names.next().is_some() {
-        return Err(KeyInvalid::Certificates);
-    }
+    let fault = names.next().map(|_| KeyInvalid::Certificates);
     let validity = certificate.validity();
-    let leaf =
-        Leaf { common_name, not_after: validity.not_after.timestamp(), not_before: validity.not_before.timestamp() };
-    Ok(PublicKey { material: material(certificate.public_key())?, leaf: Some(leaf) })
+    let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    Ok((material(certificate.public_key())?, Leaf { common_name, not_before, not_after, fault }))
 }

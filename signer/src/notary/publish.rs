@@ -248,6 +248,9 @@ fn certificates(gun: &Gun, root: &Root, now: i64) -> Result<(), Refused> {
         let Some(leaf) = key.leaf() else {
             return Err(Refused::Root("the keys of the root role are certificates".to_owned()));
         };
+        if let Some(fault) = &leaf.fault {
+            return Err(Refused::Root(format!("a root key: {fault}")));
+        }
         let is_for = match leaf.common_name.strip_suffix('*') {
             Some(prefix) => prefix.ends_with('/') && gun.as_str().starts_with(prefix),
             None => leaf.common_name == gun.as_str(),

@@ -22,6 +22,7 @@ statements! {
     ];
     USE = ["UPDATE signer_keys SET used_at = $2 WHERE id = $1"];
     DESTROY = ["DELETE FROM signer_keys WHERE collection = $1"];
+    FORGET_FLOORS = ["DELETE FROM signer_floors WHERE collection = $1 AND role NOT IN ('snapshot', 'timestamp')"];
     FLOOR = ["SELECT version FROM signer_floors WHERE collection = $1 AND role = $2" {update}];
     RAISE = [
         "INSERT INTO signer_floors (collection, role, version) VALUES ($1, $2, $3)
@@ -194,11 +195,13 @@ impl Tx {
         self.execute(&USE, values![id, now]).await.map(drop)
     }
 
-    /// Destroys the keys of a collection; how many there were.
+    /// Destroys the keys of a collection; how many there were. What clients sign may begin anew after that; the versions that
+    /// the signer gives go on.
     ///
     /// # Errors
     /// The database failed.
     pub async fn destroy_signer_keys(&mut self, collection: &str) -> Result<u64, Error> {
+        self.execute(&FORGET_FLOORS, values![collection]).await?;
         self.execute(&DESTROY, values![collection]).await
     }
 
