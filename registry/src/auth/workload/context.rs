@@ -1,41 +1,49 @@
-//! Contexts in which outsiders decide what runs: off, unless a rule names the claim that tells them apart.
+//! Contexts in which outsiders may decide what runs: off, unless a rule names the claim that tells them apart.
 
 use serde_json::Value;
 
 use super::{excerpt, rule::Rule};
 use crate::auth::oidc::Verified;
 
-/// The claim of GitHub Actions, and of what is compatible with it, that tells what started a job.
+/// The claim of GitHub Actions, and of what is compatible with it, that tells what started a job, and one that only such
+/// tokens have.
 const EVENT: &str = "event_name";
-/// The claim of GitLab that tells what started a pipeline, and those of its values that mean a merge request.
+const WORKFLOW: &str = "workflow_ref";
+/// What only those start who may write to the repository. Anybody may comment, star, fork or open an issue, `workflow_run`
+/// follows whatever ran before it, and what is not known is not trusted. A called workflow has the event of its caller.
+const EVENTS_OF_MEMBERS: [&str; 6] =
+    ["push", "schedule", "workflow_dispatch", "release", "merge_group", "repository_dispatch"];
+/// The claim of GitLab that tells what started a pipeline, and one that only such tokens have.
 const SOURCE: &str = "pipeline_source";
-const MERGE_REQUESTS: [&str; 2] = ["merge_request_event", "external_pull_request_event"];
+const PIPELINE: &str = "pipeline_id";
+/// What only members of the project start. A child (`parent_pipeline`) does not tell whether a merge request started its
+/// parent.
+const SOURCES_OF_MEMBERS: [&str; 7] = ["push", "web", "webide", "schedule", "api", "trigger", "pipeline"];
 /// The claim that tells whether only some members may push to the branch or tag, and one that only tokens of GitLab have.
 const PROTECTED: &str = "ref_protected";
 const PROJECT: &str = "project_id";
 
 /// What a rule would have to name and does not, with what the token says about it.
 pub(super) fn unnamed(rule: &Rule, token: &Verified) -> Option<(&'static str, String)> {
-    let contexts =
-        [(EVENT, of_pull_request(token)), (SOURCE, of_merge_request(token)), (PROTECTED, unprotected(token))];
+    let event = not_of_members(token, (EVENT, WORKFLOW), &EVENTS_OF_MEMBERS).or_else(|| of_pull_request(token));
+    let source = not_of_members(token, (SOURCE, PIPELINE), &SOURCES_OF_MEMBERS);
+    let contexts = [(EVENT, event), (SOURCE, source), (PROTECTED, unprotected(token))];
     contexts.into_iter().find_map(|(claim, found)| found.filter(|_| !rule.names(claim)).map(|found| (claim, found)))
 }
 
-/// `pull_request`, `pull_request_target`, `pull_request_review`: others than members write what runs, or what it reads.
-fn of_pull_request(token: &Verified) -> Option<String> {
-    match token.claims().get(EVENT) {
-        Some(Value::String(event)) if !event.to_ascii_lowercase().starts_with("pull_request") => {}
-        None => {}
-        Some(event) => return Some(excerpt(event)),
+/// What started a job, unless it is one of `members`. A token that has the claim `mark` and does not say is not known to
+/// be of one of them; a token without either is of another platform.
+fn not_of_members(token: &Verified, (claim, mark): (&str, &str), members: &[&str]) -> Option<String> {
+    match token.claims().get(claim) {
+        Some(Value::String(started)) if members.contains(&started.as_str()) => None,
+        Some(started) => Some(excerpt(started)),
+        None => token.claims().contains_key(mark).then(|| format!("a token without {claim}")),
     }
-    token.subject().ends_with(":pull_request").then(|| token.subject().to_owned())
 }
 
-fn of_merge_request(token: &Verified) -> Option<String> {
-    match token.claims().get(SOURCE)? {
-        Value::String(source) if !MERGE_REQUESTS.contains(&source.as_str()) => None,
-        source => Some(excerpt(source)),
-    }
+/// The `sub` of a pull request, whatever the token says of its event.
+fn of_pull_request(token: &Verified) -> Option<String> {
+    token.subject().ends_with(":pull_request").then(|| token.subject().to_owned())
 }
 
 /// GitLab writes the text "true"; whatever else stands there is not known to be protected. GitHub has a claim of this name

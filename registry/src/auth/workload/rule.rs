@@ -62,9 +62,10 @@ pub struct RuleSettings {
 /// the name of account or pod. Ids are never used again, names may be: prefer ids. `job_workflow_ref` names a workflow that
 /// other owners can call, and an owner alone is not a workload.
 ///
-/// Three contexts match only rules that name the claim which tells them apart, since people without the right to push to a
-/// protected branch decide there what runs: `event_name` for pull requests of GitHub, `pipeline_source` for merge requests
-/// of GitLab, and `ref_protected` for GitLab's unprotected branches and tags.
+/// Contexts in which people without the right to push may decide what runs match only rules that name the claim which tells
+/// them apart: `event_name` for all that GitHub starts but `push`, `schedule`, `workflow_dispatch`, `release`, `merge_group`
+/// and `repository_dispatch`; `pipeline_source` for all that GitLab starts but `push`, `web`, `webide`, `schedule`, `api`,
+/// `trigger` and `pipeline`; and `ref_protected` for GitLab's unprotected branches and tags.
 #[derive(Debug, Clone)]
 pub struct Rule {
     issuer: String,

@@ -267,6 +267,55 @@ fn pull_requests_are_off_unless_a_rule_names_the_event() {
 }
 
 #[test]
+fn what_outsiders_can_start_is_off_unless_a_rule_names_the_event() {
+    let by_id = [("repository_id", "74")];
+    for event in ["push", "schedule", "workflow_dispatch", "release", "merge_group", "repository_dispatch"] {
+        assert!(matches(&by_id, merge(github(GITHUB), json!({"event_name": event}))), "{event}");
+    }
+    for event in [
+        "issue_comment",
+        "issues",
+        "workflow_run",
+        "workflow_call",
+        "discussion",
+        "discussion_comment",
+        "watch",
+        "fork",
+        "pull_request_review_comment",
+        "check_run",
+        "status",
+        "gollum",
+        "create",
+        "deployment",
+        "Push",
+        "push ",
+        "",
+        "new",
+    ] {
+        let token = merge(github(GITHUB), json!({"event_name": event}));
+        let not = decide(&[rule(&by_id)], &verified(token.clone())).unwrap_err();
+        assert_eq!(not.differences[0].why, Why::Context { claim: "event_name", found: event.to_owned() });
+        if !event.is_empty() {
+            assert!(matches(&[by_id[0], ("event_name", event)], token), "{event}");
+        }
+    }
+}
+
+#[test]
+fn a_token_that_does_not_say_what_started_it_is_off() {
+    for (mut token, id, claim) in [
+        (github(GITHUB), ("repository_id", "74"), "event_name"),
+        (gitlab(GITHUB), ("project_id", "20"), "pipeline_source"),
+    ] {
+        token.as_object_mut().unwrap().remove(claim);
+        let not = decide(&[rule(&[id])], &verified(token)).unwrap_err();
+        assert_eq!(not.differences[0].why, Why::Context { claim, found: format!("a token without {claim}") });
+    }
+    let other = merge(kubernetes(GITHUB), json!({"sub": "org:acme:project:web", "project_id": "20"}));
+    assert!(matches(&[("sub", "org:acme:project:web")], other), "other platforms have no such claims");
+}
+
+#[test]
 fn a_context_is_one_text_also_for_a_rule_that_names_it() {
     for (token, id) in [(github(GITHUB), ("repository_id", "74")), (gitlab(GITHUB), ("project_id", "20"))] {
         for (name, value) in [("event_name", "push"), ("pipeline_source", "push"), ("ref_protected", "true")] {
@@ -281,6 +330,9 @@ fn merge_requests_and_unprotected_branches_are_off_unless_named() {
     for (name, value, wanted) in [
         ("pipeline_source", json!("merge_request_event"), "merge_request_event"),
         ("pipeline_source", json!("external_pull_request_event"), "external_pull_request_event"),
+        // The child of a merge request's pipeline does not say so.
+        ("pipeline_source", json!("parent_pipeline"), "parent_pipeline"),
+        ("pipeline_source", json!("another"), "another"),
         ("ref_protected", json!("false"), "false"),
         ("ref_protected", json!(false), "false"),
     ] {
@@ -289,7 +341,12 @@ fn merge_requests_and_unprotected_branches_are_off_unless_named() {
         assert!(matches!(not.differences[0].why, Why::Context { claim, .. } if claim == name), "{name}");
         assert!(matches(&[("project_id", "20"), (name, wanted)], token), "{name}");
     }
-    assert!(matches(&[("project_id", "20")], gitlab(GITHUB)));
+    for source in ["push", "web", "webide", "schedule", "api", "trigger", "pipeline"] {
+        assert!(
+            matches(&[("project_id", "20")], merge(gitlab(GITHUB), json!({"pipeline_source": source}))),
+            "{source}"
+        );
+    }
     let tag = merge(github(GITHUB), json!({"ref_protected": "false", "ref": "refs/tags/v1"}));
     assert!(matches(&[("repository_id", "74"), ("ref", "refs/tags/*")], tag), "GitHub protects few");
 }
