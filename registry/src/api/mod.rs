@@ -33,6 +33,7 @@ use crate::auth::{self, Client, Identity};
 use crate::events::Happening;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
+use crate::http::request::comes_from_another_site;
 use crate::http::server::PeerCertificate;
 use crate::people::Caller;
 
@@ -192,11 +193,6 @@ fn remember_refusal(app: &App, parts: &Parts, caller: &Caller, response: &Respon
     let (kind, actor) = ("access_refused", caller.known.principal.id);
     let happening = Happening { kind, actor, account: None, repository: None, subject, how, client };
     app.recorder.note(happening, caller.now);
-}
-
-/// Whether a browser says that another site's page asks: it would send along a name and password that it remembers.
-fn comes_from_another_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 /// Who asks: by name and secret, or by a token alone.

@@ -20,7 +20,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
-use hallmark_oci::{ErrorCode, Operation, OperationInvalid};
+use hallmark_oci::{ErrorCode, Operation, OperationInvalid, RepositoryName};
 use hallmark_storage::metadata::PrincipalId;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
@@ -206,27 +206,17 @@ async fn answer(
         Operation::parse(parts.method.as_str(), parts.uri.path(), parts.uri.query()).map_err(refuse_grammar)?;
     line.about(&operation);
     check_name(app, &operation, parts, peer)?;
+    let writes = operation.changes();
+    if writes && request::comes_from_another_site(&parts.headers) {
+        return Err(Error::new(ErrorCode::Denied, "a page of another site may change nothing here"));
+    }
     let now = app.clock.now();
     let realm = || request::realm(&app.config, peer, &parts.uri, &parts.headers);
-    let authorization = match parts.headers.get(AUTHORIZATION).map(HeaderValue::to_str) {
-        None => None,
-        Some(Ok(text)) => Some(text),
-        Some(Err(_)) => {
-            return Err(access::http::unidentified(auth::Refused::Malformed, &access::needed_by(&operation), &realm()));
-        }
-    };
     let client = Client::At(line.client());
-    let identity = auth::identify(app, authorization, operation.repository(), (client, now))
+    let (authorization, identity) = identify(app, parts, operation.repository(), (client, now))
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
-    let identity = match (identity, parts.extensions.get::<PeerCertificate>()) {
-        (Identity::Anonymous, Some(shown)) => auth::by_certificate(app, shown.names(), client)
-            .await
-            .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?,
-        (identity, _) => identity,
-    };
     line.by(&identity);
-    let writes = operation.changes();
     // A read is decided once.
     let again = if writes { operation.clone() } else { Operation::Ping };
     let name = operation.name();
@@ -260,6 +250,22 @@ fn check_name(app: &App, operation: &Operation, parts: &Parts, peer: PeerAddress
         Method::POST => Error::plain(ErrorCode::InvalidGun),
         _ => Error::plain(ErrorCode::MetadataNotFound),
     })
+}
+
+/// Who asks, and the header that says so: by what is shown in the request, or else in the handshake.
+async fn identify<'a>(
+    app: &App,
+    parts: &'a Parts,
+    about: Option<&RepositoryName>,
+    (client, now): (Client, i64),
+) -> Result<(Option<&'a str>, Identity), auth::Refused> {
+    let authorization = parts.headers.get(AUTHORIZATION).map(HeaderValue::to_str).transpose();
+    let authorization = authorization.map_err(|_| auth::Refused::Malformed)?;
+    let identity = match (authorization, parts.extensions.get::<PeerCertificate>()) {
+        (None, Some(shown)) => auth::by_certificate(app, shown.names(), client).await?,
+        (authorization, _) => auth::identify(app, authorization, about, (client, now)).await?,
+    };
+    Ok((authorization, identity))
 }
 
 /// A pull to be remembered, where the settings ask for it.

@@ -12,6 +12,7 @@ use crate::config::Config;
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Gives each request of this process a name of its own.
 #[derive(Debug)]
@@ -47,6 +48,13 @@ pub(crate) fn client_address(config: &Config, peer: PeerAddress, headers: &Heade
         address = before;
     }
     address
+}
+
+/// Whether a browser says that another site's page asks: it would send along what it has by itself, a name and password that
+/// it remembers or a client certificate.
+#[must_use]
+pub(crate) fn comes_from_another_site(headers: &HeaderMap) -> bool {
+    headers.get(&FETCH_SITE).is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 /// The URL of the token endpoint as the client can reach it.

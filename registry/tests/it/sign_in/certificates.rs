@@ -220,6 +220,34 @@ async fn a_robot_pushes_and_pulls_by_its_certificate_alone_and_no_further_than_i
     site.close().await;
 }
 
+/// A browser shows its certificate to whatever page asks.
+#[tokio::test]
+async fn a_page_of_another_site_changes_no_image_by_the_browser_s_certificate() {
+    let site = Site::open().await;
+    site.rule("robot:acme+ci", "subject", "CN=ci").await;
+    let ci = site.authority.client("ci", Vec::new());
+    let digest: Digest = sha256("a layer");
+    let push = |from: &str| {
+        let path = format!("/v2/acme/app/blobs/uploads/?digest={digest}");
+        let headers = [("Connection", "close"), ("Content-Length", "7"), ("Sec-Fetch-Site", from)];
+        Wire::request("POST", &path, &Credentials::none(), &headers) + "a layer"
+    };
+    for from in ["cross-site", "same-site", "anything"] {
+        let (status, body) = site.send(Some(&ci), &push(from)).await.unwrap();
+        let told: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, &told["errors"][0]["code"]), (403, &json!("DENIED")), "{from}");
+    }
+    let blob = format!("/v2/acme/app/blobs/{digest}");
+    assert_eq!(site.status(Some(&ci), &blob).await, 404);
+    for from in ["same-origin", "none"] {
+        assert_eq!(site.send(Some(&ci), &push(from)).await.unwrap().0, 201, "{from}");
+    }
+    let read = [("Connection", "close"), ("Sec-Fetch-Site", "cross-site")];
+    let read = Wire::request("GET", &blob, &Credentials::none(), &read);
+    assert_eq!(site.send(Some(&ci), &read).await.unwrap().0, 200, "what is read stays with the browser");
+    site.close().await;
+}
+
 #[tokio::test]
 async fn a_certificate_of_a_stranger_ends_the_handshake() {
     let site = Site::open().await;
