@@ -1,7 +1,9 @@
-//! How often a password may be guessed: a bound for each pair of a name and an address, and a wider one for each address.
+//! How often a password may be guessed: a bound for each pair of a name and an address, and wider ones for each address, for
+//! each region of addresses, and for each name wherever it is guessed.
 //!
-//! There is none for a name alone, so that nobody is locked out by a stranger elsewhere, and none for tokens, whose secrets
-//! nobody guesses. A name that nobody has is counted like any other. Each process counts for itself.
+//! The two widest do not hold where a name is at home: a stranger elsewhere, or next door, locks nobody out of the places that
+//! they sign in from. There is none for tokens, whose secrets nobody guesses. A name that nobody has is counted like any other.
+//! Each process counts for itself, and knows homes of its own.
 
 use std::convert::Infallible;
 use std::hash::Hash;
@@ -12,18 +14,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use quick_cache::sync::Cache;
 use ring::digest::{SHA256, digest};
 
-use super::line::{Client, network};
+use super::line::{Client, network, region};
 
-/// Wrong passwords for one name from one address that are taken at once.
-const OF_PAIR: i64 = 10;
+/// Wrong passwords for one name from one address that are taken at once, and how long until one more is, in milliseconds.
+const OF_PAIR: (i64, i64) = (10, 30_000);
 /// Wrong passwords from one address, whatever the names.
-const OF_ADDRESS: i64 = 100;
-/// How long until one more is taken for a pair, in milliseconds.
-const PAIR_PERIOD: i64 = 30_000;
-/// How long until one more is taken from an address.
-const ADDRESS_PERIOD: i64 = 3_000;
-/// How many pairs and addresses are remembered; the longest unused is forgotten first.
+const OF_ADDRESS: (i64, i64) = (100, 3_000);
+/// Wrong passwords from one region, whatever the names and addresses.
+const OF_REGION: (i64, i64) = (400, 1_000);
+/// Wrong passwords for one name, wherever from.
+const OF_NAME: (i64, i64) = (100, 30_000);
+/// How many of each are remembered; the longest unused is forgotten first.
 const REMEMBERED: usize = 100_000;
+/// How long a name is at home where it signed in, in milliseconds.
+const AT_HOME: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// How far a clock may be put back, in milliseconds, without what was counted before being taken for nonsense.
 const STEP: i64 = 60_000;
@@ -32,6 +36,10 @@ const STEP: i64 = 60_000;
 pub(super) struct Attempts {
     pairs: Counts<(Name, IpAddr)>,
     addresses: Counts<IpAddr>,
+    regions: Counts<IpAddr>,
+    names: Counts<Name>,
+    /// When each name last signed in from each address, in milliseconds since 1970.
+    homes: Cache<(Name, IpAddr), i64>,
 }
 
 /// A name, by a part of its SHA-256: who signs in chooses its length, and a hundred thousand long ones would fill memory.
@@ -42,7 +50,13 @@ pub(super) struct Counts<K>(Cache<K, Arc<AtomicI64>>);
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { pairs: Counts::none(), addresses: Counts::none() }
+        Self {
+            pairs: Counts::none(),
+            addresses: Counts::none(),
+            regions: Counts::none(),
+            names: Counts::none(),
+            homes: Cache::new(REMEMBERED),
+        }
     }
 }
 
@@ -50,23 +64,37 @@ impl Attempts {
     /// Seconds to wait before a password for `name` is looked at from this client; `None` when it is now.
     pub(super) fn wait(&self, name: &str, client: Client, now: i64) -> Option<u32> {
         let Client::At(address) = client else { return None };
-        let address = network(address);
-        let pair = self.pairs.wait(&(short(name), address), (OF_PAIR, PAIR_PERIOD), now);
-        pair.max(self.addresses.wait(&address, (OF_ADDRESS, ADDRESS_PERIOD), now))
+        let pair = (short(name), network(address));
+        let near = self.pairs.wait(&pair, OF_PAIR, now).max(self.addresses.wait(&pair.1, OF_ADDRESS, now));
+        if self.homes.get(&pair).is_some_and(|since| (since - STEP..since + AT_HOME).contains(&now)) {
+            return near;
+        }
+        let far = self.regions.wait(&region(address), OF_REGION, now);
+        near.max(far).max(self.names.wait(&pair.0, OF_NAME, now))
     }
 
     /// Counts a wrong password.
     pub(super) fn failed(&self, name: &str, client: Client, now: i64) {
         let Client::At(address) = client else { return };
-        let address = network(address);
-        self.pairs.count(&(short(name), address), (OF_PAIR, PAIR_PERIOD), now);
-        self.addresses.count(&address, (OF_ADDRESS, ADDRESS_PERIOD), now);
+        let pair = (short(name), network(address));
+        self.pairs.count(&pair, OF_PAIR, now);
+        self.addresses.count(&pair.1, OF_ADDRESS, now);
+        self.regions.count(&region(address), OF_REGION, now);
+        self.names.count(&pair.0, OF_NAME, now);
     }
 
-    /// Forgets a pair's wrong passwords after a right one; those of the address stay.
-    pub(super) fn succeeded(&self, name: &str, client: Client) {
+    /// Forgets a pair's wrong passwords after a right one; those of the address, its region and the name stay.
+    pub(super) fn succeeded(&self, name: &str, client: Client, now: i64) {
         if let Client::At(address) = client {
             self.pairs.forget(&(short(name), network(address)));
+        }
+        self.at_home(name, client, now);
+    }
+
+    /// Notes that `name` signed in from this client, with whatever opens all that a password does.
+    pub(super) fn at_home(&self, name: &str, client: Client, now: i64) {
+        if let Client::At(address) = client {
+            self.homes.insert((short(name), network(address)), now);
         }
     }
 }
@@ -118,47 +146,91 @@ mod tests {
     #[test]
     fn a_pair_is_bounded_and_comes_back_slowly() {
         let attempts = Attempts::default();
-        for _ in 0..OF_PAIR {
+        for _ in 0..OF_PAIR.0 {
             assert_eq!(attempts.wait("ann", HERE, 0), None);
             attempts.failed("ann", HERE, 0);
         }
         assert_eq!(attempts.wait("ann", HERE, 0), Some(31));
-        assert_eq!(attempts.wait("ann", HERE, PAIR_PERIOD - 1), Some(1));
-        assert_eq!(attempts.wait("ann", HERE, PAIR_PERIOD), None);
-        attempts.failed("ann", HERE, PAIR_PERIOD);
-        assert!(attempts.wait("ann", HERE, PAIR_PERIOD).is_some());
+        assert_eq!(attempts.wait("ann", HERE, OF_PAIR.1 - 1), Some(1));
+        assert_eq!(attempts.wait("ann", HERE, OF_PAIR.1), None);
+        attempts.failed("ann", HERE, OF_PAIR.1);
+        assert!(attempts.wait("ann", HERE, OF_PAIR.1).is_some());
     }
 
     #[test]
     fn what_was_counted_by_a_clock_that_was_ahead_locks_nobody_out() {
         let attempts = Attempts::default();
-        for _ in 0..OF_PAIR {
+        for _ in 0..OF_PAIR.0 {
             attempts.failed("ann", HERE, 86_400_000);
         }
         assert!(attempts.wait("ann", HERE, 86_400_000 - STEP).is_some(), "a clock is put back a little every day");
         assert_eq!(attempts.wait("ann", HERE, 0), None);
-        for _ in 0..OF_PAIR {
+        for _ in 0..OF_PAIR.0 {
             attempts.failed("ann", HERE, 0);
         }
         assert!(attempts.wait("ann", HERE, 0).is_some_and(|seconds| seconds <= 61));
     }
 
     #[test]
-    fn nobody_elsewhere_is_locked_out_and_the_operator_never_is() {
+    fn one_elsewhere_locks_nobody_out_and_the_operator_never_is() {
         let attempts = Attempts::default();
-        for _ in 0..10 * OF_ADDRESS {
-            attempts.failed("ann", HERE, 0);
-            attempts.failed("ann", Client::Operator, 0);
+        for _ in 0..10 * OF_ADDRESS.0 {
+            if attempts.wait("ann", HERE, 0).is_none() {
+                attempts.failed("ann", HERE, 0);
+            }
+            attempts.failed("eve", Client::Operator, 0);
         }
         assert!(attempts.wait("ann", HERE, 0).is_some());
         assert_eq!(attempts.wait("ann", THERE, 0), None);
-        assert_eq!(attempts.wait("ann", Client::Operator, 0), None);
+        assert_eq!(attempts.wait("eve", Client::Operator, 0), None);
+    }
+
+    /// Whether a password for `name` is looked at; if so, it is a wrong one.
+    fn tried(attempts: &Attempts, name: &str, address: &str, now: i64) -> bool {
+        let client = Client::At(address.parse().unwrap());
+        let taken = attempts.wait(name, client, now).is_none();
+        if taken {
+            attempts.failed(name, client, now);
+        }
+        taken
+    }
+
+    #[test]
+    fn many_networks_that_lie_together_have_one_bound() {
+        let attempts = Attempts::default();
+        let of_region = |number: usize| format!("2001:db8:1:{number:x}::1");
+        let taken = (0..4_000).filter(|n| tried(&attempts, &format!("user{n}"), &of_region(n % 2_000), 0)).count();
+        assert_eq!(taken, OF_REGION.0 as usize);
+        let v4 = (0..4_000).filter(|n| tried(&attempts, &format!("user{n}"), &format!("192.0.2.{}", n % 256), 0));
+        assert_eq!(v4.count(), OF_REGION.0 as usize);
+        assert!(tried(&attempts, "another", "2001:db8:2::1", 0));
+        attempts.succeeded("neighbour", Client::At(of_region(9_999).parse().unwrap()), 0);
+        assert!(tried(&attempts, "neighbour", &of_region(9_999), 0), "who lives there is not locked out");
+        assert!(!tried(&attempts, "user", &of_region(9_999), 0));
+        assert!(tried(&attempts, "user", &of_region(9_999), 2 * OF_REGION.1));
+    }
+
+    #[test]
+    fn a_name_is_guessed_so_often_from_everywhere_and_is_let_in_where_it_is_at_home() {
+        let attempts = Attempts::default();
+        attempts.succeeded("admin", HERE, 0);
+        let everywhere = |n: usize| format!("10.{}.{}.1", n / 256, n % 256);
+        let taken = (0..1_000).filter(|n| tried(&attempts, "admin", &everywhere(*n), 1)).count();
+        assert_eq!(taken, OF_NAME.0 as usize);
+        assert!(attempts.wait("admin", THERE, 1).is_some_and(|seconds| seconds <= 31));
+        assert_eq!((attempts.wait("admin", HERE, 1), attempts.wait("ann", THERE, 1)), (None, None));
+        assert_eq!(attempts.wait("admin", THERE, 1 + OF_NAME.1), None, "one more every half minute");
+        // At home the narrow bounds hold all the same.
+        assert_eq!((0..100).filter(|_| tried(&attempts, "admin", "192.0.2.1", 1)).count(), OF_PAIR.0 as usize);
+        let later = AT_HOME + 1;
+        assert!((1_000..2_000).filter(|n| tried(&attempts, "admin", &everywhere(*n), later)).count() > 0);
+        assert!(attempts.wait("admin", HERE, later).is_some(), "a month later it is a place like any");
     }
 
     #[test]
     fn one_address_cannot_try_every_name() {
         let attempts = Attempts::default();
-        for number in 0..OF_ADDRESS {
+        for number in 0..OF_ADDRESS.0 {
             let name = format!("user{number}");
             assert_eq!(attempts.wait(&name, HERE, 0), None);
             attempts.failed(&name, HERE, 0);
@@ -169,10 +241,10 @@ mod tests {
     #[test]
     fn a_right_password_wipes_the_slips_before_it() {
         let attempts = Attempts::default();
-        for _ in 0..OF_PAIR {
+        for _ in 0..OF_PAIR.0 {
             attempts.failed("ann", HERE, 0);
         }
-        attempts.succeeded("ann", HERE);
+        attempts.succeeded("ann", HERE, 0);
         assert_eq!(attempts.wait("ann", HERE, 0), None);
     }
 }

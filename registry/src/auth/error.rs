@@ -18,8 +18,9 @@ pub enum Refused {
     /// More passwords wait to be checked than the registry keeps in line.
     #[error("too many sign-ins at once; try again shortly")]
     Busy,
-    /// Too many wrong passwords came for this name from this address, or from this address at all.
-    #[error("too many wrong passwords from your address; try again in {wait_seconds} s, or sign in with a token")]
+    /// Too many wrong passwords came for this name from this address, from this address or its region at all, or for this
+    /// name from everywhere.
+    #[error("too many wrong passwords; try again in {wait_seconds} s, or sign in with a token")]
     TooManyAttempts {
         /// How long to wait, in seconds.
         wait_seconds: u32,

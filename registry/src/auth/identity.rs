@@ -104,6 +104,12 @@ impl Ceiling {
         self.limits.as_ref().is_none_or(|limits| limits.on.is_empty() && limits.rights.contain(Rights::PULL))
     }
 
+    /// Whether the credential reaches all that its principal may do with images and what they are in.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.on.is_empty() && limits.rights.contain(Rights::ADMIN))
+    }
+
     /// What the credential reaches of the management API. Bearer tokens are made for images.
     #[must_use]
     pub fn api(&self) -> Api {

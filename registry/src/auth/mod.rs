@@ -37,7 +37,7 @@ pub use identity::{Authenticated, Ceiling, Identity};
 pub use line::Client;
 pub(crate) use line::{Line, Waiting};
 
-use hallmark_storage::metadata::PrincipalId;
+use hallmark_storage::metadata::{PrincipalId, PrincipalKind};
 
 use crate::app::App;
 use crate::events::Happening;
@@ -190,7 +190,12 @@ fn remember(
     now: i64,
 ) {
     let (kind, actor, account) = match known {
-        Ok(known) => ("signed_in", known.principal.id, Some(known.principal.account_id)),
+        Ok(known) => {
+            if known.principal.kind == PrincipalKind::User && known.ceiling.is_whole() {
+                app.passwords.at_home(&known.principal.name, client, now);
+            }
+            ("signed_in", known.principal.id, Some(known.principal.account_id))
+        }
         Err(Refused::WrongPassword | Refused::RefreshToken | Refused::TooManyAttempts { .. }) => {
             ("sign_in_failed", PrincipalId::SYSTEM, None)
         }

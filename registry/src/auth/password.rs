@@ -77,7 +77,7 @@ impl Passwords {
         self.work(client, move |_| hash(&password)).await
     }
 
-    /// Whether `password` is the one that the hash of `user` was made from.
+    /// Whether `password` is the one that the hash of `user` was made from, who is not disabled.
     ///
     /// Without a user or a hash the same work is done, so that time does not tell which names exist.
     async fn holds(
@@ -88,8 +88,11 @@ impl Passwords {
         now: i64,
     ) -> Result<bool, Refused> {
         let stored = user.and_then(|user| user.password.as_deref());
+        // Nothing is remembered of who is disabled: the second time would take no time, and tell that the password is right.
+        let user = user.filter(|user| !user.principal.disabled);
         let remembered = user.zip(stored).map(|(user, stored)| self.remember_key(&user.principal, password, stored));
         if remembered.is_some_and(|key| self.remembers(&key, now)) {
+            self.attempts.at_home(name, client, now);
             return Ok(true);
         }
         self.may_try(name, client, now)?;
@@ -103,13 +106,13 @@ impl Passwords {
                 }
             })
             .await?;
-        if !holds {
+        let Some(key) = remembered.filter(|_| holds) else {
             self.attempts.failed(name, client, now);
-        } else if let Some(key) = remembered {
-            self.attempts.succeeded(name, client);
-            self.remembered.insert(key, (now, Instant::now()));
-        }
-        Ok(holds)
+            return Ok(false);
+        };
+        self.attempts.succeeded(name, client, now);
+        self.remembered.insert(key, (now, Instant::now()));
+        Ok(true)
     }
 
     /// Whether a password was verified in the last five minutes. A clock that was put back remembers nothing either.
@@ -124,6 +127,11 @@ impl Passwords {
             Some(wait_seconds) => Err(Refused::TooManyAttempts { wait_seconds }),
             None => Ok(()),
         }
+    }
+
+    /// Notes that `name` signed in from this client with something other than a password that opens as much.
+    pub(super) fn at_home(&self, name: &str, client: Client, now: i64) {
+        self.attempts.at_home(name, client, now);
     }
 
     /// How many hashes were computed since the start; equal for known and unknown names.
@@ -211,6 +219,7 @@ async fn elsewhere(
         && app.passwords.remembers(&key(&user.principal), now)
     {
         let principal = user.principal.clone();
+        app.passwords.at_home(name, client, now);
         return Ok(Authenticated::unbound(principal));
     }
     app.passwords.may_try(name, client, now)?;
@@ -220,7 +229,7 @@ async fn elsewhere(
     };
     match &signed_in {
         Ok(known) => {
-            app.passwords.attempts.succeeded(name, client);
+            app.passwords.attempts.succeeded(name, client, now);
             app.passwords.remembered.insert(key(&known.principal), (now, Instant::now()));
         }
         Err(Refused::WrongPassword) => app.passwords.attempts.failed(name, client, now),

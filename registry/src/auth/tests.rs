@@ -167,7 +167,7 @@ async fn a_removed_user_is_forgotten_at_once() {
 #[tokio::test]
 async fn more_sign_ins_than_the_line_holds_are_asked_to_come_back() {
     let (app, _data) = app().await;
-    let from = |number: u8| Client::At(Ipv4Addr::new(192, 0, 2, number / 4).into());
+    let from = |number: u8| Client::At(Ipv4Addr::new(192, 0, number / 4, 1).into());
     assert_eq!(busy(&app, (0..80).map(from)).await, 16, "64 wait, 16 are sent away");
     assert_eq!(signs_in(&app, "ann", PASSWORD).await, (1, true), "and then there is room again");
 }
@@ -209,7 +209,7 @@ async fn one_address_holds_no_more_than_its_share_of_the_line() {
 #[tokio::test]
 async fn sign_ins_do_not_shut_the_operator_out() {
     let (app, _data) = app().await;
-    let from = |number: u8| Client::At(Ipv4Addr::new(192, 0, 2, number / 4).into());
+    let from = |number: u8| Client::At(Ipv4Addr::new(192, 0, number / 4, 1).into());
     let (busy, set) =
         futures_util::join!(busy(&app, (0..80).map(from)), users::set_password(&app, "ann", PASSWORD.to_owned(), NOW));
     assert_eq!(busy, 16);

@@ -120,8 +120,7 @@ impl Caller {
 
     /// Whether the credential is bound to no part of what its principal may manage.
     pub(super) fn reaches_everything(&self) -> bool {
-        let limits = self.known.ceiling.limits.as_ref();
-        limits.is_none_or(|limits| limits.on.is_empty() && limits.rights.contain(Rights::ADMIN))
+        self.known.ceiling.is_whole()
     }
 
     /// Whether the credential reaches all of an account.

@@ -35,6 +35,9 @@ pub(super) async fn begin(
     now: i64,
 ) -> Result<Begun, Refused> {
     let known = app.providers.named(provider).ok_or(Refused::UnknownProvider)?;
+    if !app.providers.openings.sign_in(client, now) {
+        return Err(Refused::Busy);
+    }
     let (url, pending) = known.sign_in.begin(&base.callback(provider), &app.random.bytes(), now).await?;
     let cookie = secret(&app.random);
     let kept = Kept { provider: provider.to_owned(), pending, code: code.and_then(normal) };

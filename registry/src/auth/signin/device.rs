@@ -76,6 +76,9 @@ pub(super) enum BeginRefused {
 /// [`BeginRefused`].
 pub(super) async fn begin(app: &App, asked: &Asked, now: i64) -> Result<Begun, BeginRefused> {
     tokens::check(&asked.token(), now)?;
+    if !app.providers.openings.device(asked.address, now) {
+        return Err(BeginRefused::Busy);
+    }
     let text = serde_json::to_string(asked).unwrap_or_default();
     let place = network(asked.address).to_string();
     for _ in 0..ATTEMPTS {
@@ -238,6 +241,10 @@ pub(super) async fn poll(
     // Most questions with a code that never was cost a look and no change.
     if app.metadata.device_request(&device).await?.is_none() {
         return Ok(Poll::Gone);
+    }
+    // Whoever asks without pause is told to wait before anything is written of it.
+    if !app.providers.openings.question(&device, now) {
+        return Ok(Poll::SlowDown);
     }
     let held: Result<Option<(DeviceRequest, bool)>, metadata::Error> =
         app.metadata.write((device.clone(), now), |tx, (device, now)| Box::pin(note(tx, device, *now))).await;

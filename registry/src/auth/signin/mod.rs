@@ -12,6 +12,7 @@ mod device;
 mod guesses;
 pub(crate) mod http;
 mod local;
+mod openings;
 mod page;
 mod sealed;
 mod session;
@@ -21,6 +22,7 @@ mod tests;
 use hallmark_storage::metadata;
 
 use self::guesses::Guesses;
+use self::openings::Openings;
 use super::oidc;
 use super::oidc::people::{OpenRefused, SignIn, SignInRefused};
 use crate::app::App;
@@ -34,6 +36,7 @@ const FORGOTTEN: u32 = 1_000;
 pub struct Providers {
     known: Vec<Known>,
     guesses: Guesses,
+    openings: Openings,
 }
 
 #[derive(Debug)]
@@ -53,7 +56,7 @@ impl Providers {
             let sign_in = SignIn::open(section.issuer.clone(), section.client.clone(), network)?;
             known.push(Known { section: section.clone(), sign_in });
         }
-        Ok(Self { known, guesses: Guesses::default() })
+        Ok(Self { known, guesses: Guesses::default(), openings: Openings::default() })
     }
 
     fn named(&self, name: &str) -> Option<&Known> {

@@ -24,30 +24,30 @@ async fn ten_wrong_passwords_for_one_name_from_one_address_are_taken() {
     guessed(&world, "ann", HERE).await;
     assert_snapshot!(guess(&world, "ann", "wrong password", HERE).await, @r#"
     429 Too Many Requests
-    content-length: 152
+    content-length: 134
     content-type: application/json
     retry-after: 31
 
-    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords from your address; try again in 31 s, or sign in with a token"}]}
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords; try again in 31 s, or sign in with a token"}]}
     "#);
     let token =
         world.get("/token?service=hallmark").by(&Credentials::basic("ann", "wrong password")).sent_from(HERE).await;
     assert_snapshot!(token, @r#"
     429 Too Many Requests
-    content-length: 152
+    content-length: 134
     content-type: application/json
     retry-after: 31
 
-    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords from your address; try again in 31 s, or sign in with a token"}]}
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords; try again in 31 s, or sign in with a token"}]}
     "#);
     let api = world.api("GET", "/me", &Credentials::basic("ann", PASSWORD)).sent_from(HERE).await;
     assert_snapshot!(api, @r#"
     429 Too Many Requests
-    content-length: 152
+    content-length: 134
     content-type: application/json
     retry-after: 31
 
-    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords from your address; try again in 31 s, or sign in with a token"}]}
+    {"errors":[{"code":"TOOMANYREQUESTS","detail":null,"message":"too many wrong passwords; try again in 31 s, or sign in with a token"}]}
     "#);
     let form = format!("grant_type=password&service=hallmark&client_id=test&username=ann&password={PASSWORD}");
     let post =
@@ -157,4 +157,47 @@ async fn names_that_nobody_can_have_are_counted_too() {
         guessed(&world, &name, HERE).await;
         assert_eq!(guess(&world, &name, "wrong password", HERE).await.gist(), (429, "TOOMANYREQUESTS".into()));
     }
+}
+
+/// A botnet is slowed down, and locks nobody out of where they sign in from, nor out of their tokens.
+#[tokio::test]
+async fn a_name_is_bounded_wherever_it_is_guessed() {
+    let world = World::open().await;
+    guess(&world, "ann", PASSWORD, HERE).await.expect(200);
+    let token = world.personal("bob", "admin api:write").await.1;
+    guess(&world, "bob", &token, HERE).await.expect(200);
+    for name in ["ann", "bob"] {
+        let mut taken = 0;
+        for network in 0..110 {
+            let answer = guess(&world, name, "wrong password", [10, network, 0, 1]).await;
+            assert!(matches!(answer.status.as_u16(), 401 | 429), "{answer}");
+            taken += usize::from(answer.status == 401);
+        }
+        assert_eq!(taken, 100, "{name}");
+        // Longer than a password is remembered.
+        world.pass(301);
+        guessed(&world, name, [10, 200, 0, 1]).await;
+        guess(&world, name, PASSWORD, THERE).await.expect(429);
+        guess(&world, name, PASSWORD, HERE).await.expect(200);
+    }
+    guess(&world, "bob", &token, THERE).await.expect(200);
+    guess(&world, "bob", "wrong password", HERE).await.expect(401);
+}
+
+/// Who has a right password and is disabled is refused like anybody, in the same time, as often as they try.
+#[tokio::test]
+async fn a_right_password_of_who_is_disabled_is_never_told() {
+    let world = World::open().await;
+    world.disable("bob").await;
+    let mut seen = Vec::new();
+    for (name, password) in [("bob", PASSWORD), ("eve", "wrong password")] {
+        let mut of_name = Vec::new();
+        for _ in 0..11 {
+            let hashes = world.app.passwords.hashes_computed();
+            let answer = guess(&world, name, password, HERE).await;
+            of_name.push((answer.visible(), world.app.passwords.hashes_computed() - hashes));
+        }
+        seen.push(of_name);
+    }
+    assert_eq!(seen[0], seen[1]);
 }

@@ -332,3 +332,30 @@ async fn a_place_has_its_share_of_open_requests() {
     scene.world.pass(600);
     Device::begin(&scene.world).await;
 }
+
+#[tokio::test]
+async fn those_of_one_region_open_a_small_part_of_all_requests() {
+    let scene = Scene::open().await;
+    let from =
+        |number: u16| scene.world.post("/auth/device").body("client_id=cli").sent_from([192, 0, 2, number as u8]);
+    for number in 0..200 {
+        from(number).await.expect(200);
+    }
+    let busy = from(200).await.expect(429);
+    assert_eq!((busy.json()["error"].as_str(), busy.header("retry-after")), (Some("temporarily_unavailable"), "60"));
+    scene.world.post("/auth/device").body("client_id=cli").sent_from([198, 51, 100, 1]).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_device_that_asks_without_pause_costs_no_changes() {
+    let scene = Scene::open().await;
+    let device = Device::begin(&scene.world).await;
+    let before = scene.world.app.metadata.statistics().writes;
+    let mut words = Vec::new();
+    for _ in 0..30 {
+        words.push(device.word(&scene.world).await);
+    }
+    assert_eq!(scene.world.app.metadata.statistics().writes - before, 5);
+    assert_eq!(words.remove(0), "authorization_pending");
+    assert!(words.iter().all(|word| word == "slow_down"), "{words:?}");
+}

@@ -307,18 +307,18 @@ async fn stalled_forms_of_strangers_take_no_place_from_pushes() {
         let (feed, body) = mpsc::channel(1);
         feeds.push(feed);
         let place = u8::try_from(number / 64).unwrap();
-        stalled.push(world.post("/token").sent_from([192, 0, 2, place]).fed(body).into_future());
+        stalled.push(world.post("/token").sent_from([192, 0, place, 1]).fed(body).into_future());
     }
     for form in &mut stalled {
         assert!(form.now_or_never().is_none());
     }
     // Each begins to be read when its task has its turn.
-    let mut another = world.post("/token").sent_from([192, 0, 2, 7]).body("grant_type=password").await;
+    let mut another = world.post("/token").sent_from([192, 0, 7, 1]).body("grant_type=password").await;
     for _ in 0..1_000 {
         if another.status == 429 {
             break;
         }
-        another = world.post("/token").sent_from([192, 0, 2, 7]).body("grant_type=password").await;
+        another = world.post("/token").sent_from([192, 0, 7, 1]).body("grant_type=password").await;
     }
     let another = another.expect(429);
     let push = world.post("/v2/ann/app/blobs/uploads/").by(&ann).into_future();
@@ -328,5 +328,5 @@ async fn stalled_forms_of_strangers_take_no_place_from_pushes() {
     for form in stalled {
         form.await.expect(400);
     }
-    world.post("/token").sent_from([192, 0, 2, 1]).body("grant_type=password").await.expect(400);
+    world.post("/token").sent_from([192, 0, 1, 1]).body("grant_type=password").await.expect(400);
 }
