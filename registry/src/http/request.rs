@@ -1,6 +1,6 @@
 //! What a request says about itself beside its operation: its id, who is at the other end, under which name it came.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{HOST, HeaderName};
@@ -44,10 +44,17 @@ pub(crate) fn client_address(config: &Config, peer: PeerAddress, headers: &Heade
         if !config.trusts_proxy(address) {
             break;
         }
-        let Ok(before) = hop.parse() else { break };
+        let Some(before) = hop_address(hop) else { break };
         address = before;
     }
     address
+}
+
+/// The address of a hop, of which some proxies tell the port as well: `192.0.2.1:567`, `[2001:db8::1]:567`, `[2001:db8::1]`.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bare = || hop.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    hop.parse().ok().or_else(with_port).or_else(|| bare().map(IpAddr::V6))
 }
 
 /// Whether a browser says that another site's page asks: it would send along what it has by itself, a name and password that

@@ -250,16 +250,32 @@ async fn a_page_of_another_site_changes_no_image_by_the_browser_s_certificate() 
 
 #[tokio::test]
 async fn a_certificate_of_a_stranger_ends_the_handshake() {
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, CodeSigning, ServerAuth};
     let site = Site::open().await;
     site.rule("user:ann", "subject", "CN=ann").await;
     let strangers = Authority::new().client("ann", Vec::new());
-    let for_servers = site.authority.certify("ann", Vec::new(), ExtendedKeyUsagePurpose::ServerAuth);
-    for (shown, why) in [(strangers, "of another authority"), (for_servers, "not made for clients")] {
+    let for_servers = site.authority.certify("ann", Vec::new(), ServerAuth);
+    let for_anything = site.authority.certify("ann", Vec::new(), Any);
+    let for_code = site.authority.certify("ann", Vec::new(), CodeSigning);
+    for (shown, why) in [
+        (strangers, "of another authority"),
+        (for_servers, "not made for clients"),
+        (for_anything, "made for anything, and not for clients in particular"),
+        (for_code, "made for code"),
+    ] {
         let refused = site.ask(Some(&shown), "GET", "/livez").await;
         let told = refused.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(told.contains("alert"), "a certificate {why} was taken: {told:?}");
     }
     assert_eq!(site.status(None, "/livez").await, 200, "others are served");
+    // One that does not say what it is for is for anything (RFC 5280, 4.2.1.12), and so is one that is for clients as well.
+    for purposes in [vec![], vec![ServerAuth, ClientAuth]] {
+        let shown = site.authority.sign(|parameters| {
+            parameters.distinguished_name.push(DnType::CommonName, "ann");
+            parameters.extended_key_usages = purposes;
+        });
+        assert_eq!(site.name(Some(&shown)).await.as_deref(), Some("ann"));
+    }
     site.close().await;
 }
 
