@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::attempts::Attempts;
 use super::line::{Client, Line};
-use super::{Authenticated, Refused, people, users};
+use super::{Authenticated, Refused, people, refresh, secrets, users, workloads};
 use crate::app::App;
 use crate::clock::Random;
 use crate::memory;
@@ -223,7 +223,9 @@ async fn elsewhere(
         return Ok(Authenticated::unbound(principal));
     }
     app.passwords.may_try(name, client, now)?;
-    let signed_in = {
+    let signed_in = if is_secret_of_ours(password) {
+        Err(Refused::WrongPassword)
+    } else {
         let _waiting = app.passwords.elsewhere.enter(client)?;
         people::sign_in(app, (name, password), of, now).await
     };
@@ -236,6 +238,12 @@ async fn elsewhere(
         Err(_) => {}
     }
     signed_in
+}
+
+/// Whether this is what the registry, or an issuer of tokens, gave somebody in the place of a password: whoever runs a
+/// directory must not learn it because a client showed it at the wrong time.
+fn is_secret_of_ours(text: &str) -> bool {
+    secrets::looks_like_one(text) || refresh::looks_like_one(text) || workloads::is_three_parts(text)
 }
 
 fn hash(password: &str) -> String {

@@ -50,6 +50,11 @@ pub(crate) async fn issue(app: &App, principal: &Principal, now: i64) -> Result<
     Ok(Some(format!("{PREFIX}{selector}_{secret}")))
 }
 
+/// Whether a text begins like a refresh token.
+pub(super) fn looks_like_one(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
 /// Tells whose refresh token this is.
 pub(crate) async fn identify(app: &App, text: &str, now: i64) -> Result<Authenticated, Refused> {
     let (selector, secret) = split(text).ok_or(Refused::RefreshToken)?;

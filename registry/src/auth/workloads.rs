@@ -7,7 +7,7 @@ use hallmark_storage::metadata::{self, Principal, PrincipalKind, WorkloadRule};
 use super::line::{Client, network};
 use super::oidc::{self, Issuer, Issuers, Provider};
 use super::workload::{Rule, RuleInvalid, RuleSettings, decide};
-use super::{Authenticated, Refused, secrets, users};
+use super::{Authenticated, Refused, users};
 use crate::app::App;
 use crate::config::IssuerSection;
 
@@ -64,10 +64,15 @@ pub(crate) enum RuleRefused {
     Rule(RuleInvalid),
 }
 
-/// Whether `secret` under `name` is a token of an issuer for a robot rather than a password: three parts, the first of which is
-/// JSON in base64url.
+/// Whether `secret` under `name` is a token of an issuer for a robot rather than a password.
 pub(super) fn looks_like_token(name: &str, secret: &str) -> bool {
-    name.contains('+') && secret.starts_with("ey") && secret.split('.').count() == 3 && !secrets::looks_like_one(secret)
+    name.contains('+') && is_three_parts(secret)
+}
+
+/// Whether a text has the shape of a signed token, of an issuer or of this registry: three parts, the first of which is JSON in
+/// base64url.
+pub(super) fn is_three_parts(text: &str) -> bool {
+    text.starts_with("ey") && text.split('.').count() == 3
 }
 
 /// Tells which robot shows `token` under the name `name`, `<account>+<robot>`.

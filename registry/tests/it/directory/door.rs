@@ -190,6 +190,25 @@ async fn a_silent_directory_keeps_nobody_out_whom_it_does_not_know() {
     }
 }
 
+/// Whoever runs a directory learns no token of this registry, nor of an issuer.
+#[tokio::test]
+async fn what_is_a_token_is_shown_to_no_directory() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let trap = Trap::start(Script::End(Vec::new())).await;
+    let world = opened_to(DirectoryConfig { url: trap.url(), ..slapd.plain() }).await;
+    let refresh = "/token?service=hallmark&offline_token=true";
+    let ann = world.get(refresh).by(&Credentials::basic("ann", PASSWORD)).await.expect(200).json();
+    let (refresh, bearer) = (ann["refresh_token"].as_str().unwrap(), ann["token"].as_str().unwrap());
+    assert!(refresh.starts_with("hmr_") && bearer.starts_with("ey"));
+    for secret in [refresh, bearer, &world.personal("ann", "read").await.1, "hmr_", "hmp_cut", "hmb_cut"] {
+        login(&world, &Credentials::basic("stranger", secret)).await.expect(401);
+        world.get("/v2/").by(&Credentials::basic("stranger", secret)).await.expect(401);
+    }
+    assert_eq!(trap.connections(), 0);
+    login(&world, &Credentials::basic("stranger", "a password")).await.expect(503);
+    assert_eq!(trap.connections(), 1);
+}
+
 #[tokio::test]
 async fn a_look_takes_teams_away_and_a_directory_that_fails_changes_nothing() {
     let mut slapd = Slapd::start(Setup::Usual, "");
