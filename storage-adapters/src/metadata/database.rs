@@ -9,6 +9,7 @@ use super::cache::{Cache, Kept};
 use super::error::Error;
 use super::facts::Facts;
 use super::migrate;
+use super::names::Rest;
 use super::rows::PrincipalId;
 use super::runner::Runner;
 use super::sql::{Reader, Row};
@@ -29,6 +30,7 @@ pub(super) struct Inner {
     pub(super) writes: Writes,
     pub(super) counters: Arc<Counters>,
     pub(super) schema: i64,
+    pub(super) rest: Arc<Rest>,
 }
 
 /// Where an answer came from.
@@ -102,6 +104,10 @@ impl Metadata {
                 self.inner.reader.close().await;
             }
         }
+    }
+
+    pub(super) fn rest(&self) -> &Rest {
+        &self.inner.rest
     }
 
     pub(super) fn writes(&self) -> &Writes {

@@ -32,6 +32,7 @@ mod lock;
 mod manifests;
 mod migrate;
 mod mount;
+mod names;
 mod open;
 mod organizations;
 mod put;
@@ -77,6 +78,7 @@ pub use keys::TokenKey;
 pub use manifests::StoredManifest;
 pub use migrate::Schema;
 pub use mount::Mount;
+pub use names::{NameKind, RestingName};
 pub use organizations::{Member, Organization, OrganizationChange};
 pub use put::{Put, PutManifest, PutRefused};
 pub use reclaim::DoomedKey;
@@ -120,6 +122,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     manifests::ALL,
     migrate::ALL,
     mount::ALL,
+    names::ALL,
     organizations::ALL,
     put::ALL,
     empty::ALL,

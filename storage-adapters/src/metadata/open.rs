@@ -11,6 +11,7 @@ use super::generations::Generations;
 use super::ids::Ids;
 use super::lock::FolderLock;
 use super::migrate::{Schema, look, migrate};
+use super::names::Rest;
 use super::runner::Runner;
 use super::sql::{self, Connection};
 use super::statistics::Counters;
@@ -81,10 +82,11 @@ async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
     connection.execute(&uploads::END_LEASES, &[]).await?;
     let counters = Arc::new(Counters::default());
     let generations = Arc::new(Generations::new());
-    let tx = Tx::new(connection, Arc::new(Ids::default()));
+    let rest = Arc::new(Rest::default());
+    let tx = Tx::new(connection, Arc::new(Ids::default()), Arc::clone(&rest));
     let reader = sql::sqlite_readers(path)?;
     let writer = Writer::start(tx, Arc::clone(&generations), Arc::clone(&counters), lock)?;
-    let inner = Inner { reader, writes: Writes::Writer(writer), counters, schema };
+    let inner = Inner { reader, writes: Writes::Writer(writer), counters, schema, rest };
     Ok(Metadata::new(inner, Some(Cache::new(generations))))
 }
 
@@ -104,8 +106,10 @@ async fn open_postgres(url: &str, max_connections: u32, now: i64) -> Result<Meta
     let counters = Arc::new(Counters::default());
     // Reads always find a connection that no change holds.
     let writing = (max_connections.max(2) * 3 / 4).max(1);
-    let runner = Runner::new(reader.clone(), Arc::new(Ids::default()), Arc::clone(&counters), writing);
-    Ok(Metadata::new(Inner { reader, writes: Writes::Runner(runner), counters, schema }, None))
+    let rest = Arc::new(Rest::default());
+    let ids = (Arc::new(Ids::default()), Arc::clone(&rest));
+    let runner = Runner::new(reader.clone(), ids, Arc::clone(&counters), writing);
+    Ok(Metadata::new(Inner { reader, writes: Writes::Runner(runner), counters, schema, rest }, None))
 }
 
 async fn check(connection: &mut Connection) -> Result<(), OpenError> {

@@ -3,6 +3,7 @@
 use super::database::Metadata;
 use super::error::Error;
 use super::generations::Slot;
+use super::names::NameKind;
 use super::rows::{AccountId, PrincipalId};
 use super::sql::Row;
 use super::statement::statements;
@@ -243,7 +244,7 @@ impl Tx {
         Ok(OrganizationChange::Made)
     }
 
-    /// Removes an organization, held, that owns nothing any more. Its members stay users.
+    /// Removes an organization, held, that owns nothing any more. Its members stay users, and its name rests.
     ///
     /// # Errors
     /// The database failed.
@@ -261,6 +262,7 @@ impl Tx {
             blobs.push(row.integer(0)?);
         }
         self.execute(&DELETE, values![organization.id]).await?;
+        self.release_name((NameKind::Account, &organization.name), (organization.id, None), now).await?;
         self.candidates(super::candidates::Item::Blob, 0, blobs, now).await?;
         Ok(OrganizationChange::Made)
     }

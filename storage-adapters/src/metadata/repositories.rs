@@ -3,6 +3,7 @@ use hallmark_oci::RepositoryName;
 use super::database::{Metadata, Source};
 use super::error::Error;
 use super::generations::Slot;
+use super::names::NameKind;
 use super::rows::{AccountId, PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
@@ -169,19 +170,27 @@ impl Tx {
         self.execute(&DESCRIBE, values![repository.id, description]).await.map(drop)
     }
 
-    /// Gives a repository that lives another name in its account, which nobody has; whether that was so. The old name is
-    /// free from the commit on.
+    /// Gives a repository that lives another name in its account, which nobody has; whether that was so. The old name
+    /// rests from the commit on.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn rename_repository(&mut self, repository: &Repository, name: &RepositoryName) -> Result<bool, Error> {
+    pub async fn rename_repository(
+        &mut self,
+        repository: &Repository,
+        name: &RepositoryName,
+        now: i64,
+    ) -> Result<bool, Error> {
         let Some(row) = self.row(&HOLD_ID, values![repository.id]).await? else { return Ok(false) };
         if self.repository(name).await?.is_some() {
             return Ok(false);
         }
-        self.touch(Slot::name(&row.parsed(0)?));
+        let old: RepositoryName = row.parsed(0)?;
+        self.touch(Slot::name(&old));
         self.touch(Slot::name(name));
         self.touch(Slot::repository(repository.id));
+        let owner = (repository.account_id, Some(repository.id));
+        self.release_name((NameKind::Repository, old.as_str()), owner, now).await?;
         Ok(self.execute(&RENAME, values![repository.id, name]).await? == 1)
     }
 
@@ -205,15 +214,18 @@ impl Tx {
         Ok(self.robots_of(repository.id, ROBOTS).await?.into_iter().map(|(_, login)| login).collect())
     }
 
-    /// Deletes a repository: from the commit on its name is free and nobody reaches what it held, which the collector
+    /// Deletes a repository: from the commit on its name rests and nobody reaches what it held, which the collector
     /// then takes away in batches. Whether it lived.
     ///
     /// # Errors
     /// The database failed.
     pub async fn delete_repository(&mut self, repository: &Repository, now: i64) -> Result<bool, Error> {
         let Some(row) = self.row(&BURY, values![repository.id, now]).await? else { return Ok(false) };
-        self.touch(Slot::name(&row.parsed(0)?));
+        let name: RepositoryName = row.parsed(0)?;
+        self.touch(Slot::name(&name));
         self.touch(Slot::repository(repository.id));
+        let owner = (repository.account_id, Some(repository.id));
+        self.release_name((NameKind::Repository, name.as_str()), owner, now).await?;
         // From the lock on that row nobody can bind a robot to it; whichever are too many for one change are taken away by
         // the one that empties it.
         for (robot, _) in self.robots_of(repository.id, ROBOTS).await? {

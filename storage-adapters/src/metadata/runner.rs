@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::error::{Error, ErrorKind};
 use super::ids::Ids;
+use super::names::Rest;
 use super::sql::Reader;
 use super::statistics::Counters;
 use super::tx::{Tx, ids_used_up};
@@ -32,14 +33,20 @@ pub(super) struct Runner {
 struct Shared {
     pool: Reader,
     ids: Arc<Ids>,
+    rest: Arc<Rest>,
     counters: Arc<Counters>,
 }
 
 impl Runner {
     /// At most `limit` changes run at a time: fewer than there are connections, so that reads go on.
-    pub(super) fn new(pool: Reader, ids: Arc<Ids>, counters: Arc<Counters>, limit: u32) -> Self {
+    pub(super) fn new(
+        pool: Reader,
+        (ids, rest): (Arc<Ids>, Arc<Rest>),
+        counters: Arc<Counters>,
+        limit: u32,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(limit as usize));
-        Self { shared: Arc::new(Shared { pool, ids, counters }), places, limit }
+        Self { shared: Arc::new(Shared { pool, ids, rest, counters }), places, limit }
     }
 
     pub(super) async fn submit(&self, job: Box<dyn Job>) -> Result<(), Error> {
@@ -139,7 +146,7 @@ impl Shared {
             connection.close().await;
             return Err(error);
         }
-        let mut tx = Tx::new(connection, Arc::clone(&self.ids));
+        let mut tx = Tx::new(connection, Arc::clone(&self.ids), Arc::clone(&self.rest));
         if let Err(error) = tx.frame("BEGIN").await {
             tx.close().await;
             return Err(error);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
 use super::ids::Ids;
+use super::names::Rest;
 use super::sql::{Connection, Row};
 use super::statement::{Engine, Statement};
 use super::value::Value;
@@ -22,6 +23,7 @@ pub(super) fn ids_used_up() -> Error {
 pub struct Tx {
     connection: Connection,
     ids: Arc<Ids>,
+    rest: Arc<Rest>,
     touched: Vec<Slot>,
     statements: u64,
     failure: Option<Error>,
@@ -29,8 +31,8 @@ pub struct Tx {
 }
 
 impl Tx {
-    pub(super) fn new(connection: Connection, ids: Arc<Ids>) -> Self {
-        Self { connection, ids, touched: Vec::new(), statements: 0, failure: None, dry: false }
+    pub(super) fn new(connection: Connection, ids: Arc<Ids>, rest: Arc<Rest>) -> Self {
+        Self { connection, ids, rest, touched: Vec::new(), statements: 0, failure: None, dry: false }
     }
 
     /// How many statements this change has run. Each costs a microsecond's fraction of a COMMIT, but they add up: tests
@@ -42,6 +44,11 @@ impl Tx {
 
     pub(super) fn engine(&self) -> Engine {
         self.connection.engine()
+    }
+
+    /// How long names rest.
+    pub(super) fn rest(&self) -> &Rest {
+        &self.rest
     }
 
     /// An id that no row has had and none will have again.

@@ -3,6 +3,7 @@ use super::database::{Metadata, Source};
 use super::error::{Error, ErrorKind};
 use super::facts::NO_CREDENTIAL;
 use super::generations::Slot;
+use super::names::NameKind;
 use super::rows::{AccountId, PrincipalId};
 use super::sql::Row;
 use super::statement::statements;
@@ -419,7 +420,8 @@ impl Tx {
         self.row(&EPOCH, values![principal]).await?.map(|row| row.integer(0)).transpose()
     }
 
-    /// Removes a user with their account, uploads and credentials. What they pushed to others' repositories stays.
+    /// Removes a user with their account, uploads and credentials. What they pushed to others' repositories stays, and their
+    /// name rests.
     ///
     /// # Errors
     /// The database failed.
@@ -446,6 +448,7 @@ impl Tx {
         self.execute(&DELETE, values![user.id]).await?;
         self.execute(&DELETE_PRINCIPAL, values![user.id]).await?;
         self.execute(&DELETE_ACCOUNT, values![user.account_id]).await?;
+        self.release_name((NameKind::Account, &user.name), (user.account_id, None), now).await?;
         self.candidates(Item::Blob, 0, blobs, now).await?;
         Ok(UserRemoval::Removed)
     }

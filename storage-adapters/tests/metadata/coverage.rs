@@ -4,7 +4,7 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 
 use crate::harness::run;
 use crate::{
-    accounts, blobs, credentials, events, facts, grants, manifests, mounts, organizations, reclaim, referrers,
+    accounts, blobs, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim, referrers,
     repositories, robots, sign_ins, small, tags, teams, uploads, users, workloads,
 };
 
@@ -22,6 +22,7 @@ fn every_statement_runs_on_both_engines() {
         grants::CLAUSES,
         manifests::CLAUSES,
         mounts::CLAUSES,
+        names::CLAUSES,
         organizations::CLAUSES,
         reclaim::CLAUSES,
         referrers::CLAUSES,

@@ -18,6 +18,7 @@ mod grants;
 mod harness;
 mod manifests;
 mod mounts;
+mod names;
 mod opening;
 mod organizations;
 mod races;

@@ -176,6 +176,6 @@ impl World {
 
     pub(crate) async fn rename(&self, repository: &Repository, name: &str) -> bool {
         let input = (repository.clone(), name.parse().unwrap());
-        self.change(input, |tx, (repository, name)| Box::pin(tx.rename_repository(repository, name))).await
+        self.change(input, |tx, (repository, name)| Box::pin(tx.rename_repository(repository, name, NOW))).await
     }
 }

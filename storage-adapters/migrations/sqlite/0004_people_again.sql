@@ -1,0 +1,27 @@
+-- Names that rest, where a membership comes from, and when a directory or provider last vouched for somebody.
+
+-- When a name was last released, and by which account: of an account that was removed, or of a repository that was deleted
+-- or renamed; the one that was renamed may take it back. A row says nothing about a name that somebody has, and how long a
+-- name rests is a setting.
+CREATE TABLE resting_names (
+  kind TEXT NOT NULL CHECK (kind IN ('account', 'repository')),
+  name TEXT NOT NULL,
+  account_id INTEGER NOT NULL,
+  repository_id INTEGER,
+  released_at INTEGER NOT NULL,
+  PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX resting_names_released ON resting_names (released_at);
+
+-- The directory or provider whose groups made somebody a member; none when somebody's hand did.
+ALTER TABLE members ADD COLUMN source TEXT;
+
+-- When the directory or provider that knows a user last said so, and since when it has had the password that they have there.
+ALTER TABLE users ADD COLUMN vouched_at INTEGER;
+ALTER TABLE users ADD COLUMN source_password_at INTEGER;
+UPDATE users SET vouched_at = (SELECT a.created_at FROM accounts a WHERE a.id = users.account_id) WHERE source IS NOT NULL;
+
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('resting_names', 'resting_names', '10000 5000 1'),
+  ('resting_names', 'resting_names_released', '10000 2');
+ANALYZE sqlite_schema;
