@@ -162,6 +162,7 @@ impl App {
             .map_err(|source| StartError::File { path: config.data.display().to_string(), source })?;
         users::check_breached(&config)?;
         let metadata = Metadata::open(&config.database, now).await?;
+        metadata.let_names_rest(i64::try_from(config.names.rest.as_millis()).unwrap_or(i64::MAX));
         let blobs = Blobs::open(&config.storage).await?;
         let master = master_key(&config, &random)?;
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;

@@ -13,6 +13,7 @@ use hallmark_storage::metadata::Engine;
 use crate::app::App;
 use crate::auth::{people, personal, signin};
 use crate::events;
+use crate::people::names;
 use crate::telemetry::chain;
 use crate::trust::renew;
 
@@ -121,6 +122,9 @@ async fn write_down_uses(app: &App) {
     }
     if let Err(error) = signin::forget(app).await {
         tracing::warn!(error = chain(&error), "sign-ins that ended could not be forgotten");
+    }
+    if let Err(error) = names::forget(app).await {
+        tracing::warn!(error = chain(&error), "names that have rested could not be forgotten");
     }
     if let Err(error) = personal::write_down(app).await {
         tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");

@@ -173,7 +173,7 @@ async fn delete_repository(app: &App, name: &str) -> Result<String, String> {
     if let Err(error) = hallmark_gc::empty_deleted_repositories(&app.metadata, app.clock.now(), || true).await {
         tracing::warn!(error = chain(&error), "a deleted repository is not emptied yet; it goes on in a minute");
     }
-    Ok(format!("{name} is deleted; its name is free"))
+    Ok(format!("{name} is deleted; its name rests"))
 }
 
 fn unknown(name: &str) -> String {

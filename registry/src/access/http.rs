@@ -52,7 +52,10 @@ pub(crate) fn unidentified(refused: auth::Refused, needed: &Scopes, realm: &str)
             let message = refused.to_string();
             unauthorized(needed, Some(ChallengeError::InvalidToken), realm, message)
         }
-        auth::Refused::Malformed | auth::Refused::WrongPassword | auth::Refused::RefreshToken => {
+        auth::Refused::Malformed
+        | auth::Refused::WrongPassword
+        | auth::Refused::RefreshToken
+        | auth::Refused::NameRests(_) => {
             let message = refused.to_string();
             unauthorized(needed, None, realm, message)
         }

@@ -25,6 +25,12 @@ pub enum Refused {
         /// How long to wait, in seconds.
         wait_seconds: u32,
     },
+    /// A directory or provider vouches for them, and the name that they would have here was somebody else's until lately.
+    #[error(
+        "the user or organization {0:?} was removed lately, and its name is kept from newcomers for a while; ask an \
+         administrator to make you a user"
+    )]
+    NameRests(String),
     /// A directory that might know them does not answer.
     #[error("the directory does not answer; try again shortly, or sign in with a token")]
     Directory(#[source] std::sync::Arc<super::directory::DirectoryError>),

@@ -251,10 +251,12 @@ fn invalid_request(message: &'static str) -> Error {
 /// A refusal of the token endpoint: it asks for a name and password, where the image endpoints ask for a token.
 fn refusal(refused: Refused) -> Error {
     match refused {
-        Refused::Malformed | Refused::WrongPassword | Refused::Token(_) | Refused::RefreshToken => {
-            Error::new(ErrorCode::Unauthorized, refused.to_string())
-                .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\""))
-        }
+        Refused::Malformed
+        | Refused::WrongPassword
+        | Refused::Token(_)
+        | Refused::RefreshToken
+        | Refused::NameRests(_) => Error::new(ErrorCode::Unauthorized, refused.to_string())
+            .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\"")),
         Refused::Busy => busy(),
         refused @ (Refused::Directory(_) | Refused::Issuer(_)) => away(refused),
         Refused::TooManyAttempts { wait_seconds } => too_many_attempts(wait_seconds),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hallmark_storage::metadata::{self, Event, NewUser, OrganizationChange, Principal, SystemRole, Tx};
+use hallmark_storage::metadata::{self, Event, NameKind, NewUser, OrganizationChange, Principal, SystemRole, Tx};
 
 use super::directory::TeamName;
 use super::{Refused, users};
@@ -27,7 +27,8 @@ pub(crate) struct Vouched {
 /// that somebody has here is never taken over by one who is called the same there.
 ///
 /// # Errors
-/// [`Refused::WrongPassword`] for who is no user here and is not made one, or is disabled; [`Refused::Metadata`].
+/// [`Refused::WrongPassword`] for who is no user here and is not made one, or is disabled; [`Refused::NameRests`];
+/// [`Refused::Metadata`].
 pub(crate) async fn admit(app: &App, vouched: Vouched, now: i64) -> Result<Principal, Refused> {
     let _change = app.readonly.begin_change();
     if app.is_readonly() {
@@ -40,7 +41,7 @@ pub(crate) async fn admit(app: &App, vouched: Vouched, now: i64) -> Result<Princ
         .write((vouched, now), |tx, (vouched, now)| {
             Box::pin(async move {
                 let Some(principal) = find_or_make(tx, vouched, *now).await? else {
-                    return Ok::<_, metadata::Error>(None);
+                    return Ok::<_, Refused>(None);
                 };
                 put_into_teams(tx, &principal, vouched, *now).await?;
                 Ok(Some(principal))
@@ -50,7 +51,7 @@ pub(crate) async fn admit(app: &App, vouched: Vouched, now: i64) -> Result<Princ
     admitted.filter(|principal| !principal.disabled).ok_or(Refused::WrongPassword)
 }
 
-async fn find_or_make(tx: &mut Tx, vouched: &Vouched, now: i64) -> Result<Option<Principal>, metadata::Error> {
+async fn find_or_make(tx: &mut Tx, vouched: &Vouched, now: i64) -> Result<Option<Principal>, Refused> {
     if let Some(user) = tx.user_of_source(&vouched.source, &vouched.subject).await? {
         return Ok(Some(user.principal));
     }
@@ -77,6 +78,16 @@ async fn find_or_make(tx: &mut Tx, vouched: &Vouched, now: i64) -> Result<Option
         );
         return Ok(None);
     };
+    // Images are pulled and signatures trusted by that name: an administrator may give it to somebody else, nobody takes it.
+    if tx.resting_name(NameKind::Account, &made.name, now).await?.is_some() {
+        tracing::warn!(
+            source = vouched.source,
+            "{:?} signs in with {} by a name that rests",
+            made.name,
+            vouched.source
+        );
+        return Err(Refused::NameRests(made.name));
+    }
     let payload = serde_json::json!({"source": vouched.source}).to_string();
     let event =
         Event { account: Some(made.account_id), payload: &payload, ..Event::of_system("user_added", &made.name, now) };

@@ -13,7 +13,9 @@ use url::Url;
 use super::keys::{Hidden, KEYS};
 use super::source::{Gathered, Place};
 use super::value::{Refused, Setting};
-use super::{Audit, Config, Http, Limits, Log, LogFormat, Network, Passwords, Purpose, Secret, Tls, Tokens, Uploads};
+use super::{
+    Audit, Config, Http, Limits, Log, LogFormat, Names, Network, Passwords, Purpose, Secret, Tls, Tokens, Uploads,
+};
 
 /// What the table's setters fill. A value that has a default is there after [`fill`]; the others are options.
 pub(super) struct Draft {
@@ -34,6 +36,7 @@ pub(super) struct Draft {
     pub(super) http: Http,
     pub(super) tokens: Tokens,
     pub(super) passwords: Passwords,
+    pub(super) names: Names,
     pub(super) uploads: Uploads,
     pub(super) limits: Limits,
     pub(super) audit: Audit,
@@ -217,6 +220,7 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         http: draft.http,
         tokens: draft.tokens,
         passwords: draft.passwords,
+        names: draft.names,
         uploads: draft.uploads,
         limits: draft.limits,
         audit: draft.audit,
@@ -325,6 +329,7 @@ impl Draft {
             },
             tokens: Tokens { lifetime: never, refresh_lifetime: never },
             passwords: Passwords { min_length: 0, breached: None },
+            names: Names { rest: never },
             uploads: Uploads { expiry: never },
             limits: Limits { manifest_bytes: 0 },
             audit: Audit { retention: never, pulls: false },

@@ -218,6 +218,9 @@ pub(super) static KEYS: &[Key] = &[
         value.path().map(|path| draft.passwords.breached = Some(path))
     })
     .shaped(Shape::Path),
+    Key::new("names.rest", Some("14d"), "a time from 0s to 365d", |draft, value| {
+        value.duration(seconds(0, 365 * DAY)).map(|time| draft.names.rest = time)
+    }),
     Key::new("uploads.expiry", Some("24h"), "a time from 10m to 30d", |draft, value| {
         value.duration(seconds(600, 30 * DAY)).map(|time| draft.uploads.expiry = time)
     }),

@@ -64,6 +64,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Which passwords people may choose.
     pub passwords: Passwords,
+    /// What happens to names that are released.
+    pub names: Names,
     /// How long an upload may rest before it is given up.
     pub uploads: Uploads,
     /// Sizes beyond which a request is refused.
@@ -159,6 +161,14 @@ pub struct Passwords {
     pub min_length: usize,
     /// A list of known passwords, none of which is taken: hashes of SHA-1 in order, as Pwned Passwords hands them out.
     pub breached: Option<PathBuf>,
+}
+
+/// Rules for names that are released: of users and organizations that were removed, of repositories that were deleted or
+/// renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// How long a newcomer does not get one.
+    pub rest: Duration,
 }
 
 /// Rules for uploads.

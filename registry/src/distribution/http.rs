@@ -438,7 +438,9 @@ fn list_error(error: ListError) -> Error {
 fn push_error(error: PushError, standing: &Standing<'_>) -> Error {
     let message = error.to_string();
     match error {
-        PushError::AccountUnknown(_) | PushError::MayNotCreate(_) => Error::new(ErrorCode::NameUnknown, message),
+        PushError::AccountUnknown(_) | PushError::MayNotCreate(_) | PushError::NameRests(_) => {
+            Error::new(ErrorCode::NameUnknown, message)
+        }
         PushError::Foreign => access::http::lapsed(*standing.lacking()),
         PushError::Invalid(invalid) => Error::new(invalid.code(), message),
         PushError::DigestDiffers { actual } => {
@@ -470,7 +472,9 @@ fn delete_error(error: DeleteError) -> Error {
 fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
     let message = error.to_string();
     match error {
-        UploadError::AccountUnknown(_) | UploadError::MayNotCreate(_) => Error::new(ErrorCode::NameUnknown, message),
+        UploadError::AccountUnknown(_) | UploadError::MayNotCreate(_) | UploadError::NameRests(_) => {
+            Error::new(ErrorCode::NameUnknown, message)
+        }
         UploadError::TooMany => Error::new(ErrorCode::TooManyRequests, message).retry_after(UPLOADS_RETRY),
         UploadError::Lapsed(lapsed) => access::http::lapsed(*lapsed),
         UploadError::Unknown => Error::new(ErrorCode::BlobUploadUnknown, message),

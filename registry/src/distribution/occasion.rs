@@ -4,7 +4,7 @@ use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, Repository, Rights, Tx};
 
 use crate::access::{self, Decision, Ground};
-use crate::people::repositories::found;
+use crate::people::repositories::{found, is_kept_from};
 
 /// Why a push has nowhere to go.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub(crate) enum Nowhere {
     /// There is no such repository, and a push may not make it.
     #[error("the repository {0} does not exist, and a push may not make it")]
     MayNotCreate(RepositoryName),
+    /// The name was released lately, and it is not the pusher's to take again.
+    #[error("the name {0} rests")]
+    NameRests(RepositoryName),
     /// The database failed.
     #[error(transparent)]
     Failed(#[from] metadata::Error),
@@ -106,6 +109,9 @@ impl Occasion {
             // Another push was faster: this one goes into a repository that was there, with what rights it has in it.
             let may = self.decide(tx, name, ground).await?.rights.contain(right);
             return if may { Ok(repository) } else { Err(Nowhere::Foreign) };
+        }
+        if is_kept_from(tx, name, decision.rights, self.now).await? {
+            return Err(Nowhere::NameRests(name.clone()));
         }
         Ok(repository)
     }

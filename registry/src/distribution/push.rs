@@ -25,6 +25,12 @@ pub(crate) enum PushError {
          create-on-push on"
     )]
     MayNotCreate(RepositoryName),
+    /// The name was released lately, and it is not the pusher's to take again.
+    #[error(
+        "there was a repository {0} until lately, and its name is kept from others for a while; whoever administers it may \
+         make it again"
+    )]
+    NameRests(RepositoryName),
     /// The name became somebody else's after the push was granted.
     #[error("the repository is another's by now")]
     Foreign,
@@ -166,6 +172,7 @@ impl From<Nowhere> for PushError {
         match nowhere {
             Nowhere::AccountUnknown(name) => Self::AccountUnknown(name),
             Nowhere::MayNotCreate(name) => Self::MayNotCreate(name),
+            Nowhere::NameRests(name) => Self::NameRests(name),
             Nowhere::Foreign => Self::Foreign,
             Nowhere::Failed(error) => Self::Metadata(error),
         }

@@ -29,6 +29,12 @@ pub(crate) enum UploadError {
          create-on-push on"
     )]
     MayNotCreate(RepositoryName),
+    /// The name was released lately, and it is not the pusher's to take again.
+    #[error(
+        "there was a repository {0} until lately, and its name is kept from others for a while; whoever administers it may \
+         make it again"
+    )]
+    NameRests(RepositoryName),
     /// The user has as many uploads open as one may have.
     #[error("you have {OPEN_UPLOADS} uploads open; finish or cancel some, or wait until they expire")]
     TooMany,
@@ -85,6 +91,7 @@ impl UploadError {
         match nowhere {
             Nowhere::AccountUnknown(name) => Self::AccountUnknown(name),
             Nowhere::MayNotCreate(name) => Self::MayNotCreate(name),
+            Nowhere::NameRests(name) => Self::NameRests(name),
             Nowhere::Foreign => Self::Lapsed(standing.lacking()),
             Nowhere::Failed(error) => Self::Metadata(error),
         }

@@ -10,6 +10,7 @@ pub mod events;
 pub mod explain;
 pub mod grants;
 pub mod members;
+pub(crate) mod names;
 pub mod organizations;
 mod page;
 pub mod repositories;

@@ -2,7 +2,7 @@
 
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{
-    self, AccountId, Event, Grant, Principal, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx,
+    self, AccountId, Event, Grant, NameKind, Principal, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -68,7 +68,7 @@ pub struct NewRepository {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepositoryChanges {
-    /// Another name in the same account. The old name is free from then on, and answers as one that nobody has.
+    /// Another name in the same account. The old name answers as one that nobody has from then on, and rests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<shapes::Repository>)]
     pub name: Option<String>,
@@ -80,6 +80,10 @@ pub struct RepositoryChanges {
     #[schema(pattern = r"^[^\x00]*$")]
     pub description: Option<String>,
 }
+
+/// The refusal of a name that rests.
+const RESTS: &str = "a repository of this name was deleted or renamed lately, and the name is kept from others for a while; \
+                     whoever administers it may make it again";
 
 fn visibility(public: bool) -> Visibility {
     if public { Visibility::Public } else { Visibility::Private }
@@ -172,7 +176,8 @@ async fn make(
     let (Some(account), true, None) = (account, decision.may_create, there) else {
         return Err(Refused::Forbidden("you may not make a repository of this name"));
     };
-    let rights = if decision.by_membership { Rights::ADMIN } else { decision.rights };
+    let rights_on_name = decision.rights;
+    let rights = if decision.by_membership { Rights::ADMIN } else { rights_on_name };
     let public = new.visibility == Some(Visibility::Public);
     if public && !caller.known.ceiling.bound(name, rights).contain(Rights::MANAGE) {
         return Err(Refused::Forbidden("a public repository needs the right admin on it"));
@@ -181,6 +186,9 @@ async fn make(
     let (repository, is_made) = found(tx, (name, account), maker, &caller.event_in(account, "", "", "")).await?;
     if !is_made {
         return Err(taken());
+    }
+    if is_kept_from(tx, name, rights_on_name, caller.now).await? {
+        return Err(Refused::Forbidden(RESTS));
     }
     tx.describe_repository(&repository, &new.description).await?;
     if public {
@@ -216,6 +224,24 @@ pub(crate) async fn found(
         tx.record(&Event { kind: "grant_put", payload: &payload, ..place }).await?;
     }
     Ok((repository, true))
+}
+
+/// Whether a repository's name, just taken by somebody with these `rights` on it, was released so lately that it is not theirs:
+/// others pull by it and trust what they find. Whoever administers all repositories of such a name could do as they like with
+/// the one before, and may take it again.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn is_kept_from(
+    tx: &mut Tx,
+    name: &RepositoryName,
+    rights: Rights,
+    now: i64,
+) -> Result<bool, metadata::Error> {
+    if rights.contain(Rights::MANAGE) {
+        return Ok(false);
+    }
+    Ok(tx.resting_name(NameKind::Repository, name.as_str(), now).await?.is_some())
 }
 
 /// Changes a repository.
@@ -292,8 +318,13 @@ async fn rename(tx: &mut Tx, caller: &Caller, repository: &Repository, to: &Repo
     if !decision.may_create || there.is_some() {
         return Err(Refused::Forbidden("you may not make a repository of the new name"));
     }
-    if !tx.rename_repository(repository, to).await? {
+    if !tx.rename_repository(repository, to, caller.now).await? {
         return Err(Refused::Conflict(format!("there is a repository {to} already")));
+    }
+    let rests = tx.resting_name(NameKind::Repository, to.as_str(), caller.now).await?;
+    // A repository takes a name back that was its own.
+    if rests.is_some_and(|rests| rests.repository != Some(repository.id)) && !decision.rights.contain(Rights::MANAGE) {
+        return Err(Refused::Forbidden(RESTS));
     }
     let payload = json!({"to": to}).to_string();
     let place = (repository.account_id, repository.id);

@@ -73,7 +73,7 @@ async fn a_deleted_repository_leaves_an_event_and_nothing_else() {
     let served = Served::start(world.data());
     let verb = |words: &[&str]| said(&hallmark(world.data(), words).output().unwrap());
     let deleted = verb(&["repository", "delete", "ann/app"]);
-    assert_eq!(deleted, (Some(0), "ann/app is deleted; its name is free\n".to_owned(), String::new()));
+    assert_eq!(deleted, (Some(0), "ann/app is deleted; its name rests\n".to_owned(), String::new()));
     let again = verb(&["repository", "delete", "ann/app"]);
     let told = "hallmark: there is no repository \"ann/app\": `hallmark repository list` shows them\n";
     assert_eq!(again, (Some(1), String::new(), told.to_owned()));

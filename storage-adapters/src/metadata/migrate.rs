@@ -43,3 +43,91 @@ const MIGRATIONS: &[Migration] = &[
         name: "trust",
         sqlite: include_str!("../../migrations/sqlite/0005_trust.sql"),
         postgres: include_str!("../../migrations/postgres/0005_trust.sql"),
+    },
+];
+
+statements! {
+    LEDGER = [
+        "CREATE TABLE IF NOT EXISTS migrations
+           (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"
+    ];
+    RECORD = ["INSERT INTO migrations (version, name, applied_at) VALUES ($1, $2, $3)"];
+    VERSION = ["SELECT COALESCE(MAX(version), 0) FROM migrations"];
+}
+
+/// Whether there is a ledger at all: each engine has its own list of tables.
+static HAS_LEDGER: Statement = Statement::new(
+    "migrate::HAS_LEDGER",
+    "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'",
+    "SELECT COUNT(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'migrations'",
+);
+
+/// The schema of a database that nobody has opened for this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The number of the last migration; 0 when there are no tables yet.
+    pub found: i64,
+    /// The schema that a start of this release brings it to.
+    pub known: i64,
+}
+
+/// Reads which schema the database has, and changes nothing.
+pub(super) async fn look(reader: &Reader) -> Result<Schema, OpenError> {
+    let number = |row: Option<Row>| row.map_or(Ok(0), |row| row.integer(0));
+    let found = match number(reader.row(&HAS_LEDGER, &[]).await?)? {
+        0 => 0,
+        _ => number(reader.row(&VERSION, &[]).await?)?,
+    };
+    let known = known();
+    if found > known { Err(OpenError::NewerSchema { found, known }) } else { Ok(Schema { found, known }) }
+}
+
+fn known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// Brings the database to the schema of this release, in one transaction; replicas that start together wait for each
+/// other. The schema it then has.
+pub(super) async fn migrate(connection: &mut Connection, now: i64) -> Result<i64, OpenError> {
+    let begin = match connection.engine() {
+        Engine::Sqlite => "BEGIN IMMEDIATE",
+        // The number is only this lock's name among the locks of this database.
+        Engine::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(5121713049)",
+    };
+    connection.frame(begin).await?;
+    let schema = run(connection, now).await;
+    match schema {
+        Ok(_) => connection.frame("COMMIT").await?,
+        // What failed says more than that it could not be rolled back: SQLite may have done that itself.
+        Err(_) => drop(connection.frame("ROLLBACK").await),
+    }
+    schema
+}
+
+async fn run(connection: &mut Connection, now: i64) -> Result<i64, OpenError> {
+    connection.execute(&LEDGER, &[]).await?;
+    let found = match connection.row(&VERSION, &[]).await? {
+        Some(row) => row.integer(0)?,
+        None => return Err(Error::new(ErrorKind::Corrupt, "migrations").into()),
+    };
+    let known = known();
+    if found > known {
+        return Err(OpenError::NewerSchema { found, known });
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+        let version = migration.version;
+        apply(connection, migration, now).await.map_err(|source| OpenError::Migration { version, source })?;
+    }
+    Ok(known)
+}
+
+async fn apply(connection: &mut Connection, migration: &Migration, now: i64) -> Result<(), Error> {
+    let text = match connection.engine() {
+        Engine::Sqlite => migration.sqlite,
+        Engine::Postgres => migration.postgres,
+    };
+    connection.script(migration.name, text).await?;
+    connection.execute(&RECORD, values![migration.version, migration.name, now]).await?;
+    tracing::info!(schema.version = migration.version, schema.name = migration.name, "migrated the database");
+    Ok(())
+}

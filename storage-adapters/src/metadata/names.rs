@@ -120,4 +120,3 @@ impl Tx {
         self.execute(&FORGET, values![before, i64::from(limit)]).await
     }
 }
-

@@ -39,12 +39,7 @@ struct Shared {
 
 impl Runner {
     /// At most `limit` changes run at a time: fewer than there are connections, so that reads go on.
-    pub(super) fn new(
-        pool: Reader,
-        (ids, rest): (Arc<Ids>, Arc<Rest>),
-        counters: Arc<Counters>,
-        limit: u32,
-    ) -> Self {
+    pub(super) fn new(pool: Reader, (ids, rest): (Arc<Ids>, Arc<Rest>), counters: Arc<Counters>, limit: u32) -> Self {
         let places = Arc::new(Semaphore::new(limit as usize));
         Self { shared: Arc::new(Shared { pool, ids, rest, counters }), places, limit }
     }

@@ -54,6 +54,7 @@ pub(super) async fn callback(
     let principal = match known {
         Ok(known) => known.principal,
         Err(auth::Refused::Metadata(error)) => return Err(error.into()),
+        Err(refused @ auth::Refused::NameRests(_)) => return Err(Refused::NameRests(refused.to_string())),
         Err(_) => return Err(Refused::Nobody),
     };
     let cookie = session::open(app, &principal, Cookie::Session.read(headers, base), now).await?;

@@ -143,7 +143,7 @@ fn refusal(refused: Refused, base: &Base) -> Result<Response, Error> {
         Refused::UnknownProvider => page::refused(StatusCode::NOT_FOUND, &why),
         Refused::Busy => page::refused(StatusCode::TOO_MANY_REQUESTS, &why),
         Refused::NotBegun => page::refused(StatusCode::BAD_REQUEST, &why),
-        Refused::Nameless | Refused::Nobody => page::refused(StatusCode::FORBIDDEN, &why),
+        Refused::Nameless | Refused::Nobody | Refused::NameRests(_) => page::refused(StatusCode::FORBIDDEN, &why),
         Refused::Provider(refused) => of_provider(refused),
     };
     if response.status() == StatusCode::TOO_MANY_REQUESTS || response.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -255,6 +255,7 @@ fn password_refusal(refused: auth::Refused, visit: &Visit<'_>, code: Option<&str
         | auth::Refused::WrongPassword
         | auth::Refused::Token(_)
         | auth::Refused::RefreshToken => (StatusCode::FORBIDDEN, "the name or the password is wrong".to_owned(), None),
+        auth::Refused::NameRests(_) => (StatusCode::FORBIDDEN, refused.to_string(), None),
         auth::Refused::TooManyAttempts { wait_seconds } => {
             (StatusCode::TOO_MANY_REQUESTS, refused.to_string(), Some(wait_seconds))
         }

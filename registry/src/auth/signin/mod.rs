@@ -118,6 +118,9 @@ enum Refused {
     /// They are no user here and are not made one, or they are disabled.
     #[error("nobody is let in here by this sign-in; ask who runs this registry")]
     Nobody,
+    /// The name that they would have here rests.
+    #[error("{0}")]
+    NameRests(String),
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),

@@ -39,7 +39,7 @@ enum RepoVerb {
     },
     /// Open or close a repository, or describe it
     Set(Set),
-    /// Give a repository another name in the same account; the old one is free from then on
+    /// Give a repository another name in the same account; the old one rests from then on
     Rename {
         /// The repository, such as acme/web
         name: String,

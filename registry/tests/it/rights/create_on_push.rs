@@ -248,3 +248,50 @@ async fn a_repository_is_made_public_by_who_may_publish_it() {
         }
     }
 }
+
+/// A fortnight, in seconds.
+const REST: i64 = 14 * 24 * 60 * 60;
+
+/// Threat 8: whoever may only delete, and make what does not exist, does not come to administer a name that others pull by.
+#[tokio::test]
+async fn a_name_that_rests_is_made_again_by_those_only_who_administer_it() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.create_on_push("acme").await;
+    world.grant("acme/web", "user:mia", "read+delete").await;
+    world.api("DELETE", "/repositories/acme%2Fweb", &basic("mia")).await.expect(204);
+    let before = world.rows().await;
+    let refused = pushes(world, "acme/web", &basic("mia")).await;
+    assert_eq!(refused.gist(), (404, "NAME_UNKNOWN".into()));
+    assert!(refused.text().contains("its name is kept from others for a while"), "{refused}");
+    let new = json!({"name": "acme/web"});
+    let refused = world.sends("POST", "/repositories", &basic("mia"), &new).await.expect(403);
+    assert!(refused.text().contains("kept from others"), "{refused}");
+    assert_eq!(world.rows().await, before);
+    assert_eq!(pushes(world, "acme/web", &basic("olga")).await.status, 201);
+    world.api("DELETE", "/repositories/acme%2Fweb", &basic("admin")).await.expect(204);
+    world.pass(REST - 1);
+    assert_eq!(pushes(world, "acme/web", &basic("mia")).await.status, 404);
+    world.pass(1);
+    assert_eq!(pushes(world, "acme/web", &basic("mia")).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_repository_takes_its_own_old_name_back_and_no_other_one() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.create_on_push("acme").await;
+    for name in ["acme/one", "acme/other"] {
+        assert_eq!(pushes(world, name, &basic("mia")).await.status, 201);
+    }
+    let rename = async |from: &str, to: &str, by: &str| {
+        let path = format!("/repositories/acme%2F{from}");
+        world.sends("PATCH", &path, &basic(by), &json!({"name": format!("acme/{to}")})).await.status.as_u16()
+    };
+    assert_eq!(rename("one", "two", "mia").await, 200);
+    assert_eq!(pushes(world, "acme/one", &basic("tim")).await.status, 404);
+    assert_eq!(rename("other", "one", "mia").await, 403);
+    assert_eq!(rename("two", "one", "mia").await, 200);
+    assert_eq!(rename("other", "two", "mia").await, 403);
+    assert_eq!(rename("other", "two", "olga").await, 200);
+}

@@ -175,6 +175,27 @@ async fn the_name_of_a_user_is_not_taken_over() {
     assert_eq!(sessions(&scene.world).await, "0");
 }
 
+/// Threat 8: others pull by the name, and trust what they find there.
+#[tokio::test]
+async fn a_name_that_rests_is_not_taken_by_a_newcomer() {
+    let scene = Scene::open().await;
+    scene.sign_in(json!({})).await;
+    let (mut newcomer, other) = (Browser::new(&scene.world), json!({"sub": "2002"}));
+    api(&scene.world, "DELETE", "/users/cora", json!({})).await.expect(204);
+    let refused = scene.sign_in_again(&mut newcomer, other.clone()).await;
+    is_refused(refused, 403, "its name is kept from newcomers for a while");
+    assert_eq!(users(&scene).await, [""; 0]);
+    assert_eq!(scene.world.look("SELECT COUNT(*) FROM accounts WHERE name = 'cora'").await, ["0"]);
+    // An administrator gives it to whom they like.
+    api(&scene.world, "POST", "/users", json!({"name": "cora", "password": PASSWORD})).await.expect(201);
+    api(&scene.world, "DELETE", "/users/cora", json!({})).await.expect(204);
+    scene.world.pass(14 * 24 * 60 * 60 - 1);
+    is_refused(scene.sign_in_again(&mut newcomer, other.clone()).await, 403, "its name is kept from newcomers");
+    scene.world.pass(1);
+    scene.sign_in_again(&mut newcomer, other).await.expect(303);
+    assert_eq!(users(&scene).await, ["cora {issuer} 2002"]);
+}
+
 #[tokio::test]
 async fn an_account_belongs_to_its_subject_and_keeps_its_name() {
     let scene = Scene::open().await;
