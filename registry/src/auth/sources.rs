@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hallmark_storage::metadata::{self, Event, NameKind, NewUser, OrganizationChange, Principal, SystemRole, Tx};
+use serde_json::{Value, json};
 
 use super::directory::TeamName;
 use super::{Refused, users};
@@ -88,15 +89,17 @@ async fn find_or_make(tx: &mut Tx, vouched: &Vouched, now: i64) -> Result<Option
         );
         return Err(Refused::NameRests(made.name));
     }
-    let payload = serde_json::json!({"source": vouched.source}).to_string();
+    let payload = json!({"source": vouched.source}).to_string();
     let event =
         Event { account: Some(made.account_id), payload: &payload, ..Event::of_system("user_added", &made.name, now) };
     tx.record(&event).await?;
     Ok(Some(made))
 }
 
-/// Makes the memberships that come from this source those that it vouches for now; others stay.
+/// Makes the memberships that come from this source those that it vouches for now; others stay. Whoever was made a member of an
+/// organization for a team leaves it with their last team there.
 async fn put_into_teams(tx: &mut Tx, user: &Principal, vouched: &Vouched, now: i64) -> Result<(), metadata::Error> {
+    let in_team = || json!({"user": user.name, "source": vouched.source});
     let mut before = tx.teams_from(user.id, &vouched.source).await?;
     for wanted in &vouched.teams {
         let TeamName { organization, team } = wanted;
@@ -107,27 +110,49 @@ async fn put_into_teams(tx: &mut Tx, user: &Principal, vouched: &Vouched, now: i
         let Some(organization) = tx.organization(organization).await? else { continue };
         let Some(team) = tx.team(organization.id, team).await? else { continue };
         if tx.membership(organization.id, user.id).await?.is_none() {
-            let made = tx.put_member(&organization, user, false).await?;
-            debug_assert_eq!(made, OrganizationChange::Made, "who was no member is no last owner");
+            tx.put_member_from(&organization, user, &vouched.source).await?;
+            let payload = json!({"role": "member", "source": vouched.source});
+            record(tx, ("member_put", &user.name), (organization.id, payload), now).await?;
         }
         tx.add_to_team(&team, user.id, &vouched.source).await?;
-        record(tx, ("team_member_added", &team.name), (organization.id, user, &vouched.source), now).await?;
+        record(tx, ("team_member_added", &team.name), (organization.id, in_team()), now).await?;
     }
     for (team, organization, name) in before {
         let Some(organization) = tx.organization(&organization).await? else { continue };
         tx.remove_from_team(team, user.id, &vouched.source).await?;
-        record(tx, ("team_member_removed", &name), (organization.id, user, &vouched.source), now).await?;
+        record(tx, ("team_member_removed", &name), (organization.id, in_team()), now).await?;
+    }
+    leave_organizations(tx, user, vouched, now).await
+}
+
+/// Takes somebody out of the organizations that this source brought them into, and in which they are in no team any more.
+async fn leave_organizations(
+    tx: &mut Tx,
+    user: &Principal,
+    vouched: &Vouched,
+    now: i64,
+) -> Result<(), metadata::Error> {
+    for name in tx.organizations_from(user.id, &vouched.source).await? {
+        let Some(organization) = tx.organization(&name).await? else { continue };
+        if tx.is_in_a_team(organization.id, user.id).await? {
+            continue;
+        }
+        // An organization keeps one owner at least, also one whom nothing vouches for.
+        if tx.remove_member(&organization, user).await? == OrganizationChange::Made {
+            let payload = json!({"source": vouched.source});
+            record(tx, ("member_removed", &user.name), (organization.id, payload), now).await?;
+        }
     }
     Ok(())
 }
 
 async fn record(
     tx: &mut Tx,
-    (kind, team): (&str, &str),
-    (account, user, source): (metadata::AccountId, &Principal, &str),
+    (kind, subject): (&str, &str),
+    (account, payload): (metadata::AccountId, Value),
     now: i64,
 ) -> Result<(), metadata::Error> {
-    let payload = serde_json::json!({"user": user.name, "source": source}).to_string();
-    let event = Event { account: Some(account), payload: &payload, ..Event::of_system(kind, team, now) };
+    let payload = payload.to_string();
+    let event = Event { account: Some(account), payload: &payload, ..Event::of_system(kind, subject, now) };
     tx.record(&event).await
 }

@@ -26,6 +26,9 @@ pub struct MemberView {
     pub user: String,
     /// What they are.
     pub role: MemberRole,
+    /// The directory or provider whose groups made them a member; absent when somebody's hand did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// What a member is to be.
@@ -49,10 +52,10 @@ pub async fn list(app: &App, caller: &Caller, name: &str, page: &Page) -> Result
 
 fn show(member: Member) -> MemberView {
     let role = if member.owner { MemberRole::Owner } else { MemberRole::Member };
-    MemberView { user: member.name, role }
+    MemberView { user: member.name, role, source: member.source }
 }
 
-/// Makes a user a member or an owner of an organization.
+/// Makes a user a member or an owner of an organization, whose groups do not take that back.
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
@@ -81,7 +84,7 @@ async fn add(
     match tx.put_member(&held, &principal, role == MemberRole::Owner).await? {
         OrganizationChange::LastOwner => Err(last_owner(organization)),
         OrganizationChange::Made | OrganizationChange::Unknown | OrganizationChange::Held => {
-            Ok(MemberView { user: user.to_owned(), role })
+            Ok(MemberView { user: user.to_owned(), role, source: None })
         }
     }
 }

@@ -27,7 +27,7 @@ statements! {
     ];
     SET_CREATE_ON_PUSH = ["UPDATE accounts SET create_on_push = $2 WHERE id = $1"];
     MEMBERS = [
-        "SELECT u.principal_id, u.name, m.owner FROM members m JOIN users u ON u.principal_id = m.user_id
+        "SELECT u.principal_id, u.name, m.owner, m.source FROM members m JOIN users u ON u.principal_id = m.user_id
           WHERE m.account_id = $1 AND u.name > $2 ORDER BY u.name LIMIT $3"
     ];
     MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2"];
@@ -40,8 +40,16 @@ statements! {
     OTHER_OWNER = ["SELECT user_id FROM members WHERE account_id = $1 AND owner = 1 AND user_id <> $2 LIMIT 1"];
     ADD_MEMBER = [
         "INSERT INTO members (account_id, user_id, owner) VALUES ($1, $2, $3)
-         ON CONFLICT (account_id, user_id) DO UPDATE SET owner = excluded.owner"
+         ON CONFLICT (account_id, user_id) DO UPDATE SET owner = excluded.owner, source = NULL"
     ];
+    ADD_MEMBER_FROM = [
+        "INSERT INTO members (account_id, user_id, owner, source) VALUES ($1, $2, 0, $3) ON CONFLICT DO NOTHING"
+    ];
+    FROM_SOURCE = [
+        "SELECT a.name FROM members m JOIN accounts a ON a.id = m.account_id
+          WHERE m.user_id = $1 AND m.source = $2 ORDER BY a.name"
+    ];
+    IN_TEAM = ["SELECT team_id FROM team_members WHERE account_id = $1 AND user_id = $2 LIMIT 1"];
     REMOVE_MEMBER = ["DELETE FROM members WHERE account_id = $1 AND user_id = $2"];
     TAKE_GRANTS = [
         "DELETE FROM repository_grants WHERE principal_id = $2 AND EXISTS
@@ -83,6 +91,8 @@ pub struct Member {
     pub name: String,
     /// Whether everything in the organization is theirs to do.
     pub owner: bool,
+    /// The directory or provider whose groups made them a member; none when somebody's hand did.
+    pub source: Option<String>,
 }
 
 /// What became of a change to an organization's members or of the organization itself.
@@ -194,7 +204,7 @@ impl Tx {
         self.row(&HOLD_MEMBER, values![organization, user]).await?.map(|row| row.truth(0)).transpose()
     }
 
-    /// Makes a user a member or an owner of an organization that is held.
+    /// Makes a user a member or an owner of an organization that is held, by somebody's hand: no directory takes that back.
     ///
     /// # Errors
     /// The database failed.
@@ -218,6 +228,45 @@ impl Tx {
         self.touch(Slot::principal(user.id));
         self.execute(&ADD_MEMBER, values![organization.id, user.id, owner]).await?;
         Ok(OrganizationChange::Made)
+    }
+
+    /// Makes a user a member of an organization that is held, for a directory or provider; whether they were none before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn put_member_from(
+        &mut self,
+        organization: &Organization,
+        user: &Principal,
+        source: &str,
+    ) -> Result<bool, Error> {
+        // Whoever is being removed has counted what they own already.
+        if self.row(&HOLD_PRINCIPAL, values![user.id]).await?.is_none() {
+            return Ok(false);
+        }
+        if self.execute(&ADD_MEMBER_FROM, values![organization.id, user.id, source]).await? == 0 {
+            return Ok(false);
+        }
+        self.touch(Slot::account(&organization.name));
+        self.touch(Slot::principal(user.id));
+        Ok(true)
+    }
+
+    /// The names of the organizations of which this directory or provider made a user a member.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn organizations_from(&mut self, user: PrincipalId, source: &str) -> Result<Vec<String>, Error> {
+        let rows = self.rows(&FROM_SOURCE, values![user, source]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// Whether a user is in any team of an organization that is held.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn is_in_a_team(&mut self, organization: AccountId, user: PrincipalId) -> Result<bool, Error> {
+        Ok(self.row(&IN_TEAM, values![organization, user]).await?.is_some())
     }
 
     /// Takes a user out of an organization that is held: out of its teams too, and what was granted to them in it is
@@ -283,5 +332,10 @@ fn organization(row: &Row) -> Result<Organization, Error> {
 }
 
 fn member(row: &Row) -> Result<Member, Error> {
-    Ok(Member { user: PrincipalId(row.integer(0)?), name: row.text(1)?, owner: row.truth(2)? })
+    Ok(Member {
+        user: PrincipalId(row.integer(0)?),
+        name: row.text(1)?,
+        owner: row.truth(2)?,
+        source: row.maybe_text(3)?,
+    })
 }

@@ -17,6 +17,7 @@ family! {
     a_user_who_owns_alone_is_known,
     a_push_may_make_repositories_where_that_is_set,
     who_is_gone_becomes_no_member,
+    a_membership_tells_which_directory_made_it,
 }
 
 async fn an_organization_takes_a_name_that_no_account_has(world: World) {
@@ -181,4 +182,36 @@ async fn who_is_gone_becomes_no_member(world: World) {
     assert_eq!(world.member(&acme, &bob, true).await, OrganizationChange::Unknown);
     assert!(world.metadata.write((), move |tx, ()| Box::pin(tx.create_organization("b", bob.id, NOW))).await.is_err());
     assert_eq!(world.metadata.organization("b").await.unwrap(), None);
+}
+
+async fn a_membership_tells_which_directory_made_it(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let put = async |user: &hallmark_storage::metadata::Principal| {
+        let input = (acme.clone(), user.clone());
+        world.change(input, |tx, (acme, user)| Box::pin(tx.put_member_from(acme, user, "ldap"))).await
+    };
+    let from = async |source: &'static str| {
+        world.change((bob.id, source), |tx, (bob, source)| Box::pin(tx.organizations_from(*bob, source))).await
+    };
+    let member = async |user| {
+        let members = world.metadata.members(acme.id, None, 9).await.unwrap();
+        members.into_iter().find(|member| member.user == user).map(|member| (member.owner, member.source))
+    };
+    assert!(put(&bob).await);
+    assert!(!put(&bob).await, "they are one");
+    assert_eq!(member(bob.id).await, Some((false, Some("ldap".to_owned()))));
+    assert_eq!((from("ldap").await, from("oidc").await), (vec!["acme".to_owned()], Vec::new()));
+    assert!(!put(&world.alice).await, "an owner stays what they are");
+    assert_eq!(member(world.alice.id).await, Some((true, None)));
+    let is_in_a_team =
+        async || world.change((acme.id, bob.id), |tx, (acme, bob)| Box::pin(tx.is_in_a_team(*acme, *bob))).await;
+    assert!(!is_in_a_team().await);
+    world.join(&world.team(&acme, "web").await, &bob).await;
+    assert!(is_in_a_team().await);
+    // What a hand gives is not the directory's any more.
+    assert_eq!(world.member(&acme, &bob, false).await, OrganizationChange::Made);
+    assert_eq!((member(bob.id).await, from("ldap").await.len()), (Some((false, None)), 0));
+    let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("bob", NOW))).await;
+    assert_eq!(removed.unwrap(), UserRemoval::Removed);
+    assert!(!put(&bob).await, "they are gone");
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Ask;
-use super::table::{Row, yes};
+use super::table::{Row, or_dash, yes};
 use super::{Remote, Session};
 use crate::cli::output::Failure;
 use crate::people::members::{MemberRole, MemberView};
@@ -88,14 +88,14 @@ impl Row for OrganizationView {
 }
 
 impl Row for MemberView {
-    const HEAD: &'static [&'static str] = &["USER", "ROLE"];
+    const HEAD: &'static [&'static str] = &["USER", "ROLE", "SOURCE"];
 
     fn cells(&self) -> Vec<String> {
         let role = match self.role {
             MemberRole::Member => "member",
             MemberRole::Owner => "owner",
         };
-        vec![self.user.clone(), role.to_owned()]
+        vec![self.user.clone(), role.to_owned(), or_dash(self.source.as_ref())]
     }
 }
 

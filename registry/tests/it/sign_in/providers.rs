@@ -240,8 +240,55 @@ async fn teams_follow_the_groups() {
     assert_eq!(rights(json!([])).await, [""; 0]);
     assert_eq!(rights(json!(null)).await, [""; 0]);
     // What somebody gave by hand is not taken back by a group.
+    assert_eq!(rights(json!(["devs"])).await, ["dev {issuer}"]);
     api(&scene.world, "PUT", "/organizations/acme/teams/dev/members/cora", json!({})).await.expect(200);
     assert_eq!(rights(json!([])).await, ["dev "]);
+}
+
+/// What a group gave goes with the group: the membership too, and what was granted to the member.
+#[tokio::test]
+async fn a_membership_goes_with_the_last_team_that_it_was_made_for() {
+    let scene = Scene::open().await;
+    let world = &scene.world;
+    world.show_as(&scene.stage.url, "issuer");
+    acme(world).await;
+    let comes = async |groups: Value| {
+        let before = world.count_events().await;
+        scene.sign_in(json!({ "groups": groups })).await;
+        let events = world.events_after(before).await;
+        events.into_iter().filter(|event| event.contains("member")).collect::<Vec<_>>()
+    };
+    let members = "SELECT u.name, m.source FROM members m JOIN users u ON u.principal_id = m.user_id WHERE m.owner = 0";
+    let came = [
+        r#"system member_put cora {"role":"member","source":"{issuer}"}"#,
+        r#"system team_member_added dev {"source":"{issuer}","user":"cora"}"#,
+    ];
+    assert_eq!(comes(json!(["devs"])).await, came);
+    assert_eq!(world.look(members).await, ["cora {issuer}"]);
+    assert_eq!(comes(json!(["devs"])).await, [""; 0]);
+    world.grant("acme/app", "user:cora", "write").await;
+    let left = [
+        r#"system team_member_removed dev {"source":"{issuer}","user":"cora"}"#,
+        r#"system member_removed cora {"source":"{issuer}"}"#,
+    ];
+    assert_eq!(comes(json!([])).await, left);
+    assert_eq!(world.look(members).await, [""; 0]);
+    let granted = "SELECT COUNT(*) FROM repository_grants g JOIN users u ON u.principal_id = g.principal_id";
+    assert_eq!(world.look(granted).await, ["0"]);
+    // Whom somebody made a member, or put into a team, stays, and so does the last owner.
+    comes(json!(["devs"])).await;
+    api(world, "PUT", "/organizations/acme/teams/dev/members/cora", json!({})).await.expect(200);
+    comes(json!([])).await;
+    assert_eq!(world.look(members).await, ["cora {issuer}"]);
+    api(world, "DELETE", "/organizations/acme/teams/dev/members/cora", json!({})).await.expect(204);
+    world.member("acme", "cora", "member").await;
+    comes(json!([])).await;
+    assert_eq!(world.look(members).await, ["cora -"]);
+    world.member("acme", "cora", "owner").await;
+    api(world, "DELETE", "/organizations/acme/members/admin", json!({})).await.expect(204);
+    world.meddle("UPDATE members SET source = (SELECT source FROM users WHERE name = 'cora')").await;
+    assert_eq!(comes(json!([])).await, [""; 0]);
+    assert_eq!(world.look("SELECT COUNT(*) FROM members WHERE owner = 1").await, ["1"]);
 }
 
 #[tokio::test]

@@ -84,7 +84,8 @@ impl Planned<'_> {
             MemberRole::Owner => owners.is_some(),
             MemberRole::Member => members.is_some(),
         };
-        let leave = |(user, role): &(&String, &MemberRole)| self.prune && listed(role) && !to_be.contains_key(*user);
+        let stays = |user: &String| to_be.contains_key(user) || present.brought.contains(user);
+        let leave = |(user, role): &(&String, &MemberRole)| self.prune && listed(role) && !stays(user);
         let gone: Vec<_> = present.members.iter().filter(leave).map(|(user, role)| (user.clone(), *role)).collect();
         for (user, role) in &gone {
             self.add(What::Member { user: user.clone(), role: None, before: Some(*role) });

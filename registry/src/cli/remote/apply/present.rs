@@ -27,6 +27,8 @@ pub(super) struct Present {
 pub(super) struct Organization {
     pub(super) create_on_push: bool,
     pub(super) members: BTreeMap<String, MemberRole>,
+    /// The members whom a directory or provider brought, whose business it is to take them out.
+    pub(super) brought: BTreeSet<String>,
     pub(super) teams: BTreeMap<String, Team>,
     /// By their full names.
     pub(super) repositories: BTreeMap<String, Repository>,
@@ -74,8 +76,10 @@ async fn organization(
     let found: Option<OrganizationView> = session.client.find(Ask::get(&["organizations", name])).await?;
     let Some(found) = found else { return Ok(None) };
     let members: Vec<MemberView> = all(session, &["organizations", name, "members"]).await?;
+    let is_brought = |member: &&MemberView| member.source.is_some();
     Ok(Some(Organization {
         create_on_push: found.create_on_push,
+        brought: members.iter().filter(is_brought).map(|member| member.user.clone()).collect(),
         members: members.into_iter().map(|member| (member.user, member.role)).collect(),
         teams: teams(session, (name, wanted)).await?,
         repositories: repositories(session, (name, wanted)).await?,

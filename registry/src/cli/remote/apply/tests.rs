@@ -1,5 +1,7 @@
 //! What a file may say, and what follows from it.
 
+use std::collections::BTreeSet;
+
 use super::file::{Held, Wanted, parse, wrong};
 use super::plan::plan;
 use super::present::{self, Present};
@@ -61,6 +63,7 @@ fn whole() -> Present {
     let organization = present::Organization {
         create_on_push: true,
         members: members(&[("ann", MemberRole::Owner), ("bob", MemberRole::Member), ("cleo", MemberRole::Member)]),
+        brought: BTreeSet::new(),
         teams: [("dev".to_owned(), team)].into(),
         repositories: [("acme/web/shop".to_owned(), repository)].into(),
         robots: [("ci".to_owned(), robot)].into(),
@@ -139,6 +142,8 @@ fn with_more() -> Present {
     let mut present = whole();
     let organization = acme(&mut present);
     organization.members.extend(members(&[("dora", MemberRole::Member), ("eve", MemberRole::Owner)]));
+    organization.members.extend(members(&[("gil", MemberRole::Member)]));
+    organization.brought.insert("gil".to_owned());
     organization.teams.insert("old".to_owned(), present::Team::default());
     let dev = organization.teams.get_mut("dev").unwrap();
     dev.members.extend([("cleo".to_owned(), false), ("ann".to_owned(), true), ("dora".to_owned(), false)]);
@@ -154,7 +159,8 @@ fn with_more() -> Present {
 #[test]
 fn nothing_goes_unless_it_is_to_be_pruned() {
     assert!(lines(WHOLE, &with_more(), false).is_empty());
-    // Whoever goes takes along their grants and their places in teams; whom a directory put into a team stays there.
+    // Whoever goes takes along their grants and their places in teams; whom a directory brought
+    // into the organization or put into a team stays there.
     assert_eq!(
         lines(WHOLE, &with_more(), true),
         [
