@@ -197,7 +197,7 @@ fn key_error(refused: KeyRefused, standing: &Standing<'_>) -> Error {
         KeyRefused::Nowhere(Nowhere::Failed(error)) => Error::from_metadata(error),
         KeyRefused::Nowhere(Nowhere::Foreign) => access::http::lapsed(*standing.lacking()),
         KeyRefused::Nowhere(Nowhere::AccountUnknown(_)) => Error::new(ErrorCode::MetadataNotFound, message),
-        KeyRefused::Nowhere(Nowhere::MayNotCreate(_)) => Error::new(ErrorCode::Denied, message),
+        KeyRefused::Nowhere(Nowhere::MayNotCreate(_) | Nowhere::NameRests(_)) => Error::new(ErrorCode::Denied, message),
         KeyRefused::Failed(failure) => self::failure(failure),
     }
 }

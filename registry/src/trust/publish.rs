@@ -167,7 +167,9 @@ async fn store(tx: &mut Tx, change: &Change) -> Result<(), PublishError> {
     let repository = occasion.repository_for(tx, gun.repository(), (*actor, Rights::SIGN), ground).await;
     let repository = repository.map_err(|nowhere| match nowhere {
         Nowhere::Failed(error) => error.into(),
-        Nowhere::AccountUnknown(_) | Nowhere::Foreign | Nowhere::MayNotCreate(_) => PublishError::Gone,
+        Nowhere::AccountUnknown(_) | Nowhere::Foreign | Nowhere::MayNotCreate(_) | Nowhere::NameRests(_) => {
+            PublishError::Gone
+        }
     })?;
     if repository.id != key.repository {
         return Err(PublishError::Gone);
