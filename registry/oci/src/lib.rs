@@ -39,7 +39,7 @@ pub use media_type::{MediaType, MediaTypeInvalid};
 pub use operation::{
     AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, DeleteTrust, FinishUpload, ListReferrers,
     ListRepositories, ListTags, ListTrustChanges, Mount, Operation, OperationInvalid, Page, PublishTrust, PullBlob,
-    PullManifest, PutManifest, ReadTrust, TrustKey, TrustVersion, UploadStatus,
+    PullManifest, PutManifest, ReadTrust, ReadTuf, TrustKey, TrustVersion, TufFile, UploadStatus,
 };
 pub use range::{ByteRange, ChunkRange, ChunkRangeInvalid, RangeAnswer};
 pub use reference::{Reference, ReferenceInvalid};

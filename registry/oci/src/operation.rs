@@ -8,9 +8,11 @@ mod percent;
 mod query;
 mod render;
 mod trust;
+mod tuf;
 
 pub use self::error::OperationInvalid;
 pub use self::trust::{DeleteTrust, ListTrustChanges, PublishTrust, ReadTrust, TrustKey, TrustVersion};
+pub use self::tuf::{ReadTuf, TufFile};
 use crate::{Action, Algorithm, Digest, Gun, Reference, RepositoryName, Scope, Tag, UploadId};
 
 /// `GET` or `HEAD` of a manifest (distribution-spec, end-3).
@@ -204,6 +206,8 @@ pub enum Operation {
     DeleteTrust(DeleteTrust),
     /// List what was published.
     ListTrustChanges(ListTrustChanges),
+    /// Read a file of TUF 1.0.
+    ReadTuf(ReadTuf),
 }
 
 impl Operation {
@@ -246,7 +250,8 @@ impl Operation {
             | Self::FinishUpload(FinishUpload { repository, .. })
             | Self::CancelUpload(CancelUpload { repository, .. })
             | Self::ListTags(ListTags { repository, .. })
-            | Self::ListReferrers(ListReferrers { repository, .. }) => Some(repository),
+            | Self::ListReferrers(ListReferrers { repository, .. })
+            | Self::ReadTuf(ReadTuf { repository, .. }) => Some(repository),
         }
     }
 
@@ -275,7 +280,8 @@ impl Operation {
             | Self::ListRepositories(_)
             | Self::ListReferrers(_)
             | Self::ReadTrust(_)
-            | Self::ListTrustChanges(_) => false,
+            | Self::ListTrustChanges(_)
+            | Self::ReadTuf(_) => false,
             Self::PutManifest(_)
             | Self::DeleteManifest(_)
             | Self::DeleteBlob(_)
@@ -312,6 +318,7 @@ impl Operation {
             Self::TrustKey(_) => "trust_key",
             Self::DeleteTrust(_) => "delete_trust",
             Self::ListTrustChanges(_) => "list_trust_changes",
+            Self::ReadTuf(_) => "read_tuf",
         }
     }
 
@@ -329,6 +336,7 @@ impl Operation {
             | Self::ListTags(_)
             | Self::ListReferrers(_)
             | Self::ReadTrust(_)
+            | Self::ReadTuf(_)
             | Self::ListTrustChanges(ListTrustChanges { gun: Some(_), .. }) => &[Action::Pull],
             Self::PutManifest(_)
             | Self::PublishTrust(_)

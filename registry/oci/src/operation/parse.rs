@@ -5,7 +5,7 @@
 use super::query::Query;
 use super::{
     AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, FinishUpload, ListReferrers, ListRepositories,
-    ListTags, Operation, OperationInvalid, PullBlob, PullManifest, PutManifest, UploadStatus, percent, trust,
+    ListTags, Operation, OperationInvalid, PullBlob, PullManifest, PutManifest, UploadStatus, percent, trust, tuf,
 };
 use crate::{Digest, Reference, ReferenceInvalid, UploadId};
 
@@ -24,13 +24,16 @@ enum Route<'p> {
 
 /// The parsing behind [`Operation::parse`].
 pub(super) fn operation(method: &str, path: &str, query: Option<&str>) -> Result<Operation, OperationInvalid> {
-    if !is_under_v2(path) {
+    if !is_under_v2(path) && !path.starts_with(TUF) {
         return Err(OperationInvalid::Route);
     }
     if has_forbidden_escape(path) {
         return Err(OperationInvalid::Path);
     }
     let path = percent::decode(path).ok_or(OperationInvalid::Path)?;
+    if let Some(rest) = path.strip_prefix(TUF) {
+        return tuf::operation(method, rest);
+    }
     let query = Query::new(query);
     match route(&path)? {
         Route::Ping => match method {
@@ -61,6 +64,9 @@ pub(super) fn operation(method: &str, path: &str, query: Option<&str>) -> Result
         },
     }
 }
+
+/// Where TUF 1.0 stands, beside the API of images.
+const TUF: &str = "/tuf/";
 
 pub(super) const READ_ONLY: OperationInvalid = OperationInvalid::Method { allowed: "GET, HEAD" };
 

@@ -26,7 +26,8 @@ impl Operation {
             | Self::ListReferrers(_)
             | Self::ReadTrust(_)
             | Self::TrustKey(TrustKey { rotate: false, .. })
-            | Self::ListTrustChanges(_) => "GET",
+            | Self::ListTrustChanges(_)
+            | Self::ReadTuf(_) => "GET",
             Self::PutManifest(_) | Self::FinishUpload(_) => "PUT",
             Self::DeleteManifest(_) | Self::DeleteBlob(_) | Self::CancelUpload(_) | Self::DeleteTrust(_) => "DELETE",
             Self::BeginUpload(_) | Self::PublishTrust(_) | Self::TrustKey(_) => "POST",
@@ -56,6 +57,7 @@ impl Display for Operation {
             Self::ReadTrust(operation) => operation.fmt(f),
             Self::TrustKey(operation) => operation.fmt(f),
             Self::ListTrustChanges(operation) => operation.fmt(f),
+            Self::ReadTuf(operation) => operation.fmt(f),
             Self::PublishTrust(PublishTrust { gun }) | Self::DeleteTrust(DeleteTrust { gun }) => {
                 write!(f, "/v2/{gun}/_trust/tuf/")
             }
