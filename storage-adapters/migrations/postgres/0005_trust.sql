@@ -37,6 +37,29 @@ CREATE TABLE trust_current (
   FOREIGN KEY (collection_id, role, version) REFERENCES trust_metadata (collection_id, role, version) ON DELETE CASCADE
 );
 
+-- The root chain of each trust domain, contiguous from 1 and kept for ever.
+CREATE TABLE trust_roots (
+  domain TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  body BYTEA NOT NULL,
+  made_at BIGINT NOT NULL,
+  PRIMARY KEY (domain, version)
+);
+
+-- Who vouched for what a tag means. It holds for this digest alone: a tag that moves is not vouched for.
+CREATE TABLE vouches (
+  repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  tag TEXT COLLATE "C" NOT NULL,
+  digest TEXT COLLATE "C" NOT NULL,
+  size BIGINT NOT NULL,
+  media_type TEXT COLLATE "C" NOT NULL,
+  signer_id BIGINT NOT NULL,
+  signer TEXT COLLATE "C" NOT NULL,
+  source TEXT COLLATE "C" NOT NULL,
+  at BIGINT NOT NULL,
+  PRIMARY KEY (repository_id, tag)
+);
+
 -- The changefeed of content trust: these events in their order.
 CREATE INDEX events_trust ON events (seq) WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
 CREATE INDEX events_trust_of ON events (repository_id, seq)

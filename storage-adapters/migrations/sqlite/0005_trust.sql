@@ -37,6 +37,29 @@ CREATE TABLE trust_current (
   FOREIGN KEY (collection_id, role, version) REFERENCES trust_metadata (collection_id, role, version) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- The root chain of each trust domain, contiguous from 1 and kept for ever.
+CREATE TABLE trust_roots (
+  domain TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  made_at INTEGER NOT NULL,
+  PRIMARY KEY (domain, version)
+) STRICT;
+
+-- Who vouched for what a tag means. It holds for this digest alone: a tag that moves is not vouched for.
+CREATE TABLE vouches (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  tag TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  media_type TEXT NOT NULL,
+  signer_id INTEGER NOT NULL,
+  signer TEXT NOT NULL,
+  source TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (repository_id, tag)
+) STRICT, WITHOUT ROWID;
+
 -- The changefeed of content trust: these events in their order.
 CREATE INDEX events_trust ON events (seq) WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
 CREATE INDEX events_trust_of ON events (repository_id, seq)

@@ -59,6 +59,7 @@ mod tx;
 mod uploads;
 mod users;
 mod value;
+mod vouches;
 mod workloads;
 mod write;
 mod writer;
@@ -100,6 +101,7 @@ pub use trust::{
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, Principal, PrincipalKind, SystemRole, User, UserRemoval};
+pub use vouches::{Happened, Tagged, TrustRoot, Vouch};
 pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
 
 use statement::Statement;
@@ -139,6 +141,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     trust::ALL,
     uploads::ALL,
     users::ALL,
+    vouches::ALL,
     workloads::ALL,
 ];
 

@@ -1,0 +1,220 @@
+//! Who vouched for what a tag means, the roots of trust domains, and what happened to tags in its order.
+
+use hallmark_oci::{Digest, Tag};
+
+use super::database::Metadata;
+use super::error::Error;
+use super::rows::{PrincipalId, RepositoryId};
+use super::sql::Row;
+use super::statement::statements;
+use super::tx::Tx;
+use super::value::{json_texts, values};
+
+statements! {
+    ROOT = ["SELECT version, body FROM trust_roots WHERE domain = $1 AND version = $2"];
+    NEWEST_ROOT = ["SELECT version, body FROM trust_roots WHERE domain = $1 ORDER BY version DESC LIMIT 1"];
+    ADD_ROOT = [
+        "INSERT INTO trust_roots (domain, version, body, made_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (domain, version) DO NOTHING"
+    ];
+    TAGGED = [
+        "SELECT m.digest, m.size, m.media_type FROM tags t
+           JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
+          WHERE t.repository_id = $1 AND t.name = $2"
+    ];
+    VOUCH = [
+        "INSERT INTO vouches (repository_id, tag, digest, size, media_type, signer_id, signer, source, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (repository_id, tag) DO UPDATE SET digest = excluded.digest, size = excluded.size,
+           media_type = excluded.media_type, signer_id = excluded.signer_id, signer = excluded.signer,
+           source = excluded.source, at = excluded.at"
+    ];
+    WITHDRAW = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2"];
+    FORGET = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2 AND digest = $3"];
+    OF_TAGS = [
+        "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest FROM vouches v
+           LEFT JOIN tags t ON t.repository_id = v.repository_id AND t.name = v.tag
+           LEFT JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
+          WHERE v.repository_id = $1 AND v.tag" {in texts "2"}
+    ];
+    PAGE = [
+        "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest FROM vouches v
+           LEFT JOIN tags t ON t.repository_id = v.repository_id AND t.name = v.tag
+           LEFT JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
+          WHERE v.repository_id = $1 AND v.tag > $2 ORDER BY v.tag LIMIT $3"
+    ];
+    HAPPENED = [
+        "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload FROM events e
+          WHERE e.seq > $1 ORDER BY e.seq LIMIT $2"
+    ];
+}
+
+/// A root of a trust domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustRoot {
+    /// Its version.
+    pub version: i64,
+    /// Its bytes.
+    pub body: Vec<u8>,
+}
+
+/// What a tag points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// Somebody's word for what a tag means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouch {
+    /// The tag.
+    pub tag: Tag,
+    /// What it is said to mean.
+    pub tagged: Tagged,
+    /// Who said it, as holders of grants are written.
+    pub signer: String,
+    /// By what: a signature, or a rule.
+    pub source: String,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+    /// What the tag points to now; `None` when it is gone.
+    pub now: Option<Digest>,
+}
+
+impl Vouch {
+    /// Whether the tag still points to what was vouched for.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.now.as_ref() == Some(&self.tagged.digest)
+    }
+}
+
+/// Something that happened, as jobs that follow the events read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// Its place in the order of events.
+    pub seq: i64,
+    /// What.
+    pub kind: String,
+    /// In which repository.
+    pub repository: Option<RepositoryId>,
+    /// To what.
+    pub subject: String,
+    /// More about it, as JSON.
+    pub payload: String,
+}
+
+impl Metadata {
+    /// A root of a domain: the newest, or the one of this version.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_root(&self, domain: &str, version: Option<i64>) -> Result<Option<TrustRoot>, Error> {
+        let row = match version {
+            Some(version) => self.row(&ROOT, values![domain, version]).await?,
+            None => self.row(&NEWEST_ROOT, values![domain]).await?,
+        };
+        row.map(|row| Ok(TrustRoot { version: row.integer(0)?, body: row.bytes(1)? })).transpose()
+    }
+
+    /// What was said of these tags of a repository.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn vouches_of<'t>(
+        &self,
+        repository: RepositoryId,
+        tags: impl Iterator<Item = &'t str>,
+    ) -> Result<Vec<Vouch>, Error> {
+        let tags = json_texts(tags);
+        self.rows(&OF_TAGS, values![repository, &tags]).await?.iter().map(vouch).collect()
+    }
+
+    /// What was said of the tags of a repository, by tag, at most `limit` after this one.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn vouches(&self, repository: RepositoryId, after: &str, limit: u32) -> Result<Vec<Vouch>, Error> {
+        self.rows(&PAGE, values![repository, after, i64::from(limit)]).await?.iter().map(vouch).collect()
+    }
+
+    /// At most `limit` events after this place.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn happened(&self, after: i64, limit: u32) -> Result<Vec<Happened>, Error> {
+        let happened = |row: &Row| -> Result<Happened, Error> {
+            Ok(Happened {
+                seq: row.integer(0)?,
+                kind: row.text(1)?,
+                repository: row.maybe_integer(2)?.map(RepositoryId),
+                subject: row.text(3)?,
+                payload: row.text(4)?,
+            })
+        };
+        self.rows(&HAPPENED, values![after, i64::from(limit)]).await?.iter().map(happened).collect()
+    }
+}
+
+impl Tx {
+    /// Keeps a root of a domain; whether there was none of its version.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn add_trust_root(&mut self, domain: &str, root: &TrustRoot, now: i64) -> Result<bool, Error> {
+        Ok(self.execute(&ADD_ROOT, values![domain, root.version, root.body.as_slice(), now]).await? == 1)
+    }
+
+    /// What a tag of a repository points to, as this change sees it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn tagged(&mut self, repository: RepositoryId, tag: &Tag) -> Result<Option<Tagged>, Error> {
+        let row = self.row(&TAGGED, values![repository, tag]).await?;
+        row.map(|row| Ok(Tagged { digest: row.parsed(0)?, size: row.unsigned(1)?, media_type: row.text(2)? }))
+            .transpose()
+    }
+
+    /// Keeps somebody's word for what a tag means, in the place of the one before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn vouch(&mut self, repository: RepositoryId, vouch: &Vouch, signer: PrincipalId) -> Result<(), Error> {
+        let Vouch { tag, tagged: Tagged { digest, size, media_type }, signer: name, source, at, now: _ } = vouch;
+        let size = i64::try_from(*size).unwrap_or(i64::MAX);
+        let row = values![repository, tag, digest, size, media_type, signer, name, source, *at];
+        self.execute(&VOUCH, row).await.map(drop)
+    }
+
+    /// Takes back what was said of a tag; whether anything was.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn withdraw_vouch(&mut self, repository: RepositoryId, tag: &Tag) -> Result<bool, Error> {
+        Ok(self.execute(&WITHDRAW, values![repository, tag]).await? == 1)
+    }
+
+    /// Forgets what was said of a tag that has moved on: it would hold again if the tag were set back.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_vouch(&mut self, repository: RepositoryId, tag: &Tag, digest: &Digest) -> Result<(), Error> {
+        self.execute(&FORGET, values![repository, tag, digest]).await.map(drop)
+    }
+}
+
+fn vouch(row: &Row) -> Result<Vouch, Error> {
+    Ok(Vouch {
+        tag: row.parsed(0)?,
+        tagged: Tagged { digest: row.parsed(1)?, size: row.unsigned(2)?, media_type: row.text(3)? },
+        signer: row.text(4)?,
+        source: row.text(5)?,
+        at: row.integer(6)?,
+        now: row.maybe_parsed(7)?,
+    })
+}
