@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hallmark_storage::metadata::{self, Metadata, SignerKey, WrappedDataKey};
@@ -16,14 +16,17 @@ use zeroize::Zeroizing;
 use crate::hex;
 use crate::keys::{MasterKey, OpenRefused};
 use crate::notary::{KeyDocument, Signature};
+use crate::tuf::{self, Held};
 
 /// The PKIX head of an uncompressed point on P-256; the point's 65 bytes follow (RFC 5480).
 const P256_HEAD: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
-/// The one algorithm of keys that the server makes for Notary v1, whose clients know no other that is as common.
+/// The algorithm of the keys that the server makes for Notary v1, whose clients know no other that is as common.
 const ECDSA: &str = "ecdsa";
+/// The algorithm of those for TUF 1.0: small, fast, and read by every client.
+const ED25519: &str = "ed25519";
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +89,43 @@ impl Custody {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Makes a key for `role` of a trust domain that publishes TUF 1.0.
+    pub(crate) fn make_ed25519(&self, domain: &str, role: &str, now: i64) -> Result<SignerKey, CustodyError> {
+        let document = Ed25519KeyPair::generate_pkcs8(&self.random).map_err(|_| CustodyError::Random)?;
+        let damaged = || CustodyError::Damaged("a new key".to_owned());
+        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(|_| damaged())?;
+        let public = pair.public_key().as_ref().to_vec();
+        let id = tuf::document(&public).key_id().map_err(|_| damaged())?;
+        let id = hex(&id);
+        let ring = self.ring();
+        let sealed = ring.keys[&ring.newest].seal(&purpose(domain, role, &id), self.nonce()?, document.as_ref());
+        Ok(SignerKey {
+            id,
+            collection: domain.to_owned(),
+            role: role.to_owned(),
+            algorithm: ED25519.to_owned(),
+            public,
+            sealed,
+            data_key: ring.newest.clone(),
+            made_at: now,
+            used_at: None,
+        })
+    }
+
+    /// Opens a key of TUF 1.0 for one publish.
+    pub(crate) fn open_ed25519(&self, key: &SignerKey) -> Result<Held, CustodyError> {
+        let plain = self.unseal(key)?;
+        let pair = Ed25519KeyPair::from_pkcs8(&plain).map_err(|_| CustodyError::Damaged(key.id.clone()))?;
+        Ok(Held(Arc::new(pair)))
+    }
+
+    fn unseal(&self, key: &SignerKey) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
+        let ring = self.ring();
+        let data_key = ring.keys.get(&key.data_key).ok_or_else(|| CustodyError::Damaged(key.id.clone()))?;
+        let opened = data_key.open(&purpose(&key.collection, &key.role, &key.id), &key.sealed);
+        opened.map(Zeroizing::new).map_err(|source| CustodyError::Sealed { id: key.id.clone(), source })
+    }
+
     /// Makes a key for `role` of `collection`.
     pub(crate) fn make(&self, collection: &str, role: &str, now: i64) -> Result<SignerKey, CustodyError> {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.random)
@@ -112,14 +152,9 @@ impl Custody {
 
     /// Signs `message` as Notary v1 writes signatures. The private half is in the clear for as long as this takes.
     pub(crate) fn sign(&self, key: &SignerKey, message: &[u8]) -> Result<Signature, CustodyError> {
-        let ring = self.ring();
-        let damaged = || CustodyError::Damaged(key.id.clone());
-        let data_key = ring.keys.get(&key.data_key).ok_or_else(damaged)?;
-        let opened = data_key
-            .open(&purpose(&key.collection, &key.role, &key.id), &key.sealed)
-            .map_err(|source| CustodyError::Sealed { id: key.id.clone(), source })?;
-        let plain = Zeroizing::new(opened);
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &plain).map_err(|_| damaged())?;
+        let plain = self.unseal(key)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &plain)
+            .map_err(|_| CustodyError::Damaged(key.id.clone()))?;
         let signature = pair.sign(&self.random, message).map_err(|_| CustodyError::Random)?;
         Ok(Signature { keyid: key.id.clone(), method: ECDSA.to_owned(), sig: STANDARD.encode(signature.as_ref()) })
     }

@@ -5,9 +5,12 @@
 mod custody;
 pub mod keys;
 pub mod notary;
+mod publisher;
 mod signer;
+pub mod tuf;
 
 pub use custody::CustodyError;
+pub use publisher::{TufChange, TufRefused};
 pub use signer::{NotaryChange, NotaryFiles, SignRefused, Signer, SnapshotOf};
 
 /// The lower-case hexadecimal spelling of `bytes`.

@@ -19,8 +19,8 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 
 /// Who holds the private keys, remembers the last version of each role, and writes down what they signed.
 pub struct Signer {
-    metadata: Metadata,
-    custody: Custody,
+    pub(crate) metadata: Metadata,
+    pub(crate) custody: Custody,
 }
 
 /// A change of a Notary v1 collection.
@@ -229,6 +229,21 @@ impl Signer {
         Ok(NotaryFiles { snapshot, timestamp, expires: now + TIMESTAMP_LIFE })
     }
 
+    /// Writes signatures down.
+    pub(crate) async fn log(&self, collection: String, lines: Vec<LoggedSignature>) -> Result<(), metadata::Error> {
+        self.metadata
+            .write((collection, lines), |tx, (collection, lines)| {
+                Box::pin(async move {
+                    for line in lines {
+                        tx.log_signature(collection, line).await?;
+                        tx.use_signer_key(&line.key_id, line.at).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// Gives the versions, each once, after a look at whether what the change rests on has fallen.
     async fn reserve(&self, plan: &Plan) -> Result<Versions, SignRefused> {
         let input = (plan.collection.clone(), plan.base.clone(), matches!(plan.source, Source::Made { .. }));
@@ -273,19 +288,7 @@ impl Signer {
                 key_id: key.id.clone(),
             })
             .collect();
-        let logged: Result<(), metadata::Error> = self
-            .metadata
-            .write((plan.collection.clone(), lines), |tx, (collection, lines)| {
-                Box::pin(async move {
-                    for line in lines {
-                        tx.log_signature(collection, line).await?;
-                        tx.use_signer_key(&line.key_id, line.at).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await;
-        logged?;
+        self.log(plan.collection.clone(), lines).await?;
         let bytes = draft.sealed(&signatures);
         Ok((FileState::of(role.role(), unsigned(version), &bytes), bytes))
     }
