@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use hallmark_storage::metadata::Engine;
+use hallmark_storage::metadata::{self, Engine};
 
 use crate::app::App;
 use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::people::names;
 use crate::telemetry::chain;
-use crate::trust::renew;
+use crate::trust::{renew, tuf};
 
 /// How soon a decision of another replica holds here.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -29,7 +29,8 @@ pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
         refresh(&app, stop.clone()),
         sweep(&app, stop.clone()),
         look_at_directories(&app, stop.clone()),
-        renew_trust(&app, stop)
+        renew_trust(&app, stop.clone()),
+        publish_signed_tags(&app, stop)
     );
 }
 
@@ -75,6 +76,25 @@ async fn renew_trust(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
                 Ok(false) => break,
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "trust data could not be renewed; it is tried again");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Publishes what was signed, moved or deleted within the last second, and renews what nears its end.
+async fn publish_signed_tags(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(REFRESH);
+    while goes_on(&mut ticks, &mut stop).await {
+        while !app.is_readonly() && !*stop.borrow() {
+            let _change = app.readonly.begin_change();
+            let more = async { Ok::<_, metadata::Error>(tuf::follow(app).await? | tuf::renew_due(app).await?) };
+            match more.await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "signed tags could not be published; it is tried again");
                     break;
                 }
             }

@@ -84,6 +84,7 @@ pub fn required(operation: &Operation) -> Rights {
         | Operation::ListTags(_)
         | Operation::ListReferrers(_)
         | Operation::ReadTrust(_)
+        | Operation::ReadTuf(_)
         | Operation::ListTrustChanges(_) => Rights::PULL,
         // Who signs may not have the right to push; who could never sign makes no key.
         Operation::PublishTrust(_) | Operation::TrustKey(TrustKey { rotate: false, .. }) => Rights::PULL | Rights::SIGN,

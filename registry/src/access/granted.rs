@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hallmark_oci::{
     AppendUpload, BeginUpload, CancelUpload, DeleteBlob, DeleteManifest, DeleteTrust, FinishUpload, ListReferrers,
     ListRepositories, ListTags, ListTrustChanges, Operation, PublishTrust, PullBlob, PullManifest, PutManifest,
-    ReadTrust, RepositoryName, TrustKey, UploadStatus,
+    ReadTrust, ReadTuf, RepositoryName, TrustKey, UploadStatus,
 };
 use hallmark_storage::metadata::{Facts, Principal, PrincipalId, Repository, RepositoryId};
 
@@ -126,6 +126,7 @@ pub enum TrustWork {
     Key(Granted<TrustKey>),
     Delete(Granted<DeleteTrust>),
     Changes(Granted<ListTrustChanges>),
+    Tuf(Granted<ReadTuf>),
 }
 
 impl Granted<Operation> {
@@ -152,6 +153,7 @@ impl Granted<Operation> {
             Operation::PublishTrust(operation) => Work::Trust(TrustWork::Publish(Granted { operation, grant })),
             Operation::TrustKey(operation) => Work::Trust(TrustWork::Key(Granted { operation, grant })),
             Operation::DeleteTrust(operation) => Work::Trust(TrustWork::Delete(Granted { operation, grant })),
+            Operation::ReadTuf(operation) => Work::Trust(TrustWork::Tuf(Granted { operation, grant })),
             Operation::ListTrustChanges(operation) => Work::Trust(TrustWork::Changes(Granted { operation, grant })),
         }
     }

@@ -8,6 +8,7 @@ mod openapi;
 mod organizations;
 mod repositories;
 mod robots;
+mod signatures;
 mod teams;
 mod users;
 
@@ -89,6 +90,8 @@ fn routes() -> Router {
             get(repositories::describe).patch(repositories::change).delete(repositories::delete),
         )
         .route("/repositories/{repository}/grants", get(repositories::grants))
+        .route("/repositories/{repository}/signatures", get(signatures::list).post(signatures::create))
+        .route("/repositories/{repository}/signatures/{tag}", delete(signatures::withdraw))
         .route("/accounts/{account}/grants", get(repositories::account_grants))
         .route("/grants/{on}/{holder}", put(repositories::put_grant).delete(repositories::take_grant))
         .route("/certificates", get(users::certificates).post(users::create_certificate))

@@ -5,7 +5,7 @@ use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
 use utoipa::{Modify, OpenApi};
 
 use super::failure::{Failure, FailureLine};
-use super::{organizations, repositories, robots, teams, users};
+use super::{organizations, repositories, robots, signatures, teams, users};
 use crate::people::shapes;
 
 #[derive(OpenApi)]
@@ -64,6 +64,9 @@ use crate::people::shapes;
         repositories::change,
         repositories::delete,
         repositories::grants,
+        signatures::list,
+        signatures::create,
+        signatures::withdraw,
         repositories::account_grants,
         repositories::put_grant,
         repositories::take_grant,

@@ -9,6 +9,11 @@ use crate::people::List;
 use crate::people::members::{self, MemberView, Membership};
 use crate::people::organizations::{self, NewOrganization, OrganizationChanges, OrganizationView};
 
+/// A page of these.
+type MemberList = List<MemberView>;
+/// A page of these.
+type OrganizationList = List<OrganizationView>;
+
 /// The organizations that the caller may see, by name.
 #[utoipa::path(
     get,
@@ -17,7 +22,7 @@ use crate::people::organizations::{self, NewOrganization, OrganizationChanges, O
     params(
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<OrganizationView>), Failures)
+    responses((status = 200, description = "What was asked for", body = OrganizationList), Failures)
 )]
 pub(super) async fn list(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
     let page = page.into();
@@ -99,7 +104,7 @@ pub(super) async fn remove(call: Conditional, At(organization): At<String>) -> R
         ("organization" = String, Path, description = "The organization's name"),
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<MemberView>), Failures)
+    responses((status = 200, description = "What was asked for", body = MemberList), Failures)
 )]
 pub(super) async fn members(
     call: Call,

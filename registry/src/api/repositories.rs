@@ -13,6 +13,13 @@ use crate::people::grants::{self, GrantView, HolderName, NewGrant};
 use crate::people::repositories::{self, NewRepository, RepositoryChanges, RepositoryLine, RepositoryView};
 use crate::people::{List, Page, Refused, shapes};
 
+/// A page of these.
+type EventList = List<EventView>;
+/// A page of these.
+type GrantList = List<GrantView>;
+/// A page of these.
+type RepositoryList = List<RepositoryLine>;
+
 /// The repositories that the caller may see, by name.
 #[utoipa::path(
     get,
@@ -21,7 +28,7 @@ use crate::people::{List, Page, Refused, shapes};
     params(
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<RepositoryLine>), Failures)
+    responses((status = 200, description = "What was asked for", body = RepositoryList), Failures)
 )]
 pub(super) async fn list(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
     let page = page.into();
@@ -104,7 +111,7 @@ pub(super) async fn delete(call: Conditional, At(repository): At<String>) -> Res
         ("repository" = String, Path, description = "The repository's name, its slashes written as %2F"),
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<GrantView>), Failures)
+    responses((status = 200, description = "What was asked for", body = GrantList), Failures)
 )]
 pub(super) async fn grants(
     call: Call,
@@ -125,7 +132,7 @@ pub(super) async fn grants(
         ("account" = String, Path, description = "The account's name"),
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<GrantView>), Failures)
+    responses((status = 200, description = "What was asked for", body = GrantList), Failures)
 )]
 pub(super) async fn account_grants(
     call: Call,
@@ -253,7 +260,7 @@ pub(super) struct EventQuery {
     params(
         EventQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<EventView>), Failures)
+    responses((status = 200, description = "What was asked for", body = EventList), Failures)
 )]
 pub(super) async fn events(call: Call, Asked(query): Asked<EventQuery>) -> Result<Response, Error> {
     let EventQuery { limit, after, kind, actor, account, repository, since, until } = query;

@@ -9,6 +9,9 @@ use crate::people::List;
 use crate::people::robots::{self, NewRobot, RobotChanges, RobotView, Rotation, SecretLine, SecretView};
 use crate::people::rules::{self, NewRule, RuleView};
 
+/// A page of these.
+type RobotList = List<RobotView>;
+
 /// The robots of an account, by name.
 #[utoipa::path(
     get,
@@ -18,7 +21,7 @@ use crate::people::rules::{self, NewRule, RuleView};
         ("account" = String, Path, description = "The account's name"),
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<RobotView>), Failures)
+    responses((status = 200, description = "What was asked for", body = RobotList), Failures)
 )]
 pub(super) async fn list(
     call: Call,

@@ -8,6 +8,11 @@ use crate::http::error::Error;
 use crate::people::List;
 use crate::people::teams::{self, NewTeam, TeamChanges, TeamMemberView, TeamView};
 
+/// A page of these.
+type TeamMemberList = List<TeamMemberView>;
+/// A page of these.
+type TeamList = List<TeamView>;
+
 /// The teams of an organization, by name.
 #[utoipa::path(
     get,
@@ -17,7 +22,7 @@ use crate::people::teams::{self, NewTeam, TeamChanges, TeamMemberView, TeamView}
         ("organization" = String, Path, description = "The organization's name"),
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<TeamView>), Failures)
+    responses((status = 200, description = "What was asked for", body = TeamList), Failures)
 )]
 pub(super) async fn list(
     call: Call,
@@ -117,7 +122,7 @@ pub(super) async fn remove(
         ("team" = String, Path, description = "The team's name"),
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<TeamMemberView>), Failures)
+    responses((status = 200, description = "What was asked for", body = TeamMemberList), Failures)
 )]
 pub(super) async fn members(
     call: Call,

@@ -10,6 +10,11 @@ use crate::people::certificates::{self, CertificateView, NewCertificate};
 use crate::people::tokens::{self, MadeToken, NewToken, TokenView};
 use crate::people::users::{self, MeView, NewPassword, NewUser, UserChanges, UserView};
 
+/// A page of these.
+type CertificateList = List<CertificateView>;
+/// A page of these.
+type UserList = List<UserView>;
+
 /// Who calls, and where they belong.
 #[utoipa::path(
     get,
@@ -70,7 +75,7 @@ pub(super) async fn revoke_token(call: Call, At(id): At<i64>) -> Result<Response
     params(
         PageQuery
     ),
-    responses((status = 200, description = "What was asked for", body = List<UserView>), Failures)
+    responses((status = 200, description = "What was asked for", body = UserList), Failures)
 )]
 pub(super) async fn list(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
     let page = page.into();
@@ -184,7 +189,7 @@ pub(super) async fn log_out(call: Call, At(user): At<String>) -> Result<Response
     path = "/api/v1/certificates",
     tag = "users",
     params(PageQuery),
-    responses((status = 200, description = "What was asked for", body = List<CertificateView>), Failures)
+    responses((status = 200, description = "What was asked for", body = CertificateList), Failures)
 )]
 pub(super) async fn certificates(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
     let given = certificates::list(&call.app, &call.caller, &page.into()).await?;

@@ -103,6 +103,12 @@ enum Verb {
     Explain(remote::explain::Explain),
     /// What happened in the registry, over the network.
     Audit(remote::audit::Audit),
+    /// Vouch for what a tag means now, over the network: refused when the tag has moved.
+    Sign(remote::sign::Sign),
+    /// Say whether somebody vouches for what a tag points to now, by a root that you pinned; the exit code is 0 only then.
+    Verify(remote::sign::Verify),
+    /// What is signed in a repository, and the root to pin, over the network.
+    Trust(remote::sign::Trust),
     /// Make organizations, teams, repositories, robots and grants be what a file says, over the network.
     ///
     /// The file is TOML, or JSON when its name ends in .json or its text begins with a brace. What it does not name stays as
@@ -136,6 +142,9 @@ pub fn main() -> ExitCode {
         Verb::Token(token) => token.run(),
         Verb::Grant(grant) => grant.run(),
         Verb::Certificate(certificate) => certificate.run(),
+        Verb::Sign(sign) => sign.run(),
+        Verb::Verify(verify) => verify.run(),
+        Verb::Trust(trust) => trust.run(),
         Verb::Access(access) => access.run(),
         Verb::Explain(explain) => explain.run(),
         Verb::Audit(audit) => audit.run(),

@@ -142,7 +142,7 @@ fn raw(value: &DeValue<'_>) -> Option<Raw> {
 /// The same in JSON, for tables that are read whole. What JSON does not have (a date, a number beyond 64 bits) is its text.
 fn json(value: &DeValue<'_>) -> Value {
     match value {
-        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::String(text) => Value::from(&**text),
         DeValue::Integer(number) => i64::from_str_radix(&number.as_str().replace('_', ""), number.radix())
             .map_or_else(|_| Value::from(number.as_str()), Value::from),
         DeValue::Float(number) => Value::from(number.as_str()),

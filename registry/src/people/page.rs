@@ -1,7 +1,11 @@
 //! A part of a list.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Refused;
 
@@ -21,13 +25,41 @@ pub struct Page {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct List<T> {
     /// The entries.
     pub items: Vec<T>,
     /// What the next page begins after; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Written by hand: what the macro makes of a type with a parameter does not compile beside crates that convert from and to
+/// `Cow` as well.
+impl<T: ToSchema> PartialSchema for List<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new().items(T::schema()).description(Some("The entries."));
+        let text = SchemaType::from_iter([Type::String, Type::Null]);
+        let next = ObjectBuilder::new()
+            .schema_type(text)
+            .description(Some("What the next page begins after; absent at the end."));
+        ObjectBuilder::new()
+            .description(Some("A page of a list."))
+            .property("items", items)
+            .required("items")
+            .property("next", next)
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for List<T> {
+    fn name() -> Cow<'static, str> {
+        format!("List_{}", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+    }
 }
 
 impl Page {

@@ -125,7 +125,7 @@ fn view(repository: &Repository, rights: Rights, (description, created_at): (Str
 }
 
 /// The repository, when the caller may see it, and what they may do in it.
-async fn seen(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(Repository, Rights), Refused> {
+pub(super) async fn seen(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(Repository, Rights), Refused> {
     let principal = caller.principal();
     // Only what exists is found in memory, which is faster than the database: time would tell that it does.
     let (facts, _) = app.metadata.without_cache().facts(Some(principal.id), name).await?;

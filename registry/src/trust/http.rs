@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use hallmark_oci::{ErrorCode, PublishTrust, ReadTrust, TrustVersion};
+use hallmark_oci::{ErrorCode, PublishTrust, ReadTrust, ReadTuf, TrustVersion};
 use hallmark_signer::SignRefused;
 use hallmark_signer::notary::publish::Refused;
 use hallmark_storage::metadata::{PrincipalId, TrustChange};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::key::{self, KeyRefused};
 use super::publish::{self, PublishError};
 use super::read::{self, ReadError};
+use super::tuf::{self, TufError};
 use super::upload::{self, UploadInvalid};
 use super::{Failure, delete};
 use crate::access::{self, Granted, Standing, TrustWork};
@@ -55,6 +56,7 @@ pub(crate) async fn serve(
             deleted.map_err(Error::from_metadata)?;
             Ok(done())
         }
+        TrustWork::Tuf(granted) => tuf_file(app, &granted).await,
         TrustWork::Changes(granted) => {
             let changes = read::changes(app, &granted).await.map_err(Error::from_metadata)?;
             let records: Vec<Value> = changes.iter().map(record).collect();
@@ -91,6 +93,20 @@ async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<Response, Error
             headers.insert(name, value);
         }
     }
+    Ok(response)
+}
+
+async fn tuf_file(app: &App, granted: &Granted<ReadTuf>) -> Result<Response, Error> {
+    let served = tuf::file(app, granted).await.map_err(|error| match error {
+        TufError::Metadata(error) => Error::from_metadata(error),
+        other => Error::internal(other),
+    })?;
+    let Some(served) = served else { return Err(Error::plain(ErrorCode::MetadataNotFound)) };
+    let caching = if served.is_immutable { FOR_EVER } else { NOW_ONLY };
+    let length = served.body.len();
+    let mut response = json_answer(served.body);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     Ok(response)
 }
 

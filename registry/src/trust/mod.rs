@@ -8,6 +8,7 @@ mod key;
 mod publish;
 mod read;
 pub(crate) mod renew;
+pub(crate) mod tuf;
 mod upload;
 
 use hallmark_oci::{Gun, ServerRole, TrustRole};

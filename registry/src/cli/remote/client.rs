@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Response};
@@ -166,6 +166,14 @@ pub(super) struct Page<T> {
     pub(super) next: Option<String>,
 }
 
+/// What stands at a path.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) body: Vec<u8>,
+    /// What `Docker-Content-Digest` says.
+    pub(super) digest: Option<String>,
+}
+
 /// A refusal in the words of RFC 6749 section 5.2.
 #[derive(Debug, Deserialize)]
 pub(super) struct Word {
@@ -280,6 +288,25 @@ impl Client {
         // The answer may hold a token: nothing of it is repeated.
         let strange = |_| Failure::Failed(format!("the answer of {} is not understood", self.url));
         serde_json::from_slice(&body).map(Ok).map_err(strange)
+    }
+
+    /// What stands at a path beside the API; `None` when nothing does.
+    pub(super) async fn raw(&self, path: &str) -> Result<Option<Found>, Failure> {
+        let mut url = self.url.clone();
+        url.set_path(path);
+        let mut request = self.http.get(url).header(ACCEPT, "*/*");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let mut response = request.send().await.map_err(|error| self.unanswered(error))?;
+        let body = self.bounded(&mut response).await?;
+        let digest = response.headers().get("docker-content-digest").and_then(|digest| digest.to_str().ok());
+        let digest = digest.map(str::to_owned);
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(Found { body, digest })),
+            _ => Err(self.refused(&response, &body)),
+        }
     }
 
     async fn answer(&self, ask: Ask) -> Result<Vec<u8>, Failure> {

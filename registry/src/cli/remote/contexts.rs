@@ -60,6 +60,11 @@ impl Context {
         Client::new(&self.address(), Credential::Token(&self.token))
     }
 
+    /// The registry itself, which takes name and token like a password.
+    pub(super) fn registry(&self) -> Result<Client, Failure> {
+        Client::new(&self.address(), Credential::Password(&self.user, &self.token))
+    }
+
     fn address(&self) -> Address {
         Address { url: self.url.clone(), ca: self.ca.clone(), insecure_http: self.insecure_http }
     }

@@ -1,0 +1,69 @@
+//! What tags are vouched to mean.
+
+use axum::response::Response;
+
+use super::call::{Asked, At, Call, PageQuery, Sent, done, made, repository as named, shown};
+use super::failure::Failures;
+use crate::http::error::Error;
+use crate::people::signatures::{self, NewSignature, SignatureView};
+use crate::people::{List, Page};
+
+/// A page of these.
+type SignatureList = List<SignatureView>;
+
+/// What is vouched for in a repository, by tag.
+#[utoipa::path(
+    get,
+    path = "/api/v1/repositories/{repository}/signatures",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F"),
+        PageQuery
+    ),
+    responses((status = 200, description = "What was asked for", body = SignatureList), Failures)
+)]
+pub(super) async fn list(
+    call: Call,
+    At(repository): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Response, Error> {
+    let page: Page = page.into();
+    let given = signatures::list(&call.app, &call.caller, &named(&repository)?, &page).await?;
+    Ok(shown(&given))
+}
+
+/// Vouches for what a tag means: it is published within a second or two, until the tag moves.
+#[utoipa::path(
+    post,
+    path = "/api/v1/repositories/{repository}/signatures",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F")
+    ),
+    request_body = NewSignature,
+    responses((status = 201, description = "The signature", body = SignatureView), Failures)
+)]
+pub(super) async fn create(
+    call: Call,
+    At(repository): At<String>,
+    Sent(sent): Sent<NewSignature>,
+) -> Result<Response, Error> {
+    let given = signatures::create(&call.app, &call.caller, &named(&repository)?, sent).await?;
+    Ok(made(&given))
+}
+
+/// Takes back what was vouched for a tag.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/repositories/{repository}/signatures/{tag}",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F"),
+        ("tag" = String, Path, description = "The tag")
+    ),
+    responses((status = 204, description = "Done"), Failures)
+)]
+pub(super) async fn withdraw(call: Call, At((repository, tag)): At<(String, String)>) -> Result<Response, Error> {
+    signatures::withdraw(&call.app, &call.caller, &named(&repository)?, &tag).await?;
+    Ok(done())
+}

@@ -1,0 +1,258 @@
+//! `hallmark sign`, `hallmark verify` and `hallmark trust`: who vouches for what a tag means.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use hallmark_oci::{Digest, RepositoryName, Tag};
+use hallmark_signer::tuf::{Target, VerifyError, verify};
+use serde_json::json;
+
+use super::client::{Ask, Client, Found};
+use super::contexts::{Context, Contexts};
+use super::table::Row;
+use super::{Remote, Session};
+use crate::cli::output::{self, Failure, Format};
+use crate::config::Person;
+use crate::people::signatures::SignatureView;
+
+/// An image as people write it: `host/repository:tag`, or with the digest behind it.
+#[derive(Debug, Clone)]
+struct Image {
+    host: String,
+    repository: RepositoryName,
+    tag: Tag,
+    digest: Option<Digest>,
+}
+
+impl std::str::FromStr for Image {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse().map_err(|invalid| format!("{invalid}"))?)),
+            None => (text, None),
+        };
+        let (host, path) = rest.split_once('/').ok_or("an image is written as host/repository:tag")?;
+        let (repository, tag) = path.rsplit_once(':').unwrap_or((path, "latest"));
+        let repository = repository.parse().map_err(|invalid| format!("{invalid}"))?;
+        let tag = tag.parse().map_err(|invalid| format!("{invalid}"))?;
+        Ok(Self { host: host.to_owned(), repository, tag, digest })
+    }
+}
+
+impl std::fmt::Display for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}:{}", self.host, self.repository, self.tag)
+    }
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Sign {
+    /// The image, such as registry.example/acme/web:1.4; with @sha256:… only if the tag still points there
+    image: Image,
+    /// Tables for people, or one JSON object a line for programs
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Verify {
+    /// The image, such as registry.example/acme/web:1.4; with @sha256:… only that digest will do
+    image: Image,
+    /// A root that you trust: the file that `hallmark trust root` wrote
+    #[arg(long, value_name = "FILE")]
+    root: PathBuf,
+    /// Tables for people, or one JSON object a line for programs
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Trust {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    verb: TrustVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum TrustVerb {
+    /// List the tags of a repository that are signed, and by whom
+    Inspect {
+        /// The repository, such as acme/web
+        repository: String,
+    },
+    /// Withdraw the signature of a tag
+    Revoke {
+        /// The image, such as registry.example/acme/web:1.4
+        image: Image,
+    },
+    /// Write the first root of the registry to a file, to be pinned: compare it with what the registry's operator shows you
+    Root {
+        /// Any repository that you may pull from, such as acme/web
+        repository: String,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+impl Row for SignatureView {
+    const HEAD: &'static [&'static str] = &["TAG", "DIGEST", "SIGNER", "SIGNED", "HOLDS"];
+
+    fn cells(&self) -> Vec<String> {
+        let holds = if self.holds { "yes" } else { "no" };
+        vec![self.tag.clone(), self.digest.clone(), self.signer.clone(), self.signed_at.clone(), holds.to_owned()]
+    }
+}
+
+/// The context for the image's host, the current one first.
+fn context(image: &Image) -> Result<Context, Failure> {
+    let person = Person::of_process();
+    let contexts = Contexts::file(&person)?.read::<Contexts>()?;
+    let found = contexts.in_order().find(|context| context.host() == image.host).cloned();
+    found.ok_or_else(|| {
+        Failure::NotSignedIn(format!("you are not signed in to {0}: run `hallmark login {0}`", image.host))
+    })
+}
+
+/// What the tag points to now, by the registry's own word.
+async fn digest(client: &Client, image: &Image) -> Result<Digest, Failure> {
+    let path = format!("/v2/{}/manifests/{}", image.repository, image.tag);
+    let found = client.raw(&path).await?;
+    let told = found.and_then(|Found { digest, .. }| digest);
+    let told = told.ok_or_else(|| Failure::NotFound(format!("there is no image {image} that you may see")))?;
+    told.parse().map_err(|_| Failure::Failed(format!("the registry names no digest for {image}")))
+}
+
+impl Sign {
+    pub(in crate::cli) fn run(self) -> Result<(), Failure> {
+        let Self { image, output } = self;
+        let context = context(&image)?;
+        crate::cli::block_on(async {
+            let digest = match &image.digest {
+                Some(digest) => digest.clone(),
+                None => digest(&context.registry()?, &image).await?,
+            };
+            let repository = image.repository.as_str();
+            let body = json!({"tag": image.tag, "digest": digest});
+            let ask = Ask::post(&["repositories", repository, "signatures"], body);
+            let made: SignatureView = context.client()?.ask(ask).await?;
+            match output {
+                Format::Json => output::say_json(&made),
+                Format::Text => output::say(&format!("{image}@{digest} is signed by {}", made.signer)),
+            }
+        })?
+    }
+}
+
+impl Verify {
+    pub(in crate::cli) fn run(self) -> Result<(), Failure> {
+        let Self { image, root, output } = self;
+        let pinned = std::fs::read(&root)
+            .map_err(|error| Failure::Usage(format!("the root {} cannot be read: {error}", root.display())))?;
+        let context = context(&image)?;
+        let store = datastore(&image)?;
+        crate::cli::block_on(async {
+            let client = Arc::new(context.registry()?);
+            let now = digest(&client, &image).await?;
+            let (base, fetching) = (format!("/tuf/{}/", image.repository), Arc::clone(&client));
+            let fetch = Arc::new(move |file: String| -> futures_util::future::BoxFuture<'static, _> {
+                let (client, path) = (Arc::clone(&fetching), format!("{base}{file}"));
+                Box::pin(async move {
+                    let found = client.raw(&path).await.map_err(|failure| failure.to_string())?;
+                    Ok(found.map(|found| found.body))
+                })
+            });
+            let target = verify(&pinned, (image.repository.as_str(), image.tag.as_str()), fetch, store).await;
+            conclude(&image, &now, target, output)
+        })?
+    }
+}
+
+/// Says what came of it; anything but a signature over what the tag points to now is a failure.
+fn conclude(image: &Image, now: &Digest, target: Result<Target, VerifyError>, output: Format) -> Result<(), Failure> {
+    let target = target.map_err(|error| match error {
+        VerifyError::Unreachable(why) => Failure::NoServer(why),
+        other => Failure::Failed(format!("{image} is not verified: {other}")),
+    })?;
+    let hex: String = target.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signed = format!("sha256:{hex}");
+    if signed != now.as_str() {
+        let why = format!("{image} is not verified: the tag points to {now}, and {signed} is signed");
+        return Err(Failure::Failed(why));
+    }
+    if let Some(wanted) = image.digest.as_ref().filter(|wanted| *wanted != now) {
+        return Err(Failure::Failed(format!("{image} is not verified: the tag points to {now} and not to {wanted}")));
+    }
+    match output {
+        Format::Json => output::say_json(&json!({
+            "verified": true, "image": image.to_string(), "digest": signed, "signer": target.signer,
+            "signed_at": target.signed_at, "source": target.source,
+        })),
+        Format::Text => {
+            output::say(&format!("{image}@{signed} is signed by {} since {}", target.signer, target.signed_at))
+        }
+    }
+}
+
+/// Where the newest versions that were seen are remembered, so that older ones are refused.
+fn datastore(image: &Image) -> Result<PathBuf, Failure> {
+    let folder = Person::of_process().folder;
+    let folder = folder.ok_or_else(|| Failure::Usage("there is no home folder to remember versions in".to_owned()))?;
+    let host = image.host.replace([':', '[', ']'], "_");
+    let place = folder.join("trust").join(host).join(image.repository.as_str().replace('/', "+"));
+    let made = std::fs::create_dir_all(&place);
+    made.map_err(|error| Failure::Failed(format!("{} cannot be made: {error}", place.display())))?;
+    Ok(place)
+}
+
+impl Trust {
+    pub(in crate::cli) fn run(self) -> Result<(), Failure> {
+        match self.verb {
+            TrustVerb::Inspect { repository } => self.remote.run(async |session: Session| {
+                session.list::<SignatureView>(Ask::get(&["repositories", &repository, "signatures"])).await
+            }),
+            TrustVerb::Revoke { image } => {
+                let context = context(&image)?;
+                let ask = Ask::delete(&["repositories", image.repository.as_str(), "signatures", image.tag.as_str()]);
+                crate::cli::block_on(async { context.client()?.tell(ask).await })??;
+                output::say(&format!("the signature of {image} is withdrawn"))
+            }
+            TrustVerb::Root { repository, out } => {
+                let person = Person::of_process();
+                let contexts = Contexts::file(&person)?.read::<Contexts>()?;
+                let context = contexts.in_order().next().cloned();
+                let context =
+                    context.ok_or_else(|| Failure::NotSignedIn("run `hallmark login URL` first".to_owned()))?;
+                let path = format!("/tuf/{repository}/1.root.json");
+                let found = crate::cli::block_on(async { context.registry()?.raw(&path).await })??;
+                let found = found.ok_or_else(|| Failure::NotFound(format!("{repository} has no root")))?;
+                std::fs::write(&out, found.body)
+                    .map_err(|error| Failure::Failed(format!("{} cannot be written: {error}", out.display())))?;
+                output::say(&format!("the root is in {}", out.display()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_a_host_a_repository_a_tag_and_perhaps_a_digest() {
+        let image: Image = "localhost:5000/acme/web:1.4".parse().unwrap();
+        assert_eq!(
+            (image.host.as_str(), image.repository.as_str(), image.tag.as_str()),
+            ("localhost:5000", "acme/web", "1.4")
+        );
+        assert_eq!("r.example/web".parse::<Image>().unwrap().tag.as_str(), "latest");
+        let digest = format!("sha256:{}", "0".repeat(64));
+        assert_eq!(format!("r.example/web:2@{digest}").parse::<Image>().unwrap().digest.unwrap().as_str(), digest);
+        for bad in ["web", "r.example/Web:1", "r.example/web:", "r.example/web:1@sha256:0", ""] {
+            assert!(bad.parse::<Image>().is_err(), "{bad}");
+        }
+    }
+}
