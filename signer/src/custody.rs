@@ -193,10 +193,7 @@ fn make_data_key(random: &SystemRandom, master: &MasterKey, now: i64) -> Result<
     Ok(WrappedDataKey { id, wrapped, made_at: now })
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "keys and signatures need the system's randomness, whose source is not the registry's"
-)]
+/// Keys and signatures need the system's randomness in this library's own shape, which the registry's source has not.
 fn random() -> SystemRandom {
     SystemRandom::new()
 }
