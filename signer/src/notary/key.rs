@@ -112,7 +112,7 @@ pub struct PublicKey {
     leaf: Option<Leaf>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Material {
     P256(Vec<u8>),
     Rsa(Vec<u8>),
@@ -138,7 +138,7 @@ impl PublicKey {
     /// # Errors
     /// [`KeyInvalid`], each as it says.
     pub fn parse(document: &KeyDocument) -> Result<Self, KeyInvalid> {
-        if document.keyval.private.as_deref().is_some_and(|private| !private.is_empty()) {
+        if document.keyval.private.is_some() {
             return Err(KeyInvalid::Private);
         }
         let public = STANDARD.decode(&document.keyval.public).map_err(|_| KeyInvalid::Public)?;
@@ -166,6 +166,12 @@ impl PublicKey {
     #[must_use]
     pub fn leaf(&self) -> Option<&Leaf> {
         self.leaf.as_ref()
+    }
+
+    /// Whether it is the same key, whatever the certificates around it: the two have different ids.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.material == other.material
     }
 
     /// Whether `signature` was made over `message` with the private half.

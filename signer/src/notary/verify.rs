@@ -1,6 +1,6 @@
 //! Whether enough of a role's keys have signed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{KeyDocument, PublicKey, RoleKeys, Signed};
 
@@ -37,8 +37,8 @@ pub enum VerifyRefused {
     },
 }
 
-/// Verifies a file against the keys of its role. A key counts once, however often it has signed; keys that are not the
-/// role's, and such as cannot be read, do not count.
+/// Verifies a file against the keys of its role. A key counts once, however often it has signed and under whatever ids;
+/// keys that are not the role's, and such as cannot be read, do not count.
 ///
 /// # Errors
 /// [`VerifyRefused`]
@@ -61,15 +61,13 @@ pub(super) fn check<T>(
     if threshold < 1 || threshold > role.keyids.len() {
         return Err(VerifyRefused::Threshold { threshold: role.threshold, keys: role.keyids.len() });
     }
-    let mut valid = BTreeSet::new();
+    let mut valid: Vec<PublicKey> = Vec::new();
     for signature in &file.signatures {
         let id = signature.keyid.as_str();
-        if valid.contains(id) || !role.keyids.iter().any(|known| known == id) {
-            continue;
-        }
-        let key = keys.get(id).and_then(|document| PublicKey::parse(document).ok());
-        if key.is_some_and(|key| key.verifies(signature, &file.message)) {
-            valid.insert(id);
+        let document = keys.get(id).filter(|_| role.keyids.iter().any(|known| known == id));
+        let Some(key) = document.and_then(|document| PublicKey::parse(document).ok()) else { continue };
+        if !valid.iter().any(|counted| counted.is(&key)) && key.verifies(signature, &file.message) {
+            valid.push(key);
             if valid.len() == threshold {
                 return Ok(());
             }
