@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::members::lookalike;
 use super::{CanonicalInvalid, KeyDocument, Signature, Value};
 
-/// The most keys, roles, or signatures that one file may name: whoever reads it does work for each.
+/// The most keys, roles, signatures, or paths of a role that one file may name: whoever reads it does work for each.
 const ENTRIES: usize = 1_024;
 
 /// What a role's file says it is.
@@ -77,11 +78,17 @@ pub enum MetadataInvalid {
     /// A key stands under an id that is not its own.
     #[error("a key stands under an id that is not its own: {0}")]
     KeyId(String),
+    /// A key with its private half, which must never be published.
+    #[error("a key holds a private half: {0}")]
+    Private(String),
+    /// A member that some readers take for another.
+    #[error("the member {0:?} differs from one that is read in case only")]
+    Lookalike(String),
     /// A threshold below one, or a key named twice.
     #[error("the role {0:?} needs a threshold above 0 and each key once")]
     Threshold(String),
-    /// More keys, roles or signatures than are read.
-    #[error("the file names more than {ENTRIES} keys, roles or signatures")]
+    /// More keys, roles, signatures or paths than are read.
+    #[error("the file names more than {ENTRIES} keys, roles, signatures or paths")]
     TooMany,
 }
 
@@ -150,6 +157,9 @@ impl<T: Content> Signed<T> {
         }
         let content: T = serde_json::from_str(envelope.signed.get()).map_err(shape)?;
         content.check()?;
+        if let Some(member) = lookalike(kind, &whole) {
+            return Err(MetadataInvalid::Lookalike(member.chars().take(64).collect()));
+        }
         let Value::Object(members) = whole else { return Err(MetadataInvalid::Version) };
         let message = members.get("signed").map(Value::canonical).unwrap_or_default();
         Ok(Self { content, version, expires, message, signatures: envelope.signatures })
@@ -173,6 +183,9 @@ pub struct RoleKeys {
 
 impl RoleKeys {
     fn check(&self, role: &str) -> Result<(), MetadataInvalid> {
+        if self.keyids.len() > ENTRIES {
+            return Err(MetadataInvalid::TooMany);
+        }
         let distinct: BTreeSet<_> = self.keyids.iter().collect();
         if self.threshold < 1 || distinct.len() != self.keyids.len() {
             return Err(MetadataInvalid::Threshold(role.chars().take(255).collect()));
@@ -225,6 +238,9 @@ impl Content for Targets {
         }
         let mut names = BTreeSet::new();
         for role in roles {
+            if role.paths.len() > ENTRIES {
+                return Err(MetadataInvalid::TooMany);
+            }
             role.keys().check(&role.name)?;
             if !names.insert(&role.name) {
                 return Err(MetadataInvalid::Threshold(role.name.chars().take(255).collect()));
@@ -314,10 +330,16 @@ pub struct FileMeta {
 
 /// A key stands under its own id, or it would be counted twice under two.
 fn check_keys(keys: &BTreeMap<String, KeyDocument>) -> Result<(), MetadataInvalid> {
-    match keys.iter().find(|(id, key)| key.id() != **id) {
-        Some((id, _)) => Err(MetadataInvalid::KeyId(id.chars().take(64).collect())),
-        None => Ok(()),
+    let short = |id: &str| id.chars().take(64).collect();
+    for (id, key) in keys {
+        if key.keyval.private.is_some() {
+            return Err(MetadataInvalid::Private(short(id)));
+        }
+        if key.id() != *id {
+            return Err(MetadataInvalid::KeyId(short(id)));
+        }
     }
+    Ok(())
 }
 
 /// Writers in Go put `null` where there is nothing.

@@ -5,6 +5,7 @@
 mod build;
 mod canonical;
 mod key;
+mod members;
 mod metadata;
 pub mod publish;
 mod verify;
