@@ -1,0 +1,88 @@
+//! Files that name so much that reading them would take all day.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use super::kit::{RELEASES, delegation};
+use super::swizzler::Scene;
+
+/// How many of everything.
+const MANY: usize = 100_000;
+/// A refusal takes less than a second when only lists are read, and hours when each is compared with each; tests run
+/// unoptimized, and beside others.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn refused(scene: Scene, expected: &str) {
+    let begin = Instant::now();
+    let refused = scene.check().unwrap_err().to_string();
+    assert!(begin.elapsed() < PATIENCE, "{expected}: {:?}", begin.elapsed());
+    assert_eq!(refused, expected);
+}
+
+fn map(of: &Json) -> Json {
+    (0..MANY).map(|number| (format!("{number:064x}"), of.clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
+const TOO_MANY: &str = "the file names more than 1024 keys, roles, signatures or paths";
+
+#[test]
+fn roots_of_very_many_keys_or_roles_are_refused() {
+    let key = json!({"keytype": "ecdsa", "keyval": {"private": null, "public": "AAAA"}});
+    let many = [("keys", map(&key)), ("roles", map(&json!({"keyids": [], "threshold": 1})))];
+    for (member, value) in many {
+        let mut scene = Scene::first();
+        scene.edit("root", move |signed| signed[member] = value);
+        refused(scene, &format!("root: {TOO_MANY}"));
+    }
+    let mut scene = Scene::first();
+    let ids: Vec<_> = (0..MANY).map(|number| format!("{number:064x}")).collect();
+    scene.edit("root", move |signed| signed["roles"]["targets"]["keyids"] = json!(ids));
+    refused(scene, &format!("root: {TOO_MANY}"));
+}
+
+#[test]
+fn targets_of_very_many_keys_roles_or_paths_are_refused() {
+    let key = json!({"keytype": "ecdsa", "keyval": {"private": null, "public": "AAAA"}});
+    let roles: Vec<_> = (0..MANY).map(|number| delegation(&format!("targets/a{number}"), &[], 1, &[""])).collect();
+    for (member, value) in [("keys", map(&key)), ("roles", json!(roles))] {
+        let mut scene = Scene::first();
+        scene.edit("targets", move |signed| signed["delegations"][member] = value);
+        refused(scene, &format!("targets: {TOO_MANY}"));
+    }
+    let mut scene = Scene::next();
+    let paths: Vec<_> = (0..MANY).map(|number| format!("v{number}")).collect();
+    scene.edit("targets", move |signed| signed["delegations"]["roles"][0]["paths"] = json!(paths));
+    scene.edit(RELEASES, |signed| {
+        let meta = json!({"hashes": {}, "length": 1});
+        signed["targets"] =
+            (0..MANY).map(|number| (format!("v{number}"), meta.clone())).collect::<serde_json::Map<_, _>>().into();
+    });
+    refused(scene, &format!("targets: {TOO_MANY}"));
+}
+
+#[test]
+fn files_of_very_many_signatures_are_refused() {
+    let mut scene = Scene::first();
+    scene.damage("targets", |bytes| {
+        let mut file: Json = serde_json::from_slice(bytes).unwrap();
+        file["signatures"] = vec![file["signatures"][0].clone(); MANY].into();
+        *bytes = file.to_string().into_bytes();
+    });
+    refused(scene, &format!("targets: {TOO_MANY}"));
+}
+
+#[test]
+fn snapshots_of_very_many_files_are_refused() {
+    let mut scene = Scene::with_snapshot();
+    scene.edit("snapshot", |signed| signed["meta"] = map(&json!({"hashes": {}, "length": 1})));
+    refused(scene, &format!("snapshot: {TOO_MANY}"));
+}
+
+/// Targets are tags, of which a repository may have very many.
+#[test]
+fn very_many_targets_are_taken() {
+    let mut scene = Scene::first();
+    scene.edit("targets", |signed| signed["targets"] = map(&json!({"hashes": {}, "length": 1})));
+    assert!(scene.check().is_ok());
+}
