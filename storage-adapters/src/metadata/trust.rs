@@ -36,7 +36,7 @@ statements! {
           WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3 LIMIT 1"
     ];
     STATES = [
-        "SELECT t.role, t.version, m.sha256, m.sha512, LENGTH(m.body) FROM trust_current t
+        "SELECT t.role, t.version, m.sha256, m.sha512, CAST(LENGTH(m.body) AS BIGINT) FROM trust_current t
            JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
           WHERE t.collection_id = $1 ORDER BY t.role"
     ];
