@@ -5,7 +5,7 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 use crate::harness::run;
 use crate::{
     accounts, blobs, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim, referrers,
-    repositories, robots, sign_ins, small, tags, teams, uploads, users, workloads,
+    repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -29,9 +29,11 @@ fn every_statement_runs_on_both_engines() {
         repositories::CLAUSES,
         robots::CLAUSES,
         sign_ins::CLAUSES,
+        signing::CLAUSES,
         small::CLAUSES,
         tags::CLAUSES,
         teams::CLAUSES,
+        trust::CLAUSES,
         uploads::CLAUSES,
         users::CLAUSES,
         workloads::CLAUSES,

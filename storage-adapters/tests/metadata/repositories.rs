@@ -1,6 +1,6 @@
 //! Repositories and the catalog.
 
-use hallmark_storage::metadata::{AccountId, Error, PrincipalId, Repository, UserRemoval, Viewer};
+use hallmark_storage::metadata::{AccountId, Error, PrincipalId, Repository, RepositoryId, UserRemoval, Viewer};
 
 use crate::harness::images::{image, index};
 use crate::harness::people::{on_prefix, on_repository};
@@ -19,6 +19,7 @@ family! {
     a_repository_takes_a_name_that_is_free,
     a_repository_that_is_gone_is_not_changed,
     a_repository_is_described,
+    a_name_is_told_by_its_id_while_it_is_the_repository_s,
 }
 
 async fn open(world: &World, repository: &Repository, public: bool) {
@@ -216,4 +217,15 @@ async fn a_repository_is_described(world: World) {
         .await;
     assert_eq!((held, said.as_str()), (true, "in words"));
     assert_eq!(world.metadata.description(id).await.unwrap(), Some(("in words".to_owned(), NOW)));
+}
+
+async fn a_name_is_told_by_its_id_while_it_is_the_repository_s(world: World) {
+    let repository = world.repository("alice/app").await;
+    let name = async || world.metadata.repository_name(repository.id).await.unwrap();
+    assert_eq!(name().await, Some("alice/app".parse().unwrap()));
+    assert!(world.rename(&repository, "alice/new").await);
+    assert_eq!(name().await, Some("alice/new".parse().unwrap()));
+    assert!(world.delete_repository(&Repository { name: "alice/new".parse().unwrap(), ..repository.clone() }).await);
+    assert_eq!(name().await, None, "its emptying has not begun");
+    assert_eq!(world.metadata.repository_name(RepositoryId(7)).await.unwrap(), None);
 }
