@@ -210,22 +210,22 @@ impl Signer {
             SnapshotOf::Client(bytes) => Source::Given(of_client(&root, bytes)?),
             SnapshotOf::Standing(state) => Source::Given(state.clone()),
         };
-        let base = change.base.iter().map(|file| (file.role.as_str().to_owned(), version(file.version))).collect();
+        let base = versions(&change.base);
         let plan = Plan { collection: change.collection, caller: change.caller, base, source, now };
-        let versions = self.reserve(&plan).await?;
+        let given = self.reserve(&plan).await?;
         let snapshot = match &plan.source {
             Source::Given(_) => None,
             Source::Made { files, keys } => {
-                let draft = notary::snapshot(files, unsigned(versions.snapshot), now + SNAPSHOT_LIFE);
-                Some(self.seal(&plan, ServerRole::Snapshot, versions.snapshot, draft, keys).await?)
+                let draft = notary::snapshot(files, unsigned(given.snapshot), now + SNAPSHOT_LIFE);
+                Some(self.seal(&plan, ServerRole::Snapshot, given.snapshot, draft, keys).await?)
             }
         };
         let standing = match (&snapshot, &plan.source) {
             (Some((state, _)), _) | (None, Source::Given(state)) => state,
             (None, Source::Made { .. }) => return Err(SignRefused::NoKey(ServerRole::Snapshot)),
         };
-        let draft = notary::timestamp(standing, unsigned(versions.timestamp), now + TIMESTAMP_LIFE);
-        let timestamp = self.seal(&plan, ServerRole::Timestamp, versions.timestamp, draft, &timestamp_keys).await?;
+        let draft = notary::timestamp(standing, unsigned(given.timestamp), now + TIMESTAMP_LIFE);
+        let timestamp = self.seal(&plan, ServerRole::Timestamp, given.timestamp, draft, &timestamp_keys).await?;
         Ok(NotaryFiles { snapshot, timestamp, expires: now + TIMESTAMP_LIFE })
     }
 
@@ -246,13 +246,20 @@ impl Signer {
 
     /// Gives the versions, each once, after a look at whether what the change rests on has fallen.
     async fn reserve(&self, plan: &Plan) -> Result<Versions, SignRefused> {
-        let input = (plan.collection.clone(), plan.base.clone(), matches!(plan.source, Source::Made { .. }));
+        let named = match &plan.source {
+            Source::Made { files, .. } => Some(versions(files)),
+            Source::Given(_) => None,
+        };
+        let input = (plan.collection.clone(), plan.base.clone(), named);
         self.metadata
-            .write(input, |tx, (collection, base, makes_snapshot)| {
+            .write(input, |tx, (collection, base, named)| {
                 Box::pin(async move {
                     check_base(tx, collection, base).await?;
+                    for (role, to) in named.iter().flatten() {
+                        check_floor(tx, collection, role, *to).await?;
+                    }
                     let after = |role: ServerRole| base.get(role.as_str()).copied().unwrap_or(0) + 1;
-                    let snapshot = if *makes_snapshot {
+                    let snapshot = if named.is_some() {
                         tx.raise_signer_floor(collection, "snapshot", after(ServerRole::Snapshot)).await?
                     } else {
                         0
@@ -344,15 +351,22 @@ fn of_client(root: &Root, bytes: &[u8]) -> Result<FileState, SignRefused> {
 /// gets no fresh timestamp for old files.
 async fn check_base(tx: &mut Tx, collection: &str, base: &BTreeMap<String, i64>) -> Result<(), SignRefused> {
     for (role, to) in base.iter().filter(|(role, _)| is_clients(role)) {
-        let from = tx.signer_floor(collection, role).await?;
-        if from > *to {
-            return Err(SignRefused::Falling { role: role.clone(), from, to: *to });
-        }
-        if from < *to {
+        if check_floor(tx, collection, role, *to).await? < *to {
             tx.lift_signer_floor(collection, role, *to).await?;
         }
     }
     Ok(())
+}
+
+/// The last version of a role, above which `to` lies or at it. A new snapshot names nothing older; what it names is not
+/// published yet, and so lifts nothing.
+async fn check_floor(tx: &mut Tx, collection: &str, role: &str, to: i64) -> Result<i64, SignRefused> {
+    let from = tx.signer_floor(collection, role).await?;
+    if from > to { Err(SignRefused::Falling { role: role.to_owned(), from, to }) } else { Ok(from) }
+}
+
+fn versions(files: &[FileState]) -> BTreeMap<String, i64> {
+    files.iter().map(|file| (file.role.as_str().to_owned(), version(file.version))).collect()
 }
 
 fn is_clients(role: &str) -> bool {

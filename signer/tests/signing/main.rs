@@ -1,0 +1,10 @@
+//! What the signer does with its keys, on a real database.
+//! Never here: how metadata of clients is verified, which the crate's own tests attack.
+//! Start with `world`; then `versions`.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+mod keys;
+mod sealed;
+mod versions;
+mod world;
