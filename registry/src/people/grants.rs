@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Caller, List, Page, Refused, shapes};
+use super::{Caller, List, Page, Refused, page, shapes};
 use crate::access::Pattern;
 use crate::app::App;
 use crate::auth::users;
@@ -259,30 +259,21 @@ async fn principal(tx: &mut Tx, held: &Held, holder: &HolderName) -> Result<Prin
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn on(app: &App, caller: &Caller, name: &RepositoryName, page: &Page) -> Result<List<GrantView>, Refused> {
-    let (limit, after) = page.check()?;
-    let after = after.map(|text| text.parse().map(PrincipalId)).transpose();
-    let after = after.map_err(|_| Refused::invalid("after", "use the `next` of the page before"))?;
+pub async fn on(app: &App, caller: &Caller, name: &RepositoryName, wanted: &Page) -> Result<List<GrantView>, Refused> {
+    let (limit, after) = wanted.check()?;
+    let after = after.map(page::id).transpose()?;
     let repository = super::repositories::manages(app, caller, name).await?;
     let rows = app.metadata.grants_on(repository.id, after, limit + 1).await?;
-    let page = List::cut(rows, limit, |row| row.holder.as_ref().map_or(0, |(id, _)| id.0).to_string(), |row| row);
-    shown(app, page).await
+    Ok(List::cut(rows, limit, |row| row.holder.as_ref().map_or(0, |(id, _)| id.0).to_string(), show))
 }
 
 /// Grants on the prefixes of an account, for who governs it.
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn in_account(app: &App, caller: &Caller, name: &str, page: &Page) -> Result<List<GrantView>, Refused> {
-    let (limit, after) = page.check()?;
-    let invalid = || Refused::invalid("after", "use the `next` of the page before");
-    let after = match after {
-        Some(text) => {
-            let (prefix, id) = text.rsplit_once(' ').ok_or_else(invalid)?;
-            Some((prefix, PrincipalId(id.parse().map_err(|_| invalid())?)))
-        }
-        None => None,
-    };
+pub async fn in_account(app: &App, caller: &Caller, name: &str, wanted: &Page) -> Result<List<GrantView>, Refused> {
+    let (limit, after) = wanted.check()?;
+    let after = after.map(page::text_and_id).transpose()?;
     let (account, governs) = caller.visible_account(app, name).await?;
     if !governs {
         // Prefixes are parts of names that not every member may know of.
@@ -290,24 +281,17 @@ pub async fn in_account(app: &App, caller: &Caller, name: &str, page: &Page) -> 
     }
     let rows = app.metadata.prefix_grants(account.id, after, limit + 1).await?;
     let cursor = |row: &GrantLine| format!("{} {}", row.on, row.holder.as_ref().map_or(0, |(id, _)| id.0));
-    shown(app, List::cut(rows, limit, cursor, |row| row)).await
+    Ok(List::cut(rows, limit, cursor, show))
 }
 
-async fn shown(app: &App, page: List<GrantLine>) -> Result<List<GrantView>, Refused> {
-    let mut items = Vec::with_capacity(page.items.len());
-    for row in page.items {
-        let granted_by = app.metadata.holder(row.granted_by).await?.map(|by| HolderName(by).to_string());
-        let on = if row.is_prefix { format!("{}*", row.on) } else { row.on };
-        let holder = row.holder.map(|(_, holder)| HolderName(holder).to_string()).unwrap_or_default();
-        items.push(GrantView {
-            on,
-            holder,
-            rights: row.rights.to_string(),
-            granted_by,
-            granted_at: rfc3339(row.granted_at),
-        });
+fn show(row: GrantLine) -> GrantView {
+    GrantView {
+        on: if row.is_prefix { format!("{}*", row.on) } else { row.on },
+        holder: row.holder.map(|(_, holder)| HolderName(holder).to_string()).unwrap_or_default(),
+        rights: row.rights.to_string(),
+        granted_by: row.giver.map(|giver| HolderName(giver).to_string()),
+        granted_at: rfc3339(row.granted_at),
     }
-    Ok(List { items, next: page.next })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use hallmark_storage::metadata::PrincipalId;
 use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
@@ -74,10 +75,25 @@ impl Page {
         }
         let after = self.after.as_deref().filter(|after| !after.is_empty());
         if after.is_some_and(|after| after.len() > CURSOR_BYTES || after.chars().any(char::is_control)) {
-            return Err(Refused::invalid("after", "use the `next` of the page before"));
+            return Err(not_of_a_page());
         }
         Ok((limit, after))
     }
+}
+
+/// The id that a cursor names.
+pub(super) fn id(after: &str) -> Result<PrincipalId, Refused> {
+    after.parse().map(PrincipalId).map_err(|_| not_of_a_page())
+}
+
+/// The text and the id behind it that a cursor names.
+pub(super) fn text_and_id(after: &str) -> Result<(&str, PrincipalId), Refused> {
+    let (text, after) = after.rsplit_once(' ').ok_or_else(not_of_a_page)?;
+    Ok((text, id(after)?))
+}
+
+fn not_of_a_page() -> Refused {
+    Refused::invalid("after", "use the `next` of the page before")
 }
 
 impl<T> List<T> {

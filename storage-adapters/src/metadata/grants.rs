@@ -37,7 +37,8 @@ statements! {
     TAKE = ["DELETE FROM repository_grants WHERE principal_id = $1 AND repository_id = $2"];
     TAKE_PREFIX = ["DELETE FROM prefix_grants WHERE principal_id = $1 AND account_id = $2 AND prefix = $3"];
     ON_REPOSITORY = [
-        "SELECT r.name, g.rights, g.granted_by, g.granted_at, p.kind, COALESCE(u.name, t.name, b.name), h.name, p.id
+        "SELECT r.name, g.rights, g.granted_by, g.granted_at, p.kind, COALESCE(u.name, t.name, b.name), h.name, p.id,
+                w.kind, COALESCE(wu.name, wt.name, wb.name), wh.name
            FROM repository_grants g
            JOIN repositories r ON r.id = g.repository_id
            JOIN principals p ON p.id = g.principal_id
@@ -45,16 +46,27 @@ statements! {
            LEFT JOIN teams t ON t.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id
            LEFT JOIN accounts h ON h.id = COALESCE(t.account_id, b.account_id)
+           LEFT JOIN principals w ON w.id = g.granted_by
+           LEFT JOIN users wu ON wu.principal_id = w.id
+           LEFT JOIN teams wt ON wt.principal_id = w.id
+           LEFT JOIN robots wb ON wb.principal_id = w.id
+           LEFT JOIN accounts wh ON wh.id = COALESCE(wt.account_id, wb.account_id)
           WHERE g.repository_id = $1 AND g.principal_id > $2 AND r.name IS NOT NULL ORDER BY g.principal_id LIMIT $3"
     ];
     ON_PREFIXES = [
-        "SELECT g.prefix, g.rights, g.granted_by, g.granted_at, p.kind, COALESCE(u.name, t.name, b.name), h.name, p.id
+        "SELECT g.prefix, g.rights, g.granted_by, g.granted_at, p.kind, COALESCE(u.name, t.name, b.name), h.name, p.id,
+                w.kind, COALESCE(wu.name, wt.name, wb.name), wh.name
            FROM prefix_grants g
            JOIN principals p ON p.id = g.principal_id
            LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN teams t ON t.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id
            LEFT JOIN accounts h ON h.id = COALESCE(t.account_id, b.account_id)
+           LEFT JOIN principals w ON w.id = g.granted_by
+           LEFT JOIN users wu ON wu.principal_id = w.id
+           LEFT JOIN teams wt ON wt.principal_id = w.id
+           LEFT JOIN robots wb ON wb.principal_id = w.id
+           LEFT JOIN accounts wh ON wh.id = COALESCE(wt.account_id, wb.account_id)
           WHERE g.account_id = $1 AND (g.prefix > $2 OR (g.prefix = $2 AND g.principal_id > $3))
           ORDER BY g.prefix, g.principal_id LIMIT $4"
     ];
@@ -111,6 +123,8 @@ pub struct GrantLine {
     pub rights: Rights,
     /// Who gave it.
     pub granted_by: PrincipalId,
+    /// Their name; `None` when they are gone, and in a list of one holder's grants.
+    pub giver: Option<Holder>,
     /// When, in milliseconds since the epoch.
     pub granted_at: i64,
 }
@@ -244,13 +258,18 @@ fn held(row: &Row, is_prefix: bool) -> Result<GrantLine, Error> {
         holder: None,
         rights: Rights::from_bits(row.integer(1)?),
         granted_by: PrincipalId(row.integer(2)?),
+        giver: None,
         granted_at: row.integer(3)?,
     })
 }
 
 fn line(row: &Row, is_prefix: bool) -> Result<GrantLine, Error> {
-    let holder = (PrincipalId(row.integer(7)?), holder(row, 4)?);
-    Ok(GrantLine { holder: Some(holder), ..held(row, is_prefix)? })
+    let held_by = (PrincipalId(row.integer(7)?), holder(row, 4)?);
+    let giver = match row.maybe_text(8)? {
+        Some(_) => Some(holder(row, 8)?),
+        None => None,
+    };
+    Ok(GrantLine { holder: Some(held_by), giver, ..held(row, is_prefix)? })
 }
 
 /// A holder from three columns, the first of which is this: kind, name, name of the account.

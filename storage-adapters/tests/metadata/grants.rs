@@ -125,6 +125,7 @@ async fn a_holder_is_told_by_name(world: World) {
     let prefixes = world.metadata.prefix_grants(acme.id, None, 9).await.unwrap();
     let line = prefixes.first().unwrap();
     assert_eq!((line.granted_by, line.granted_at, line.rights), (world.alice.id, NOW, Rights::SIGN));
+    assert_eq!(line.giver, Some(Holder::User("alice".to_owned())));
     assert_eq!(by(prefixes), told);
     assert_eq!(world.metadata.holder(PrincipalId::SYSTEM).await.unwrap(), None);
 }

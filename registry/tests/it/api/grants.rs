@@ -48,6 +48,37 @@ async fn a_grant_is_given_changed_listed_and_taken() {
     refuses(world, world.api("DELETE", &path("acme/web", "user:eve"), &olga), 404, "NOT_FOUND").await;
 }
 
+/// A page costs a page (I11): one statement, however many gave what is on it.
+#[tokio::test]
+async fn a_page_of_grants_is_read_by_one_statement() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let reads = async |path: &str| {
+        let before = world.app.metadata.statistics().reads;
+        let answer = world.api("GET", path, &basic("aud")).await.expect(200).json();
+        (answer["items"].as_array().unwrap().len(), world.app.metadata.statistics().reads - before)
+    };
+    let paths = ["/repositories/acme%2Fweb/grants", "/accounts/acme/grants"];
+    world.grant("acme/*", "user:ann", "read").await;
+    for path in paths {
+        // Who asks is remembered from here on.
+        reads(path).await;
+        let (few, cost) = reads(path).await;
+        for holder in ["user:ann", "user:bob", "user:mia", "user:tim"] {
+            world.grant("acme/web", holder, "read").await;
+            world.grant("acme/*", holder, "read").await;
+        }
+        reads(path).await;
+        let (many, more) = reads(path).await;
+        assert!(many >= few + 3, "{few} {many}");
+        assert_eq!(more, cost, "{path}");
+        for holder in ["user:bob", "user:mia", "user:tim"] {
+            world.take("acme/web", holder).await;
+            world.take("acme/*", holder).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn grants_on_prefixes_are_listed_to_who_governs_the_account() {
     let acme = Acme::open().await;
