@@ -30,7 +30,7 @@ impl Uses {
 pub(crate) async fn identify(app: &App, name: Option<&str>, secret: &str, now: i64) -> Result<Authenticated, Refused> {
     let (kind, selector, hash) = secrets::read(secret).ok_or(Refused::WrongPassword)?;
     let credential = app.metadata.credential(selector).await?;
-    let credential = credential.filter(|credential| credential.kind == kind.word() && stands(credential, now));
+    let credential = credential.filter(|credential| credential.kind == kind.word() && has_not_ended(credential, now));
     // Hashes of 190 random bits: the time that comparing them takes tells nothing about the secret.
     let credential = credential.filter(|credential| credential.secret_hash == hash).ok_or(Refused::WrongPassword)?;
     let principal = app.metadata.principal(credential.principal).await?;
@@ -73,8 +73,12 @@ pub(super) fn inherit_seen(
     limits(&credential.kind, &credential.scopes)
 }
 
-/// Whether a credential may be shown now.
-pub(crate) fn stands(credential: &Credential, now: i64) -> bool {
+/// Whether a credential may be shown now, by a principal whose credentials are of this epoch: those of another are void.
+pub(crate) fn stands(credential: &Credential, epoch: i64, now: i64) -> bool {
+    credential.epoch == epoch && has_not_ended(credential, now)
+}
+
+fn has_not_ended(credential: &Credential, now: i64) -> bool {
     credential.revoked_at.is_none() && now < credential.expires_at
 }
 

@@ -111,7 +111,7 @@ pub struct SecretLine {
     /// When it was last used (RFC 3339, to the minute); absent when it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<String>,
-    /// Whether it stands now.
+    /// Whether it stands now: it has not ended, was not revoked, and is not void since the robot was disabled.
     pub active: bool,
 }
 
@@ -360,16 +360,17 @@ async fn keep(
 pub async fn secrets_of(app: &App, caller: &Caller, account: &str, name: &str) -> Result<Vec<SecretLine>, Refused> {
     let robot = overseen(app, caller, account, name).await?;
     let rows = app.metadata.credentials(robot.id, Kind::Robot.word()).await?;
-    Ok(rows.iter().map(|row| line(row, caller.now)).collect())
+    let principal = app.metadata.principal(robot.id).await?.ok_or(Refused::Unknown("robot"))?;
+    Ok(rows.iter().map(|row| line(row, principal.credential_epoch, caller.now)).collect())
 }
 
-fn line(row: &Credential, now: i64) -> SecretLine {
+fn line(row: &Credential, epoch: i64, now: i64) -> SecretLine {
     SecretLine {
         id: row.id,
         created_at: rfc3339(row.created_at),
         expires_at: until(row.expires_at),
         last_used_at: row.last_used_at.map(rfc3339),
-        active: stands(row, now),
+        active: stands(row, epoch, now),
     }
 }
 

@@ -37,7 +37,7 @@ pub struct TokenView {
     /// When it was last used (RFC 3339, to the minute); absent when it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<String>,
-    /// Whether it stands now.
+    /// Whether it stands now: it has not ended, was not revoked, and is not void since your credentials changed.
     pub active: bool,
 }
 
@@ -66,7 +66,7 @@ pub struct MadeToken {
     pub expires_at: Option<String>,
 }
 
-fn show(row: &Credential, now: i64) -> TokenView {
+fn show(row: &Credential, epoch: i64, now: i64) -> TokenView {
     TokenView {
         id: row.id,
         name: row.name.clone(),
@@ -74,7 +74,7 @@ fn show(row: &Credential, now: i64) -> TokenView {
         created_at: rfc3339(row.created_at),
         expires_at: until(row.expires_at),
         last_used_at: row.last_used_at.map(rfc3339),
-        active: stands(row, now),
+        active: stands(row, epoch, now),
     }
 }
 
@@ -84,7 +84,8 @@ fn show(row: &Credential, now: i64) -> TokenView {
 /// [`Refused`].
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<TokenView>, Refused> {
     let rows = app.metadata.credentials(caller.principal().id, Kind::Personal.word()).await?;
-    Ok(rows.iter().map(|row| show(row, caller.now)).collect())
+    let epoch = caller.principal().credential_epoch;
+    Ok(rows.iter().map(|row| show(row, epoch, caller.now)).collect())
 }
 
 /// Makes a token for the caller; what is shown for it cannot give more than it has itself.

@@ -33,7 +33,8 @@ statements! {
     USED = ["UPDATE credentials SET last_used_at = $2 WHERE id = $1 AND COALESCE(last_used_at, 0) < $2"];
     STANDING = [
         "SELECT COUNT(*) FROM credentials
-          WHERE principal_id = $1 AND kind = $2 AND expires_at > $3 AND revoked_at IS NULL"
+          WHERE principal_id = $1 AND kind = $2 AND expires_at > $3 AND revoked_at IS NULL
+            AND epoch = (SELECT credential_epoch FROM principals WHERE id = $1)"
     ];
     FORGET = [
         "DELETE FROM credentials WHERE principal_id = $1 AND kind = $3 AND (expires_at <= $2 OR id IN (
@@ -43,7 +44,8 @@ statements! {
     ];
     FORGET_ENDED = [
         "DELETE FROM credentials WHERE principal_id = $1 AND id IN (
-           SELECT id FROM credentials WHERE principal_id = $1 AND kind = $3 AND (expires_at <= $2 OR revoked_at IS NOT NULL)
+           SELECT id FROM credentials WHERE principal_id = $1 AND kind = $3 AND (expires_at <= $2 OR revoked_at IS NOT NULL
+              OR epoch <> (SELECT credential_epoch FROM principals WHERE id = $1))
             ORDER BY created_at DESC, id DESC LIMIT 10000 OFFSET $4)
          RETURNING id"
     ];
@@ -52,6 +54,7 @@ statements! {
           WHERE principal_id = $1 AND epoch = (SELECT credential_epoch FROM principals WHERE id = $1) RETURNING id"
     ];
     FORGET_ALL = ["DELETE FROM credentials WHERE principal_id = $1 RETURNING id"];
+    FORGET_ALL_OF = ["DELETE FROM credentials WHERE principal_id" {in integers 1} " RETURNING id"];
     INSERT = [
         "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at,
                                   expires_at, name)
@@ -149,7 +152,8 @@ impl Metadata {
 
 impl Tx {
     /// Keeps a credential; its id. One that `rolls` forgets those of the same principal and kind that have ended, and all but
-    /// the newest of them, so that logins leave no heap; another one forgets all but the newest that ended or were revoked.
+    /// the newest of them, so that logins leave no heap; another one forgets all but the newest that ended, were revoked or
+    /// are void.
     ///
     /// # Errors
     /// The database failed.
@@ -174,7 +178,7 @@ impl Tx {
         Ok(id)
     }
 
-    /// How many credentials of one kind stand for a principal.
+    /// How many credentials of one kind stand for a principal: not those of an epoch before, which are void.
     ///
     /// # Errors
     /// The database failed.
@@ -220,6 +224,11 @@ impl Tx {
     /// Forgets every credential of a principal who goes.
     pub(super) async fn forget_credentials(&mut self, principal: PrincipalId) -> Result<(), Error> {
         self.change_credentials(&FORGET_ALL, values![principal]).await.map(drop)
+    }
+
+    /// Forgets every credential of principals who go, of this list as JSON.
+    pub(super) async fn forget_credentials_of(&mut self, principals: &str) -> Result<(), Error> {
+        self.change_credentials(&FORGET_ALL_OF, values![principals]).await.map(drop)
     }
 
     /// Takes the long-lived credentials of a principal along into its next epoch, which the caller begins.

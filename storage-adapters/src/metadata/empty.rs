@@ -47,8 +47,8 @@ impl Tx {
         let Some(row) = self.row(&NEXT, &[]).await? else { return Ok(false) };
         let (repository, account, limit) = (row.integer(0)?, row.integer(1)?, i64::from(limit));
         let robots = self.robots_of(RepositoryId(repository), limit).await?;
+        self.remove_robots(robots.iter().map(|(robot, _)| robot.id), now).await?;
         for (robot, login) in &robots {
-            self.remove_robot(robot, now).await?;
             let removed = Event::of_system("robot_removed", login, now);
             self.record(&Event { account: Some(robot.account_id), ..removed }).await?;
         }

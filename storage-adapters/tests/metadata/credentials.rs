@@ -118,6 +118,23 @@ async fn those_that_stand_are_counted(world: World) {
         })
         .await;
     assert_eq!(counted, (3, 2));
+    // What is void since the credentials changed stands no more, and is forgotten with what ended.
+    let void = world
+        .change(world.alice.clone(), |tx, alice| {
+            Box::pin(async move {
+                tx.void_tokens(alice).await?;
+                tx.standing_credentials(alice.id, "personal", NOW + 10).await
+            })
+        })
+        .await;
+    assert_eq!(void, 0);
+    for number in 0..101 {
+        keep(&world, bob.id, "personal", &format!("void {number}"), (NOW + number, NOW + 10_000)).await;
+    }
+    assert_eq!(names(&world, bob.id, "personal").await.len(), 102, "what stands is never forgotten");
+    world.change(bob.clone(), |tx, bob| Box::pin(tx.void_tokens(bob))).await;
+    keep(&world, bob.id, "personal", "new", (NOW + 200, NOW + 10_000)).await;
+    assert_eq!(names(&world, bob.id, "personal").await.len(), 101, "a hundred of what is void are kept");
 }
 
 async fn a_refresh_token_forgets_no_personal_token(world: World) {

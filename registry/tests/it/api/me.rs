@@ -137,6 +137,24 @@ async fn a_hundred_tokens_stand_at_once() {
     world.sends("POST", "/me/tokens", &basic("ann"), &token("read")).await.expect(201);
 }
 
+/// What was made before a change of credentials opens nothing any more: it is not listed as if it did, and makes no room scarce.
+#[tokio::test]
+async fn a_void_token_neither_stands_nor_counts() {
+    let world = World::open().await;
+    for _ in 0..100 {
+        world.sends("POST", "/me/tokens", &basic("ann"), &token("read")).await.expect(201);
+    }
+    let ann = world.app.metadata.user("ann").await.unwrap().unwrap().principal;
+    let void: Result<bool, hallmark_storage::metadata::Error> =
+        world.app.metadata.write(ann, |tx, ann| Box::pin(tx.void_tokens(ann))).await;
+    assert!(void.unwrap());
+    let (_, secret) = world.personal("ann", "read api:read").await;
+    world.api("GET", "/me", &Credentials::bearer(&secret)).await.expect(200);
+    let listed = world.api("GET", "/me/tokens", &basic("ann")).await.json();
+    let active: Vec<_> = listed.as_array().unwrap().iter().filter(|line| line["active"] == true).collect();
+    assert_eq!((listed.as_array().unwrap().len(), active.len()), (101, 1));
+}
+
 #[tokio::test]
 async fn a_token_is_revoked_by_its_owner_only() {
     let world = World::open().await;

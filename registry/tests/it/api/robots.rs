@@ -134,6 +134,28 @@ async fn a_secret_is_made_listed_and_revoked() {
     world.get("/v2/").by(&acme.robot).await.expect(200);
 }
 
+#[tokio::test]
+async fn a_void_secret_neither_stands_nor_counts() {
+    let acme = Acme::open().await;
+    let (world, olga, secrets) = (&acme.world, basic("olga"), format!("{ROBOTS}/ci/secrets"));
+    let rotation = json!({"overlap_seconds": 3600});
+    for _ in 0..7 {
+        world.sends("POST", &secrets, &olga, &rotation).await.expect(201);
+    }
+    refuses(world, world.sends("POST", &secrets, &olga, &rotation), 409, "CONFLICT").await;
+    for disabled in [true, false] {
+        let robot = format!("{ROBOTS}/ci");
+        world.sends("PATCH", &robot, &olga, &json!({"disabled": disabled})).await.expect(200);
+    }
+    let stand = async || {
+        let listed = world.api("GET", &secrets, &olga).await.expect(200).json();
+        listed.as_array().unwrap().iter().filter(|line| line["active"] == true).count()
+    };
+    assert_eq!(stand().await, 0);
+    world.sends("POST", &secrets, &olga, &rotation).await.expect(201);
+    assert_eq!(stand().await, 1);
+}
+
 /// Ids are looked up within what the caller governs (threat 37).
 #[tokio::test]
 async fn the_secret_of_another_robot_or_user_is_revoked_through_none() {
