@@ -1,7 +1,7 @@
 //! The audit log as it is read.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{EventFilter, EventLine, Holder, PrincipalId};
+use hallmark_storage::metadata::{EventFilter, EventLine, Holder, PrincipalId, RepositoryId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -12,6 +12,9 @@ use crate::app::App;
 use crate::auth::users;
 use crate::clock::{instant, rfc3339};
 
+/// No principal and no repository has this id. What is not there is looked for by it: the answer, its pages too, and its time are
+/// those of what is there and has done nothing here.
+const NONE: i64 = i64::MAX;
 /// The longest kind of an event, in bytes.
 const KIND_BYTES: usize = 64;
 
@@ -84,14 +87,14 @@ pub async fn list(app: &App, caller: &Caller, wanted: &Wanted, page: &Page) -> R
         Some(text) => text.parse().map_err(|_| Refused::invalid("after", "use the `next` of the page before"))?,
         None => 0,
     };
-    let Some(filter) = filter(app, caller, wanted).await? else { return Ok(List { items: Vec::new(), next: None }) };
+    let filter = filter(app, caller, wanted).await?;
     let page = app.metadata.events(&filter, after, limit).await?;
     Ok(List { items: page.events.into_iter().map(show).collect(), next: page.next.map(|seq| seq.to_string()) })
 }
 
-/// The filter; `None` when nothing passes it. An actor or a repository that is not there has done nothing, and reads the same
+/// The filter. An actor or a repository that is not there has done nothing, and reads the same
 /// as one that is elsewhere: owners ask too, who may not know of either.
-async fn filter(app: &App, caller: &Caller, wanted: &Wanted) -> Result<Option<EventFilter>, Refused> {
+async fn filter(app: &App, caller: &Caller, wanted: &Wanted) -> Result<EventFilter, Refused> {
     let mut filter = EventFilter::default();
     if let Some(name) = &wanted.account {
         let (account, sees_all) = caller.visible_account(app, name).await?;
@@ -111,18 +114,16 @@ async fn filter(app: &App, caller: &Caller, wanted: &Wanted) -> Result<Option<Ev
     filter.since = time(wanted.since.as_deref(), "since")?;
     filter.until = time(wanted.until.as_deref(), "until")?;
     if let Some(actor) = &wanted.actor {
-        let Some(actor) = actor_of(app, actor).await? else { return Ok(None) };
-        filter.actor = Some(actor);
+        filter.actor = Some(actor_of(app, actor).await?.unwrap_or(PrincipalId(NONE)));
     }
     if let Some(name) = &wanted.repository {
         let name: RepositoryName =
             name.parse().map_err(|_| Refused::invalid("repository", "this is no repository's name"))?;
         let found = app.metadata.without_cache().repository(&name).await?;
         let found = found.filter(|found| filter.account.is_none_or(|account| found.account_id == account));
-        let Some(found) = found else { return Ok(None) };
-        filter.repository = Some(found.id);
+        filter.repository = Some(found.map_or(RepositoryId(NONE), |found| found.id));
     }
-    Ok(Some(filter))
+    Ok(filter)
 }
 
 fn time(text: Option<&str>, field: &'static str) -> Result<Option<i64>, Refused> {
@@ -135,7 +136,8 @@ async fn actor_of(app: &App, text: &str) -> Result<Option<PrincipalId>, Refused>
     let holder: HolderName =
         name.parse().map_err(|_| Refused::invalid("actor", "write ann, user:ann or robot:acme+ci"))?;
     Ok(match &holder.0 {
-        Holder::User(user) => app.metadata.user(user).await?.map(|user| user.principal.id),
+        // Only who is there is found in memory, which is faster than the database.
+        Holder::User(user) => app.metadata.without_cache().user(user).await?.map(|user| user.principal.id),
         Holder::Robot(account, robot) => match app.metadata.account(account).await? {
             Some(account) => app.metadata.robot(account.id, robot).await?.map(|robot| robot.id),
             None => None,

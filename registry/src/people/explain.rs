@@ -1,9 +1,10 @@
 //! Why may, or may not, somebody do something in a repository: the decision with its reasons.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{Granted, Holder, Principal, PrincipalId, Rights};
+use hallmark_storage::metadata::{Facts, Granted, Holder, Principal, PrincipalId, Rights, SystemRole};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -91,7 +92,8 @@ pub struct Explanation {
 }
 
 /// Explains what `subject` (`None`: anybody) may do. Oneself may always ask about oneself; who manages the repository, or
-/// reads everything, about anybody.
+/// reads everything, about anybody. A repository that the caller may not know of is explained as one that is not there, and a
+/// role in the whole registry counts only for who may know of it: who reads everything, and whose it is.
 ///
 /// # Errors
 /// [`Refused`].
@@ -108,12 +110,10 @@ pub async fn explain(
         Some(subject) => Some(principal(app, caller, subject, name).await?),
         None => None,
     };
-    let (facts, _) = app.metadata.without_cache().facts(who.as_ref().map(|who| who.id), name).await?;
+    let facts = facts(app, caller, who.as_ref(), name).await?;
     let mut reasons = Vec::new();
     let decision = access::decide(who.as_ref(), &facts, |reason, rights| reasons.push((reason, rights)));
     let exists = facts.repository.is_some();
-    // Whether it exists is told only to who may know of it.
-    let exists = exists && (!decision.rights.is_empty() || caller.reads_everything());
     let mut shown = Vec::with_capacity(reasons.len());
     for (reason, rights) in reasons {
         shown.push(ReasonView { because: words(app, reason, who.as_ref()).await?, rights: rights.to_string() });
@@ -129,6 +129,26 @@ pub async fn explain(
         missing = Some(format!("nobody has the account that {name} would lie in"));
     }
     Ok(Explanation { allowed: missing.is_none(), exists, rights: decision.rights.to_string(), reasons: shown, missing })
+}
+
+/// What is known of `who` and the name, as far as the caller may know of the repository.
+async fn facts(
+    app: &App,
+    caller: &Caller,
+    who: Option<&Principal>,
+    name: &RepositoryName,
+) -> Result<Arc<Facts>, Refused> {
+    let metadata = app.metadata.without_cache();
+    let (own, _) = metadata.facts(Some(caller.principal().id), name).await?;
+    let (facts, _) = metadata.facts(who.map(|who| who.id), name).await?;
+    let rights = access::decide(Some(caller.principal()), &own, |_, _| {}).rights;
+    if caller.reads_everything() || !caller.known.ceiling.bound(name, rights).is_empty() {
+        return Ok(facts);
+    }
+    let mut absent = Facts::clone(&facts);
+    absent.repository = None;
+    absent.grants.retain(|grant| grant.prefix.is_some());
+    Ok(Arc::new(absent))
 }
 
 fn lacking(who: Option<&Principal>, act: Act, name: &RepositoryName) -> String {
@@ -153,18 +173,23 @@ async fn principal(
     if !own && !caller.reads_everything() {
         super::repositories::manages(app, caller, name).await?;
     }
+    let sees_all = own || caller.reads_everything();
     let id = match &subject.0 {
         Holder::User(user) => app.metadata.user(user).await?.map(|user| user.principal.id),
         Holder::Robot(account, robot) => match app.metadata.account(account).await? {
-            Some(account) => app.metadata.robot(account.id, robot).await?.map(|robot| robot.id),
-            None => None,
+            // A robot holds rights in its own account only: those of another are nobody's business here.
+            Some(found) if sees_all || name.account() == Some(account) => {
+                app.metadata.robot(found.id, robot).await?.map(|robot| robot.id)
+            }
+            Some(_) | None => None,
         },
         Holder::Team(..) => {
             return Err(Refused::invalid("subject", "a team does nothing itself; ask about one of its members"));
         }
     };
     let id: PrincipalId = id.ok_or_else(unknown)?;
-    app.metadata.without_cache().principal(id).await?.ok_or_else(unknown)
+    let found = app.metadata.without_cache().principal(id).await?.ok_or_else(unknown)?;
+    Ok(if sees_all { found } else { Principal { role: SystemRole::None, ..found } })
 }
 
 async fn words(app: &App, reason: Reason<'_>, who: Option<&Principal>) -> Result<String, Refused> {

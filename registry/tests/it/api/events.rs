@@ -109,6 +109,38 @@ async fn an_owner_reads_their_own_account_and_no_other() {
     assert!(own.contains(&"manifest_pushed".to_owned()), "{own:?}");
 }
 
+/// A page looks at a part of a long log and tells where the next begins: an actor and a repository that are elsewhere are told by
+/// that from those that are nowhere, unless the same is looked at for both.
+#[tokio::test]
+async fn who_is_elsewhere_reads_like_who_is_nowhere() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let bob = world.all_of("bob", "bob/app").await;
+    world.image(&bob, "bob/app", "1", "layer").await;
+    world
+        .meddle(
+            "INSERT INTO events (id, at, actor_id, kind, subject, payload, request_id, seq)
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20001)
+             SELECT -i, 0, 0, 'x', '', '{}', '', (SELECT MAX(seq) FROM events) + i FROM n",
+        )
+        .await;
+    let ask = async |query: &str| {
+        let answer = world.api("GET", &format!("/events?account=acme&{query}"), &basic("olga")).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    for [elsewhere, nowhere] in [
+        ["actor=bob", "actor=eve"],
+        ["actor=robot:bob%2Bci", "actor=robot:eve%2Bci"],
+        ["repository=bob/app", "repository=bob/none"],
+        ["actor=bob&repository=acme/none", "actor=eve&repository=acme/none"],
+    ] {
+        let (status, page) = ask(elsewhere).await;
+        assert!(status == 200 && page["next"].is_string(), "{page}");
+        assert_eq!(ask(nowhere).await, (status, page), "{nowhere}");
+    }
+    assert_eq!(ask("actor=eve&repository=A").await.0, ask("actor=bob&repository=A").await.0);
+}
+
 /// What is done to no facts is written down as well: who came, how and from where, who could not, and who asked for too much.
 #[tokio::test]
 async fn sign_ins_and_refusals_tell_who_from_where_and_how() {

@@ -171,6 +171,55 @@ async fn who_manages_a_repository_asks_about_anybody_and_others_about_themselves
     refuses(world, world.api("GET", "/explain?action=pull&repository=A", &basic("ann")), 404, "NOT_FOUND").await;
 }
 
+/// Robots of other accounts, and roles in the whole registry, are nobody's business who manages a repository.
+#[tokio::test]
+async fn who_manages_a_repository_learns_nothing_of_what_is_elsewhere() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.robot("bob", "secret", None).await;
+    let ask = |subject: &str, by: &str| {
+        let path = format!("/explain?action=pull&repository=acme/web&subject={subject}");
+        world.api("GET", &path, &basic(by))
+    };
+    let (elsewhere, nowhere) = (ask("robot:bob%2Bsecret", "olga").await, ask("robot:bob%2Bnone", "olga").await);
+    assert_eq!((elsewhere.status.as_u16(), elsewhere.text()), (404, nowhere.text()));
+    ask("robot:bob%2Bsecret", "aud").await.expect(200);
+    ask("robot:acme%2Bci", "olga").await.expect(200);
+    let nobody = ask("user:ann", "olga").await.expect(200).text();
+    for somebody in ["aud", "admin"] {
+        let told = ask(&format!("user:{somebody}"), "olga").await.expect(200).text();
+        assert_eq!(told.replace(somebody, "ann"), nobody, "{somebody}");
+        let own = ask(&format!("user:{somebody}"), somebody).await.expect(200).json();
+        assert_eq!(own["allowed"], true, "{somebody} knows");
+    }
+    let by_all = ask("user:admin", "aud").await.expect(200).json();
+    assert_eq!(by_all["reasons"][0]["because"], "administers the registry");
+    let anybody = world.api("GET", "/explain?action=pull&repository=acme/web", &basic("olga")).await.json();
+    assert_eq!((&anybody["exists"], &anybody["allowed"]), (&true.into(), &false.into()), "it is olga's to know");
+}
+
+/// A member may make repositories: one that is there and hidden from them is explained as if it were not.
+#[tokio::test]
+async fn a_hidden_repository_is_explained_as_one_that_is_not_there() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    for setting in ["off", "on"] {
+        if setting == "on" {
+            world.create_on_push("acme").await;
+        }
+        for action in ["pull", "push", "delete", "admin"] {
+            for subject in ["&subject=user:mia", ""] {
+                let ask = async |name: &str| {
+                    let path = format!("/explain?action={action}&repository={name}{subject}");
+                    world.api("GET", &path, &basic("mia")).await.expect(200).text()
+                };
+                let (hidden, absent) = (ask("acme/web").await, ask("acme/wex").await);
+                assert_eq!(hidden, absent.replace("wex", "web"), "{action} {subject} {setting}");
+            }
+        }
+    }
+}
+
 /// What a limited token does not reach it learns nothing of, whatever its user may know.
 #[tokio::test]
 async fn a_limited_token_is_told_of_what_it_reaches() {
