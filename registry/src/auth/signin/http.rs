@@ -23,6 +23,7 @@ use crate::auth::http::{Form, form_error};
 use crate::auth::oidc;
 use crate::auth::oidc::people::{PATIENCE, SignInRefused};
 use crate::auth::{self, Authenticated, Identity};
+use crate::events::Happening;
 use crate::http::body::Incoming;
 use crate::http::error::{Cause, Error};
 use crate::people;
@@ -286,6 +287,11 @@ async fn sign_out(visit: &Visit<'_>, body: &mut Incoming, by: impl FnOnce(&Ident
             return Ok(page::refused(StatusCode::FORBIDDEN, NOT_OF_SESSION));
         }
         session::end(visit.app, &visit.parts.headers, visit.base).await.map_err(Error::from_metadata)?;
+        let principal = signed_in.principal;
+        let (kind, how, client) = ("signed_out", "session", Some(visit.from.client));
+        let (actor, account, subject) = (principal.id, Some(principal.account_id), principal.name);
+        let happening = Happening { kind, actor, account, repository: None, subject, how, client };
+        visit.app.recorder.note(happening, visit.now);
     }
     Ok(redirect(&device_page_of(visit.base, None), &[Cookie::Session.take(visit.base)]))
 }

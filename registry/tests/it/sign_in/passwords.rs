@@ -149,6 +149,9 @@ async fn who_signs_out_has_no_session_any_more() {
     assert!(!page.contains("signed in as"), "the cookie opens nothing: {page}");
     assert!(other.get(PAGE).await.text().contains("signed in as ann"), "the other session stands");
     browser.post("/auth/sign-out", &[]).await.expect(303);
+    world.write_down().await;
+    let told = world.look("SELECT subject, payload FROM events WHERE kind = 'signed_out' AND actor_id > 0").await;
+    assert_eq!(told, [r#"ann {"client":"192.0.2.7","count":1,"how":"session"}"#], "once, and by whom it was ended");
 }
 
 /// A password that is typed into a page is not sent where others can read it.
