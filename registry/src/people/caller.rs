@@ -14,6 +14,9 @@ use crate::app::App;
 use crate::auth::limits::Api;
 use crate::auth::{Authenticated, Client};
 
+/// The refusal of who does not manage a repository.
+const MANAGE: &str = "this needs the right admin on the repository";
+
 /// No account has this id: whoever belongs to an account that is not there is asked for all the same, since time would tell.
 pub(super) const NO_ACCOUNT: AccountId = AccountId(-1);
 
@@ -191,27 +194,36 @@ impl Caller {
         Err(Refused::Forbidden("your credentials changed meanwhile; sign in again"))
     }
 
-    /// The organization of this name, held, when the caller may see it, and how they stand in it.
-    pub(super) async fn organization(&self, tx: &mut Tx, name: &str) -> Result<(Organization, Standing), Refused> {
+    /// The organization of this name, held, when the caller stands in it at least so, and how they do. It is looked at before it
+    /// is held: nobody makes others wait for what is not theirs.
+    pub(super) async fn organization(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        least: Standing,
+    ) -> Result<(Organization, Standing), Refused> {
         self.stands(tx).await?;
         let unknown = || Refused::Unknown("organization");
         if !crate::auth::users::is_name(name) {
             return Err(unknown());
         }
-        let organization = tx.organization(name).await?;
-        let id = organization.as_ref().map_or(NO_ACCOUNT, |organization| organization.id);
-        let member = tx.membership(id, self.principal().id).await?;
-        organization.zip(self.standing(name, member)).ok_or_else(unknown)
+        let suffices = |standing: Standing| match standing >= least {
+            true => Ok(standing),
+            false => Err(Refused::Forbidden("only an owner of the organization may do this")),
+        };
+        let seen = tx.glance_at_organization(name, self.principal().id).await?;
+        let member = seen.and_then(|(_, member)| self.standing(name, member));
+        suffices(member.ok_or_else(unknown)?)?;
+        let organization = tx.organization(name).await?.ok_or_else(unknown)?;
+        let member = tx.membership(organization.id, self.principal().id).await?;
+        let standing = suffices(self.standing(name, member).ok_or_else(unknown)?)?;
+        Ok((organization, standing))
     }
 
     /// The organization of this name, when the caller owns it.
     pub(super) async fn owned(&self, tx: &mut Tx, name: &str) -> Result<Organization, Refused> {
         self.may_change()?;
-        let (organization, standing) = self.organization(tx, name).await?;
-        if standing < Standing::Owner {
-            return Err(Refused::Forbidden("only an owner of the organization may do this"));
-        }
-        Ok(organization)
+        Ok(self.organization(tx, name, Standing::Owner).await?.0)
     }
 
     /// How the caller stands in an organization in which they are a `member`; `None` when they may not know of it.
@@ -232,19 +244,17 @@ impl Caller {
         let unknown = || Refused::Unknown("account");
         // Held as an organization first, whatever it is: who took the weaker lock before would wait for another who did.
         self.stands(tx).await?;
-        let owned = match self.owned(tx, name).await {
-            Ok(_) => Ok(()),
-            Err(Refused::Unknown(_)) => Err(unknown()),
-            Err(refused @ Refused::Forbidden(_)) => Err(refused),
+        let is_organization = match self.owned(tx, name).await {
+            Ok(_) => true,
+            Err(Refused::Unknown(_)) => false,
             Err(refused) => return Err(refused),
         };
-        let found = if crate::auth::users::is_name(name) { tx.account(name).await? } else { None };
-        let account = found.ok_or_else(unknown)?;
-        if account.kind == AccountKind::Organization {
-            return owned.map(|()| account);
-        }
-        let is_own = self.principal().kind == PrincipalKind::User && account.id == self.principal().account_id;
-        if self.administers() || is_own && self.reaches_account(name) { Ok(account) } else { Err(unknown()) }
+        let is_own = self.principal().kind == PrincipalKind::User && self.principal().name == *name;
+        let governs = is_organization || self.administers() || is_own && self.reaches_account(name);
+        let may_be = governs && crate::auth::users::is_name(name);
+        let found = if may_be { tx.account(name).await? } else { None };
+        let found = found.filter(|account| is_organization == (account.kind == AccountKind::Organization));
+        found.ok_or_else(unknown)
     }
 
     /// The account of this name, when the caller may see what is in it: who governs it or belongs to it, and who reads
@@ -276,10 +286,11 @@ impl Caller {
 
     /// The repository of this name, held, when the caller may manage it. Who may not see it learns nothing.
     pub(super) async fn managed(&self, tx: &mut Tx, name: &RepositoryName) -> Result<Repository, Refused> {
-        self.with_right(tx, name, Rights::MANAGE, "this needs the right admin on the repository").await
+        self.with_right(tx, name, Rights::MANAGE, MANAGE).await
     }
 
-    /// The repository of this name, held, when the caller has this right in it.
+    /// The repository of this name, held, when the caller has this right in it. It is judged before it is held: nobody makes
+    /// others wait for what is not theirs.
     pub(super) async fn with_right(
         &self,
         tx: &mut Tx,
@@ -288,14 +299,51 @@ impl Caller {
         otherwise: &'static str,
     ) -> Result<Repository, Refused> {
         self.may_change()?;
+        self.judge(tx, name, (right, otherwise)).await?;
         let held = tx.repository(name).await?;
+        let (repository, _) = self.judge(tx, name, (right, otherwise)).await?;
+        held.filter(|held| held.id == repository.id).ok_or(Refused::Unknown("repository"))
+    }
+
+    /// The repository of this name as it is now, when the caller may manage it, and what they may do in it. Nothing else changes it
+    /// until the change ends.
+    pub(super) async fn managed_whole(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+    ) -> Result<(Repository, Rights), Refused> {
+        self.whole(tx, name, Rights::MANAGE, MANAGE).await
+    }
+
+    /// The repository of this name as it is now, when the caller has this right in it, and what they may do in it. Nothing else
+    /// changes it until the change ends.
+    pub(super) async fn whole(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+        right: Rights,
+        otherwise: &'static str,
+    ) -> Result<(Repository, Rights), Refused> {
+        self.may_change()?;
+        self.judge(tx, name, (right, otherwise)).await?;
+        let held = tx.hold_repository(name).await?;
+        let (repository, rights) = self.judge(tx, name, (right, otherwise)).await?;
+        let held = held.filter(|held| held.id == repository.id).ok_or(Refused::Unknown("repository"))?;
+        Ok((held, rights))
+    }
+
+    /// The repository of this name, when the caller has this right in it, and what they may do in it. Nothing is held.
+    async fn judge(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+        (right, otherwise): (Rights, &'static str),
+    ) -> Result<(Repository, Rights), Refused> {
         let (decision, repository) = self.rights(tx, name).await?;
-        let is_same = |held: &Repository| repository.is_some_and(|repository| repository.id == held.id);
-        let held = held.filter(|held| !decision.rights.is_empty() && is_same(held));
-        let held = held.ok_or(Refused::Unknown("repository"))?;
+        let repository = repository.filter(|_| !decision.rights.is_empty()).ok_or(Refused::Unknown("repository"))?;
         if !decision.rights.contain(right) {
             return Err(Refused::Forbidden(otherwise));
         }
-        Ok(held)
+        Ok((repository, decision.rights))
     }
 }

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::caller::Standing;
 use super::organizations::{member, visible};
-use super::{Caller, List, Page, Refused};
+use super::{Caller, List, Page, Refused, page};
 use crate::app::App;
 
 /// What a member is.
@@ -39,15 +40,16 @@ pub struct Membership {
     pub role: MemberRole,
 }
 
-/// The members of an organization.
+/// The members of an organization, in the order in which they became users here.
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn list(app: &App, caller: &Caller, name: &str, page: &Page) -> Result<List<MemberView>, Refused> {
-    let (limit, after) = page.check()?;
+pub async fn list(app: &App, caller: &Caller, name: &str, wanted: &Page) -> Result<List<MemberView>, Refused> {
+    let (limit, after) = wanted.check()?;
+    let after = after.map(page::id).transpose()?;
     let organization = visible(app, caller, name).await?;
     let rows = app.metadata.members(organization.id, after, limit + 1).await?;
-    Ok(List::cut(rows, limit, |row| row.name.clone(), show))
+    Ok(List::cut(rows, limit, |row| row.user.0.to_string(), show))
 }
 
 fn show(member: Member) -> MemberView {
@@ -104,7 +106,7 @@ async fn take(tx: &mut Tx, caller: &Caller, organization: &str, user: &str) -> R
     let held = match leaves {
         true => {
             caller.may_change()?;
-            caller.organization(tx, organization).await?.0
+            caller.organization(tx, organization, Standing::Reader).await?.0
         }
         false => caller.owned(tx, organization).await?,
     };

@@ -277,11 +277,7 @@ async fn alter(
     changes: &RepositoryChanges,
     expected: &Expected,
 ) -> Result<RepositoryView, Refused> {
-    let mut repository = caller.managed(tx, name).await?;
-    if !tx.hold_repository(repository.id).await? {
-        return Err(Refused::Unknown("repository"));
-    }
-    let rights = caller.rights(tx, name).await?.0.rights;
+    let (mut repository, rights) = caller.managed_whole(tx, name).await?;
     let (mut description, created_at) = tx.described(repository.id).await?;
     expected.hold(&view(&repository, rights, (description.clone(), created_at)))?;
     let place = (repository.account_id, repository.id);
@@ -340,8 +336,7 @@ pub async fn delete(app: &App, caller: &Caller, name: &RepositoryName, expected:
         .write((caller.clone(), name.clone(), expected), |tx, (caller, name, expected)| {
             Box::pin(async move {
                 let needed = "this needs the right delete or admin on the repository";
-                let repository = caller.with_right(tx, name, Rights::DELETE, needed).await?;
-                let rights = caller.rights(tx, name).await?.0.rights;
+                let (repository, rights) = caller.whole(tx, name, Rights::DELETE, needed).await?;
                 let described = tx.described(repository.id).await?;
                 expected.hold(&view(&repository, rights, described))?;
                 for robot in tx.robots_bound_to(&repository).await? {

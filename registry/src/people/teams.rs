@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::organizations::{member, visible};
-use super::{Caller, Expected, List, Page, Refused, check_component, check_description, shapes};
+use super::{Caller, Expected, List, Page, Refused, check_component, check_description, page, shapes};
 use crate::app::App;
 
 /// A team as it is shown.
@@ -163,7 +163,7 @@ pub async fn remove(
         .await
 }
 
-/// Who is in a team.
+/// Who is in a team: each once for everything that put them there.
 ///
 /// # Errors
 /// [`Refused`].
@@ -171,12 +171,16 @@ pub async fn members(
     app: &App,
     caller: &Caller,
     (organization, name): (&str, &str),
-    page: &Page,
+    wanted: &Page,
 ) -> Result<List<TeamMemberView>, Refused> {
-    let (limit, after) = page.check()?;
+    let (limit, after) = wanted.check()?;
+    let after = match after.map(|after| after.split_once(' ').unwrap_or((after, ""))) {
+        Some((user, source)) => Some((page::id(user)?, source)),
+        None => None,
+    };
     let team = found(app, caller, organization, name).await?;
     let rows = app.metadata.team_members(team.id, after, limit + 1).await?;
-    Ok(List::cut(rows, limit, |row| row.name.clone(), show_member))
+    Ok(List::cut(rows, limit, |row| format!("{} {}", row.user.0, row.source).trim_end().to_owned(), show_member))
 }
 
 fn show_member(member: TeamMember) -> TeamMemberView {

@@ -17,6 +17,11 @@ statements! {
     ];
     FIND = ["SELECT id, name, create_on_push FROM accounts WHERE name = $1 AND kind = 'organization'"];
     HOLD = ["SELECT id, name, create_on_push FROM accounts WHERE name = $1 AND kind = 'organization'" {update}];
+    GLANCE = [
+        "SELECT a.id, a.name, a.create_on_push, m.owner FROM accounts a
+           LEFT JOIN members m ON m.account_id = a.id AND m.user_id = $2
+          WHERE a.name = $1 AND a.kind = 'organization'"
+    ];
     PAGE = [
         "SELECT id, name, create_on_push FROM accounts
           WHERE kind = 'organization' AND name > $1 ORDER BY name LIMIT $2"
@@ -27,8 +32,8 @@ statements! {
     ];
     SET_CREATE_ON_PUSH = ["UPDATE accounts SET create_on_push = $2 WHERE id = $1"];
     MEMBERS = [
-        "SELECT u.principal_id, u.name, m.owner, m.source FROM members m JOIN users u ON u.principal_id = m.user_id
-          WHERE m.account_id = $1 AND u.name > $2 ORDER BY u.name LIMIT $3"
+        "SELECT m.user_id, u.name, m.owner, m.source FROM members m JOIN users u ON u.principal_id = m.user_id
+          WHERE m.account_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3"
     ];
     MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2"];
     HOLD_MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2" {update}];
@@ -135,17 +140,19 @@ impl Metadata {
         rows.iter().map(|row| Ok((organization(row)?, row.truth(3)?))).collect()
     }
 
-    /// Members in the byte order of their names, after this one, at most `limit`.
+    /// Members ordered by user, after this one, at most `limit`: a page costs what is on it, however many belong to the
+    /// organization.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn members(
         &self,
         organization: AccountId,
-        after: Option<&str>,
+        after: Option<PrincipalId>,
         limit: u32,
     ) -> Result<Vec<Member>, Error> {
-        let rows = self.rows(&MEMBERS, values![organization, after.unwrap_or_default(), i64::from(limit)]).await?;
+        let after = after.unwrap_or(PrincipalId::SYSTEM);
+        let rows = self.rows(&MEMBERS, values![organization, after, i64::from(limit)]).await?;
         rows.iter().map(member).collect()
     }
 
@@ -177,6 +184,20 @@ impl Tx {
         self.execute(&ADD_MEMBER, values![id, owner, true]).await?;
         self.touch(Slot::account(name));
         Ok(Some(Organization { id, name: name.to_owned(), create_on_push: false }))
+    }
+
+    /// The organization of this name and whether a user belongs to it, as [`Self::membership`] tells, nothing held: by this is
+    /// decided who may hold it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn glance_at_organization(
+        &mut self,
+        name: &str,
+        user: PrincipalId,
+    ) -> Result<Option<(Organization, Option<bool>)>, Error> {
+        let Some(row) = self.row(&GLANCE, values![name, user]).await? else { return Ok(None) };
+        Ok(Some((organization(&row)?, row.maybe_integer(3)?.map(|owner| owner == 1))))
     }
 
     /// The organization of this name, held until the change ends: changes to its members and teams follow one another.

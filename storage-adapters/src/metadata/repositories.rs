@@ -24,6 +24,11 @@ statements! {
            FROM repositories r JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
           WHERE r.name = $1" {share of r}
     ];
+    HOLD_WHOLE = [
+        "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
+           FROM repositories r JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
+          WHERE r.name = $1" {update of r}
+    ];
     INSERT = [
         "INSERT INTO repositories (id, account_id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
     ];
@@ -145,12 +150,14 @@ impl Tx {
         Err(self.give_way("repositories"))
     }
 
-    /// Holds a repository until the change ends, so that no other change to itself is made meanwhile; whether it lives.
+    /// The repository of this name as it is now, held until the change ends, so that no other change to itself is made
+    /// meanwhile. Whoever will change it takes this first: two who took the weaker hold of [`Self::repository`] would wait for
+    /// each other.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn hold_repository(&mut self, repository: RepositoryId) -> Result<bool, Error> {
-        Ok(self.row(&HOLD_ID, values![repository]).await?.is_some())
+    pub async fn hold_repository(&mut self, name: &RepositoryName) -> Result<Option<Repository>, Error> {
+        self.row(&HOLD_WHOLE, values![name]).await?.map(|row| repository(&row)).transpose()
     }
 
     /// What a repository is said to be, and when it was made, in milliseconds since the epoch.
@@ -228,9 +235,8 @@ impl Tx {
         self.release_name((NameKind::Repository, name.as_str()), owner, now).await?;
         // From the lock on that row nobody can bind a robot to it; whichever are too many for one change are taken away by
         // the one that empties it.
-        for (robot, _) in self.robots_of(repository.id, ROBOTS).await? {
-            self.remove_robot(&robot, now).await?;
-        }
+        let robots = self.robots_of(repository.id, ROBOTS).await?;
+        self.remove_robots(robots.into_iter().map(|(robot, _)| robot.id), now).await?;
         Ok(true)
     }
 }

@@ -25,11 +25,8 @@ statements! {
     ];
     DESCRIBE = ["UPDATE teams SET description = $2 WHERE principal_id = $1"];
     MEMBERS = [
-        "SELECT page.principal_id, page.name, t.source
-           FROM (SELECT DISTINCT u.principal_id, u.name FROM team_members m JOIN users u ON u.principal_id = m.user_id
-                  WHERE m.team_id = $1 AND u.name > $2 ORDER BY u.name LIMIT $3) AS page
-           JOIN team_members t ON t.team_id = $1 AND t.user_id = page.principal_id
-          ORDER BY page.name, t.source"
+        "SELECT m.user_id, u.name, m.source FROM team_members m JOIN users u ON u.principal_id = m.user_id
+          WHERE m.team_id = $1 AND (m.user_id, m.source) > ($2, $3) ORDER BY m.user_id, m.source LIMIT $4"
     ];
     MEMBERS_OF = ["SELECT user_id FROM team_members WHERE team_id = $1"];
     ADD = [
@@ -93,18 +90,18 @@ impl Metadata {
         rows.iter().map(team).collect()
     }
 
-    /// Who is in a team, in the byte order of their names, after this one, at most `limit` people, each with all that put
-    /// them there.
+    /// Who is in a team and through what, ordered by user and source, after this pair, at most `limit`.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn team_members(
         &self,
         team: PrincipalId,
-        after: Option<&str>,
+        after: Option<(PrincipalId, &str)>,
         limit: u32,
     ) -> Result<Vec<TeamMember>, Error> {
-        let rows = self.rows(&MEMBERS, values![team, after.unwrap_or_default(), i64::from(limit)]).await?;
+        let (user, source) = after.unwrap_or((PrincipalId::SYSTEM, ""));
+        let rows = self.rows(&MEMBERS, values![team, user, source, i64::from(limit)]).await?;
         rows.iter().map(member).collect()
     }
 

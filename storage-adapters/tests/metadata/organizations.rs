@@ -9,7 +9,7 @@ family! {
     an_organization_takes_a_name_that_no_account_has,
     who_makes_an_organization_owns_it,
     an_organization_keeps_one_owner,
-    members_page_in_byte_order,
+    members_page_by_their_ids,
     organizations_page_in_byte_order,
     who_leaves_an_organization_leaves_its_teams_and_grants_only,
     an_organization_that_holds_something_is_not_removed,
@@ -39,6 +39,16 @@ async fn who_makes_an_organization_owns_it(world: World) {
     let acme = world.organization("acme", &world.alice).await;
     assert_eq!(world.metadata.organization("acme").await.unwrap(), Some(acme.clone()));
     assert_eq!(world.metadata.organization("alice").await.unwrap(), None, "a user's account is none");
+    let bob = world.user("bob").await;
+    for (name, user, expected) in [
+        ("acme", world.alice.id, Some((acme.clone(), Some(true)))),
+        ("acme", bob.id, Some((acme.clone(), None))),
+        ("alice", world.alice.id, None),
+    ] {
+        let input = (name, user);
+        let seen = world.change(input, |tx, (name, user)| Box::pin(tx.glance_at_organization(name, *user))).await;
+        assert_eq!(seen, expected, "{name}");
+    }
     assert_eq!(world.metadata.membership(acme.id, world.alice.id).await.unwrap(), Some(true));
     assert_eq!(world.metadata.organizations_of(world.alice.id).await.unwrap(), [(acme, true)]);
 }
@@ -58,7 +68,7 @@ async fn an_organization_keeps_one_owner(world: World) {
     assert_eq!(world.metadata.membership(acme.id, alice.id).await.unwrap(), None);
 }
 
-async fn members_page_in_byte_order(world: World) {
+async fn members_page_by_their_ids(world: World) {
     let acme = world.organization("acme", &world.alice).await;
     let other = world.organization("other", &world.alice).await;
     for name in ["a-b", "a.b", "ab", "a"] {
@@ -69,12 +79,12 @@ async fn members_page_in_byte_order(world: World) {
     world.member(&other, &zoe, false).await;
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page: Vec<Member> = world.metadata.members(acme.id, after.as_deref(), 2).await.unwrap();
+        let page: Vec<Member> = world.metadata.members(acme.id, after, 2).await.unwrap();
         let Some(last) = page.last() else { break };
-        after = Some(last.name.clone());
+        after = Some(last.user);
         seen.extend(page.into_iter().map(|member| (member.name, member.owner)));
     }
-    let expected = [("a", false), ("a-b", false), ("a.b", false), ("ab", false), ("alice", true)];
+    let expected = [("alice", true), ("a-b", false), ("a.b", false), ("ab", false), ("a", false)];
     assert_eq!(seen, expected.map(|(name, owner)| (name.to_owned(), owner)));
 }
 

@@ -200,8 +200,8 @@ async fn a_repository_that_is_gone_is_not_changed(world: World) {
     assert!(delete(&world, &repository).await);
     assert!(!world.rename(&repository, "alice/web").await);
     assert!(!world.open_up(&repository, true).await);
-    let held = world.change(repository.id, |tx, id| Box::pin(tx.hold_repository(*id))).await;
-    assert!(!held);
+    let held = world.change(repository.name, |tx, name| Box::pin(tx.hold_repository(name))).await;
+    assert_eq!(held, None);
 }
 
 async fn a_repository_is_described(world: World) {
@@ -211,7 +211,8 @@ async fn a_repository_is_described(world: World) {
         .change(repository, |tx, repository| {
             Box::pin(async move {
                 tx.describe_repository(repository, "in words").await?;
-                Ok((repository.id, tx.hold_repository(repository.id).await?, tx.described(repository.id).await?.0))
+                let held = tx.hold_repository(&repository.name).await?;
+                Ok((repository.id, held.as_ref() == Some(repository), tx.described(repository.id).await?.0))
             })
         })
         .await;

@@ -1,6 +1,6 @@
 //! Robots of an account or of a repository.
 
-use hallmark_storage::metadata::{Error, NewCredential, NewUpload, PrincipalKind, Robot, UserRemoval};
+use hallmark_storage::metadata::{Error, NewCredential, NewRobot, NewUpload, PrincipalKind, Robot, UserRemoval};
 
 use crate::harness::people::{on_prefix, on_repository};
 use crate::harness::{NOW, World, family};
@@ -11,6 +11,7 @@ family! {
     a_removed_robot_leaves_nothing_behind,
     a_robot_of_a_repository_goes_with_it,
     robots_too_many_for_one_change_go_before_the_repository_does,
+    a_thousand_robots_go_by_as_many_statements_as_one,
     a_user_with_robots_is_not_removed,
     a_robot_is_described_and_disabled,
 }
@@ -147,6 +148,40 @@ async fn robots_too_many_for_one_change_go_before_the_repository_does(world: Wor
     assert_eq!(world.count(told).await, 3, "who deletes the repository tells of the others");
     assert_eq!(world.count("SELECT COUNT(*) FROM robots").await, 0);
     assert_eq!(world.count("SELECT COUNT(*) FROM repositories").await, 0);
+}
+
+async fn a_thousand_robots_go_by_as_many_statements_as_one(world: World) {
+    let mut counts = Vec::new();
+    for (number, robots) in [1, 1_000].into_iter().enumerate() {
+        let repository = world.repository(&format!("alice/app-{number}")).await;
+        let names: Vec<String> = (0..robots).map(|robot| format!("{number}-{robot}")).collect();
+        for names in names.chunks(200) {
+            let input = (repository.clone(), names.to_vec());
+            world
+                .change(input, |tx, (repository, names)| {
+                    Box::pin(async move {
+                        let account = &tx.account("alice").await?.unwrap();
+                        for name in names {
+                            let new = NewRobot { account, repository: Some(repository), name, description: "" };
+                            tx.create_robot(&new, NOW).await?.unwrap();
+                        }
+                        Ok(())
+                    })
+                })
+                .await;
+        }
+        let count = world
+            .change(repository, |tx, repository| {
+                Box::pin(async move {
+                    assert!(tx.delete_repository(repository, NOW).await?);
+                    Ok(tx.statements())
+                })
+            })
+            .await;
+        counts.push(count);
+        assert_eq!(world.count("SELECT COUNT(*) FROM robots").await, 0);
+    }
+    assert_eq!(counts[0], counts[1]);
 }
 
 async fn a_user_with_robots_is_not_removed(world: World) {

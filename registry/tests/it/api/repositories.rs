@@ -1,10 +1,14 @@
 //! `/repositories`: made, described, renamed, opened and deleted.
 
+use std::sync::Arc;
+
+use hallmark_storage::metadata::DatabaseConfig;
 use insta::assert_snapshot;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{admin, basic, pages, records, refuses};
-use crate::harness::{Acme, World};
+use crate::harness::{Acme, Postgres, World};
 
 const WEB: &str = "/repositories/acme%2Fweb";
 
@@ -130,6 +134,78 @@ async fn what_is_made_opened_and_closed_holds_for_the_next_request() {
     world.get("/v2/acme/site/manifests/1").await.expect(401);
     world.sends("PATCH", site, &basic("olga"), &json!({"visibility": "public"})).await.expect(200);
     world.get("/v2/acme/site/manifests/1").by(&token).await.expect(200);
+}
+
+/// Two who change one repository at once follow one another: neither decides on what the other has changed, and neither waits for
+/// the other for ever.
+async fn change_at_once(world: &World) {
+    world.organization("acme", "ann").await;
+    world.sends("POST", "/repositories", &basic("ann"), &json!({"name": "acme/web"})).await.expect(201);
+    let repeats = world.app.metadata.statistics().repeats;
+    for round in 0..24 {
+        let visibility = if round % 2 == 0 { "public" } else { "private" };
+        let change = || async {
+            world.sends("PATCH", WEB, &basic("ann"), &json!({"visibility": visibility})).await.expect(200).json()
+        };
+        let (one, other) = futures_util::join!(change(), change());
+        assert_eq!((&one["visibility"], &other["visibility"]), (&json!(visibility), &json!(visibility)));
+    }
+    let told = world.app.metadata.write((), |tx, ()| Box::pin(tx.number_events(1_000)));
+    let told: Result<u64, hallmark_storage::metadata::Error> = told.await;
+    told.unwrap();
+    for kind in ["repository_published", "repository_hidden"] {
+        let found = world.api("GET", &format!("/events?kind={kind}"), &basic("admin")).await.expect(200).json();
+        assert_eq!(found["items"].as_array().unwrap().len(), 12, "{kind}");
+    }
+    assert_eq!(world.app.metadata.statistics().repeats, repeats, "nobody stood in another's way");
+}
+
+#[tokio::test]
+async fn two_changes_of_a_repository_at_once_follow_one_another() {
+    change_at_once(&World::open().await).await;
+}
+
+#[tokio::test]
+async fn two_changes_of_a_repository_at_once_follow_one_another_on_a_server() {
+    let postgres = Postgres::start();
+    let database = DatabaseConfig::Postgres { url: postgres.url.clone(), max_connections: 8 };
+    change_at_once(&World::with(|config| config.database = database).await).await;
+}
+
+/// Whoever has no part in an organization or a repository makes nobody wait for it: they are refused while somebody else holds it.
+#[tokio::test]
+async fn nobody_waits_for_what_is_not_theirs_on_a_server() {
+    let postgres = Postgres::start();
+    let database = DatabaseConfig::Postgres { url: postgres.url.clone(), max_connections: 8 };
+    let world = World::with(|config| config.database = database).await;
+    world.organization("acme", "ann").await;
+    world.sends("POST", "/repositories", &basic("ann"), &json!({"name": "acme/web"})).await.expect(201);
+    let gate = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+    let held = world.app.metadata.write(gate.clone(), |tx, gate| {
+        Box::pin(async move {
+            tx.organization("acme").await?;
+            tx.hold_repository(&"acme/web".parse().unwrap()).await?;
+            gate[0].notify_one();
+            gate[1].notified().await;
+            Ok::<_, hallmark_storage::metadata::Error>(())
+        })
+    });
+    let strangers = async {
+        gate[0].notified().await;
+        for (method, path) in [
+            ("DELETE", "/organizations/acme"),
+            ("DELETE", "/organizations/acme/members/bob"),
+            ("DELETE", "/organizations/acme/teams/dev"),
+            ("DELETE", "/accounts/acme/robots/ci"),
+            ("DELETE", WEB),
+        ] {
+            world.api(method, path, &basic("bob")).await.expect(404);
+        }
+        gate[1].notify_one();
+    };
+    // A change that waits in the middle is ended after ten seconds, which would fail it.
+    let (held, ()) = futures_util::join!(held, strangers);
+    held.unwrap();
 }
 
 /// The old name answers as one that nobody has; what was granted on the repository goes with it, what was granted on a

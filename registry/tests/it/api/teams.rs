@@ -120,6 +120,21 @@ async fn people_are_put_into_a_team_listed_and_taken_out() {
     {"items":[{"user":"mia"},{"user":"tim"}]}
     "#);
     assert_eq!(pages(world, &members, &basic("mia"), 1, "user").await, [["mia"], ["tim"]]);
+    // Who was put there by a hand and by a directory is shown with both, wherever a page ends.
+    world
+        .meddle(
+            "INSERT INTO team_members (team_id, account_id, user_id, source)
+             SELECT team_id, account_id, user_id, 'https://issuer.example/a' FROM team_members",
+        )
+        .await;
+    for limit in [1, 2, 3, 100] {
+        let shown = pages(world, &members, &basic("mia"), limit, "user").await;
+        assert!(shown.iter().all(|page| page.len() <= limit as usize), "{shown:?}");
+        assert_eq!(shown.concat(), ["mia", "mia", "tim", "tim"], "{limit} at a time");
+    }
+    let all = world.api("GET", &members, &basic("mia")).await.expect(200).json();
+    assert_eq!(all["items"][1], json!({"user": "mia", "source": "https://issuer.example/a"}));
+    world.meddle("DELETE FROM team_members WHERE source <> ''").await;
     let (answer, event) = records(world, world.api("DELETE", &format!("{members}/mia"), &olga)).await;
     assert_snapshot!(answer, @r"
     204 No Content

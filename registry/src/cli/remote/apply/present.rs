@@ -104,7 +104,10 @@ async fn teams(
         if wanted.get(&view.name).is_some_and(|wanted| wanted.members.is_some()) {
             let path = ["organizations", name, "teams", &view.name, "members"];
             let members: Vec<TeamMemberView> = all(session, &path).await?;
-            team.members = members.into_iter().map(|member| (member.user, member.source.is_some())).collect();
+            for member in members {
+                let is_brought = team.members.entry(member.user).or_insert(true);
+                *is_brought &= member.source.is_some();
+            }
         }
         teams.insert(view.name, team);
     }
