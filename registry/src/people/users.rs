@@ -78,7 +78,8 @@ pub struct UserChanges {
     /// What they may do in the whole registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// Whether they may do nothing; every token they have is void then, also when they come back.
+    /// Whether they may do nothing, and neither the robots of their account; every token and secret they have is void then,
+    /// also when they come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
 }

@@ -50,9 +50,10 @@ statements! {
           WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
          UNION ALL
          SELECT CAST(3 AS BIGINT), COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
-                p.kind || ' ' || COALESCE(u.system_role, ''), p.disabled_at, NULL, NULL, NULL
+                p.kind || ' ' || COALESCE(u.system_role, ''), COALESCE(p.disabled_at, o.disabled_at), NULL, NULL, NULL
            FROM principals p LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
+           LEFT JOIN users v ON v.account_id = b.account_id LEFT JOIN principals o ON o.id = v.principal_id
           WHERE p.id = $3 AND p.kind <> 'team'
          UNION ALL
          SELECT CAST(4 AS BIGINT), c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL

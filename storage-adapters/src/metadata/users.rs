@@ -13,9 +13,10 @@ use super::value::values;
 statements! {
     PRINCIPAL = [
         "SELECT p.id, COALESCE(u.name, h.name || '+' || b.name), p.kind, COALESCE(u.account_id, b.account_id),
-                COALESCE(u.system_role, ''), p.credential_epoch, p.disabled_at
+                COALESCE(u.system_role, ''), p.credential_epoch, COALESCE(p.disabled_at, o.disabled_at)
            FROM principals p LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
+           LEFT JOIN users v ON v.account_id = b.account_id LEFT JOIN principals o ON o.id = v.principal_id
           WHERE p.id = $1 AND p.kind <> 'team'"
     ];
     OF_SOURCE = [
@@ -65,7 +66,10 @@ statements! {
     ];
     STANDS = [
         "SELECT p.id FROM principals p LEFT JOIN users u ON u.principal_id = p.id
-          WHERE p.id = $1 AND p.credential_epoch = $2 AND p.disabled_at IS NULL AND COALESCE(u.system_role, '') = $3
+           LEFT JOIN robots b ON b.principal_id = p.id
+           LEFT JOIN users v ON v.account_id = b.account_id LEFT JOIN principals o ON o.id = v.principal_id
+          WHERE p.id = $1 AND p.credential_epoch = $2 AND COALESCE(u.system_role, '') = $3
+            AND p.disabled_at IS NULL AND o.disabled_at IS NULL
             AND ($4 < 0 OR EXISTS (SELECT 1 FROM credentials c WHERE c.id = $4 AND c.principal_id = p.id
                                       AND c.revoked_at IS NULL AND c.expires_at > $5))"
     ];
@@ -73,6 +77,10 @@ statements! {
     HOLD_ACCOUNT = ["SELECT id FROM accounts WHERE id = $1" {update}];
     REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 LIMIT 1"];
     ROBOT_OF = ["SELECT principal_id FROM robots WHERE account_id = $1 LIMIT 1"];
+    RAISE_EPOCHS_OF_ROBOTS = [
+        "UPDATE principals SET credential_epoch = credential_epoch + 1
+          WHERE id IN (SELECT principal_id FROM robots WHERE account_id = $1) RETURNING id"
+    ];
     UPLOADS_OF = ["DELETE FROM uploads WHERE principal_id = $1 RETURNING storage_key, tail_key, multipart_id"];
     BLOBS_OF = ["DELETE FROM account_blobs WHERE account_id = $1 RETURNING blob_id"];
     DELETE = ["DELETE FROM users WHERE principal_id = $1"];
@@ -95,7 +103,7 @@ pub struct Principal {
     pub role: SystemRole,
     /// Tokens of an earlier epoch are void.
     pub credential_epoch: i64,
-    /// Whether they may do nothing at present.
+    /// Whether they may do nothing at present: a robot also while the user whose account it is of may not.
     pub disabled: bool,
 }
 
@@ -383,12 +391,17 @@ impl Tx {
     }
 
     /// Disables a principal since `at`, or enables them again with `None`, and voids every token they have; whether they
-    /// exist.
+    /// exist. The robots of a user's own account are disabled for as long, and what they have is void as well.
     ///
     /// # Errors
     /// The database failed.
     pub async fn set_disabled(&mut self, user: &Principal, at: Option<i64>) -> Result<bool, Error> {
         self.touch_user(user);
+        if user.kind == PrincipalKind::User {
+            for robot in self.rows(&RAISE_EPOCHS_OF_ROBOTS, values![user.account_id]).await? {
+                self.touch(Slot::principal(PrincipalId(robot.integer(0)?)));
+            }
+        }
         Ok(self.execute(&SET_DISABLED, values![user.id, at]).await? == 1)
     }
 

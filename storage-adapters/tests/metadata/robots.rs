@@ -14,6 +14,7 @@ family! {
     a_thousand_robots_go_by_as_many_statements_as_one,
     a_user_with_robots_is_not_removed,
     a_robot_is_described_and_disabled,
+    a_robot_of_a_disabled_user_is_disabled_for_as_long,
 }
 
 async fn a_robot_is_unique_in_its_account(world: World) {
@@ -212,4 +213,30 @@ async fn a_robot_is_described_and_disabled(world: World) {
     assert_eq!((held.description.as_str(), held.disabled), ("other words", true));
     let principal = world.metadata.principal(held.id).await.unwrap().unwrap();
     assert_eq!((principal.disabled, principal.credential_epoch), (true, 1));
+}
+
+async fn a_robot_of_a_disabled_user_is_disabled_for_as_long(world: World) {
+    world.organization("acme", &world.alice).await;
+    let (own, of_acme) = (world.robot("alice", None, "ci").await, world.robot("acme", None, "ci").await);
+    let name = "alice/app".parse().unwrap();
+    let before = world.metadata.principal(own.id).await.unwrap().unwrap();
+    for at in [Some(NOW), None] {
+        let alice = world.alice.clone();
+        world.change((alice, at), |tx, (alice, at)| Box::pin(tx.set_disabled(alice, *at))).await;
+        let disabled = at.is_some();
+        for (robot, expected) in [(&own, disabled), (&of_acme, false)] {
+            let principal = world.metadata.principal(robot.id).await.unwrap().unwrap();
+            let seen = world.metadata.seen(robot.id, None, &name).await.unwrap().principal.unwrap();
+            assert_eq!((principal.disabled, seen.disabled), (expected, expected), "{} at {at:?}", principal.name);
+        }
+        let found = world.metadata.principal(own.id).await.unwrap().unwrap();
+        assert!(found.credential_epoch > before.credential_epoch, "what it has is void");
+        for (robot, expected) in [(before.clone(), false), (found, !disabled)] {
+            let stands = world.change(robot, |tx, robot| Box::pin(tx.stands(robot, None, NOW))).await;
+            assert_eq!(stands, expected);
+        }
+        let robot = world.metadata.robot(world.alice.account_id, "ci").await.unwrap().unwrap();
+        assert!(!robot.disabled, "it is shown as it was set itself");
+    }
+    assert_eq!(world.metadata.principal(of_acme.id).await.unwrap().unwrap().credential_epoch, 0);
 }

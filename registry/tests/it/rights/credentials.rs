@@ -302,6 +302,40 @@ async fn a_robot_that_is_disabled_may_do_nothing_and_its_secrets_do_not_come_bac
     world.get("/v2/acme/web/manifests/1").by(&Credentials::basic("acme+ci", &secret)).await.expect(200);
 }
 
+/// Whoever is let go leaves nothing behind that goes on by itself.
+#[tokio::test]
+async fn a_robot_of_who_is_disabled_is_refused_from_the_next_request_on() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let own = world.robot("ann", "ci", None).await;
+    world.post("/v2/ann/app/blobs/uploads/").by(&Credentials::basic("ann", PASSWORD)).await.expect(202);
+    world.grant("ann/*", "robot:ann+ci", "write").await;
+    let token = bearer(world, &own, "repository:ann/app:pull,push").await;
+    let scope = "repository:ann/app:pull,push";
+    for by in [&own, &token] {
+        world.post("/v2/ann/app/blobs/uploads/").by(by).await.expect(202);
+    }
+    let set = async |disabled: bool| {
+        let (by, document) = (Credentials::basic("admin", PASSWORD), json!({"disabled": disabled}));
+        world.sends("PATCH", "/users/ann", &by, &document).await.expect(200);
+    };
+    set(true).await;
+    for by in [&own, &token] {
+        world.post("/v2/ann/app/blobs/uploads/").by(by).await.expect(401);
+        world.get("/v2/").by(by).await.expect(401);
+    }
+    world.api("GET", "/me", &own).await.expect(401);
+    signs_in(world, &own, scope).await.expect(401);
+    signs_in(world, &acme.robot, "").await.expect(200);
+    // It comes back with its person, and as little as theirs do its secrets.
+    set(false).await;
+    for by in [&own, &token] {
+        world.get("/v2/").by(by).await.expect(401);
+    }
+    let secret = world.secret("ann", "ci", 0).await;
+    world.post("/v2/ann/app/blobs/uploads/").by(&Credentials::basic("ann+ci", &secret)).await.expect(202);
+}
+
 #[tokio::test]
 async fn a_robot_pulls_and_pushes_where_it_is_bound_and_nowhere_else() {
     let acme = Acme::open().await;
