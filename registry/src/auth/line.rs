@@ -118,13 +118,13 @@ fn give_back(shares: &mut HashMap<IpAddr, usize>, of: IpAddr) {
 }
 
 /// What one client holds: an IPv4 address, or the 64 leading bits of an IPv6 address, behind which are as many as it likes.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     leading(address, (32, 64))
 }
 
 /// What one site is given, with the neighbours that it may have there: 24 leading bits of an IPv4 address, 48 of an IPv6
 /// address, in which there are 65,536 networks.
-pub(super) fn region(address: IpAddr) -> IpAddr {
+pub(crate) fn region(address: IpAddr) -> IpAddr {
     leading(address, (24, 48))
 }
 

@@ -35,7 +35,7 @@ use hallmark_oci::RepositoryName;
 pub use error::Refused;
 pub use identity::{Authenticated, Ceiling, Identity};
 pub use line::Client;
-pub(crate) use line::{Line, Waiting};
+pub(crate) use line::{Line, Waiting, network, region};
 
 use hallmark_storage::metadata::{PrincipalId, PrincipalKind};
 

@@ -3,6 +3,8 @@
 //! Never here: how the log is read (that is `people::events`), and the events of changes, which are written with them (I5).
 //! Start reading at [`Recorder::note`].
 
+mod refusals;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, RepositoryId};
 use serde_json::json;
 
+use self::refusals::Refusals;
 use crate::app::App;
 
 /// How many different things are kept until they are written down; further ones are only counted.
@@ -45,8 +48,8 @@ pub struct Happening {
 }
 
 /// What happened since it was last written down. It is written by a job, so that a stranger's wrong password costs no
-/// transaction; a process that is killed forgets its last second, and of tokens that are shown again and again how often in the
-/// last minute.
+/// transaction; a process that is killed forgets its last second, and of tokens that are shown and of what is refused again and
+/// again how often in the last minute.
 #[derive(Debug, Default)]
 pub struct Recorder(Mutex<Pending>);
 
@@ -56,6 +59,7 @@ struct Pending {
     happenings: HashMap<(Happening, i64), (i64, u64)>,
     /// What was written down in this minute already, and waits for its end when it happens again.
     written: HashSet<(Happening, i64)>,
+    refusals: Refusals,
     dropped: u64,
 }
 
@@ -63,18 +67,34 @@ impl Happening {
     /// Whether it comes with every request of a client, and not once for many: written down each second, it would be most of
     /// the log.
     fn is_repeated(&self) -> bool {
-        self.kind == "signed_in" && self.how == "token"
+        self.is_refusal() || self.kind == "signed_in" && self.how == "token"
+    }
+
+    /// Whether it tells of something that was not let happen.
+    fn is_refusal(&self) -> bool {
+        matches!(self.kind, "sign_in_failed" | "access_refused")
+    }
+}
+
+impl Pending {
+    /// Under what something that happened in this minute is counted.
+    fn key(&mut self, happening: Happening, minute: i64) -> (Happening, i64) {
+        let key = (happening, minute);
+        if !key.0.is_refusal() || self.happenings.contains_key(&key) || self.written.contains(&key) {
+            return key;
+        }
+        (self.refusals.told(key.0, minute), minute)
     }
 }
 
 impl Recorder {
-    /// Notes that something happened now.
+    /// Notes that something happened now. Of many different refusals in one minute the further ones are one with a count.
     pub fn note(&self, mut happening: Happening, now: i64) {
         let end = (0..=SUBJECT_BYTES).rev().find(|end| happening.subject.is_char_boundary(*end)).unwrap_or(0);
         happening.subject.truncate(end);
         happening.subject.retain(|letter| !letter.is_control());
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (happening, now.div_euclid(TOGETHER));
+        let key = pending.key(happening, now.div_euclid(TOGETHER));
         if pending.happenings.len() >= KEPT && !pending.happenings.contains_key(&key) {
             pending.dropped += 1;
             return;
@@ -85,7 +105,7 @@ impl Recorder {
     /// What is to be written down now, and how many things more there were.
     fn take(&self, now: i64) -> (Vec<(Happening, i64, u64)>, u64) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Pending { happenings, written, dropped } = &mut *pending;
+        let Pending { happenings, written, dropped, .. } = &mut *pending;
         let minute = now.div_euclid(TOGETHER);
         written.retain(|(_, at)| *at == minute);
         let mut rows: Vec<_> = happenings
@@ -211,13 +231,77 @@ mod tests {
         assert_eq!(written, [(0, 1), (1_000, 59), (TOGETHER, 1)]);
     }
 
+    fn from(address: &str, name: &str) -> Happening {
+        Happening { client: Some(address.parse().unwrap()), ..failed(name) }
+    }
+
+    /// What is written down by now: of whom, from where, and how often.
+    fn rows(recorder: &Recorder, now: i64) -> Vec<(String, String, u64)> {
+        let row = |(happening, _, count): (Happening, i64, u64)| {
+            (happening.subject, happening.client.map(|client| client.to_string()).unwrap_or_default(), count)
+        };
+        let mut rows: Vec<_> = recorder.take(now).0.into_iter().map(row).collect();
+        rows.sort();
+        rows
+    }
+
+    #[test]
+    fn names_that_a_stranger_makes_up_are_folded_and_push_nobody_out() {
+        let recorder = Recorder::default();
+        let mut written = Vec::new();
+        for second in 0..60 {
+            for number in 0..100 {
+                recorder.note(from("2001:db8:1:1::7", &format!("made-up-{second}-{number}")), second * 1_000);
+            }
+            recorder.note(from("2001:db8:2:1::7", "ann"), second * 1_000);
+            recorder.note(from("2001:db8:1:1::8", "made-up-0-0"), second * 1_000);
+            written.extend(rows(&recorder, second * 1_000));
+        }
+        written.extend(rows(&recorder, TOGETHER));
+        let folded: Vec<_> = written.iter().filter(|(subject, ..)| subject.is_empty()).cloned().collect();
+        let of_network = |count| (String::new(), "2001:db8:1:1::".to_owned(), count);
+        assert_eq!(folded, [of_network(69), of_network(59 * 101)]);
+        let ann: Vec<_> = written.iter().filter(|(subject, ..)| subject == "ann").map(|(.., count)| *count).collect();
+        assert_eq!(ann, [1, 59]);
+        assert_eq!(written.len(), 32 + folded.len() + ann.len());
+        assert_eq!(written.iter().map(|(.., count)| count).sum::<u64>(), 60 * 102, "each is counted");
+        recorder.note(from("2001:db8:1:1::7", "another"), TOGETHER);
+        assert_eq!(rows(&recorder, TOGETHER), [("another".to_owned(), "2001:db8:1:1::7".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_region_and_all_strangers_together_have_their_share() {
+        let recorder = Recorder::default();
+        for number in 0..1_000 {
+            recorder.note(from(&format!("2001:db8:1:{number:x}::7"), &format!("made-up-{number}")), 0);
+        }
+        let of_region = rows(&recorder, 0);
+        assert_eq!((of_region.len(), &of_region[0]), (129, &(String::new(), "2001:db8:1::".to_owned(), 872)));
+        for number in 0..9_000 {
+            recorder.note(from(&format!("2001:db9:{number:x}::7"), &format!("made-up-{number}")), 0);
+        }
+        let of_all = rows(&recorder, 0);
+        assert_eq!((of_all.len(), &of_all[0]), (4_096 - 128 + 1, &(String::new(), String::new(), 9_000 + 128 - 4_096)));
+        let refused = |number: usize| Happening {
+            kind: "access_refused",
+            actor: PrincipalId(7),
+            ..from(&format!("2001:db8:1:{number:x}::7"), &format!("acme/{number}"))
+        };
+        for number in 0..1_000 {
+            recorder.note(refused(number), 0);
+        }
+        let of_principal = rows(&recorder, 0);
+        assert_eq!((of_principal.len(), &of_principal[0]), (129, &(String::new(), String::new(), 872)));
+    }
+
     #[test]
     fn a_flood_is_counted_and_not_kept() {
         let recorder = Recorder::default();
+        let happened = |number: usize| Happening { kind: "manifest_pulled", ..failed(&number.to_string()) };
         for number in 0..KEPT + 7 {
-            recorder.note(failed(&number.to_string()), 0);
+            recorder.note(happened(number), 0);
         }
-        recorder.note(failed("0"), 0);
+        recorder.note(happened(0), 0);
         let (rows, dropped) = recorder.take(0);
         assert_eq!((rows.len(), dropped), (KEPT, 7));
     }
