@@ -22,7 +22,7 @@ pub(super) enum UserVerb {
     List(List),
     /// Show one user of the registry of a context.
     Show(Shown),
-    /// Change what a user of the registry of a context may do in all of it.
+    /// Change what a user of the registry of a context may do in all of it; no token of a context makes an administrator.
     Role(Role),
     /// Let a user of the registry of a context do nothing; every token of theirs is void, also when they come back.
     Disable(Shown),

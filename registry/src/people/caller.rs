@@ -116,9 +116,27 @@ impl Caller {
         match self.known.certificate {
             None => Ok(()),
             Some(_) => Err(Refused::Forbidden(
-                "a client certificate sets no password and makes no token or secret, which would outlive it; sign in otherwise",
+                "a client certificate sets no password and makes no token, secret or rule, which would outlive it; sign in otherwise",
             )),
         }
+    }
+
+    /// Whether what was shown may make somebody an administrator, who stays one when it has ended.
+    ///
+    /// # Errors
+    /// [`Refused::Forbidden`].
+    pub(super) fn may_make_administrators(&self) -> Result<(), Refused> {
+        if self.known.credential.is_none() && self.known.certificate.is_none() {
+            return Ok(());
+        }
+        Err(Refused::Forbidden("sign in with a password to make an administrator; a token or certificate may not"))
+    }
+
+    /// When the token ends that was shown, in milliseconds since 1970; `None` for what is no such token.
+    pub(super) async fn ends(&self, app: &App) -> Result<Option<i64>, Refused> {
+        let Some(own) = self.known.credential else { return Ok(None) };
+        // Of one that is gone meanwhile nothing outlives anything.
+        Ok(Some(app.metadata.credential_of_id(own).await?.map_or(self.now, |own| own.expires_at)))
     }
 
     /// Whether the credential is bound to no part of what its principal may manage.

@@ -79,6 +79,7 @@ async fn show(app: &App, rule: CertificateRule) -> Result<CertificateView, Refus
 /// [`Refused`]; nothing has changed then.
 pub async fn create(app: &App, caller: &Caller, new: NewCertificate) -> Result<CertificateView, Refused> {
     administers(caller)?;
+    caller.may_leave_secrets()?;
     let kind: CertificateKind =
         new.kind.parse().map_err(|()| Refused::invalid("kind", "use subject, dns, uri or email"))?;
     let holder: HolderName = new.holder.parse()?;

@@ -76,7 +76,7 @@ pub struct RobotChanges {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
-    /// When the new secret ends (RFC 3339); never, unless said.
+    /// When the new secret ends (RFC 3339). Unless said, never, or with the token that asks, which makes none that outlives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub expires_at: Option<String>,
@@ -294,7 +294,8 @@ pub async fn remove(
         .await
 }
 
-/// Makes a new secret; those before it go on for a while, so that every machine can be told in its time.
+/// Makes a new secret; those before it go on for a while, so that every machine can be told in its time. What a token asks for
+/// ends with the token at the latest.
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
@@ -305,7 +306,13 @@ pub async fn rotate(
     rotation: Rotation,
 ) -> Result<SecretView, Refused> {
     caller.may_leave_secrets()?;
-    let ends = end(rotation.expires_at.as_deref(), caller.now)?;
+    let ends = match (end(rotation.expires_at.as_deref(), caller.now)?, caller.ends(app).await?) {
+        (ends, Some(own)) if rotation.expires_at.is_none() => ends.min(own),
+        (ends, Some(own)) if ends > own => {
+            return Err(Refused::Forbidden("a token makes no secret that outlives it; sign in with a password"));
+        }
+        (ends, _) => ends,
+    };
     let overlap = rotation.overlap_seconds.unwrap_or(OVERLAP);
     if overlap > LONGEST_OVERLAP {
         return Err(Refused::invalid("overlap_seconds", format!("at most {LONGEST_OVERLAP} (thirty days)")));

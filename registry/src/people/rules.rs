@@ -68,6 +68,7 @@ pub async fn create(
     (account, robot): (&str, &str),
     new: NewRule,
 ) -> Result<RuleView, Refused> {
+    caller.may_leave_secrets()?;
     let settings = RuleSettings {
         issuer: new.issuer.clone(),
         audience: new.audience.clone(),

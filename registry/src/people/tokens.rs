@@ -152,12 +152,9 @@ pub(crate) async fn draft(app: &App, caller: &Caller, new: NewToken) -> Result<D
     if !caller.reaches_everything() || caller.known.credential.is_some() && limits.api > caller.known.ceiling.api() {
         return Err(Refused::Forbidden("a token makes no other token that could do more than itself"));
     }
-    if let Some(own) = caller.known.credential {
-        // Whoever finds a token that ends tomorrow must not make one that ends in a year.
-        let own = app.metadata.credential_of_id(own).await?;
-        if own.is_none_or(|own| ends > own.expires_at) {
-            return Err(Refused::Forbidden("a token makes no other token that outlives it"));
-        }
+    // Whoever finds a token that ends tomorrow must not make one that ends in a year.
+    if caller.ends(app).await?.is_some_and(|own| ends > own) {
+        return Err(Refused::Forbidden("a token makes no other token that outlives it"));
     }
     Ok(Draft { name: new.name, scopes: limits.to_string(), made: secrets::make(Kind::Personal, &app.random), ends })
 }

@@ -66,7 +66,7 @@ pub struct NewUser {
     /// Their password.
     #[schema(min_length = 8)]
     pub password: String,
-    /// What they may do in the whole registry.
+    /// What they may do in the whole registry. An administrator is made by who signs in with a password.
     #[serde(default)]
     pub role: Role,
 }
@@ -75,7 +75,7 @@ pub struct NewUser {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChanges {
-    /// What they may do in the whole registry.
+    /// What they may do in the whole registry. An administrator is made by who signs in with a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// Whether they may do nothing, and neither the robots of their account; every token and secret they have is void then,
@@ -182,6 +182,9 @@ fn administrators_only(caller: &Caller) -> Result<(), Refused> {
 pub async fn create(app: &App, caller: &Caller, new: NewUser) -> Result<UserView, Refused> {
     administrators_only(caller)?;
     caller.may_leave_secrets()?;
+    if new.role == Role::Administrator {
+        caller.may_make_administrators()?;
+    }
     users::check_name(&new.name)?;
     let password = users::hash(app, new.password, caller.client).await?;
     let making = hallmark_storage::metadata::NewUser {
@@ -216,6 +219,10 @@ pub async fn change(
     expected: Expected,
 ) -> Result<UserView, Refused> {
     administrators_only(caller)?;
+    // Also of who is one already: whoever asks may not know.
+    if changes.role == Some(Role::Administrator) {
+        caller.may_make_administrators()?;
+    }
     app.metadata
         .write((caller.clone(), name.to_owned(), changes, expected), |tx, (caller, name, changes, expected)| {
             Box::pin(alter(tx, caller, name, (changes, expected)))

@@ -55,7 +55,7 @@ enum RobotVerb {
     Rotate {
         /// The name it signs in with, such as acme+ci
         robot: String,
-        /// When the new secret ends, such as 90d [default: never]
+        /// When the new secret ends, such as 90d, at the latest with the token of the context [default: with that]
         #[arg(long, value_name = "TIME")]
         expires: Option<Span>,
         /// How long the secrets before it go on, such as 1h; 0s ends them at once

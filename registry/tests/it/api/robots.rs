@@ -221,3 +221,24 @@ async fn a_robot_governs_nothing() {
     }
     refuses(world, world.api("GET", "/events?account=acme", &acme.robot), 404, "NOT_FOUND").await;
 }
+
+/// Whoever finds a token must not make of it what goes on when it has ended.
+#[tokio::test]
+async fn a_secret_that_a_token_makes_ends_with_the_token() {
+    let acme = Acme::open().await;
+    let (world, secrets) = (&acme.world, format!("{ROBOTS}/ci/secrets"));
+    let (_, token) = world.personal("olga", "admin api:write").await;
+    let by = Credentials::basic("olga", &token);
+    let ends = world.api("GET", "/me/tokens", &by).await.expect(200).json()[0]["expires_at"].clone();
+    let made = world.sends("POST", &secrets, &by, &json!({})).await.expect(201).json();
+    assert_eq!(made["expires_at"], ends);
+    let earlier = json!({"expires_at": "2027-01-16T00:00:00Z"});
+    let made = world.sends("POST", &secrets, &by, &earlier).await.expect(201).json();
+    assert_eq!(made["expires_at"], earlier["expires_at"]);
+    let later = json!({"expires_at": "2031-01-01T00:00:00Z"});
+    refuses(world, world.sends("POST", &secrets, &by, &later), 403, "DENIED").await;
+    let made = world.sends("POST", &secrets, &basic("olga"), &later).await.expect(201).json();
+    assert_eq!(made["expires_at"], later["expires_at"]);
+    let never = world.sends("POST", &secrets, &basic("olga"), &json!({})).await.expect(201).json();
+    assert_eq!(never.get("expires_at"), None);
+}

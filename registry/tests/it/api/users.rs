@@ -253,3 +253,20 @@ async fn users_are_hidden_from_each_other() {
     let known = world.sends("PUT", "/users/bob/password", &basic("ann"), &password).await.expect(404);
     assert_eq!(known.visible(), world.sends("PUT", "/users/eve/password", &basic("ann"), &password).await.visible());
 }
+
+/// An administrator stays one when the token that made them has ended.
+#[tokio::test]
+async fn a_token_makes_no_administrator() {
+    let world = World::open().await;
+    let (_, token) = world.personal("admin", "admin api:write").await;
+    let by = Credentials::basic("admin", &token);
+    let new = |name: &str, role: &str| json!({"name": name, "password": PASSWORD, "role": role});
+    refuses(&world, world.sends("POST", "/users", &by, &new("eve", "administrator")), 403, "DENIED").await;
+    for name in ["bob", "admin"] {
+        let change = json!({"role": "administrator"});
+        refuses(&world, world.sends("PATCH", &format!("/users/{name}"), &by, &change), 403, "DENIED").await;
+    }
+    world.sends("POST", "/users", &by, &new("eve", "auditor")).await.expect(201);
+    world.sends("PATCH", "/users/bob", &admin(), &json!({"role": "administrator"})).await.expect(200);
+    world.sends("PATCH", "/users/bob", &by, &json!({"role": "user"})).await.expect(200);
+}

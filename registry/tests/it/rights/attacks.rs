@@ -214,9 +214,7 @@ async fn whoever_is_shut_out_while_a_body_comes_changes_nothing() {
                         json!({"name": "next", "scopes": "admin api:write", "expires_at": "2027-06-01T00:00:00Z"});
                     ("POST", "/api/v1/me/tokens", new)
                 }
-                "user" => {
-                    ("POST", "/api/v1/users", json!({"name": "eva", "password": PASSWORD, "role": "administrator"}))
-                }
+                "user" => ("POST", "/api/v1/users", json!({"name": "eva", "password": PASSWORD, "role": "auditor"})),
                 "organization" => ("POST", "/api/v1/organizations", json!({"name": "evil"})),
                 "robot" => ("POST", "/api/v1/accounts/acme/robots", json!({"name": "evil"})),
                 "grant" => ("PUT", "/api/v1/grants/acme%2Fweb/user:eve", json!({"rights": "admin"})),
