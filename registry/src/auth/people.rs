@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hallmark_storage::metadata::{self, Event, PrincipalId};
+use hallmark_storage::metadata::{self, Event, Principal, PrincipalId, Tx};
 
 use super::directory::{Directories, Directory, DirectoryError, DirectoryInvalid, GroupMapping, Person, teams_of};
 use super::sources::{Vouched, admit};
@@ -16,6 +16,8 @@ use crate::telemetry::chain;
 const GONE_AT_ONCE: usize = 10;
 /// How many people without a usable entry the log tells of by one look.
 const TOLD: usize = 10;
+/// How many administrators are looked for one among who is left; those with a password here come first.
+const ADMINISTRATORS: u32 = 64;
 /// How many people are read from the database at once.
 const BATCH: u32 = 500;
 
@@ -95,8 +97,8 @@ pub(super) async fn sign_in(
 }
 
 /// Looks every person of one directory up again: who is gone is disabled, and teams are what their groups say now. Whose
-/// entry cannot be used stays as they were. A directory that fails changes nothing, and neither does one that has suddenly
-/// lost a tenth of its people.
+/// entry cannot be used stays as they were, and so does who is the last administrator. A directory that fails changes nothing,
+/// and neither does one that has suddenly lost a tenth of its people.
 ///
 /// # Errors
 /// [`SyncError`].
@@ -132,8 +134,12 @@ pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized
     if gone.len() > GONE_AT_ONCE.max(done.people / 10) {
         return Err(SyncError::TooManyGone { gone: gone.len(), people: done.people });
     }
-    for principal in gone {
-        done.disabled += usize::from(disable(app, principal, name, now).await?);
+    for principal in &gone {
+        match disable(app, *principal, (name, &gone), now).await? {
+            Some(true) => done.disabled += 1,
+            Some(false) => done.kept += 1,
+            None => {}
+        }
     }
     Ok(done)
 }
@@ -149,21 +155,49 @@ async fn look(app: &App, directory: &Directory, subject: &str, now: i64) -> Resu
     }
 }
 
-async fn disable(app: &App, principal: PrincipalId, source: &str, now: i64) -> Result<bool, metadata::Error> {
-    let Some(user) = app.metadata.without_cache().principal(principal).await?.filter(|user| !user.disabled) else {
-        return Ok(false);
-    };
-    app.metadata
-        .write((user, source.to_owned(), now), |tx, (user, source, now)| {
-            Box::pin(async move {
-                let payload = serde_json::json!({"source": source, "disabled": true}).to_string();
-                let account = Some(user.account_id);
-                let event = Event { account, payload: &payload, ..Event::of_system("user_changed", &user.name, *now) };
-                tx.record(&event).await?;
-                tx.set_disabled(user, Some(*now)).await
-            })
+/// Disables one of those who are gone. `false` when no administrator would be left who is not gone as well, which is decided within
+/// the change: nobody could let anybody in then. `None` for who is disabled already.
+async fn disable(
+    app: &App,
+    principal: PrincipalId,
+    (source, gone): (&str, &[PrincipalId]),
+    now: i64,
+) -> Result<Option<bool>, metadata::Error> {
+    let Some(user) = app.metadata.without_cache().principal(principal).await? else { return Ok(None) };
+    let disabled = app
+        .metadata
+        .write((user, source.to_owned(), gone.to_vec(), now), |tx, (user, source, gone, now)| {
+            Box::pin(disable_within(tx, user, (source, gone), *now))
         })
-        .await
+        .await?;
+    if disabled == Some(false) {
+        tracing::warn!(
+            directory = source,
+            "the last administrator is gone from {source} and stays: give the registry another, and disable them by hand"
+        );
+    }
+    Ok(disabled)
+}
+
+async fn disable_within(
+    tx: &mut Tx,
+    user: &Principal,
+    (source, gone): (&str, &[PrincipalId]),
+    now: i64,
+) -> Result<Option<bool>, metadata::Error> {
+    // As they stand now: they may have been made an administrator since.
+    let held =
+        tx.user(&user.name).await?.map(|held| held.principal).filter(|held| held.id == user.id && !held.disabled);
+    let Some(user) = held else { return Ok(None) };
+    let last = user.is_administrator() && tx.administrators(ADMINISTRATORS).await?.iter().all(|id| gone.contains(id));
+    let kind = if last { "last_administrator_kept" } else { "user_changed" };
+    let payload = serde_json::json!({"source": source, "disabled": !last}).to_string();
+    let event = Event { account: Some(user.account_id), payload: &payload, ..Event::of_system(kind, &user.name, now) };
+    tx.record(&event).await?;
+    if !last {
+        tx.set_disabled(&user, Some(now)).await?;
+    }
+    Ok(Some(!last))
 }
 
 /// What a look at a directory came to.
@@ -175,6 +209,8 @@ pub struct Synchronized {
     pub disabled: usize,
     /// How many of them have an entry that cannot be used; they stay as they were.
     pub unreadable: usize,
+    /// How many of them are gone and stay, because no administrator would be left without them.
+    pub kept: usize,
 }
 
 /// Why a look at a directory changed nothing more.
@@ -222,10 +258,12 @@ pub(crate) async fn synchronize_due(app: &App, last: &mut Vec<(String, i64)>) {
                 people = done.people,
                 disabled = done.disabled,
                 unreadable = done.unreadable,
-                "looked {} people of {name} up, {} are gone, {} have no usable entry",
+                kept = done.kept,
+                "looked {} people of {name} up, {} are gone, {} have no usable entry, {} are the last administrators",
                 done.people,
                 done.disabled,
-                done.unreadable
+                done.unreadable,
+                done.kept
             ),
             Err(error) => tracing::warn!(
                 directory = name.as_str(),

@@ -59,6 +59,11 @@ statements! {
         "SELECT p.id FROM principals p JOIN users u ON u.principal_id = p.id
           WHERE u.system_role = 'administrator' AND p.disabled_at IS NULL ORDER BY p.id LIMIT 2" {update of p, u}
     ];
+    ADMINISTRATORS_LOCAL_FIRST = [
+        "SELECT p.id FROM principals p JOIN users u ON u.principal_id = p.id
+          WHERE u.system_role = 'administrator' AND p.disabled_at IS NULL
+          ORDER BY u.source IS NOT NULL, p.id LIMIT $1" {update of p, u}
+    ];
     NAME = ["SELECT name FROM users WHERE principal_id = $1"];
     RAISE_EPOCH = ["UPDATE principals SET credential_epoch = credential_epoch + 1 WHERE id = $1"];
     SET_DISABLED = [
@@ -284,6 +289,16 @@ impl Tx {
     /// The database failed.
     pub async fn has_other_administrators(&mut self) -> Result<bool, Error> {
         Ok(self.rows(&ADMINISTRATORS, &[]).await?.len() > 1)
+    }
+
+    /// Administrators who can sign in, those with a password here before those of directories and providers, at most `limit`; they
+    /// are held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn administrators(&mut self, limit: u32) -> Result<Vec<PrincipalId>, Error> {
+        let rows = self.rows(&ADMINISTRATORS_LOCAL_FIRST, values![i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok(PrincipalId(row.integer(0)?))).collect()
     }
 
     /// Makes a user and their account; `None` when the name is taken by any account, or the directory's user is here

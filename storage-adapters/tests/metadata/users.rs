@@ -11,6 +11,7 @@ family! {
     a_user_is_given_to_a_directory_and_back,
     users_of_a_directory_page_by_its_ids,
     a_user_of_a_directory_is_held_as_they_stand,
+    administrators_with_a_password_here_come_first,
 }
 
 fn known(name: &str, source: &str, subject: &str) -> NewUser {
@@ -135,4 +136,21 @@ async fn who_was_found_stands_until_something_of_theirs_changes(world: World) {
     world.change(found.clone(), |tx, alice| Box::pin(tx.set_disabled(alice, Some(NOW)))).await;
     let found = world.metadata.principal(found.id).await.unwrap().unwrap();
     assert!(!stands(&found, None, NOW).await, "disabled");
+}
+
+async fn administrators_with_a_password_here_come_first(world: World) {
+    let mut made = Vec::new();
+    let administrator = |new: NewUser| NewUser { role: SystemRole::Administrator, ..new };
+    for new in
+        [known("bob", "ldap", "1"), NewUser { source: None, ..known("carol", "", "") }, known("dave", "ldap", "2")]
+    {
+        made.push(world.try_user(administrator(new)).await.unwrap());
+    }
+    world.try_user(NewUser { role: SystemRole::Auditor, ..known("eve", "ldap", "3") }).await.unwrap();
+    let [bob, carol, dave] = &made[..] else { panic!("three") };
+    let listed = async |limit| world.change(limit, |tx, limit| Box::pin(tx.administrators(*limit))).await;
+    assert_eq!(listed(9).await, [carol.id, bob.id, dave.id]);
+    assert_eq!(listed(2).await, [carol.id, bob.id]);
+    world.change(carol.clone(), |tx, carol| Box::pin(tx.set_disabled(carol, Some(NOW)))).await;
+    assert_eq!(listed(9).await, [bob.id, dave.id]);
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::ber::Malformed;
 use super::filter::FilterInvalid;
+use super::message::{ADMIN_LIMIT_EXCEEDED, SIZE_LIMIT_EXCEEDED};
 use super::name::NameInvalid;
 
 /// A directory could not say who somebody is. Other ways to sign in are not concerned.
@@ -22,10 +23,18 @@ pub struct DirectoryError {
 }
 
 impl DirectoryError {
-    /// Whether it tells of one entry, and of no other.
+    /// Whether it tells of one entry, and of no other: also when what was sent of it cannot be read, or is more than is read
+    /// or the server gives of one person's groups.
     #[must_use]
     pub fn is_about_one(&self) -> bool {
-        matches!(self.cause, Cause::Ambiguous | Cause::Unfit { .. } | Cause::Hidden(_))
+        match self.cause {
+            Cause::Ambiguous | Cause::Unfit { .. } | Cause::Hidden(_) | Cause::TooMany(_) => true,
+            Cause::Malformed(_) => matches!(self.step, Step::Find | Step::Groups),
+            Cause::Refused { code, .. } => {
+                self.step == Step::Groups && matches!(code, SIZE_LIMIT_EXCEEDED | ADMIN_LIMIT_EXCEEDED)
+            }
+            Cause::Unreachable(_) | Cause::TimedOut | Cause::Untrusted(_) => false,
+        }
     }
 
     /// Whether it may work again later without anybody changing a setting.

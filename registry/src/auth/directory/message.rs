@@ -7,6 +7,8 @@ use super::error::Cause;
 
 /// Result codes (RFC 4511 §4.1.9).
 pub(super) const SUCCESS: u32 = 0;
+pub(super) const SIZE_LIMIT_EXCEEDED: u32 = 4;
+pub(super) const ADMIN_LIMIT_EXCEEDED: u32 = 11;
 const CONSTRAINT_VIOLATION: u32 = 19;
 pub(super) const NO_SUCH_OBJECT: u32 = 32;
 const INAPPROPRIATE_AUTHENTICATION: u32 = 48;

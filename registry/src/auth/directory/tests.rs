@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::ber::{self, INTEGER, OCTETS, Reader};
-use super::error::Cause;
+use super::error::{Cause, DirectoryError, Step};
 use super::filter::Filter;
 use super::message::{self, Entry, Outcome, Reply, Scope, Search};
 use super::name::{DistinguishedName, Template};
@@ -293,5 +293,31 @@ fn what_is_no_identifier_is_no_subject() {
     {
         assert_eq!(SubjectAttribute::EntryUuid.subject(text.as_bytes()), None, "{text}");
         assert_eq!(SubjectAttribute::ObjectGuid.value(text), None, "{text}");
+    }
+}
+
+/// What is wrong with one entry says nothing about the others; what is wrong with the directory says nothing about anybody.
+#[test]
+fn what_is_about_one_entry_is_told_from_what_is_about_the_directory() {
+    let malformed = || Cause::Malformed(ber::Malformed("a name is not UTF-8"));
+    let refused = |code| Cause::Refused { code, text: String::new() };
+    let broken = || Cause::Unreachable(std::io::ErrorKind::ConnectionReset.into());
+    for (step, cause, is_about_one) in [
+        (Step::Find, malformed(), true),
+        (Step::Groups, malformed(), true),
+        (Step::Secure, malformed(), false),
+        (Step::Account, malformed(), false),
+        (Step::Groups, Cause::TooMany(10_000), true),
+        (Step::Groups, refused(message::SIZE_LIMIT_EXCEEDED), true),
+        (Step::Groups, refused(message::ADMIN_LIMIT_EXCEEDED), true),
+        (Step::Find, refused(message::ADMIN_LIMIT_EXCEEDED), false),
+        (Step::Groups, refused(message::BUSY), false),
+        (Step::Groups, refused(message::NO_SUCH_OBJECT), false),
+        (Step::Find, Cause::Ambiguous, true),
+        (Step::Find, broken(), false),
+        (Step::Groups, Cause::TimedOut, false),
+    ] {
+        let error = DirectoryError { directory: "corp".to_owned(), step, cause };
+        assert_eq!(error.is_about_one(), is_about_one, "{error:?}");
     }
 }

@@ -1,10 +1,13 @@
 //! People of a directory at the registry's door: `docker login` with their own password.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hallmark::auth::directory::{DirectoryConfig, GroupMapping, TeamName};
 use hallmark::auth::people::{SyncError, Synchronized, synchronize};
 use hallmark::config::DirectorySection;
+use hallmark_storage::metadata::SystemRole;
 use serde_json::{Value, json};
 
 use super::slapd::{GROUPS, PEOPLE, Setup, Slapd};
@@ -144,7 +147,7 @@ async fn who_is_gone_from_the_directory_is_disabled_with_every_token() {
 }
 
 fn looked(people: usize, disabled: usize, unreadable: usize) -> Synchronized {
-    Synchronized { people, disabled, unreadable }
+    Synchronized { people, disabled, unreadable, kept: 0 }
 }
 
 /// One entry that cannot be used keeps nobody in who is gone.
@@ -166,6 +169,56 @@ async fn an_entry_that_cannot_be_used_hides_no_leaver() {
         .look("SELECT u.name, p.disabled_at IS NULL FROM users u JOIN principals p ON p.id = u.principal_id")
         .await;
     assert!(left.contains(&"anna 1".to_owned()) && left.contains(&"ben 0".to_owned()), "{left:?}");
+}
+
+/// An answer about one entry that cannot be read keeps nobody in who is gone either.
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_hides_no_leaver() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    // The bind succeeds; the name of the entry that is found is no text.
+    let answers =
+        [&[0x30, 12, 2, 1, 1, 0x61, 7, 10, 1, 0, 4, 0, 4, 0][..], &[0x30, 10, 2, 1, 2, 0x64, 5, 4, 1, 0xff, 0x30, 0]];
+    let spoiled = Arc::new(AtomicUsize::new(0));
+    let plain = slapd.plain();
+    let trap = Trap::start(Script::Spoil(plain.url.port().unwrap(), Arc::clone(&spoiled), answers.concat())).await;
+    let world = opened_to(DirectoryConfig { url: trap.url(), ..plain }).await;
+    for by in [anna(), ben()] {
+        login(&world, &by).await.expect(200);
+    }
+    let people = world.look("SELECT name FROM users WHERE source = 'example' ORDER BY source_subject").await;
+    slapd.change(&format!("dn: uid={},{PEOPLE}\nchangetype: delete\n", people[1]));
+    spoiled.store(trap.connections() + 1, Ordering::SeqCst);
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), looked(2, 1, 1));
+    assert_eq!(disabled(&world).await, [people[1].as_str()]);
+}
+
+async fn disabled(world: &World) -> Vec<String> {
+    let all = "SELECT u.name FROM users u JOIN principals p ON p.id = u.principal_id WHERE p.disabled_at IS NOT NULL";
+    world.look(all).await
+}
+
+/// A look at a directory locks nobody out of the registry for good.
+#[tokio::test]
+async fn the_last_administrator_stays_though_gone_from_the_directory() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    for (by, name) in [(anna(), "anna"), (ben(), "ben")] {
+        login(&world, &by).await.expect(200);
+        world.set_role(name, SystemRole::Administrator).await;
+    }
+    world.disable("admin").await;
+    for name in ["anna", "ben"] {
+        slapd.change(&format!("dn: uid={name},{PEOPLE}\nchangetype: delete\n"));
+    }
+    let kept = Synchronized { kept: 2, ..looked(2, 0, 0) };
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), kept);
+    let event =
+        world.look("SELECT subject, payload FROM events WHERE kind = 'last_administrator_kept' ORDER BY 1").await;
+    assert_eq!(event, ["anna", "ben"].map(|name| format!(r#"{name} {{"disabled":false,"source":"example"}}"#)));
+    assert_eq!(disabled(&world).await, ["admin"]);
+    world.set_role("ann", SystemRole::Administrator).await;
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), looked(2, 2, 0));
+    assert_eq!(disabled(&world).await, ["admin", "anna", "ben"]);
 }
 
 #[tokio::test]

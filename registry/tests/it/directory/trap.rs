@@ -33,6 +33,8 @@ pub(super) enum Script {
     Relay(u16),
     /// The same, and something happens before each connection.
     Meddle(u16, Meddling),
+    /// The same, but these bytes on the how many-th connection that is told.
+    Spoil(u16, Arc<AtomicUsize>, Vec<u8>),
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +112,11 @@ async fn serve(stream: TcpStream, script: Script, record: Arc<Record>) {
     let open = record.open.fetch_add(1, Ordering::SeqCst) + 1;
     record.most_open.fetch_max(open, Ordering::SeqCst);
     // However a connection ends, it has ended.
+    let script = match script {
+        Script::Spoil(_, which, bytes) if which.load(Ordering::SeqCst) == number => Script::Once(bytes),
+        Script::Spoil(port, ..) => Script::Relay(port),
+        other => other,
+    };
     let _ = answer(stream, script, &record).await;
     record.open.fetch_sub(1, Ordering::SeqCst);
 }
@@ -121,7 +128,7 @@ async fn answer(mut stream: TcpStream, script: Script, record: &Record) -> std::
     }
     hear(&mut stream, record).await?;
     match script {
-        Script::Silent | Script::Relay(_) | Script::Meddle(..) => {}
+        Script::Silent | Script::Relay(_) | Script::Meddle(..) | Script::Spoil(..) => {}
         Script::Once(bytes) => stream.write_all(&bytes).await?,
         Script::End(bytes) => return stream.write_all(&bytes).await,
         Script::Endless(bytes) => loop {
