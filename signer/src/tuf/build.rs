@@ -96,13 +96,19 @@ pub enum BuildError {
     Previous(&'static str),
     /// Signing failed.
     #[error("metadata could not be signed")]
-    Sign(#[from] tough::error::Error),
+    Sign(#[source] Box<tough::error::Error>),
     /// It could not be written down.
     #[error("metadata could not be written")]
     Write(#[from] serde_json::Error),
     /// A time or a version outside of what metadata can say.
     #[error("a time or a version is out of range")]
     Range,
+}
+
+impl From<tough::error::Error> for BuildError {
+    fn from(error: tough::error::Error) -> Self {
+        Self::Sign(Box::new(error))
+    }
 }
 
 /// The keys of a trust domain that are held online, opened, and the root that names them.
@@ -352,7 +358,6 @@ fn later(now: i64, seconds: i64) -> Result<jiff::Timestamp, BuildError> {
 }
 
 /// Ed25519 needs none; the interface asks for it.
-#[expect(clippy::disallowed_methods, reason = "the interface asks for a source of randomness, and Ed25519 uses none")]
 fn random() -> SystemRandom {
     SystemRandom::new()
 }

@@ -141,7 +141,7 @@ impl Sign {
             let made: SignatureView = context.client()?.ask(ask).await?;
             match output {
                 Format::Json => output::say_json(&made),
-                Format::Text => output::say(&format!("{image}@{digest} is signed by {}", made.signer)),
+                Format::Text => output::say(format!("{image}@{digest} is signed by {}", made.signer)),
             }
         })?
     }
@@ -192,7 +192,7 @@ fn conclude(image: &Image, now: &Digest, target: Result<Target, VerifyError>, ou
             "signed_at": target.signed_at, "source": target.source,
         })),
         Format::Text => {
-            output::say(&format!("{image}@{signed} is signed by {} since {}", target.signer, target.signed_at))
+            output::say(format!("{image}@{signed} is signed by {} since {}", target.signer, target.signed_at))
         }
     }
 }
@@ -218,7 +218,7 @@ impl Trust {
                 let context = context(&image)?;
                 let ask = Ask::delete(&["repositories", image.repository.as_str(), "signatures", image.tag.as_str()]);
                 crate::cli::block_on(async { context.client()?.tell(ask).await })??;
-                output::say(&format!("the signature of {image} is withdrawn"))
+                output::say(format!("the signature of {image} is withdrawn"))
             }
             TrustVerb::Root { repository, out } => {
                 let person = Person::of_process();
@@ -231,7 +231,7 @@ impl Trust {
                 let found = found.ok_or_else(|| Failure::NotFound(format!("{repository} has no root")))?;
                 std::fs::write(&out, found.body)
                     .map_err(|error| Failure::Failed(format!("{} cannot be written: {error}", out.display())))?;
-                output::say(&format!("the root is in {}", out.display()))
+                output::say(format!("the root is in {}", out.display()))
             }
         }
     }
