@@ -28,6 +28,9 @@ const ECDSA: &str = "ecdsa";
 /// The algorithm of those for TUF 1.0: small, fast, and read by every client.
 const ED25519: &str = "ed25519";
 
+/// The row that whoever makes the first data key holds; no collection and no role has this name.
+const FIRST: &str = "data key";
+
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CustodyError {
@@ -76,9 +79,7 @@ impl Custody {
         let mut stored = metadata.signer_data_keys().await?;
         if stored.is_empty() {
             let made = make_data_key(&random, master, now)?;
-            let kept: Result<(), metadata::Error> =
-                metadata.write(made, |tx, made| Box::pin(tx.add_signer_data_key(made))).await;
-            kept?;
+            keep_first(metadata, made).await?;
             stored = metadata.signer_data_keys().await?;
         }
         let ring = RwLock::new(Arc::new(DataKeys::open(&stored, master)?));
@@ -184,6 +185,23 @@ impl DataKeys {
 /// The public half as metadata holds it.
 pub(crate) fn document(key: &SignerKey) -> KeyDocument {
     KeyDocument::of(&key.algorithm, &key.public)
+}
+
+/// Keeps the first data key. Of those that start at once one does: a key sealed under one that another had not read would be
+/// closed to it.
+async fn keep_first(metadata: &Metadata, made: WrappedDataKey) -> Result<(), metadata::Error> {
+    metadata
+        .write(made, |tx, made| {
+            Box::pin(async move {
+                tx.lift_signer_floor(FIRST, FIRST, 0).await?;
+                tx.signer_floor(FIRST, FIRST).await?;
+                if tx.signer_data_keys().await?.is_empty() {
+                    tx.add_signer_data_key(made).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }
 
 fn make_data_key(random: &SystemRandom, master: &MasterKey, now: i64) -> Result<WrappedDataKey, CustodyError> {

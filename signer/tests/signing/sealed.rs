@@ -1,10 +1,10 @@
 //! Keys at rest: under which master key they open, and for what.
 
-use hallmark_signer::keys::OpenRefused;
-use hallmark_signer::{CustodyError, SignRefused};
+use hallmark_signer::keys::{MasterKey, OpenRefused};
+use hallmark_signer::{CustodyError, SignRefused, Signer};
 use hallmark_storage::metadata::{Error, Metadata, SignerKey};
 
-use crate::world::{MASTER, Roles, World, first};
+use crate::world::{MASTER, NOW, Roles, World, first};
 
 #[tokio::test]
 async fn another_master_key_opens_nothing_and_is_told_which_data_key_stays_closed() {
@@ -22,6 +22,28 @@ async fn another_master_key_opens_nothing_and_is_told_which_data_key_stays_close
     assert_eq!(refused.to_string(), expected);
     assert!(world.another(MASTER).await.is_ok());
     assert_eq!(world.metadata.signer_data_keys().await.unwrap().len(), 1, "one data key is made, once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signers_that_start_at_once_share_the_first_data_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = World::metadata(&folder).await;
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let metadata = metadata.clone();
+            tokio::spawn(async move { Signer::open(metadata, &MasterKey::new(&MASTER), NOW).await.unwrap() })
+        })
+        .collect();
+    let mut signers = Vec::new();
+    for task in tasks {
+        signers.push(task.await.unwrap());
+    }
+    assert_eq!(metadata.signer_data_keys().await.unwrap().len(), 1);
+    let signer = signers.pop().unwrap();
+    let roles = World { metadata: metadata.clone(), signer, folder }.roles().await;
+    for signer in signers {
+        signer.sign(roles.change(&[], &first()), NOW).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ impl World {
         Self { metadata, signer, folder }
     }
 
-    async fn metadata(folder: &TempDir) -> Metadata {
+    pub(crate) async fn metadata(folder: &TempDir) -> Metadata {
         Metadata::open(&DatabaseConfig::Sqlite { path: folder.path().join("signer.db") }, NOW).await.unwrap()
     }
 

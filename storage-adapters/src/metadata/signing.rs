@@ -119,10 +119,7 @@ impl Metadata {
     /// # Errors
     /// The database does not answer.
     pub async fn signer_data_keys(&self) -> Result<Vec<WrappedDataKey>, Error> {
-        let key = |row: &Row| -> Result<WrappedDataKey, Error> {
-            Ok(WrappedDataKey { id: row.text(0)?, wrapped: row.bytes(1)?, made_at: row.integer(2)? })
-        };
-        self.rows(&DATA_KEYS, &[]).await?.iter().map(key).collect()
+        self.rows(&DATA_KEYS, &[]).await?.iter().map(data_key).collect()
     }
 
     /// The keys of a role of a collection, the oldest first.
@@ -153,6 +150,14 @@ impl Metadata {
 }
 
 impl Tx {
+    /// Every data key, as this change sees them.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn signer_data_keys(&mut self) -> Result<Vec<WrappedDataKey>, Error> {
+        self.rows(&DATA_KEYS, &[]).await?.iter().map(data_key).collect()
+    }
+
     /// Keeps a data key.
     ///
     /// # Errors
@@ -241,6 +246,10 @@ impl Tx {
         let row = values![id, *at, caller, collection, role, *version, sha256.as_slice(), key_id];
         self.execute(&LOG, row).await.map(drop)
     }
+}
+
+fn data_key(row: &Row) -> Result<WrappedDataKey, Error> {
+    Ok(WrappedDataKey { id: row.text(0)?, wrapped: row.bytes(1)?, made_at: row.integer(2)? })
 }
 
 fn key(row: &Row) -> Result<SignerKey, Error> {

@@ -12,6 +12,7 @@ family! {
     keys_belong_to_one_role_of_one_collection,
     a_key_needs_its_data_key,
     a_change_sees_the_keys_that_it_made,
+    whoever_holds_the_floor_finds_what_was_made_before,
     a_version_is_given_once,
     versions_given_at_once_differ,
     a_floor_is_lifted_and_never_lowered,
@@ -126,6 +127,39 @@ async fn a_change_sees_the_keys_that_it_made(world: World) {
         })
         .await;
     assert!(seen == [key("a", "snapshot", 1)]);
+}
+
+/// How the signer makes one key, and its first data key, where several are asked for at once.
+async fn whoever_holds_the_floor_finds_what_was_made_before(world: World) {
+    let world = Arc::new(world);
+    let tasks: Vec<_> = (0..16)
+        .map(|number| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                world
+                    .change(number, |tx, number| {
+                        Box::pin(async move {
+                            tx.lift_signer_floor(COLLECTION, "snapshot", 0).await?;
+                            tx.signer_floor(COLLECTION, "snapshot").await?;
+                            if tx.signer_data_keys().await?.is_empty() {
+                                tx.add_signer_data_key(&data_key("d", *number)).await?;
+                            }
+                            if tx.signer_keys(COLLECTION, "snapshot").await?.is_empty() {
+                                tx.add_signer_key(&key(&number.to_string(), "snapshot", *number)).await?;
+                            }
+                            Ok(())
+                        })
+                    })
+                    .await;
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(world.metadata.signer_data_keys().await.unwrap().len(), 1);
+    assert_eq!(ids(&world, COLLECTION, "snapshot").await.len(), 1);
+    assert_eq!(floor(&world, "snapshot").await, 0);
 }
 
 async fn a_version_is_given_once(world: World) {
