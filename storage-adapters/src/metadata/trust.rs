@@ -47,6 +47,7 @@ statements! {
     ];
     DUE = [
         "SELECT c.id, c.head, c.repository_id, c.gun FROM trust_collections c
+           JOIN repositories r ON r.id = c.repository_id AND r.name IS NOT NULL
           WHERE c.renew_at <= $1 AND c.dialect = $2 ORDER BY c.renew_at LIMIT $3"
     ];
     CHANGES = [
@@ -326,7 +327,8 @@ impl Metadata {
         Ok(changes)
     }
 
-    /// At most `limit` collections of a dialect that were to be renewed by `now`, the oldest first.
+    /// At most `limit` collections of a dialect that were to be renewed by `now`, the oldest first. Those of repositories that
+    /// are deleted and not yet emptied are none of them: they would stand in the way of all others.
     ///
     /// # Errors
     /// The database does not answer.

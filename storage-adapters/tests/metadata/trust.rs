@@ -429,7 +429,10 @@ async fn a_collection_goes_with_its_repository(world: World) {
     }
     let stays = CollectionKey { repository: world.repository("alice/other").await.id, ..key_of(&repository) };
     assert_eq!(publish(&world, &stays, None, FIRST, 0).await, Published::Stored);
+    let due = async || world.metadata.trust_due(TrustDialect::Notary, i64::MAX, 9).await.unwrap().len();
+    assert_eq!(due().await, 3);
     assert!(world.delete_repository(&repository).await);
+    assert_eq!(due().await, 1, "what will be emptied is renewed no more");
     while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 2))).await {}
     for key in &keys {
         assert_eq!(world.metadata.trust_collection(key).await.unwrap(), None);
