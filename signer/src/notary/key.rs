@@ -219,7 +219,10 @@ fn certified(pem: &[u8], keytype: &str) -> Result<PublicKey, KeyInvalid> {
         if index == CERTIFICATES || block.label != "CERTIFICATE" {
             return Err(KeyInvalid::Certificates);
         }
-        let (_, certificate) = X509Certificate::from_der(&block.contents).map_err(|_| KeyInvalid::Certificates)?;
+        let (rest, certificate) = X509Certificate::from_der(&block.contents).map_err(|_| KeyInvalid::Certificates)?;
+        if !rest.is_empty() {
+            return Err(KeyInvalid::Certificates);
+        }
         if WEAK.contains(&certificate.signature_algorithm.algorithm.to_id_string().as_str()) {
             fault = Some(KeyInvalid::WeakCertificate);
         }

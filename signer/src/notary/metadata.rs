@@ -10,8 +10,10 @@ use serde_json::value::RawValue;
 use super::members::lookalike;
 use super::{CanonicalInvalid, KeyDocument, Signature, Value};
 
-/// The most keys, roles, signatures, or paths of a role that one file may name: whoever reads it does work for each.
+/// The most keys, roles, or paths of a role that one file may name: whoever reads it does work for each.
 const ENTRIES: usize = 1_024;
+/// The most signatures of one file: for each of them the whole file is hashed.
+const SIGNATURES: usize = 64;
 
 /// What a role's file says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,7 @@ pub enum MetadataInvalid {
     #[error("the role {0:?} needs a threshold above 0 and each key once")]
     Threshold(String),
     /// More keys, roles, signatures or paths than are read.
-    #[error("the file names more than {ENTRIES} keys, roles, signatures or paths")]
+    #[error("the file names more than {SIGNATURES} signatures, or {ENTRIES} keys, roles or paths")]
     TooMany,
 }
 
@@ -152,7 +154,7 @@ impl<T: Content> Signed<T> {
         let version =
             u64::try_from(head.version).ok().filter(|version| *version > 0).ok_or(MetadataInvalid::Version)?;
         let expires = expiry(&head.expires)?;
-        if envelope.signatures.len() > ENTRIES {
+        if envelope.signatures.len() > SIGNATURES {
             return Err(MetadataInvalid::TooMany);
         }
         let content: T = serde_json::from_str(envelope.signed.get()).map_err(shape)?;

@@ -24,7 +24,7 @@ fn map(of: &Json) -> Json {
     (0..MANY).map(|number| (format!("{number:064x}"), of.clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
-const TOO_MANY: &str = "the file names more than 1024 keys, roles, signatures or paths";
+const TOO_MANY: &str = "the file names more than 64 signatures, or 1024 keys, roles or paths";
 
 #[test]
 fn roots_of_very_many_keys_or_roles_are_refused() {
@@ -61,15 +61,28 @@ fn targets_of_very_many_keys_roles_or_paths_are_refused() {
     refused(scene, &format!("targets: {TOO_MANY}"));
 }
 
-#[test]
-fn files_of_very_many_signatures_are_refused() {
+/// A good signature behind so many that are none.
+fn behind(others: usize) -> Scene {
     let mut scene = Scene::first();
-    scene.damage("targets", |bytes| {
+    scene.damage("targets", move |bytes| {
         let mut file: Json = serde_json::from_slice(bytes).unwrap();
-        file["signatures"] = vec![file["signatures"][0].clone(); MANY].into();
+        let good = file["signatures"][0].clone();
+        let mut other = good.clone();
+        other["sig"] = json!("AAAA");
+        let mut signatures = vec![other; others];
+        signatures.push(good);
+        file["signatures"] = signatures.into();
         *bytes = file.to_string().into_bytes();
     });
-    refused(scene, &format!("targets: {TOO_MANY}"));
+    scene
+}
+
+#[test]
+fn files_of_very_many_signatures_are_refused() {
+    for others in [64, MANY] {
+        refused(behind(others), &format!("targets: {TOO_MANY}"));
+    }
+    assert!(behind(63).check().is_ok(), "signatures that are none do no harm");
 }
 
 #[test]

@@ -216,6 +216,7 @@ fn a_root_key_without_a_good_certificate_is_refused() {
             |s| with_root(s, typed("rsa-x509")),
             "Root: a root key: the public half is not",
         ),
+        ("bytes after the certificate", Scene::first, |s| with_root(s, trailing()), BUNDLE),
         ("no PEM", Scene::first, |s| with_root(s, public(b"nothing")), BUNDLE),
         (
             "no certificate in it",
@@ -238,6 +239,13 @@ fn a_root_key_without_a_good_certificate_is_refused() {
         ),
     ];
     refuses(table);
+}
+
+fn trailing() -> Arc<Key> {
+    let made = rcgen::KeyPair::generate().unwrap();
+    let pem = super::keys::certificate(&made, |_| ());
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+    Key::of("ecdsa-x509", super::keys::pem(&[&block.contents[..], b"more"].concat()).as_bytes(), &made)
 }
 
 fn of_curve() -> Arc<Key> {
