@@ -1,7 +1,8 @@
 //! JSON in the one form that signatures are made over.
 //!
-//! Members sorted by their bytes, no white space, only the quote and the backslash escaped, whole numbers only. Unlike in
-//! TUF 1.0 libraries no Unicode normalization takes place.
+//! Members sorted by their bytes, no white space, whole numbers only. Of the characters of a text the quote and the backslash
+//! are escaped, and U+2028 and U+2029, which the clients' writer of this form escapes too. Unlike in TUF 1.0 libraries no
+//! Unicode normalization takes place.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -86,11 +87,13 @@ impl Value {
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend([b'\\', character as u8]),
+            '\u{2028}' => out.extend_from_slice(b"\\u2028"),
+            '\u{2029}' => out.extend_from_slice(b"\\u2029"),
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
         }
-        out.push(byte);
     }
     out.push(b'"');
 }

@@ -21,9 +21,10 @@ fn members_are_sorted_and_space_is_left_out() {
 
 /// Unlike JSON, the form leaves control characters as they are; unlike TUF 1.0's, it knows no other form of Unicode.
 #[test]
-fn texts_escape_quotes_and_backslashes_only() {
+fn texts_escape_quotes_backslashes_and_two_separators_only() {
     assert_eq!(canonical(r#""\"\\\/""#), r#""\"\\/""#);
-    assert_eq!(canonical(r#""\u003c\u003e\u0026\u2028""#), "\"<>&\u{2028}\"");
+    assert_eq!(canonical(r#""\u003c\u003e\u0026\u007f""#), "\"<>&\u{7f}\"");
+    assert_eq!(canonical("\"\u{2027}\u{2028}\u{2029}\u{202a}\""), "\"\u{2027}\\u2028\\u2029\u{202a}\"");
     assert_eq!(canonical(r#""\n\u0000\t""#), "\"\n\0\t\"");
     assert_eq!(canonical(r#""e\u0301 \ud83d\ude00""#), "\"e\u{301} \u{1f600}\"");
 }
