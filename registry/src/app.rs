@@ -31,6 +31,7 @@ use crate::http::request::RequestIds;
 use crate::readonly::ReadOnly;
 use crate::telemetry::{Metrics, Readiness};
 use crate::trust::renew::Renewals;
+use crate::trust::tuf::{self, TufError};
 
 /// The setting that makes every replica refuse writes.
 const READONLY: &str = "readonly";
@@ -130,6 +131,9 @@ pub enum StartError {
     /// The keys of content trust cannot be used.
     #[error(transparent)]
     Signer(#[from] CustodyError),
+    /// The root of what is signed cannot be made.
+    #[error("the root of the signed tags cannot be made")]
+    Trust(#[from] Box<TufError>),
     /// A directory of the settings cannot be used.
     #[error("a directory of the settings cannot be used")]
     Directory(#[from] DirectoryInvalid),
@@ -195,6 +199,7 @@ impl App {
             master,
         });
         app.make_administrator(now).await?;
+        tuf::root(&app).await.map_err(Box::new)?;
         // Those of a release that gave them no places; from here on the writer does.
         events::number(&app).await?;
         Ok(app)

@@ -8,7 +8,7 @@ mod key;
 mod publish;
 mod read;
 pub(crate) mod renew;
-pub(crate) mod tuf;
+pub mod tuf;
 mod upload;
 
 use hallmark_oci::{Gun, ServerRole, TrustRole};

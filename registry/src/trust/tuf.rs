@@ -34,7 +34,7 @@ const RENEW_BEFORE: i64 = 84 * 60 * 60 * 1_000;
 
 /// Why a repository's tags are not published.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TufError {
+pub enum TufError {
     /// The database failed.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
@@ -64,10 +64,6 @@ pub(super) async fn file(app: &App, granted: &Granted<ReadTuf>) -> Result<Option
     let (role, which) = match &granted.operation().file {
         TufFile::Root(version) => {
             let version = i64::try_from(*version).map_err(|_| TufError::Damaged)?;
-            // The chain begins with the first look: whoever pins it needs it before anything is published.
-            if version == 1 {
-                root(app).await?;
-            }
             let root = app.metadata.trust_root(DOMAIN, Some(version)).await?;
             return Ok(root.map(|root| Served { body: root.body, is_immutable: true }));
         }
@@ -100,7 +96,7 @@ fn stored(role: &str) -> Option<TrustRole> {
     }
 }
 
-/// The root that holds, made where there is none.
+/// The root that holds, made where there is none: at the first start.
 ///
 /// # Errors
 /// [`TufError`]
@@ -121,7 +117,7 @@ pub(crate) async fn root(app: &App) -> Result<TrustRoot, TufError> {
 ///
 /// # Errors
 /// The database's. A repository whose tags cannot be published is told in the log and tried again with the next look.
-pub(crate) async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
+pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let cursor: i64 = app.metadata.setting(CURSOR).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
     let events = app.metadata.happened(cursor, EVENTS).await?;
     let Some(last) = events.last().map(|event| event.seq) else { return Ok(false) };
@@ -305,7 +301,7 @@ async fn store(tx: &mut Tx, change: &Change) -> Result<(), TufError> {
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
+pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let due = app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), BATCH).await?;
     let is_full = due.len() == BATCH as usize;
     for one in due {

@@ -15,5 +15,6 @@ mod operator;
 mod rights;
 mod sign_in;
 mod token;
+mod trust;
 mod v2;
 mod verbs;

@@ -1,0 +1,5 @@
+//! Lives here: signed tags as TUF 1.0 at the door: who may sign, what is published, when it goes.
+//! Never here: Notary's and Docker's own clients (`conformance`), and how metadata is built (`signer`).
+//! Start reading at `signatures.rs`.
+
+mod signatures;

@@ -1,0 +1,191 @@
+//! What is vouched for: signed through the API, published by the job, read by any client of TUF 1.0.
+
+use hallmark::trust::tuf;
+use hallmark_oci::Digest;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Credentials, PASSWORD, World};
+
+fn basic(name: &str) -> Credentials {
+    Credentials::basic(name, PASSWORD)
+}
+
+/// `ann/web:1` with an image, and its digest.
+async fn world() -> (World, Digest) {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let digest = world.image(&ann, "ann/web", "1", "layer").await;
+    (world, digest)
+}
+
+async fn signs(world: &World, who: &str, tag: &str, digest: &Digest) -> Answer {
+    let document = json!({"tag": tag, "digest": digest});
+    world.sends("POST", "/repositories/ann%2Fweb/signatures", &basic(who), &document).await
+}
+
+/// What the job does each second, until it has nothing left to do.
+async fn publish(world: &World) {
+    while tuf::follow(&world.app).await.unwrap() {}
+}
+
+async fn file(world: &World, name: &str) -> Answer {
+    world.get(&format!("/tuf/ann/web/{name}")).by(&basic("ann")).await
+}
+
+async fn signed(world: &World, name: &str) -> Value {
+    let answer = file(world, name).await;
+    assert_eq!(answer.status, 200, "{name}: {answer}");
+    answer.json()["signed"].take()
+}
+
+/// The digests of the tags that are published, along the files as a client reads them.
+async fn published(world: &World) -> Vec<(String, String)> {
+    let timestamp = signed(world, "timestamp.json").await;
+    let snapshot = signed(world, &format!("{}.snapshot.json", timestamp["meta"]["snapshot.json"]["version"])).await;
+    let version = |role: &str| snapshot["meta"][format!("{role}.json")]["version"].clone();
+    let targets = signed(world, &format!("{}.targets.json", version("targets"))).await;
+    assert_eq!(targets["targets"], json!({}));
+    let handed_over = &targets["delegations"]["roles"][0];
+    let expected = (json!("tags"), json!(["ann/web/*"]), json!(true));
+    assert_eq!(
+        (&handed_over["name"], &handed_over["paths"], &handed_over["terminating"]),
+        (&expected.0, &expected.1, &expected.2)
+    );
+    let tags = signed(world, &format!("{}.tags.json", version("tags"))).await;
+    let named = tags["targets"].as_object().unwrap().iter();
+    named.map(|(path, target)| (path.clone(), target["hashes"]["sha256"].as_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_signed_tag_is_published_with_who_vouches_for_it() {
+    let (world, digest) = world().await;
+    let answer = signs(&world, "ann", "1", &digest).await;
+    assert_eq!(answer.status, 201, "{answer}");
+    assert_eq!((answer.json()["signer"].as_str(), answer.json()["holds"].as_bool()), (Some("user:ann"), Some(true)));
+    assert_eq!(file(&world, "timestamp.json").await.gist(), (404, "METADATA_NOT_FOUND".to_owned()));
+    publish(&world).await;
+    assert_eq!(published(&world).await, [("ann/web/1".to_owned(), digest.hex().to_owned())]);
+    let target = file(&world, &format!("targets/ann/web/{}.1", digest.hex())).await;
+    let pulled = world.get("/v2/ann/web/manifests/1").by(&world.all_of("ann", "ann/web").await).await;
+    assert_eq!(target.body, pulled.body);
+}
+
+#[tokio::test]
+async fn a_tag_that_moved_since_is_not_signed() {
+    let (world, digest) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let moved = world.image(&ann, "ann/web", "1", "another layer").await;
+    let before = world.rows().await;
+    let answer = signs(&world, "ann", "1", &digest).await;
+    assert_eq!(answer.gist(), (409, "CONFLICT".to_owned()));
+    assert!(answer.json()["errors"][0]["message"].as_str().unwrap().contains(moved.as_str()), "{answer}");
+    assert_eq!(world.rows().await, before);
+}
+
+#[tokio::test]
+async fn a_moved_or_deleted_tag_leaves_the_targets_and_does_not_come_back_by_being_set_back() {
+    let (world, first) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let second = world.image(&ann, "ann/web", "2", "second").await;
+    for (tag, digest) in [("1", &first), ("2", &second)] {
+        assert_eq!(signs(&world, "ann", tag, digest).await.status, 201);
+    }
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 2);
+    let manifest = world.get("/v2/ann/web/manifests/1").by(&ann).await;
+    world.image(&ann, "ann/web", "1", "moved").await;
+    assert_eq!(world.delete("/v2/ann/web/manifests/2").by(&ann).await.status, 202);
+    publish(&world).await;
+    assert_eq!(published(&world).await, []);
+    let back = world.put("/v2/ann/web/manifests/1").by(&ann).header("content-type", manifest.header("content-type"));
+    assert_eq!(back.body(manifest.body.clone()).await.status, 201);
+    publish(&world).await;
+    assert_eq!(published(&world).await, [], "set back to what was signed once");
+}
+
+#[tokio::test]
+async fn a_withdrawn_signature_leaves_the_targets() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let path = "/repositories/ann%2Fweb/signatures/1";
+    assert_eq!(world.api("DELETE", path, &basic("bob")).await.status, 404);
+    assert_eq!(world.api("DELETE", path, &basic("ann")).await.status, 204);
+    assert_eq!(world.api("DELETE", path, &basic("ann")).await.status, 404);
+    publish(&world).await;
+    assert_eq!(published(&world).await, []);
+}
+
+#[tokio::test]
+async fn signing_needs_the_right_to_sign_and_nothing_more() {
+    let (world, digest) = world().await;
+    assert_eq!(signs(&world, "bob", "1", &digest).await.status, 404, "who may not see it");
+    world.grant("ann/web", "user:bob", "read").await;
+    assert_eq!(signs(&world, "bob", "1", &digest).await.status, 403, "who may only read it");
+    let before = world.rows().await;
+    for (tag, digest, status) in
+        [("none", digest.to_string(), 404), ("1", "sha256:0".to_owned(), 400), ("-", digest.to_string(), 400)]
+    {
+        let document = json!({"tag": tag, "digest": digest});
+        let answer = world.sends("POST", "/repositories/ann%2Fweb/signatures", &basic("ann"), &document).await;
+        assert_eq!(answer.status, status, "{tag} {digest}");
+    }
+    assert_eq!(world.rows().await, before);
+    world.grant("ann/web", "user:bob", "read+sign").await;
+    assert_eq!(signs(&world, "bob", "1", &digest).await.status, 201);
+    let push = world.post("/v2/ann/web/blobs/uploads/").by(&basic("bob")).await;
+    assert_eq!(push.status, 403, "who may sign may not push");
+}
+
+#[tokio::test]
+async fn metadata_is_shown_to_whoever_may_pull_and_to_nobody_else() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let names = ["1.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json", "1.tags.json"];
+    for name in names {
+        let path = format!("/tuf/ann/web/{name}");
+        let (private, absent) = (world.get(&path).await, world.get(&path.replace("web", "none")).await);
+        assert_eq!((private.status, absent.status), (http::StatusCode::UNAUTHORIZED, http::StatusCode::UNAUTHORIZED));
+        assert_eq!(world.get(&path).by(&basic("bob")).await.status, 403, "{name}");
+        let token = world.token("ann", "repository:ann/web:pull").await;
+        assert_eq!(world.get(&path).by(&token).await.status, 200, "{name}");
+        let caching = file(&world, name).await.header("cache-control").to_owned();
+        assert_eq!(caching.contains("immutable"), name != "timestamp.json", "{name}: {caching}");
+    }
+    world.publish("ann/web").await;
+    assert_eq!(world.get("/tuf/ann/web/timestamp.json").await.status, 200);
+    for name in ["2.root.json", "9.tags.json", "1.other.json", "root.json", "0.root.json", "1.tags.json.json"] {
+        assert_eq!(file(&world, name).await.status, 404, "{name}");
+    }
+    assert_eq!(world.put("/tuf/ann/web/timestamp.json").by(&basic("ann")).await.status, 405);
+}
+
+#[tokio::test]
+async fn a_timestamp_is_made_anew_before_it_expires_and_never_with_a_version_of_before() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let before = signed(&world, "timestamp.json").await;
+    assert!(!tuf::renew_due(&world.app).await.unwrap());
+    assert_eq!(signed(&world, "timestamp.json").await, before, "not due yet");
+    world.pass(4 * 24 * 60 * 60);
+    let world = world.restarted().await;
+    tuf::renew_due(&world.app).await.unwrap();
+    let after = signed(&world, "timestamp.json").await;
+    assert!(after["version"].as_i64() > before["version"].as_i64(), "{after}");
+    assert!(after["expires"].as_str() > before["expires"].as_str(), "{after}");
+    assert_eq!(published(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_signed_goes_with_its_repository() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    assert_eq!(world.api("DELETE", "/repositories/ann%2Fweb", &basic("ann")).await.status, 204);
+    publish(&world).await;
+    for table in ["vouches", "trust_collections", "trust_metadata", "trust_current"] {
+        assert_eq!(world.look(&format!("SELECT COUNT(*) FROM {table}")).await, ["0"], "{table}");
+    }
+}
