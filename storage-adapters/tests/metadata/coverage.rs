@@ -5,7 +5,7 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 use crate::harness::run;
 use crate::{
     accounts, blobs, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim, referrers,
-    repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, workloads,
+    repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -36,6 +36,7 @@ fn every_statement_runs_on_both_engines() {
         trust::CLAUSES,
         uploads::CLAUSES,
         users::CLAUSES,
+        vouches::CLAUSES,
         workloads::CLAUSES,
     ];
     for clause in families.into_iter().flatten() {

@@ -35,4 +35,5 @@ mod teams;
 mod trust;
 mod uploads;
 mod users;
+mod vouches;
 mod workloads;

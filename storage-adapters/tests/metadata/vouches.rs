@@ -1,0 +1,149 @@
+//! Who vouched for tags, the roots of trust domains, and what happened to tags.
+
+use hallmark_oci::{Digest, Tag};
+use hallmark_storage::metadata::{Event, Repository, Tagged, TrustRoot, Vouch};
+
+use crate::harness::images::image;
+use crate::harness::{NOW, World, family};
+
+family! {
+    a_root_is_kept_once_for_each_version,
+    a_word_for_a_tag_holds_while_the_tag_points_there,
+    a_later_word_takes_the_place_of_the_one_before,
+    words_are_taken_back_and_forgotten,
+    words_are_told_by_tag_in_pages,
+    events_are_followed_in_their_order,
+}
+
+async fn push(world: &World, repository: &Repository, note: &str, tag: &str) -> Digest {
+    let config = world.blob(repository, b"{}").await;
+    world.put(repository, &image(&config, &[], note), &[tag]).await
+}
+
+async fn tagged(world: &World, repository: &Repository, tag: &str) -> Option<Tagged> {
+    let input = (repository.id, tag.parse::<Tag>().unwrap());
+    world.change(input, |tx, (repository, tag)| Box::pin(tx.tagged(*repository, tag))).await
+}
+
+/// Alice's word that a tag means what it points to.
+async fn vouch(world: &World, repository: &Repository, tag: &str, source: &str) -> Vouch {
+    let tagged = tagged(world, repository, tag).await.unwrap();
+    let now = Some(tagged.digest.clone());
+    let (tag, source) = (tag.parse().unwrap(), source.to_owned());
+    let vouch = Vouch { tag, tagged, signer: "user:alice".into(), source, at: NOW, now };
+    let input = (repository.id, vouch.clone(), world.alice.id);
+    world.change(input, |tx, (repository, vouch, alice)| Box::pin(tx.vouch(*repository, vouch, *alice))).await;
+    vouch
+}
+
+async fn said(world: &World, repository: &Repository) -> Vec<Vouch> {
+    world.metadata.vouches(repository.id, "", 9).await.unwrap()
+}
+
+async fn a_root_is_kept_once_for_each_version(world: World) {
+    assert_eq!(world.metadata.trust_root("d", None).await.unwrap(), None);
+    let root = |version: i64, body: &str| TrustRoot { version, body: body.as_bytes().to_vec() };
+    let add = async |domain: &'static str, root: TrustRoot| {
+        world.change((domain, root), |tx, (domain, root)| Box::pin(tx.add_trust_root(domain, root, NOW))).await
+    };
+    assert!(add("d", root(1, "one")).await);
+    assert!(!add("d", root(1, "another")).await);
+    assert!(add("d", root(2, "two")).await);
+    assert!(add("other", root(3, "three")).await);
+    let stored = async |version| world.metadata.trust_root("d", version).await.unwrap();
+    assert_eq!(stored(None).await, Some(root(2, "two")));
+    assert_eq!(stored(Some(1)).await, Some(root(1, "one")));
+    assert_eq!(stored(Some(3)).await, None);
+}
+
+async fn a_word_for_a_tag_holds_while_the_tag_points_there(world: World) {
+    let repository = world.repository("alice/app").await;
+    assert_eq!(tagged(&world, &repository, "v1").await, None);
+    let first = push(&world, &repository, "first", "v1").await;
+    let vouched = vouch(&world, &repository, "v1", "signature").await;
+    assert_eq!(vouched.tagged.digest, first);
+    assert_eq!(said(&world, &repository).await, [vouched.clone()]);
+    assert!(vouched.holds());
+    let second = push(&world, &repository, "second", "v1").await;
+    let moved = said(&world, &repository).await.remove(0);
+    assert_eq!((&moved.tagged, &moved.now), (&vouched.tagged, &Some(second)));
+    assert!(!moved.holds());
+    world.delete_tag(&repository, "v1").await;
+    let gone = said(&world, &repository).await.remove(0);
+    assert!(gone.now.is_none() && !gone.holds());
+}
+
+async fn a_later_word_takes_the_place_of_the_one_before(world: World) {
+    let repository = world.repository("alice/app").await;
+    push(&world, &repository, "first", "v1").await;
+    vouch(&world, &repository, "v1", "signature").await;
+    push(&world, &repository, "second", "v1").await;
+    let later = vouch(&world, &repository, "v1", "rule").await;
+    assert_eq!(said(&world, &repository).await, [later]);
+}
+
+async fn words_are_taken_back_and_forgotten(world: World) {
+    let repository = world.repository("alice/app").await;
+    let first = push(&world, &repository, "first", "v1").await;
+    let other = push(&world, &repository, "other", "v2").await;
+    for tag in ["v1", "v2"] {
+        vouch(&world, &repository, tag, "signature").await;
+    }
+    let forget = async |tag: &str, digest: &Digest| {
+        let input = (repository.id, tag.parse::<Tag>().unwrap(), digest.clone());
+        world.change(input, |tx, (repository, tag, digest)| Box::pin(tx.forget_vouch(*repository, tag, digest))).await;
+        said(&world, &repository).await.len()
+    };
+    assert_eq!(forget("v1", &other).await, 2, "a word for something else stays");
+    assert_eq!(forget("v1", &first).await, 1);
+    let withdraw = async |tag: &str| {
+        let input = (repository.id, tag.parse::<Tag>().unwrap());
+        world.change(input, |tx, (repository, tag)| Box::pin(tx.withdraw_vouch(*repository, tag))).await
+    };
+    assert!(withdraw("v2").await);
+    assert!(!withdraw("v2").await);
+    assert_eq!(said(&world, &repository).await, []);
+}
+
+async fn words_are_told_by_tag_in_pages(world: World) {
+    let (app, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    for tag in ["b", "A", "a", "a-1"] {
+        push(&world, &app, tag, tag).await;
+        vouch(&world, &app, tag, "signature").await;
+    }
+    push(&world, &other, "a", "a").await;
+    vouch(&world, &other, "a", "signature").await;
+    let names = |said: Vec<Vouch>| said.into_iter().map(|vouch| vouch.tag.to_string()).collect::<Vec<_>>();
+    let page = async |after: &str, limit| names(world.metadata.vouches(app.id, after, limit).await.unwrap());
+    assert_eq!(page("", 9).await, ["A", "a", "a-1", "b"], "in the order of their bytes");
+    assert_eq!(page("", 2).await, ["A", "a"]);
+    assert_eq!(page("a", 9).await, ["a-1", "b"]);
+    assert_eq!(page("b", 9).await, [""; 0]);
+    let mut found = names(world.metadata.vouches_of(app.id, ["b", "a", "c"].into_iter()).await.unwrap());
+    found.sort();
+    assert_eq!(found, ["a", "b"]);
+    assert_eq!(names(world.metadata.vouches_of(app.id, [].into_iter()).await.unwrap()), [""; 0]);
+}
+
+async fn events_are_followed_in_their_order(world: World) {
+    let repository = world.repository("alice/app").await;
+    for (kind, at) in [("tag_moved", NOW), ("tag_deleted", NOW + 1), ("user_removed", NOW + 2)] {
+        world
+            .change((repository.id, kind, at), |tx, (repository, kind, at)| {
+                Box::pin(async move {
+                    let event = Event::of_system(kind, "v1", *at);
+                    let of = if *kind == "user_removed" { None } else { Some(*repository) };
+                    tx.record(&Event { repository: of, payload: r#"{"a":1}"#, ..event }).await
+                })
+            })
+            .await;
+        while world.change((), |tx, ()| Box::pin(tx.number_events(100))).await > 0 {}
+    }
+    let happened = world.metadata.happened(0, 9).await.unwrap();
+    let told: Vec<_> = happened.iter().map(|one| (one.seq, one.kind.as_str(), one.repository)).collect();
+    let of = Some(repository.id);
+    assert_eq!(told, [(1, "tag_moved", of), (2, "tag_deleted", of), (3, "user_removed", None)]);
+    assert_eq!((happened[0].subject.as_str(), happened[0].payload.as_str()), ("v1", r#"{"a":1}"#));
+    assert_eq!(world.metadata.happened(1, 1).await.unwrap(), happened[1..2]);
+    assert_eq!(world.metadata.happened(3, 9).await.unwrap(), []);
+}
