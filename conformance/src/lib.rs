@@ -5,6 +5,7 @@
 mod backends;
 pub mod check;
 pub mod durability;
+pub mod engine;
 pub mod failure;
 pub mod http;
 pub mod image;

@@ -26,6 +26,7 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("versitygw", Origin::Script("versitygw")),
     ("docker", Origin::Debian("docker.io")),
     ("dockerd", Origin::Debian("docker.io")),
+    ("notary", Origin::Debian("notary")),
     ("podman", Origin::Debian("podman")),
     ("skopeo", Origin::Debian("skopeo")),
     ("strace", Origin::Debian("strace")),

@@ -2,53 +2,31 @@
 //! It has no verb that lists the tags or repositories of a registry, and none that deletes there: `search` knows Docker Hub
 //! only, `rmi` is about its own store.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::process::Command;
 
 use hallmark_conformance::{
     Outcome,
     check::holds,
+    engine,
     image::Image,
-    process::{Process, attempt, run},
+    process::{attempt, run},
     server::{ADMIN, PASSWORD},
     tools,
 };
 
 use super::world::{LARGE, Recovery, World, text};
 
-/// How long an engine may take to start.
-const START_LIMIT: Duration = Duration::from_secs(60);
-
 /// A Docker engine with a store of its own and no network.
-pub(super) struct Engine {
-    socket: PathBuf,
-    process: Process,
-}
+pub(super) struct Engine(engine::Engine);
 
 impl Engine {
     pub(super) fn start(world: &World, name: &str) -> Outcome<Self> {
-        let folder = world.path(name);
-        std::fs::create_dir_all(&folder)?;
-        let socket = folder.join("docker.sock");
-        let mut command = world.program("dockerd")?;
-        // The engine starts containerd and other programs by name.
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.arg("--data-root").arg(folder.join("data"));
-        command.arg("--exec-root").arg(folder.join("exec"));
-        command.arg("--pidfile").arg(folder.join("pid"));
-        command.arg("--host").arg(format!("unix://{}", text(&socket)));
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"]);
-        let process = Process::start(command, &folder.join("log"))?;
-        let mut engine = Self { socket, process };
-        let mut ping = engine.command(world, &["version"])?;
-        engine.process.wait_until("the engine answers", START_LIMIT, || {
-            attempt(&mut ping).is_ok_and(|ran| ran.status.success())
-        })?;
-        Ok(engine)
+        engine::Engine::start(world.program("dockerd")?, &world.path(name)).map(Self)
     }
 
     pub(super) fn command(&self, world: &World, words: &[&str]) -> Outcome<Command> {
         let mut command = world.program("docker")?;
-        command.arg("--host").arg(format!("unix://{}", text(&self.socket))).args(words);
+        command.arg("--host").arg(self.0.host()).args(words);
         Ok(command)
     }
 
@@ -67,13 +45,6 @@ impl Engine {
     /// The image's own digest, which names its configuration and with it every unpacked layer.
     fn identity(&self, world: &World, name: &str) -> Outcome<String> {
         self.say(world, &["image", "inspect", "--format", "{{.Id}} {{.RootFS.Layers}}", name])
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // In order, so that it takes the containerd that it started with it; if it will not, it is killed after.
-        let _ = self.process.stop();
     }
 }
 

@@ -1,0 +1,244 @@
+//! `docker trust`, and `docker push` and `pull` with content trust on: what is signed is what is pulled.
+
+use std::process::Command;
+
+use hallmark_conformance::{
+    Outcome,
+    check::holds,
+    engine::Engine,
+    failure::While,
+    image::{Image, Index, write_index_layout},
+    process::{Ran, attempt, attempt_with_input},
+    server::{ADMIN, PASSWORD},
+    tools,
+};
+use serde_json::{Value, json};
+
+use super::{
+    client::{Notary, all, text},
+    world::{Person, World},
+};
+
+/// A registry, an engine that is signed in, and images `1` and `2` of `admin/web` in its store.
+struct Scene {
+    world: World,
+    engine: Engine,
+}
+
+impl Scene {
+    fn open() -> Outcome<Self> {
+        let world = World::new()?;
+        let home = world.home("docker")?;
+        let folder = home.join("tls").join(world.host());
+        std::fs::create_dir_all(&folder)?;
+        std::fs::copy(world.authority(), folder.join("ca.crt"))?;
+        let mut dockerd = Command::new(tools::locate("dockerd")?);
+        dockerd.env_clear().env("HOME", &home).current_dir(&home);
+        let scene = Self { engine: Engine::start(dockerd, &world.path("engine"))?, world };
+        scene.run(&["login", "-u", ADMIN, "-p", PASSWORD, &scene.world.host()])?;
+        for (tag, seed) in [("1", 1), ("2", 2)] {
+            let archive = scene.world.path("archive.tar");
+            Image::random(seed, &[5_000]).write_docker_archive(&archive, &scene.image(tag))?;
+            scene.run(&["load", "-q", "-i", text(&archive)])?;
+        }
+        Ok(scene)
+    }
+
+    fn gun(&self) -> String {
+        self.world.gun("admin/web")
+    }
+
+    fn image(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.gun())
+    }
+
+    fn command(&self, trusts: bool, words: &[&str]) -> Outcome<Command> {
+        let home = self.world.path("docker");
+        let mut command = Command::new(tools::locate("docker")?);
+        command.env_clear().env("HOME", &home).env("DOCKER_CONFIG", &home).current_dir(&home);
+        command.env("DOCKER_HOST", self.engine.host()).args(words);
+        for role in ["ROOT", "REPOSITORY"] {
+            command.env(format!("DOCKER_CONTENT_TRUST_{role}_PASSPHRASE"), format!("a passphrase of {role}"));
+        }
+        if trusts {
+            command.env("DOCKER_CONTENT_TRUST", "1");
+        }
+        Ok(command)
+    }
+
+    fn run(&self, words: &[&str]) -> Outcome<String> {
+        good(words, &attempt(&mut self.command(false, words)?)?)
+    }
+
+    /// Runs it with content trust on.
+    fn trusting(&self, words: &[&str]) -> Outcome<String> {
+        good(words, &attempt(&mut self.command(true, words)?)?)
+    }
+
+    /// Holds that a pull with content trust on is refused since nothing was signed under this tag.
+    fn pulls_nothing(&self, tag: &str) -> Outcome<()> {
+        let ran = attempt(&mut self.command(true, &["pull", &self.image(tag)])?)?;
+        let said = all(&ran);
+        let told = ["No valid trust data for", "No trust data for", "does not have trust data for"];
+        holds(!ran.status.success() && told.iter().any(|told| said.contains(told)), || {
+            format!("the pull of {tag} was to find no trust data: {said}")
+        })
+    }
+
+    /// The only collection that `docker trust inspect` tells of.
+    fn inspect(&self) -> Outcome<Value> {
+        let told: Value = serde_json::from_str(&self.run(&["trust", "inspect", &self.gun()])?)?;
+        told.get(0).cloned().or_fail(format!("{told} tells of no collection"))
+    }
+
+    /// The tags that are told, each with its digest and its signers.
+    fn signed(&self) -> Outcome<Vec<(String, String, Vec<String>)>> {
+        let told = self.inspect()?;
+        let texts = |value: &Value| {
+            let texts = value.as_array().into_iter().flatten();
+            texts.filter_map(|text| Some(text.as_str()?.to_owned())).collect::<Vec<_>>()
+        };
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let tags = told["SignedTags"].as_array().cloned().unwrap_or_default();
+        let mut tags: Vec<_> =
+            tags.iter().map(|tag| (word(&tag["SignedTag"]), word(&tag["Digest"]), texts(&tag["Signers"]))).collect();
+        tags.sort();
+        Ok(tags)
+    }
+
+    /// Makes a key and adds its owner as a signer; the first one makes the collection.
+    fn add_signer(&self, name: &str) -> Outcome<()> {
+        self.run(&["trust", "key", "generate", name])?;
+        let key = self.world.path("docker").join(format!("{name}.pub"));
+        self.run(&["trust", "signer", "add", "--key", text(&key), name, &self.gun()]).map(drop)
+    }
+
+    /// The digest of the manifest that a tag names in the registry, in hex.
+    fn digest(&self, tag: &str) -> Outcome<String> {
+        let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
+        let path = format!("/v2/admin/web/manifests/{tag}");
+        let answer = self.world.ask_as(&Person::admin(), ("admin/web", "pull"), &["--header", accept], &path)?;
+        holds(answer.status == 200, || format!("{tag} is answered {}", answer.text()))?;
+        Ok(hallmark_conformance::image::digest(&answer.body).trim_start_matches("sha256:").to_owned())
+    }
+}
+
+fn good(words: &[&str], ran: &Ran) -> Outcome<String> {
+    holds(ran.status.success(), || format!("docker {words:?} ended with {}: {}", ran.status, all(ran)))?;
+    Ok(ran.output.clone())
+}
+
+fn names(told: &Value) -> Vec<&str> {
+    let named = told.as_array().into_iter().flatten();
+    named.filter_map(|named| named["Name"].as_str()).collect()
+}
+
+#[test]
+fn docker_trust_signs_tells_revokes_and_signs_again() -> Outcome<()> {
+    let scene = Scene::open()?;
+    let (one, two) = (scene.image("1"), scene.image("2"));
+    scene.add_signer("carol")?;
+    scene.run(&["trust", "sign", &one])?;
+    scene.run(&["trust", "sign", &two])?;
+    let carol = vec!["carol".to_owned()];
+    let expected = [("1", scene.digest("1")?), ("2", scene.digest("2")?)];
+    let expected = expected.map(|(tag, digest)| (tag.to_owned(), digest, carol.clone()));
+    let signed = scene.signed()?;
+    holds(signed == expected, || format!("{expected:?} were to be signed, not {signed:?}"))?;
+    let told = scene.inspect()?;
+    holds(names(&told["Signers"]) == ["carol"], || format!("{told}"))?;
+    let mut keys = names(&told["AdministrativeKeys"]);
+    keys.sort_unstable();
+    holds(keys == ["Repository", "Root"], || format!("{told}"))?;
+    let held = scene.world.held(&scene.gun())?;
+    for role in ["targets/carol", "targets/releases"] {
+        holds(held.targets(role) == ["1", "2"], || format!("{role} holds {:?}", held.targets(role)))?;
+        let target = held.target(role, "1").map(|(digest, _)| digest);
+        holds(target == Some(format!("sha256:{}", scene.digest("1")?)), || format!("{role} has {target:?}"))?;
+    }
+
+    scene.run(&["trust", "revoke", "-y", &one])?;
+    let signed: Vec<_> = scene.signed()?.into_iter().map(|(tag, ..)| tag).collect();
+    holds(signed == ["2"], || format!("{signed:?} are signed after the first revocation"))?;
+    scene.pulls_nothing("1")?;
+    scene.run(&["trust", "revoke", "-y", &scene.gun()])?;
+    let left = scene.signed()?;
+    holds(left.is_empty(), || format!("{left:?} are signed after all was revoked"))?;
+    let held = scene.world.held(&scene.gun())?;
+    holds(held.targets("targets/releases").is_empty(), || "the server holds targets after all was revoked".into())?;
+
+    scene.run(&["trust", "sign", &one])?;
+    let signed = scene.signed()?;
+    holds(signed == expected[..1], || format!("{signed:?} are signed at the end"))
+}
+
+#[test]
+fn docker_removes_the_last_signer() -> Outcome<()> {
+    let scene = Scene::open()?;
+    scene.add_signer("carol")?;
+    scene.run(&["trust", "sign", &scene.image("1")])?;
+    let words = ["trust", "signer", "remove", "carol", &scene.gun()];
+    good(&words, &attempt_with_input(&mut scene.command(false, &words)?, "y\n")?)?;
+    let told = scene.inspect()?;
+    holds(names(&told["Signers"]).is_empty(), || format!("{told}"))?;
+    let held = scene.world.held(&scene.gun())?;
+    let releases = held.delegates("targets/releases");
+    holds(held.delegation("targets/carol").is_none() && releases.is_empty(), || format!("{releases:?} are left"))?;
+    scene.pulls_nothing("1")
+}
+
+#[test]
+fn docker_pushes_and_pulls_what_is_signed_and_nothing_else() -> Outcome<()> {
+    let scene = Scene::open()?;
+    let (one, three) = (scene.image("1"), scene.image("3"));
+    scene.trusting(&["push", &one])?;
+    let signed = scene.digest("1")?;
+    let target = scene.world.held(&scene.gun())?.target("targets", "1").map(|(digest, _)| digest);
+    holds(target == Some(format!("sha256:{signed}")), || format!("{target:?} was signed for {signed}"))?;
+    let told = scene.signed()?;
+    holds(told == [("1".to_owned(), signed.clone(), vec!["Repo Admin".to_owned()])], || format!("{told:?}"))?;
+
+    // Pushed without trust: under a new tag, and over the signed one.
+    scene.run(&["tag", &scene.image("2"), &three])?;
+    scene.run(&["push", &three])?;
+    scene.run(&["tag", &scene.image("2"), &one])?;
+    scene.run(&["push", &one])?;
+    holds(scene.digest("1")? != signed, || "the tag was to move".into())?;
+    scene.run(&["rmi", "-f", &one, &scene.image("2"), &three])?;
+    scene.pulls_nothing("3")?;
+    let said = scene.trusting(&["pull", &one])?;
+    holds(said.contains(&format!("sha256:{signed}")), || format!("{signed} was to be pulled: {said}"))?;
+    let digests = scene.run(&["image", "inspect", "--format", "{{json .RepoDigests}}", &one])?;
+    let digests: Value = serde_json::from_str(&digests)?;
+    holds(digests == json!([format!("{}@sha256:{signed}", scene.gun())]), || format!("{digests} was pulled"))
+}
+
+#[test]
+fn an_index_is_signed_by_its_hash_and_told_by_docker() -> Outcome<()> {
+    let scene = Scene::open()?;
+    let platforms = [("amd64", 3), ("arm64", 4)];
+    let index = Index::of(platforms.map(|(name, seed)| Image::for_architecture(name, seed, &[5_000])).into());
+    let layout = scene.world.path("layout");
+    write_index_layout(&layout, &index, "1")?;
+    let mut crane = Command::new(tools::locate("crane")?);
+    crane.env_clear().env("DOCKER_CONFIG", scene.world.path("docker")).env("SSL_CERT_FILE", scene.world.authority());
+    let pushed = attempt(crane.args(["push", "--index", text(&layout), &scene.image("multi")]))?;
+    holds(pushed.status.success(), || format!("crane said {}", all(&pushed)))?;
+    let answer = scene.world.ask_as(
+        &Person::admin(),
+        ("admin/web", "pull"),
+        &["--header", &format!("Accept: {}", index.manifest.media_type)],
+        "/v2/admin/web/manifests/multi",
+    )?;
+    let digest = hallmark_conformance::image::digest(&answer.body).trim_start_matches("sha256:").to_owned();
+    let (notary, gun) = (Notary::admin(&scene.world, "ann")?, scene.gun());
+    notary.run(&["init", &gun])?;
+    let size = answer.body.len();
+    notary.run(&["addhash", &gun, "multi", &size.to_string(), "--sha256", &digest, "-p"])?;
+    let told = scene.signed()?;
+    holds(told == [("multi".to_owned(), digest.clone(), vec!["Repo Admin".to_owned()])], || format!("{told:?}"))?;
+    let held = scene.world.held(&gun)?.target("targets", "multi");
+    holds(held == Some((format!("sha256:{digest}"), size as u64)), || format!("{held:?}"))?;
+    let said = scene.trusting(&["pull", &scene.image("multi")])?;
+    holds(said.contains(&digest), || format!("{digest} was to be pulled: {said}"))
+}
