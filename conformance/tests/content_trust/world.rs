@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -168,6 +168,21 @@ impl World {
     /// All that the server has printed.
     pub(crate) fn log(&self) -> String {
         self.server.log()
+    }
+
+    /// How many files of collections the server has given or refused.
+    pub(crate) fn reads(&self) -> usize {
+        self.log().matches("read_trust answered").count()
+    }
+
+    /// Waits for one more: a client that publishes reads what is there, and then sends what is new.
+    pub(crate) fn wait_for_read(&self, before: usize) -> Outcome<()> {
+        let begin = Instant::now();
+        while self.reads() == before {
+            holds(begin.elapsed() < START_LIMIT, || format!("nothing was read in {START_LIMIT:?}: {}", self.log()))?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Asks for a path as it is, with these words for curl before it.
