@@ -12,6 +12,8 @@ mod identity;
 pub(crate) mod keys;
 pub mod limits;
 mod line;
+#[cfg(test)]
+mod mutated;
 pub mod oidc;
 pub(crate) mod password;
 pub mod people;

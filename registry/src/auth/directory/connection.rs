@@ -166,7 +166,7 @@ async fn by<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, Ca
 }
 
 /// The content of the next message.
-async fn read(stream: &mut BufReader<Box<dyn Stream>>, allowance: &mut usize) -> Result<Vec<u8>, Cause> {
+pub(super) async fn read(stream: &mut BufReader<Box<dyn Stream>>, allowance: &mut usize) -> Result<Vec<u8>, Cause> {
     if stream.read_u8().await.map_err(Cause::Unreachable)? != SEQUENCE {
         return Err(Malformed("a message does not begin like one").into());
     }

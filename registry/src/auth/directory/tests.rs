@@ -1,5 +1,7 @@
 //! Grammar: what somebody types stays a value, whatever it is made of; what a server sends is read or refused.
 
+mod hostile;
+
 use proptest::prelude::*;
 
 use super::ber::{self, INTEGER, OCTETS, Reader};

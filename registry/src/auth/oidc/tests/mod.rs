@@ -2,6 +2,7 @@
 //! Never here: a real provider; that is `registry/tests/provider.rs`.
 //! Start reading at `stage`, the issuer of the tests, then `tokens`.
 
+mod hostile;
 mod keys;
 mod network;
 mod settings;
