@@ -22,6 +22,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// How often abandoned uploads are given up and doomed keys deleted.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How often is looked whom a provider has not vouched for lately, in milliseconds.
+const LAPSE: i64 = 60 * 60 * 1_000;
+
 /// Runs the jobs until `stop` turns true; a job that has begun ends with the batch that it is at. They run side by side: a
 /// long cleaning must not keep this replica from hearing what others decided.
 pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
@@ -53,10 +56,30 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
 }
 
 async fn look_at_directories(app: &App, mut stop: watch::Receiver<bool>) {
-    let (mut ticks, mut last) = (ticks(SWEEP), Vec::new());
+    let (mut ticks, mut last, mut lapsed) = (ticks(SWEEP), Vec::new(), 0);
     while goes_on(&mut ticks, &mut stop).await {
         if !app.is_readonly() {
             people::synchronize_due(app, &mut last).await;
+            if app.clock.now() - lapsed >= LAPSE {
+                lapsed = app.clock.now();
+                lapse(app).await;
+            }
+        }
+    }
+}
+
+async fn lapse(app: &App) {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return;
+    }
+    match signin::lapse(app).await {
+        Ok(0) => {}
+        Ok(people) => {
+            tracing::info!(people, "took the teams of {people} people whom their providers vouched for too long ago")
+        }
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "teams of people who are not vouched for could not be taken")
         }
     }
 }

@@ -286,7 +286,7 @@ async fn a_program_is_signed_in_by_a_person_of_a_real_provider() {
     config.admin_password = Some(Secret::new("correct horse battery".to_owned()));
     let name = "corp".to_owned();
     let (issuer, client) = (provider.issuer(), client("basic", Some(SECRET)));
-    let section = ProviderSection { name, issuer, client, teams: Vec::new(), create_users: true };
+    let section = ProviderSection { name, issuer, client, teams: Vec::new(), vouched_for: None, create_users: true };
     config.sections.providers.push(section);
     let app = App::open(config, Clock::System).await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

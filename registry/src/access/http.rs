@@ -55,7 +55,8 @@ pub(crate) fn unidentified(refused: auth::Refused, needed: &Scopes, realm: &str)
         auth::Refused::Malformed
         | auth::Refused::WrongPassword
         | auth::Refused::RefreshToken
-        | auth::Refused::NameRests(_) => {
+        | auth::Refused::NameRests(_)
+        | auth::Refused::Unvouched => {
             let message = refused.to_string();
             unauthorized(needed, None, realm, message)
         }

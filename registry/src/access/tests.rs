@@ -16,7 +16,16 @@ const ACME: AccountId = AccountId(2);
 const ANN: PrincipalId = PrincipalId(9);
 
 fn principal(kind: PrincipalKind, role: SystemRole) -> Principal {
-    Principal { id: ANN, name: "ann".into(), kind, account_id: ANNS, role, credential_epoch: 0, disabled: false }
+    Principal {
+        id: ANN,
+        name: "ann".into(),
+        kind,
+        account_id: ANNS,
+        role,
+        credential_epoch: 0,
+        disabled: false,
+        vouched: None,
+    }
 }
 
 fn ann() -> Principal {

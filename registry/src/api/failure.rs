@@ -122,7 +122,8 @@ pub(super) fn unidentified(refused: auth::Refused) -> Error {
         | auth::Refused::WrongPassword
         | auth::Refused::Token(_)
         | auth::Refused::RefreshToken
-        | auth::Refused::NameRests(_) => Error::new(ErrorCode::Unauthorized, message)
+        | auth::Refused::NameRests(_)
+        | auth::Refused::Unvouched => Error::new(ErrorCode::Unauthorized, message)
             .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\"")),
         auth::Refused::Busy => Error::new(ErrorCode::TooManyRequests, message).retry_after(1),
         refused @ (auth::Refused::Directory(_) | auth::Refused::Issuer(_)) => away(refused),

@@ -31,6 +31,11 @@ pub enum Refused {
          administrator to make you a user"
     )]
     NameRests(String),
+    /// The provider that they come from has not vouched for them lately.
+    #[error(
+        "your tokens rest until you sign in again with the provider that you come from, in a browser at /auth/device"
+    )]
+    Unvouched,
     /// A directory that might know them does not answer.
     #[error("the directory does not answer; try again shortly, or sign in with a token")]
     Directory(#[source] std::sync::Arc<super::directory::DirectoryError>),

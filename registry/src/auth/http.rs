@@ -255,7 +255,8 @@ fn refusal(refused: Refused) -> Error {
         | Refused::WrongPassword
         | Refused::Token(_)
         | Refused::RefreshToken
-        | Refused::NameRests(_) => Error::new(ErrorCode::Unauthorized, refused.to_string())
+        | Refused::NameRests(_)
+        | Refused::Unvouched => Error::new(ErrorCode::Unauthorized, refused.to_string())
             .header(WWW_AUTHENTICATE, format!("Basic realm=\"{SERVICE}\", charset=\"UTF-8\"")),
         Refused::Busy => busy(),
         refused @ (Refused::Directory(_) | Refused::Issuer(_)) => away(refused),

@@ -99,11 +99,12 @@ pub async fn confirm(
     let before = &known.principal;
     if let Some(principal) = token::live(app.metadata.principal(before.id).await?, before.credential_epoch) {
         let credential = known.credential;
+        let is_vouched = app.providers.vouch_for(&principal, app.clock.now());
         let revoked = match credential {
             Some(id) => personal::inherit(app, id, &principal, app.clock.now()).await.is_err(),
             None => false,
         };
-        if !revoked {
+        if is_vouched && !revoked {
             return Ok(Identity::Known(Authenticated {
                 principal,
                 ceiling: known.ceiling.clone(),
@@ -198,9 +199,13 @@ fn remember(
             }
             ("signed_in", known.principal.id, Some(known.principal.account_id))
         }
-        Err(Refused::WrongPassword | Refused::RefreshToken | Refused::TooManyAttempts { .. }) => {
-            ("sign_in_failed", PrincipalId::SYSTEM, None)
-        }
+        Err(
+            Refused::WrongPassword
+            | Refused::RefreshToken
+            | Refused::NameRests(_)
+            | Refused::Unvouched
+            | Refused::TooManyAttempts { .. },
+        ) => ("sign_in_failed", PrincipalId::SYSTEM, None),
         Err(_) => return,
     };
     let client = match client {

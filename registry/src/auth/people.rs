@@ -64,7 +64,8 @@ impl Sources {
         let teams = teams_of(&section.teams as &[GroupMapping], &person.groups);
         // Directories tell no case apart in the names that people sign in with, and names here are in small letters.
         let (source, subject, name) = (person.directory, person.subject, person.name.to_ascii_lowercase());
-        Some(Vouched { source, subject, name, teams, create: section.create_users })
+        let (create, password_at) = (section.create_users, person.password_at);
+        Some(Vouched { source, subject, name, teams, create, signs_in: true, password_at })
     }
 }
 
@@ -148,7 +149,7 @@ pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized
 async fn look(app: &App, directory: &Directory, subject: &str, now: i64) -> Result<bool, SyncError> {
     let Some(person) = directory.person(subject).await? else { return Ok(false) };
     let Some(vouched) = app.sources.vouched(person) else { return Ok(true) };
-    match admit(app, Vouched { create: false, ..vouched }, now).await {
+    match admit(app, Vouched { create: false, signs_in: false, ..vouched }, now).await {
         Ok(_) | Err(Refused::WrongPassword) => Ok(true),
         Err(Refused::Metadata(error)) => Err(error.into()),
         Err(_) => Ok(true),

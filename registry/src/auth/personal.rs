@@ -37,6 +37,9 @@ pub(crate) async fn identify(app: &App, name: Option<&str>, secret: &str, now: i
     let principal = principal.filter(|principal| name.is_none_or(|name| principal.name == name) && !principal.disabled);
     let principal = principal.filter(|principal| principal.credential_epoch == credential.epoch);
     let principal = principal.ok_or(Refused::WrongPassword)?;
+    if !app.providers.vouch_for(&principal, now) {
+        return Err(Refused::Unvouched);
+    }
     app.uses.note(credential.id, now);
     let limits = limits(&credential.kind, &credential.scopes)?;
     let ceiling = Ceiling { scopes: None, limits };

@@ -13,7 +13,8 @@ use super::{Authenticated, Refused, token};
 use crate::app::App;
 
 const PREFIX: &str = "hmr_";
-const KIND: &str = "refresh";
+/// What they are called among credentials.
+pub(super) const KIND: &str = "refresh";
 const SELECTOR_CHARACTERS: usize = 11;
 
 /// Makes a refresh token for `principal`, bound to this registry's token service; none while nothing is written.
@@ -66,6 +67,9 @@ pub(crate) async fn identify(app: &App, text: &str, now: i64) -> Result<Authenti
     }
     let principal = app.metadata.principal(credential.principal).await?;
     let principal = token::live(principal, credential.epoch).ok_or(Refused::RefreshToken)?;
+    if !app.providers.vouch_for(&principal, now) {
+        return Err(Refused::Unvouched);
+    }
     Ok(Authenticated::unbound(principal))
 }
 

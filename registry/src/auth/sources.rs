@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use hallmark_storage::metadata::{self, Event, NameKind, NewUser, OrganizationChange, Principal, SystemRole, Tx};
+use hallmark_storage::metadata::{
+    self, Event, NameKind, NewUser, OrganizationChange, PasswordSeen, Principal, SystemRole, Tx,
+};
 use serde_json::{Value, json};
 
 use super::directory::TeamName;
-use super::{Refused, users};
+use super::{Refused, refresh, users};
 use crate::app::App;
+
+/// How much older what is written down of a sign-in may be than the last one, in milliseconds: a minute.
+const VOUCHED: i64 = 60 * 1_000;
 
 /// Somebody whom a directory or a provider has just vouched for.
 #[derive(Debug, Clone)]
@@ -22,6 +27,10 @@ pub(crate) struct Vouched {
     pub(crate) teams: BTreeSet<TeamName>,
     /// Whether they are made a user when they are none.
     pub(crate) create: bool,
+    /// Whether they sign in now, and were not merely looked up.
+    pub(crate) signs_in: bool,
+    /// Since when the source has had the password that they sign in with there, in milliseconds since 1970, if it tells.
+    pub(crate) password_at: Option<i64>,
 }
 
 /// The user whom `vouched` is, with the teams that this source puts them into. An account belongs to (source, subject): a name
@@ -54,7 +63,7 @@ pub(crate) async fn admit(app: &App, vouched: Vouched, now: i64) -> Result<Princ
 
 async fn find_or_make(tx: &mut Tx, vouched: &Vouched, now: i64) -> Result<Option<Principal>, Refused> {
     if let Some(user) = tx.user_of_source(&vouched.source, &vouched.subject).await? {
-        return Ok(Some(user.principal));
+        return renew(tx, user.principal, vouched, now).await.map(Some);
     }
     if !vouched.create {
         return Ok(None);
@@ -89,11 +98,67 @@ async fn find_or_make(tx: &mut Tx, vouched: &Vouched, now: i64) -> Result<Option
         );
         return Err(Refused::NameRests(made.name));
     }
+    if let Some(at) = vouched.password_at {
+        tx.set_source_password(made.id, at).await?;
+    }
     let payload = json!({"source": vouched.source}).to_string();
     let event =
         Event { account: Some(made.account_id), payload: &payload, ..Event::of_system("user_added", &made.name, now) };
     tx.record(&event).await?;
     Ok(Some(made))
+}
+
+/// Writes down that somebody who is known was vouched for. A password that was changed over there ends what the one before left
+/// here, as one that is changed here does: refresh tokens, bearer tokens, and that it is remembered. Tokens with an end of their
+/// own stay.
+async fn renew(tx: &mut Tx, user: Principal, vouched: &Vouched, now: i64) -> Result<Principal, Refused> {
+    let at = user.vouched.as_ref().and_then(|vouching| vouching.at);
+    if vouched.signs_in && at.is_none_or(|at| now - at >= VOUCHED) {
+        tx.renew_vouching(&user, now).await?;
+    }
+    let Some(at) = vouched.password_at else { return Ok(user) };
+    let seen = tx.set_source_password(user.id, at).await?;
+    if seen == PasswordSeen::Same {
+        return Ok(user);
+    }
+    let ended = tx.revoke_older_credentials(user.id, refresh::KIND, at, now).await?;
+    if seen == PasswordSeen::First && ended == 0 {
+        return Ok(user);
+    }
+    let payload = json!({"source": vouched.source}).to_string();
+    let event = Event::of_system("password_changed", &user.name, now);
+    tx.record(&Event { account: Some(user.account_id), payload: &payload, ..event }).await?;
+    tx.void_bearer_tokens(user.id).await?;
+    let epoch = tx.credential_epoch(user.id).await?.unwrap_or(user.credential_epoch);
+    Ok(Principal { credential_epoch: epoch, ..user })
+}
+
+/// Takes what came from the groups of somebody whom their provider has not vouched for since `before`; whether that is so.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn lapse(
+    app: &App,
+    (source, subject): (&str, &str),
+    before: i64,
+    now: i64,
+) -> Result<bool, metadata::Error> {
+    let (source, subject, name) = (source.to_owned(), subject.to_owned(), String::new());
+    let teams = BTreeSet::new();
+    let vouched = Vouched { source, subject, name, teams, create: false, signs_in: false, password_at: None };
+    app.metadata
+        .write((vouched, before, now), |tx, (vouched, before, now)| {
+            Box::pin(async move {
+                let user = tx.user_of_source(&vouched.source, &vouched.subject).await?.map(|user| user.principal);
+                let at = |user: &Principal| user.vouched.as_ref().and_then(|vouching| vouching.at);
+                // Who has signed in since is not the one who was found.
+                let lapsed = user.filter(|user| at(user).is_some_and(|at| at <= *before));
+                let Some(user) = lapsed else { return Ok(false) };
+                put_into_teams(tx, &user, vouched, *now).await?;
+                Ok(true)
+            })
+        })
+        .await
 }
 
 /// Makes the memberships that come from this source those that it vouches for now; others stay. Whoever was made a member of an

@@ -133,6 +133,9 @@ pub(crate) async fn identify(
             (principal, limits, None)
         }
     };
+    if !app.providers.vouch_for(&principal, now) {
+        return Err(Refused::Token(Refused::Unvouched.to_string()));
+    }
     let ceiling = Ceiling { scopes: Some(scopes), limits };
     Ok(Identity::Known(Authenticated { principal, ceiling, credential, certificate: None, facts }))
 }

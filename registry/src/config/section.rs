@@ -22,6 +22,8 @@ pub(super) const KINDS: [&str; 3] = ["directory", "issuer", "provider"];
 const TIMEOUT_MS: u64 = 5_000;
 /// How many sign-ins a directory does at once when nothing is said.
 const CONNECTIONS: usize = 8;
+/// For how many days a provider's word about somebody holds when nothing is said: as long as the token of a login.
+const VOUCHED_DAYS: u32 = 90;
 /// How often people are looked up again when nothing is said, in minutes.
 const SYNC_MINUTES: u64 = 60;
 
@@ -71,6 +73,8 @@ pub struct ProviderSection {
     pub client: ClientSettings,
     /// Which of its groups are which teams.
     pub teams: Vec<(String, TeamName)>,
+    /// For how long after somebody signed in their tokens and teams hold; none means for ever.
+    pub vouched_for: Option<Duration>,
     /// Whether somebody whom it knows and the registry does not is made a user when they sign in.
     pub create_users: bool,
 }
@@ -160,6 +164,7 @@ struct ProviderTable {
     insecure: bool,
     #[serde(default)]
     teams: Vec<TeamTable>,
+    vouched_for_days: Option<u32>,
     #[serde(default = "yes")]
     create_users: bool,
 }
@@ -341,6 +346,14 @@ fn minutes(given: Option<u64>) -> Result<Duration, String> {
     Err("sync_interval_minutes takes 1 to 10080".to_owned())
 }
 
+fn days(given: Option<u32>) -> Result<Option<Duration>, String> {
+    match given.unwrap_or(VOUCHED_DAYS) {
+        0 => Ok(None),
+        days @ 1..=366 => Ok(Some(Duration::from_secs(u64::from(days) * 24 * 60 * 60))),
+        _ => Err("vouched_for_days takes 1 to 366, or 0 for no end".to_owned()),
+    }
+}
+
 fn team(text: &str) -> Result<TeamName, String> {
     let (organization, team) = text.split_once('/').ok_or_else(|| format!("{text:?} is no team: write acme/dev"))?;
     Ok(TeamName { organization: organization.to_owned(), team: team.to_owned() })
@@ -386,6 +399,7 @@ fn provider(section: &Section, gathered: &mut Gathered) -> Result<ProviderSectio
         issuer,
         client,
         teams: teams.collect::<Result<_, String>>()?,
+        vouched_for: days(table.vouched_for_days)?,
         create_users: table.create_users,
     })
 }

@@ -88,6 +88,7 @@ fn without_a_setting_the_defaults_hold() {
     assert_eq!(config.tokens.lifetime, Duration::from_secs(900));
     assert_eq!(config.tokens.refresh_lifetime, Duration::from_secs(30 * 86_400));
     assert_eq!(config.uploads.expiry, Duration::from_secs(86_400));
+    assert_eq!(config.names.rest, Duration::from_secs(14 * 86_400));
     assert_eq!(config.limits.manifest_bytes, 4 << 20);
     assert_eq!(config.master_key, MasterKey::File(data.join("master.key")));
     assert_eq!(config.admin_password, None);
@@ -526,6 +527,19 @@ fn no_two_keys_share_a_variable() {
     variables.sort();
     variables.dedup();
     assert_eq!(variables.len(), KEYS.len());
+}
+
+#[test]
+fn the_word_of_a_provider_holds_for_ninety_days_unless_said() {
+    let start =
+        |line: &str| Start::new().file(&format!("public_url = \"https://registry.example\"\n{PROVIDER}{line}\n"));
+    for (line, held) in [("", Some(90)), ("vouched_for_days = 1", Some(1)), ("vouched_for_days = 0", None)] {
+        let config = start(line).config();
+        let days = config.sections.providers[0].vouched_for.map(|time| time.as_secs() / 86_400);
+        assert_eq!(days, held, "{line}");
+    }
+    let refusal = start("vouched_for_days = 367").refusal();
+    assert!(refusal.contains("vouched_for_days takes 1 to 366"), "{refusal}");
 }
 
 const PROVIDER: &str = "[provider.corp]\nissuer = \"https://id.example\"\nclient_id = \"registry\"\n";

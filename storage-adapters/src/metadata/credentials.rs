@@ -60,6 +60,11 @@ statements! {
                                   expires_at, name)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     ];
+    REVOKE_OLDER = [
+        "UPDATE credentials SET revoked_at = $4
+          WHERE principal_id = $1 AND kind = $2 AND created_at < $3 AND revoked_at IS NULL AND expires_at > $4
+         RETURNING id"
+    ];
     REVOKE = ["UPDATE credentials SET revoked_at = $2 WHERE selector = $1 AND revoked_at IS NULL RETURNING id"];
 }
 
@@ -211,6 +216,20 @@ impl Tx {
     pub async fn note_use(&mut self, id: i64, at: i64) -> Result<(), Error> {
         self.touch(Slot::credential(id));
         self.execute(&USED, values![id, at]).await.map(drop)
+    }
+
+    /// Revokes every credential of one kind that was given to a principal before `before`; how many stood.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn revoke_older_credentials(
+        &mut self,
+        principal: PrincipalId,
+        kind: &str,
+        before: i64,
+        now: i64,
+    ) -> Result<usize, Error> {
+        self.change_credentials(&REVOKE_OLDER, values![principal, kind, before, now]).await
     }
 
     /// Revokes a credential; whether there was one that stood.

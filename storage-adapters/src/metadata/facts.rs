@@ -14,7 +14,7 @@ use super::rows::{AccountId, PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
-use super::users::{Principal, PrincipalKind, SystemRole};
+use super::users::{Principal, PrincipalKind, SystemRole, Vouching};
 use super::value::values;
 
 /// The name of the account that owns repositories of one component; no user and no organization can have it.
@@ -50,7 +50,8 @@ statements! {
           WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
          UNION ALL
          SELECT CAST(3 AS BIGINT), COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
-                p.kind || ' ' || COALESCE(u.system_role, ''), COALESCE(p.disabled_at, o.disabled_at), NULL, NULL, NULL
+                p.kind || ' ' || COALESCE(u.system_role, '') || ' ' || COALESCE(u.source, ''), COALESCE(p.disabled_at, o.disabled_at),
+                u.vouched_at, NULL, NULL
            FROM principals p LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
            LEFT JOIN users v ON v.account_id = b.account_id LEFT JOIN principals o ON o.id = v.principal_id
@@ -223,7 +224,10 @@ fn granted(row: &Row, prefix: Option<String>) -> Result<Granted, Error> {
 
 fn of_seen(row: &Row, id: PrincipalId) -> Result<Principal, Error> {
     let words = row.text(4)?;
-    let (kind, role) = words.split_once(' ').unwrap_or((words.as_str(), ""));
+    let mut words = words.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    let (kind, role, source) = (word(), word(), word());
+    let at = row.maybe_integer(6)?;
     Ok(Principal {
         id,
         name: row.text(3)?,
@@ -232,6 +236,7 @@ fn of_seen(row: &Row, id: PrincipalId) -> Result<Principal, Error> {
         role: SystemRole::read(role)?,
         credential_epoch: row.integer(2)?,
         disabled: row.maybe_integer(5)?.is_some(),
+        vouched: (!source.is_empty()).then(|| Vouching { source: source.to_owned(), at }),
     })
 }
 

@@ -100,7 +100,7 @@ pub use trust::{
 };
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
-pub use users::{NewUser, Principal, PrincipalKind, SystemRole, User, UserRemoval};
+pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, UserRemoval, Vouching};
 pub use vouches::{Happened, Tagged, TrustRoot, Vouch};
 pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
 

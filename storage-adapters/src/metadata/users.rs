@@ -13,18 +13,21 @@ use super::value::values;
 statements! {
     PRINCIPAL = [
         "SELECT p.id, COALESCE(u.name, h.name || '+' || b.name), p.kind, COALESCE(u.account_id, b.account_id),
-                COALESCE(u.system_role, ''), p.credential_epoch, COALESCE(p.disabled_at, o.disabled_at)
+                COALESCE(u.system_role, ''), p.credential_epoch, COALESCE(p.disabled_at, o.disabled_at),
+                u.source, u.vouched_at
            FROM principals p LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
            LEFT JOIN users v ON v.account_id = b.account_id LEFT JOIN principals o ON o.id = v.principal_id
           WHERE p.id = $1 AND p.kind <> 'team'"
     ];
     OF_SOURCE = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.source, u.vouched_at,
+                u.password
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2"
     ];
     HOLD_OF_SOURCE = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.source, u.vouched_at,
+                u.password
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.source = $1 AND u.source_subject = $2" {update of p, u}
     ];
     IS_KNOWN = ["SELECT principal_id FROM users WHERE source = $1 AND source_subject = $2 AND principal_id <> $3"];
@@ -33,17 +36,33 @@ statements! {
           WHERE source = $1 AND source_subject > $2 ORDER BY source_subject LIMIT $3"
     ];
     SET_ROLE = ["UPDATE users SET system_role = $2 WHERE principal_id = $1"];
-    SET_SOURCE = ["UPDATE users SET source = $2, source_subject = $3 WHERE principal_id = $1"];
+    SET_SOURCE = [
+        "UPDATE users SET source = $2, source_subject = $3, vouched_at = $4, source_password_at = NULL
+          WHERE principal_id = $1"
+    ];
+    VOUCH = ["UPDATE users SET vouched_at = $2 WHERE principal_id = $1"];
+    UNVOUCHED = [
+        "SELECT u.principal_id, u.source_subject FROM users u
+          WHERE u.source = $1 AND u.source_subject > $2 AND u.vouched_at <= $3
+            AND (EXISTS (SELECT 1 FROM team_members t WHERE t.user_id = u.principal_id AND t.source = $1)
+              OR EXISTS (SELECT 1 FROM members m WHERE m.user_id = u.principal_id AND m.source = $1))
+          ORDER BY u.source_subject LIMIT $4"
+    ];
+    SOURCE_PASSWORD = ["SELECT source_password_at FROM users WHERE principal_id = $1"];
+    SET_SOURCE_PASSWORD = ["UPDATE users SET source_password_at = $2 WHERE principal_id = $1"];
     BY_NAME = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.source, u.vouched_at,
+                u.password
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1"
     ];
     HOLD = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.source, u.vouched_at,
+                u.password
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name = $1" {update of p, u}
     ];
     PAGE = [
-        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.password, u.source
+        "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.source, u.vouched_at,
+                u.password
            FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name > $1 ORDER BY u.name LIMIT $2"
     ];
     TAKE_NAME = [
@@ -51,8 +70,8 @@ statements! {
     ];
     INSERT_PRINCIPAL = ["INSERT INTO principals (id, kind) VALUES ($1, 'user')"];
     INSERT = [
-        "INSERT INTO users (principal_id, name, account_id, password, system_role, source, source_subject)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        "INSERT INTO users (principal_id, name, account_id, password, system_role, source, source_subject, vouched_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
     ];
     SET_PASSWORD = ["UPDATE users SET password = $2 WHERE principal_id = $1"];
     ADMINISTRATORS = [
@@ -110,6 +129,17 @@ pub struct Principal {
     pub credential_epoch: i64,
     /// Whether they may do nothing at present: a robot also while the user whose account it is of may not.
     pub disabled: bool,
+    /// The directory or provider that knows a user, if one does.
+    pub vouched: Option<Vouching>,
+}
+
+/// A directory or provider that knows a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouching {
+    /// Its name, or a provider's issuer.
+    pub source: String,
+    /// When somebody last signed in with it as this user, in milliseconds since the epoch, as far as that is known.
+    pub at: Option<i64>,
 }
 
 /// What a principal is.
@@ -171,6 +201,17 @@ impl Principal {
     pub fn is_administrator(&self) -> bool {
         self.role == SystemRole::Administrator
     }
+}
+
+/// What is known of the password that a user has in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordSeen {
+    /// It is the one that was written down.
+    Same,
+    /// It is another one.
+    Another,
+    /// None was written down before.
+    First,
 }
 
 /// A user and what their password hashes to.
@@ -264,6 +305,22 @@ impl Metadata {
         rows.iter().map(|row| Ok((PrincipalId(row.integer(0)?), row.text(1)?))).collect()
     }
 
+    /// Users of a provider who last signed in with it at `at` or before, and are in teams or organizations through it; in the byte
+    /// order of its own ids of them, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn unvouched(
+        &self,
+        source: &str,
+        at: i64,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(PrincipalId, String)>, Error> {
+        let rows = self.rows(&UNVOUCHED, values![source, after.unwrap_or_default(), at, i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok((PrincipalId(row.integer(0)?), row.text(1)?))).collect()
+    }
+
     /// Users in the byte order of their names, after this one, at most `limit`.
     ///
     /// # Errors
@@ -316,7 +373,9 @@ impl Tx {
             return Ok(None);
         }
         let (source, subject) = source.unzip();
-        let row = values![id, &new.name, account, new.password.as_deref(), new.role.word(), source, subject];
+        let vouched_at = source.map(|_| now);
+        let row =
+            values![id, &new.name, account, new.password.as_deref(), new.role.word(), source, subject, vouched_at];
         self.execute(&INSERT_PRINCIPAL, values![id]).await?;
         self.execute(&INSERT, row).await?;
         self.touch(Slot::account(&new.name));
@@ -328,6 +387,7 @@ impl Tx {
             role: new.role,
             credential_epoch: 0,
             disabled: false,
+            vouched: source.map(|source| Vouching { source: source.to_owned(), at: vouched_at }),
         }))
     }
 
@@ -358,18 +418,47 @@ impl Tx {
         self.execute(&SET_ROLE, values![user.id, role.word()]).await.map(drop)
     }
 
-    /// Says which directory or provider knows a user, and by which id; none with `None`. `false` when it knows somebody else
-    /// by it.
+    /// Says which directory or provider knows a user from `now` on, and by which id; none with `None`. `false` when it knows
+    /// somebody else by it.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn set_source(&mut self, user: &Principal, source: Option<(&str, &str)>) -> Result<bool, Error> {
+    pub async fn set_source(
+        &mut self,
+        user: &Principal,
+        source: Option<(&str, &str)>,
+        now: i64,
+    ) -> Result<bool, Error> {
         if self.is_known(source, user.id).await? {
             return Ok(false);
         }
         self.touch_user(user);
         let (source, subject) = source.unzip();
-        Ok(self.execute(&SET_SOURCE, values![user.id, source, subject]).await? == 1)
+        let vouched_at = source.map(|_| now);
+        Ok(self.execute(&SET_SOURCE, values![user.id, source, subject, vouched_at]).await? == 1)
+    }
+
+    /// Writes down that somebody signed in now with the directory or provider that knows this user.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn renew_vouching(&mut self, user: &Principal, now: i64) -> Result<(), Error> {
+        self.touch_user(user);
+        self.execute(&VOUCH, values![user.id, now]).await.map(drop)
+    }
+
+    /// Writes down since when a directory has had the password that a user has there; whether another was written down before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_source_password(&mut self, user: PrincipalId, at: i64) -> Result<PasswordSeen, Error> {
+        let before = self.row(&SOURCE_PASSWORD, values![user]).await?;
+        let before = before.map_or(Ok(None), |row| row.maybe_integer(0))?;
+        if before == Some(at) {
+            return Ok(PasswordSeen::Same);
+        }
+        self.execute(&SET_SOURCE_PASSWORD, values![user, at]).await?;
+        Ok(if before.is_some() { PasswordSeen::Another } else { PasswordSeen::First })
     }
 
     /// Whether a directory knows somebody other than this one by an id. Two that take it at once are told by its key, and
@@ -497,9 +586,13 @@ fn principal(row: &Row) -> Result<Principal, Error> {
         role: SystemRole::read(&row.text(4)?)?,
         credential_epoch: row.integer(5)?,
         disabled: row.maybe_integer(6)?.is_some(),
+        vouched: match row.maybe_text(7)? {
+            Some(source) => Some(Vouching { source, at: row.maybe_integer(8)? }),
+            None => None,
+        },
     })
 }
 
 fn user(row: &Row) -> Result<User, Error> {
-    Ok(User { principal: principal(row)?, password: row.maybe_text(7)?, source: row.maybe_text(8)? })
+    Ok(User { principal: principal(row)?, password: row.maybe_text(9)?, source: row.maybe_text(7)? })
 }

@@ -361,7 +361,7 @@ fn what_changes_repositories_and_principals_is_seen_by_the_next_read() {
         let bob = watch.bob.clone();
         world.change(bob.clone(), |tx, bob| Box::pin(tx.set_role(bob, SystemRole::Auditor))).await;
         changed(&watch, &world, seen, "a role").await;
-        world.change(bob.clone(), |tx, bob| Box::pin(tx.set_source(bob, Some(("ldap", "7"))))).await;
+        world.change(bob.clone(), |tx, bob| Box::pin(tx.set_source(bob, Some(("ldap", "7")), NOW))).await;
         changed(&watch, &world, seen, "a source").await;
         let robot = world.metadata.principal(watch.robot.id).await.unwrap().unwrap();
         world.change(robot, |tx, robot| Box::pin(tx.set_disabled(robot, Some(NOW)))).await;

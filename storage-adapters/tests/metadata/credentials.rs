@@ -9,6 +9,7 @@ family! {
     a_credential_is_found_by_its_id,
     credentials_of_one_kind_are_shortened,
     another_s_credential_is_not_revoked,
+    those_given_before_a_time_are_revoked,
     a_use_is_never_noted_back_in_time,
     those_that_stand_are_counted,
     a_refresh_token_forgets_no_personal_token,
@@ -86,6 +87,24 @@ async fn another_s_credential_is_not_revoked(world: World) {
     assert!(revoke(world.alice.id).await);
     assert!(!revoke(world.alice.id).await);
     assert_eq!(world.metadata.credential("a").await.unwrap().unwrap().revoked_at, Some(NOW + 1));
+}
+
+async fn those_given_before_a_time_are_revoked(world: World) {
+    let alice = world.alice.id;
+    for (kind, selector, at) in [("refresh", "old", NOW), ("refresh", "new", NOW + 5), ("personal", "other", NOW)] {
+        keep(&world, alice, kind, selector, (at, NOW + 50)).await;
+    }
+    let revoke = async |before| {
+        let input = (alice, before);
+        world
+            .change(input, |tx, (alice, before)| {
+                Box::pin(tx.revoke_older_credentials(*alice, "refresh", *before, NOW + 9))
+            })
+            .await
+    };
+    assert_eq!((revoke(NOW + 5).await, revoke(NOW + 5).await), (1, 0));
+    let revoked = world.look("SELECT selector FROM credentials WHERE revoked_at IS NOT NULL").await;
+    assert_eq!(revoked, ["old"]);
 }
 
 async fn a_use_is_never_noted_back_in_time(world: World) {

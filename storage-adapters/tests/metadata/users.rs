@@ -1,6 +1,6 @@
 //! Roles of users, and the directories that know them.
 
-use hallmark_storage::metadata::{NewCredential, NewUser, Principal, SystemRole};
+use hallmark_storage::metadata::{NewCredential, NewUser, PasswordSeen, Principal, SystemRole, Vouching};
 
 use crate::harness::{NOW, World, family};
 
@@ -12,6 +12,9 @@ family! {
     users_of_a_directory_page_by_its_ids,
     a_user_of_a_directory_is_held_as_they_stand,
     administrators_with_a_password_here_come_first,
+    who_vouched_when_is_told_with_whom_they_vouched_for,
+    whom_a_provider_has_not_vouched_for_lately_is_found_by_what_it_gave,
+    a_password_of_a_directory_is_told_from_the_one_before,
 }
 
 fn known(name: &str, source: &str, subject: &str) -> NewUser {
@@ -49,14 +52,18 @@ async fn a_user_is_given_to_a_directory_and_back(world: World) {
     world.try_user(known("bob", "ldap", "17")).await.unwrap();
     let set = async |subject: Option<&'static str>| {
         let input = (world.alice.clone(), subject);
-        world.change(input, |tx, (alice, subject)| Box::pin(tx.set_source(alice, subject.map(|id| ("ldap", id))))).await
+        world
+            .change(input, |tx, (alice, subject)| Box::pin(tx.set_source(alice, subject.map(|id| ("ldap", id)), NOW)))
+            .await
     };
     assert!(!set(Some("17")).await, "that is bob");
     assert_eq!(world.metadata.user("alice").await.unwrap().unwrap().source, None);
     for _ in 0..2 {
         assert!(set(Some("18")).await);
         assert_eq!(world.metadata.user("alice").await.unwrap().unwrap().source.as_deref(), Some("ldap"));
-        assert_eq!(world.metadata.user_of_source("ldap", "18").await.unwrap().unwrap().principal, world.alice);
+        let vouched = Some(Vouching { source: "ldap".to_owned(), at: Some(NOW) });
+        let alice = Principal { vouched, ..world.alice.clone() };
+        assert_eq!(world.metadata.user_of_source("ldap", "18").await.unwrap().unwrap().principal, alice);
     }
     assert!(set(None).await);
     assert_eq!(world.metadata.user("alice").await.unwrap().unwrap().source, None);
@@ -153,4 +160,49 @@ async fn administrators_with_a_password_here_come_first(world: World) {
     assert_eq!(listed(2).await, [carol.id, bob.id]);
     world.change(carol.clone(), |tx, carol| Box::pin(tx.set_disabled(carol, Some(NOW)))).await;
     assert_eq!(listed(9).await, [bob.id, dave.id]);
+}
+
+async fn who_vouched_when_is_told_with_whom_they_vouched_for(world: World) {
+    let bob = world.try_user(known("bob", "https://issuer.example/a b", "17")).await.unwrap();
+    let repository = "bob/app".parse().unwrap();
+    for at in [NOW, NOW + 7] {
+        world.change((bob.clone(), at), |tx, (bob, at)| Box::pin(tx.renew_vouching(bob, *at))).await;
+        let vouched = Some(Vouching { source: "https://issuer.example/a b".to_owned(), at: Some(at) });
+        let expected = Principal { vouched, ..bob.clone() };
+        assert_eq!(world.metadata.principal(bob.id).await.unwrap(), Some(expected.clone()));
+        assert_eq!(world.metadata.user("bob").await.unwrap().unwrap().principal, expected);
+        assert_eq!(world.metadata.seen(bob.id, None, &repository).await.unwrap().principal, Some(expected));
+    }
+    assert_eq!(world.metadata.principal(world.alice.id).await.unwrap().unwrap().vouched, None);
+}
+
+async fn whom_a_provider_has_not_vouched_for_lately_is_found_by_what_it_gave(world: World) {
+    let acme = world.organization("acme", &world.alice).await;
+    let team = world.team(&acme, "web").await;
+    for (name, source, subject, gives) in
+        [("a", "oidc", "3", true), ("b", "oidc", "1", true), ("c", "oidc", "2", false), ("d", "ldap", "4", true)]
+    {
+        let user = world.try_user(known(name, source, subject)).await.unwrap();
+        world.member(&acme, &user, false).await;
+        world.try_join(&team, &user, if gives { source } else { "" }).await.unwrap();
+    }
+    let e = world.try_user(known("e", "oidc", "5")).await.unwrap();
+    let input = (acme, e.clone());
+    world.change(input, |tx, (acme, e)| Box::pin(tx.put_member_from(acme, e, "oidc"))).await;
+    let found = async |at, after| -> Vec<String> {
+        let page = world.metadata.unvouched("oidc", at, after, 2).await.unwrap();
+        page.into_iter().map(|(_, subject)| subject).collect()
+    };
+    assert_eq!(found(NOW - 1, None).await, [""; 0]);
+    assert_eq!(found(NOW, None).await, ["1", "3"]);
+    assert_eq!(found(NOW, Some("3")).await, ["5"]);
+    world.change(e, |tx, e| Box::pin(tx.renew_vouching(e, NOW + 1))).await;
+    assert_eq!(found(NOW, Some("3")).await, [""; 0]);
+}
+
+async fn a_password_of_a_directory_is_told_from_the_one_before(world: World) {
+    let bob = world.try_user(known("bob", "ldap", "17")).await.unwrap();
+    let seen = async |at| world.change((bob.id, at), |tx, (bob, at)| Box::pin(tx.set_source_password(*bob, *at))).await;
+    assert_eq!((seen(5).await, seen(5).await), (PasswordSeen::First, PasswordSeen::Same));
+    assert_eq!((seen(9).await, seen(9).await), (PasswordSeen::Another, PasswordSeen::Same));
 }

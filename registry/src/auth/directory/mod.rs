@@ -40,7 +40,7 @@ use self::config::{Groups, Way};
 use self::connection::Connection;
 use self::endpoint::Endpoint;
 use self::message::{Entry, NO_SUCH_OBJECT, Scope, Search};
-use self::person::{ACCOUNT_CONTROL, Found};
+use self::person::{ACCOUNT_CONTROL, Found, PASSWORD_CHANGED_TIME, PASSWORD_LAST_SET};
 
 /// The longest name and password that are sent to a directory, in bytes.
 const NAME_BYTES: usize = 256;
@@ -167,8 +167,8 @@ impl Directory {
             Some(groups) => groups.of(&found, searches).await.map_err(self.error(Step::Groups))?,
             None => Default::default(),
         };
-        let Found { dn, subject, name, .. } = found;
-        Ok(Person { directory: self.config.name.clone(), subject, name, dn, groups })
+        let Found { dn, subject, name, password_at, .. } = found;
+        Ok(Person { directory: self.config.name.clone(), subject, name, dn, groups, password_at })
     }
 
     /// The one entry below the base that matches.
@@ -192,7 +192,7 @@ impl Directory {
         searches: &mut Connection,
     ) -> Result<Option<Found>, Cause> {
         let (name, subject) = (self.config.name_attribute.as_str(), self.config.subject_attribute);
-        let attributes = &[name, subject.name(), ACCOUNT_CONTROL];
+        let attributes = &[name, subject.name(), ACCOUNT_CONTROL, PASSWORD_LAST_SET, PASSWORD_CHANGED_TIME];
         let search = Search { base, scope, filter, attributes, most: 1, page: None };
         let entries: Vec<Entry> = match searches.search(&search).await {
             Err(Cause::TooMany(_)) => return Err(Cause::Ambiguous),

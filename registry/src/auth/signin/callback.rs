@@ -68,7 +68,8 @@ fn vouched(known: &Known, person: Person) -> Option<Vouched> {
     let groups = person.groups.into_iter().collect();
     let teams = teams_of_groups(&known.section.teams, &groups);
     let create = known.section.create_users;
-    Some(Vouched { source: person.issuer, subject: person.subject, name, teams, create })
+    let (source, subject) = (person.issuer, person.subject);
+    Some(Vouched { source, subject, name, teams, create, signs_in: true, password_at: None })
 }
 
 /// The name that somebody would have here, should they be made a user: in small letters, and of one that looks like an address

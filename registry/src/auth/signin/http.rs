@@ -256,7 +256,7 @@ fn password_refusal(refused: auth::Refused, visit: &Visit<'_>, code: Option<&str
         | auth::Refused::WrongPassword
         | auth::Refused::Token(_)
         | auth::Refused::RefreshToken => (StatusCode::FORBIDDEN, "the name or the password is wrong".to_owned(), None),
-        auth::Refused::NameRests(_) => (StatusCode::FORBIDDEN, refused.to_string(), None),
+        auth::Refused::NameRests(_) | auth::Refused::Unvouched => (StatusCode::FORBIDDEN, refused.to_string(), None),
         auth::Refused::TooManyAttempts { wait_seconds } => {
             (StatusCode::TOO_MANY_REQUESTS, refused.to_string(), Some(wait_seconds))
         }

@@ -19,17 +19,22 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use hallmark_storage::metadata;
+use std::time::Duration;
+
+use hallmark_storage::metadata::{self, Principal, Vouching};
 
 use self::guesses::Guesses;
 use self::openings::Openings;
 use super::oidc;
 use super::oidc::people::{OpenRefused, SignIn, SignInRefused};
+use super::sources;
 use crate::app::App;
 use crate::config::{Config, ProviderSection, is_safe};
 
 /// How many expired rows are forgotten at once.
 const FORGOTTEN: u32 = 1_000;
+/// How many people are looked at at once whose provider has not vouched for them lately.
+const LAPSED: u32 = 500;
 
 /// The providers that people sign in with.
 #[derive(Debug, Default)]
@@ -63,9 +68,22 @@ impl Providers {
         self.known.iter().find(|known| known.section.name == name)
     }
 
+    /// Whether the word of the provider that somebody comes from, if they come from one, still holds. Who comes from elsewhere is
+    /// vouched for by what they show.
+    pub(crate) fn vouch_for(&self, principal: &Principal, now: i64) -> bool {
+        let Some(Vouching { source, at: Some(at) }) = &principal.vouched else { return true };
+        let of = self.known.iter().find(|known| known.section.issuer.issuer == *source);
+        let Some(holds) = of.and_then(|known| known.section.vouched_for) else { return true };
+        now.saturating_sub(*at) < milliseconds(holds)
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         self.known.iter().map(|known| known.section.name.as_str())
     }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Where browsers reach this room.
@@ -124,6 +142,29 @@ enum Refused {
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
+}
+
+/// Takes what came from a provider's groups from whom it has not vouched for since long: teams, and organizations that they were
+/// brought into. It comes back with their next sign-in.
+///
+/// # Errors
+/// The database's; what is left goes the next time.
+pub async fn lapse(app: &App) -> Result<u64, metadata::Error> {
+    let (now, mut lapsed) = (app.clock.now(), 0);
+    for known in &app.providers.known {
+        let Some(holds) = known.section.vouched_for else { continue };
+        let (source, before) = (known.section.issuer.issuer.as_str(), now.saturating_sub(milliseconds(holds)));
+        let mut after = None::<String>;
+        loop {
+            let page = app.metadata.unvouched(source, before, after.as_deref(), LAPSED).await?;
+            let Some((_, last)) = page.last() else { break };
+            after = Some(last.clone());
+            for (_, subject) in page {
+                lapsed += u64::from(sources::lapse(app, (source, &subject), before, now).await?);
+            }
+        }
+    }
+    Ok(lapsed)
 }
 
 /// Forgets sign-ins, sessions, devices and shown tokens that have ended.

@@ -346,6 +346,60 @@ async fn a_password_is_remembered_for_five_minutes_and_not_after_a_change() {
     login(&world, &ben()).await.expect(503);
 }
 
+/// Whoever knew the password before is out with the next look: what they were given for it ends, tokens with an end of their own
+/// stay.
+#[tokio::test]
+async fn a_password_that_the_directory_changed_ends_what_the_one_before_gave() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    // Steps of 100 ns since 1601.
+    let set = |at: i64, more: &str| {
+        let at = (at + 11_644_473_600_000) * 10_000;
+        slapd.change(&format!(
+            "dn: uid=anna,{PEOPLE}\nchangetype: modify\n{more}replace: pwdLastSet\npwdLastSet: {at}\n-\n"
+        ));
+    };
+    let refresh = async |by: &Credentials| {
+        let path = "/token?service=hallmark&offline_token=true";
+        world.get(path).by(by).await.expect(200).json()["refresh_token"].as_str().unwrap().to_owned()
+    };
+    let renews = async |token: &str| {
+        let form = format!("grant_type=refresh_token&service=hallmark&client_id=test&refresh_token={token}");
+        let call = world.post("/token").header("content-type", "application/x-www-form-urlencoded").body(form);
+        call.await.status.as_u16()
+    };
+    let first = refresh(&anna()).await;
+    let secret = Credentials::basic("anna", &personal(&world, &anna()).await);
+    let bearer = Credentials::bearer(login(&world, &anna()).await.json()["token"].as_str().unwrap());
+    set(world.now() - 60_000, "add: objectClass\nobjectClass: domainAccount\n-\n");
+    synchronize(&world.app, "example", world.now()).await.unwrap();
+    assert_eq!(renews(&first).await, 200, "it was given for the password that is there");
+    world.pass(60);
+    set(world.now(), "replace: userPassword\nuserPassword: another\n-\n");
+    world.pass(1);
+    login(&world, &anna()).await.expect(200);
+    let before = world.count_events().await;
+    synchronize(&world.app, "example", world.now()).await.unwrap();
+    assert_eq!(renews(&first).await, 401);
+    login(&world, &anna()).await.expect(401);
+    world.get("/v2/").by(&bearer).await.expect(401);
+    assert_eq!(granted(&world, &secret).await, "repository:acme/app:pull");
+    let another = Credentials::basic("anna", "another");
+    let second = refresh(&another).await;
+    synchronize(&world.app, "example", world.now()).await.unwrap();
+    assert_eq!(renews(&second).await, 200);
+    let told = world.events_after(before).await;
+    let told: Vec<_> = told.iter().filter(|event| event.contains("password_changed")).collect();
+    assert_eq!(told, [r#"system password_changed anna {"source":"example"}"#]);
+    // The sign-in with a new password sees it as well as a look does.
+    world.pass(60);
+    set(world.now(), "replace: userPassword\nuserPassword: third\n-\n");
+    world.pass(1);
+    login(&world, &Credentials::basic("anna", "third")).await.expect(200);
+    assert_eq!(renews(&second).await, 401);
+    login(&world, &another).await.expect(401);
+}
+
 /// Active Directory keeps names as somebody wrote them, and finds them in any case.
 #[tokio::test]
 async fn a_name_in_capitals_is_a_user_in_small_letters() {

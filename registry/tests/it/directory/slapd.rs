@@ -231,8 +231,10 @@ attributetype ( 1.2.840.113556.1.4.8 NAME 'userAccountControl' EQUALITY integerM
   SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
 attributetype ( 1.2.840.113556.1.4.221 NAME 'sAMAccountName' EQUALITY caseIgnoreMatch
   SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.96 NAME 'pwdLastSet' EQUALITY integerMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
 objectclass ( 1.3.6.1.4.1.4203.666.3.1 NAME 'domainAccount' AUXILIARY
-  MAY ( objectGUID $ userAccountControl $ sAMAccountName ) )
+  MAY ( objectGUID $ userAccountControl $ sAMAccountName $ pwdLastSet ) )
 ";
 
 /// Anna is in `core`, which is in `platform`, which is in `engineering`. Ben is in none.

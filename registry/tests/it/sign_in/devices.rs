@@ -18,7 +18,7 @@ impl Device {
         Self::asking(world, &[]).await
     }
 
-    async fn asking(world: &World, fields: &[(&str, &str)]) -> Self {
+    pub(super) async fn asking(world: &World, fields: &[(&str, &str)]) -> Self {
         let told = ask(world, fields).await.expect(200).json();
         let text = |name: &str| told[name].as_str().unwrap().to_owned();
         Self { device_code: text("device_code"), user_code: text("user_code") }

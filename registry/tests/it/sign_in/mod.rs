@@ -73,6 +73,7 @@ fn provide(config: &mut Config, name: &str, stage: &Stage) {
         issuer,
         client,
         teams,
+        vouched_for: Some(std::time::Duration::from_secs(90 * 24 * 60 * 60)),
         create_users: true,
     });
 }

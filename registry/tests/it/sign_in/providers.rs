@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::devices::{Device, decide};
 use super::{Browser, Scene, acme, api, asked, granted, provide};
 use crate::harness::stage::{Answer as Script, DISCOVERY, Signer, Stage};
 use crate::harness::{Answer, Credentials, PASSWORD, World};
@@ -243,6 +244,57 @@ async fn teams_follow_the_groups() {
     assert_eq!(rights(json!(["devs"])).await, ["dev {issuer}"]);
     api(&scene.world, "PUT", "/organizations/acme/teams/dev/members/cora", json!({})).await.expect(200);
     assert_eq!(rights(json!([])).await, ["dev "]);
+}
+
+/// Nobody tells the registry who left a provider, so its word holds for so long, and then tokens and teams rest until it is given
+/// again.
+#[tokio::test]
+async fn tokens_and_teams_rest_when_a_provider_has_not_vouched_for_long() {
+    const DAY: i64 = 24 * 60 * 60;
+    let scene = Scene::open().await;
+    let world = &scene.world;
+    acme(world).await;
+    let groups = json!({"groups": ["devs"]});
+    let mut browser = scene.sign_in(groups.clone()).await;
+    let device = Device::asking(world, &[("scope", "read"), ("expires_in", "31536000")]).await;
+    decide(&mut browser, &device.user_code, "approve").await.expect(200);
+    let secret = device.poll(world).await.expect(200).json()["access_token"].as_str().unwrap().to_owned();
+    let (by, alone) = (Credentials::basic("cora", &secret), Credentials::bearer(&secret));
+    let teams = "SELECT u.name FROM team_members t JOIN users u ON u.principal_id = t.user_id";
+    let lapse = async || hallmark::auth::signin::lapse(&world.app).await.unwrap();
+    world.pass(90 * DAY - 1);
+    let token = world.get("/token?service=hallmark&scope=repository:acme/app:pull").by(&by).await.expect(200).json();
+    let bearer = Credentials::bearer(token["token"].as_str().unwrap());
+    world.get("/v2/acme/app/tags/list").by(&bearer).await.expect(200);
+    assert_eq!((lapse().await, world.look(teams).await.len()), (0, 1));
+    world.pass(1);
+    let refused = world.get("/token?service=hallmark").by(&by).await.expect(401);
+    assert!(refused.text().contains("sign in again with the provider"), "{refused}");
+    for by in [&by, &alone, &bearer] {
+        world.get("/v2/acme/app/tags/list").by(by).await.expect(401);
+    }
+    world.api("GET", "/me", &alone).await.expect(401);
+    assert_eq!((lapse().await, lapse().await), (1, 0));
+    let members = world.look("SELECT user_id FROM members WHERE owner = 0").await;
+    assert_eq!((world.look(teams).await.len(), members.len()), (0, 0));
+    // With the next sign-in it is as before.
+    scene.sign_in(groups).await;
+    assert_eq!(granted(world, &by).await, "repository:acme/app:pull");
+    assert_eq!(lapse().await, 0);
+}
+
+#[tokio::test]
+async fn a_provider_whose_word_has_no_end_is_not_asked_again() {
+    let scene = Scene::with(|config| config.sections.providers[0].vouched_for = None).await;
+    let world = &scene.world;
+    acme(world).await;
+    let mut browser = scene.sign_in(json!({"groups": ["devs"]})).await;
+    let device = Device::asking(world, &[("scope", "read"), ("expires_in", "31536000")]).await;
+    decide(&mut browser, &device.user_code, "approve").await.expect(200);
+    let secret = device.poll(world).await.expect(200).json()["access_token"].as_str().unwrap().to_owned();
+    world.pass(364 * 24 * 60 * 60);
+    assert_eq!(hallmark::auth::signin::lapse(&world.app).await.unwrap(), 0);
+    assert_eq!(granted(world, &Credentials::basic("cora", &secret)).await, "repository:acme/app:pull");
 }
 
 /// What a group gave goes with the group: the membership too, and what was granted to the member.
