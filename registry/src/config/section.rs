@@ -403,3 +403,17 @@ fn provider(section: &Section, gathered: &mut Gathered) -> Result<ProviderSectio
         create_users: table.create_users,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_provider_holds_for_ninety_days_unless_said() {
+        let held = |given| days(given).map(|time| time.map(|time| time.as_secs() / 86_400));
+        for (given, expected) in [(None, Some(90)), (Some(1), Some(1)), (Some(366), Some(366)), (Some(0), None)] {
+            assert_eq!(held(given), Ok(expected), "{given:?}");
+        }
+        assert!(held(Some(367)).unwrap_err().contains("1 to 366"));
+    }
+}

@@ -529,19 +529,6 @@ fn no_two_keys_share_a_variable() {
     assert_eq!(variables.len(), KEYS.len());
 }
 
-#[test]
-fn the_word_of_a_provider_holds_for_ninety_days_unless_said() {
-    let start =
-        |line: &str| Start::new().file(&format!("public_url = \"https://registry.example\"\n{PROVIDER}{line}\n"));
-    for (line, held) in [("", Some(90)), ("vouched_for_days = 1", Some(1)), ("vouched_for_days = 0", None)] {
-        let config = start(line).config();
-        let days = config.sections.providers[0].vouched_for.map(|time| time.as_secs() / 86_400);
-        assert_eq!(days, held, "{line}");
-    }
-    let refusal = start("vouched_for_days = 367").refusal();
-    assert!(refusal.contains("vouched_for_days takes 1 to 366"), "{refusal}");
-}
-
 const PROVIDER: &str = "[provider.corp]\nissuer = \"https://id.example\"\nclient_id = \"registry\"\n";
 
 #[test]
