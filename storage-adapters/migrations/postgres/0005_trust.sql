@@ -36,6 +36,7 @@ CREATE TABLE trust_current (
   PRIMARY KEY (collection_id, role),
   FOREIGN KEY (collection_id, role, version) REFERENCES trust_metadata (collection_id, role, version) ON DELETE CASCADE
 );
+CREATE INDEX trust_current_file ON trust_current (collection_id, role, version);
 
 -- The root chain of each trust domain, contiguous from 1 and kept for ever.
 CREATE TABLE trust_roots (
@@ -84,6 +85,7 @@ CREATE TABLE signer_keys (
   made_at BIGINT NOT NULL,
   used_at BIGINT
 );
+CREATE INDEX signer_keys_sealed_by ON signer_keys (data_key);
 CREATE INDEX signer_keys_of ON signer_keys (collection, role);
 
 -- The last version of each role: none is signed twice, and none below it.

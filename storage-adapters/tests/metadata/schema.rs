@@ -164,6 +164,9 @@ fn no_key_that_guards_an_image_cascades() {
                     | ("prefix_grants", "accounts" | "principals", _)
                     | ("workload_rules" | "certificate_rules", "principals", _)
                     | ("sessions" | "device_requests", "principals", _)
+                    | ("trust_collections" | "vouches", "repositories", _)
+                    | ("trust_metadata", "trust_collections", _)
+                    | ("trust_current", "trust_metadata", _)
             );
             assert_eq!(delete == "CASCADE", owned, "{name} {columns:?} → {parent}: {delete}");
         }

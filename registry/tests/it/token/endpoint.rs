@@ -139,7 +139,11 @@ async fn what_is_asked_for_is_cut_down_to_what_is_allowed() {
         ("scope=repository:busybox:pull", ""),
         ("scope=repository:annex/app:pull", ""),
         ("scope=repository:ann/app:pull:push", ""),
-        ("scope=repository:host:5000/ann/app:pull", ""),
+        // A trust collection, with a host in front: a name that is not the registry's is refused by the request itself.
+        ("scope=repository:host:5000/ann/app:pull,push", "repository:host:5000/ann/app:pull,push"),
+        ("scope=repository:host:5000/ann/app:*", "repository:host:5000/ann/app:*"),
+        ("scope=repository:host:5000/bob/app:pull,push", ""),
+        ("scope=repository:host:5000/*:pull", ""),
         ("scope=repository:*:*", ""),
         ("scope=repository:ann/*:pull", ""),
         ("scope=repository:ann/../bob/app:pull", ""),
