@@ -237,6 +237,24 @@ fn docker_pushes_and_pulls_what_is_signed_and_nothing_else() -> Outcome<()> {
 }
 
 #[test]
+fn docker_pulls_what_is_signed_for_who_may_only_read() -> Outcome<()> {
+    let scene = Scene::open()?;
+    let one = scene.image("1");
+    scene.trusting(&["push", &one])?;
+    let (signed, before) = (scene.digest("1")?, scene.world.held(&scene.gun())?);
+    scene.run(&["rmi", "-f", &one])?;
+    let reader = scene.world.person("rita", "read", "admin/web")?;
+    scene.run(&["login", "-u", &reader.name, "-p", &reader.secret, &scene.world.host()])?;
+    let said = scene.trusting(&["pull", &one])?;
+    holds(said.contains(&format!("sha256:{signed}")), || format!("{signed} was to be pulled: {said}"))?;
+    holds(scene.signed()?.len() == 1, || "a reader was to be told of the signed tag".into())?;
+    // The keys lie there: only the server can refuse.
+    let ran = attempt(&mut scene.command(true, &["trust", "revoke", "-y", &one])?)?;
+    holds(!ran.status.success() && all(&ran).contains("not authorized"), || format!("revoked: {}", all(&ran)))?;
+    holds(scene.world.held(&scene.gun())?.0 == before.0, || "a reader changed the collection".into())
+}
+
+#[test]
 fn an_index_is_signed_by_its_hash_and_told_by_docker() -> Outcome<()> {
     let scene = Scene::open()?;
     let index = scene.push_index("multi")?;
