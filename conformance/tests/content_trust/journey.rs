@@ -108,6 +108,18 @@ fn a_removed_role_begins_anew_with_another_signer() -> Outcome<()> {
     notary.lists(&gun, &["v1", "v3"])
 }
 
+/// The client's snapshot no longer names a role that `targets` no longer names: it stays published, but nobody trusts it.
+#[test]
+fn a_role_is_removed_where_the_client_signs_the_snapshot() -> Outcome<()> {
+    let world = World::new()?;
+    let (notary, gun) = delegated(&world, &["--all-paths"])?;
+    let file = notary.content("one", 500)?;
+    notary.run(&["add", &gun, "v1", text(&file), "--roles", "targets/team", "-p"])?;
+    notary.run(&["delegation", "remove", &gun, "targets/team", "-y", "-p"])?;
+    notary.lists(&gun, &[])?;
+    holds(world.held(&gun)?.delegation("targets/team").is_none(), || "the role was to be gone".into())
+}
+
 #[test]
 fn a_target_outside_of_a_roles_paths_is_refused_with_the_reason() -> Outcome<()> {
     let world = World::new()?;
