@@ -20,22 +20,21 @@ pub(super) async fn delete(
     let Some(repository) = granted.repository() else { return Ok(()) };
     let key = collection(repository.id, gun);
     let change = (key.clone(), gun.clone(), granted.ground(), (actor, occasion));
-    if app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await? {
-        app.signer.destroy(signer_name(&key)).await?;
-    }
+    app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await?;
+    // Also where nothing was deleted: a deletion that was cut short between the two is ended by asking again.
+    app.signer.destroy(signer_name(&key)).await?;
     Ok(())
 }
 
 async fn remove(
     tx: &mut Tx,
     (key, gun, ground, (actor, occasion)): &(CollectionKey, hallmark_oci::Gun, Ground, (PrincipalId, Occasion)),
-) -> Result<bool, metadata::Error> {
+) -> Result<(), metadata::Error> {
     let repository = tx.repository(gun.repository()).await?.filter(|repository| ground.is(repository));
-    let Some(repository) = repository else { return Ok(false) };
-    let deleted = tx.delete_trust(key).await?;
-    if deleted {
+    let Some(repository) = repository else { return Ok(()) };
+    if tx.delete_trust(key).await? {
         let payload = json!({"version": 0, "sha256": ""}).to_string();
         tx.record(&occasion.event("trust_deleted", *actor, &repository, &key.gun, &payload)).await?;
     }
-    Ok(deleted)
+    Ok(())
 }

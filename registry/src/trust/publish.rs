@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hallmark_oci::{Gun, PublishTrust, TrustRole};
 use hallmark_signer::notary::FileState;
 use hallmark_signer::notary::publish::{self, Held, Published, Upload};
-use hallmark_signer::{NotaryChange, SnapshotOf};
+use hallmark_signer::{NotaryChange, SignRefused, SnapshotOf};
 use hallmark_storage::metadata::{
     self, Collection, CollectionKey, Freshness, NewTrustFile, PrincipalId, Published as Outcome, Repository, Rights, Tx,
 };
@@ -15,6 +15,7 @@ use super::{Failure, collection, row, signed_files, signer_name, state, timestam
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::{Nowhere, Occasion};
+use crate::telemetry::chain;
 
 /// How often a publish starts over because another one, or a renewal, was faster. Then the newer versions decide.
 const TURNS: usize = 5;
@@ -147,7 +148,15 @@ async fn prepare(
         base,
         snapshot,
     };
-    let signed = app.signer.sign(change, now).await.map_err(Failure::from)?;
+    let signed = app.signer.sign(change, now).await.map_err(|refused| match refused {
+        // What was read is older than what another publish or a renewal rested on since: read again. A database that was set
+        // back ends here too, after some turns.
+        SignRefused::Falling { .. } => {
+            tracing::warn!(gun = key.gun, error = chain(&refused), "a publish rests on what was overtaken");
+            PublishError::Overtaken
+        }
+        refused => PublishError::Failed(Failure::Signer(refused)),
+    })?;
     let (made, fresh) = signed_files(signed);
     let given = plan.files.into_iter().map(|(state, body)| NewTrustFile { state: row(&state), body });
     Ok(Change {

@@ -228,7 +228,12 @@ async fn publish_changes(
         changes,
         renews,
     };
-    let Some(files) = app.signer.publish(change, now).await? else { return forget(app, repository, moved).await };
+    let files = app.signer.publish(change, now).await.map_err(|refused| match refused {
+        // What was read is older than what another publish rested on since: read again.
+        TufRefused::Falling { .. } => TufError::Overtaken,
+        refused => TufError::Signer(refused),
+    })?;
+    let Some(files) = files else { return forget(app, repository, moved).await };
     let fresh = Freshness { renew_at: files.expires - RENEW_BEFORE, expires_at: files.expires };
     let kind = if renews { "tuf_renewed" } else { "tuf_published" };
     let files = rows(files)?;

@@ -140,7 +140,7 @@ pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held
     // 5: the snapshot.
     let makes_snapshot = match uploads.get(&role_named("snapshot")) {
         Some(bytes) => {
-            files.push((snapshot(&root.content, bytes, &files, published, now)?, bytes.clone()));
+            files.push((snapshot(&tree, bytes, &files)?, bytes.clone()));
             false
         }
         None => {
@@ -312,6 +312,13 @@ impl Tree<'_> {
         Ok(())
     }
 
+    /// Whether a published role is one still: a parent that was read names it, and so on up. A parent that was not read is as it
+    /// was when the role was published below it.
+    fn names(&self, role: &TrustRole) -> bool {
+        let Some(parent) = role.parent() else { return true };
+        self.names(&parent) && self.known.get(&parent).is_none_or(|known| known.child(role).is_some())
+    }
+
     fn check(&self, role: &TrustRole, file: &Signed<Targets>, paths: &[String]) -> Result<(), Refused> {
         let refuse = |why: &str| Err(Refused::Targets(format!("{role}: {why}")));
         if expired(file, self.now) {
@@ -360,13 +367,8 @@ fn newer(state: FileState, published: &Published) -> Result<FileState, Refused> 
 }
 
 /// Step 5 for a snapshot that the client signed.
-fn snapshot(
-    root: &Root,
-    bytes: &[u8],
-    files: &[(FileState, Vec<u8>)],
-    published: &Published,
-    now: i64,
-) -> Result<FileState, Refused> {
+fn snapshot(tree: &Tree<'_>, bytes: &[u8], files: &[(FileState, Vec<u8>)]) -> Result<FileState, Refused> {
+    let (root, published, now) = (tree.root, tree.published, tree.now);
     let role = role_named("snapshot");
     let file = read::<Snapshot>(&role, bytes, Refused::Snapshot)?;
     let file = verify(file, &root.roles["snapshot"], &root.keys)
@@ -377,7 +379,8 @@ fn snapshot(
     }
     let uploaded: BTreeMap<_, _> = files.iter().map(|(state, _)| (&state.role, state)).collect();
     let stand = published.states.values().filter(|state| {
-        (state.role.as_str() == "root" || state.role.names_targets()) && !uploaded.contains_key(&state.role)
+        let counts = state.role.as_str() == "root" || state.role.names_targets() && tree.names(&state.role);
+        counts && !uploaded.contains_key(&state.role)
     });
     for state in uploaded.values().copied().chain(stand) {
         let named = file.content.meta.get(state.role.as_str());
