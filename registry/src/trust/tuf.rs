@@ -24,6 +24,9 @@ use crate::telemetry::chain;
 pub(crate) const DOMAIN: &str = "tuf1/registry";
 /// How far the job has followed the events, as a setting.
 const CURSOR: &str = "tuf_cursor";
+/// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
+const PENDING: &str = "tuf_pending";
+const AGAIN: i64 = 60 * 1_000;
 /// How many events one look takes, and how many collections are renewed in one.
 const EVENTS: u32 = 1_000;
 const BATCH: u32 = 64;
@@ -112,23 +115,49 @@ pub(crate) async fn root(app: &App) -> Result<TrustRoot, TufError> {
     app.metadata.trust_root(DOMAIN, None).await?.ok_or(TufError::Damaged)
 }
 
+/// Repositories whose tags could not be published, each with the tags and when they are tried again: kept beside the cursor, so
+/// that one that fails neither holds the others up nor is forgotten.
+type Pending = BTreeMap<i64, (i64, BTreeSet<String>)>;
+
 /// Publishes what the events since the last look changed; whether there may be more of them. A burst of moves is one publish
 /// a repository.
 ///
 /// # Errors
-/// The database's. A repository whose tags cannot be published is told in the log and tried again with the next look.
+/// The database's. A repository whose tags cannot be published is told in the log and tried again a minute later.
 pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
+    let now = app.clock.now();
     let cursor: i64 = app.metadata.setting(CURSOR).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let pending = app.metadata.setting(PENDING).await?;
+    let mut pending: Pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let events = app.metadata.happened(cursor, EVENTS).await?;
-    let Some(last) = events.last().map(|event| event.seq) else { return Ok(false) };
-    for (repository, tags) in touched(&events) {
-        if let Err(error) = publish(app, repository, &tags).await {
-            tracing::error!(repository = repository.0, error = chain(&error), "signed tags could not be published");
-            return Ok(false);
+    let mut due = touched(&events);
+    for (repository, (_, tags)) in pending.iter().filter(|(_, (again, _))| *again <= now) {
+        due.entry(RepositoryId(*repository)).or_default().extend(tags.iter().cloned());
+    }
+    if events.is_empty() && due.is_empty() {
+        return Ok(false);
+    }
+    for (repository, tags) in due {
+        match publish(app, repository, &tags).await {
+            Ok(()) => drop(pending.remove(&repository.0)),
+            Err(error) => {
+                tracing::error!(repository = repository.0, error = chain(&error), "signed tags could not be published");
+                let (again, waiting) = pending.entry(repository.0).or_default();
+                *again = now + AGAIN;
+                waiting.extend(tags);
+            }
         }
     }
-    let kept: Result<(), metadata::Error> =
-        app.metadata.write(last.to_string(), |tx, last| Box::pin(tx.set_setting(CURSOR, Some(last)))).await;
+    let reached = events.last().map_or(cursor, |event| event.seq);
+    let kept: Result<(), metadata::Error> = app
+        .metadata
+        .write((reached.to_string(), json!(pending).to_string()), |tx, (reached, pending)| {
+            Box::pin(async move {
+                tx.set_setting(CURSOR, Some(reached)).await?;
+                tx.set_setting(PENDING, Some(pending)).await
+            })
+        })
+        .await;
     kept?;
     Ok(events.len() == EVENTS as usize)
 }
@@ -317,7 +346,10 @@ pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
             Ok(()) | Err(TufError::Overtaken) => {}
             Err(error) => {
                 tracing::error!(repository = repository.0, error = chain(&error), "a timestamp could not be renewed");
-                return Ok(false);
+                let until = (one.collection, app.clock.now() + AGAIN);
+                let put: Result<bool, metadata::Error> =
+                    app.metadata.write(until, |tx, (seen, until)| Box::pin(tx.put_trust_off(*seen, *until))).await;
+                put?;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Lives here: TUF 1.0 as this registry publishes it: a root chain, and for each repository targets, snapshot and timestamp.
 //! Never here: keys at rest, rows, HTTP, rights, the clock.
-//! Start reading at [`Change`], then `build.rs`.
+//! Start reading at `build.rs`, then [`verify`].
 
 mod build;
 mod key;

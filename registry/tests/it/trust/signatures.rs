@@ -189,3 +189,32 @@ async fn what_was_signed_goes_with_its_repository() {
         assert_eq!(world.look(&format!("SELECT COUNT(*) FROM {table}")).await, ["0"], "{table}");
     }
 }
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_published_holds_no_other_up_and_is_tried_again() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    world.meddle("CREATE TABLE kept AS SELECT * FROM trust_metadata").await;
+    world.meddle("UPDATE trust_metadata SET body = X'7B7D' WHERE role = 'snapshot'").await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let second = world.image(&ann, "ann/web", "2", "second").await;
+    signs(&world, "ann", "2", &second).await;
+    let other = world.image(&world.all_of("bob", "bob/app").await, "bob/app", "1", "other").await;
+    let document = json!({"tag": "1", "digest": other});
+    assert_eq!(world.sends("POST", "/repositories/bob%2Fapp/signatures", &basic("bob"), &document).await.status, 201);
+    publish(&world).await;
+    assert_eq!(world.get("/tuf/bob/app/timestamp.json").by(&basic("bob")).await.status, 200, "the other is published");
+    world
+        .meddle(
+            "UPDATE trust_metadata SET body = (SELECT k.body FROM kept k WHERE k.collection_id = trust_metadata.collection_id
+               AND k.role = trust_metadata.role AND k.version = trust_metadata.version) WHERE role = 'snapshot'
+               AND collection_id IN (SELECT collection_id FROM kept)",
+        )
+        .await;
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1, "it waits a minute");
+    world.pass(60);
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 2);
+}
