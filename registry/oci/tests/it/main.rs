@@ -17,4 +17,5 @@ mod ranges;
 mod scopes;
 mod strategies;
 mod token;
+mod trust_table;
 mod wire;
