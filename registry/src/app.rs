@@ -41,6 +41,8 @@ pub const CHANGES: usize = 512;
 /// How many forms of people and programs that have yet to say who they are may be read at once, and how many of them from one
 /// address. They take none of the places above: a form that is sent slowly keeps nobody from pushing.
 const FORMS: (usize, usize) = (512, 64);
+/// How many publishes of content trust are checked at once.
+const TRUST_CHECKS: usize = 2;
 /// The name of the user that the first start makes.
 pub const ADMINISTRATOR: &str = "admin";
 
@@ -87,6 +89,8 @@ pub struct App {
     pub changes: TaskTracker,
     /// Who holds the private keys of content trust.
     pub signer: Signer,
+    /// Places for publishes that are being checked, each of which may take many times the memory of what was sent.
+    pub(crate) trust_checks: Semaphore,
     /// Where readers of content trust tell what has expired.
     pub renewals: Renewals,
     master: MasterKey,
@@ -195,6 +199,7 @@ impl App {
             blobs,
             token_keys,
             signer,
+            trust_checks: Semaphore::new(TRUST_CHECKS),
             renewals: Renewals::default(),
             master,
         });

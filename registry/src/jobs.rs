@@ -112,8 +112,9 @@ async fn publish_signed_tags(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         while !app.is_readonly() && !*stop.borrow() {
             let _change = app.readonly.begin_change();
-            let more = async { Ok::<_, metadata::Error>(tuf::follow(app).await? | tuf::renew_due(app).await?) };
-            match more.await {
+            // One that fails keeps the other from nothing.
+            let (followed, renewed) = (tuf::follow(app).await, tuf::renew_due(app).await);
+            match followed.and_then(|more| Ok::<_, metadata::Error>(more | renewed?)) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

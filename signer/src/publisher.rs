@@ -122,11 +122,11 @@ impl Signer {
         let (authors, ids) = self.authors(&change.domain, root.signed).await?;
         let previous = Previous { targets: change.targets, tags: change.tags, snapshot: change.snapshot };
         let wanted = Change { repository: change.repository, tags: change.changes };
-        let differences = wanted.compare(&authors, &previous)?;
+        let differences = wanted.compare(&authors, &previous, now)?;
         if !differences.tags && !differences.targets && !change.renews {
             return Ok(None);
         }
-        let versions = self.versions(&change.collection, &differences).await?;
+        let versions = self.versions(&change.collection, &differences, now).await?;
         let files = differences.build(&authors, versions, now).await?;
         let lines = files.files.iter().map(|(role, version, bytes)| {
             let sha256 = ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec();
@@ -154,29 +154,34 @@ impl Signer {
         Ok((Authors { root, tags, keys }, ids))
     }
 
-    async fn versions(&self, collection: &str, differences: &Differences) -> Result<Versions, TufRefused> {
+    /// Versions begin with the seconds since 1970: a repository that is made anew under a name, or whose database was set back,
+    /// goes on above whatever clients have seen of it.
+    async fn versions(&self, collection: &str, differences: &Differences, now: i64) -> Result<Versions, TufRefused> {
         let Differences { targets, tags, base, .. } = differences;
         let base = i64::try_from(*base).unwrap_or(i64::MAX);
         self.metadata
-            .write((collection.to_owned(), *targets, *tags, base), |tx, (collection, targets, tags, base)| {
-                Box::pin(async move {
-                    let from = tx.signer_floor(collection, BASE).await?;
-                    if from > *base {
-                        return Err(TufRefused::Falling { from, to: *base });
-                    }
-                    tx.lift_signer_floor(collection, BASE, *base).await?;
-                    let mut next = async |role: &str| -> Result<u64, metadata::Error> {
-                        let version = tx.raise_signer_floor(collection, role, 1).await?;
-                        Ok(u64::try_from(version).unwrap_or(u64::MAX))
-                    };
-                    Ok(Versions {
-                        targets: if *targets { Some(next("targets").await?) } else { None },
-                        tags: if *tags { Some(next(TAGS).await?) } else { None },
-                        snapshot: next("snapshot").await?,
-                        timestamp: next("timestamp").await?,
+            .write(
+                (collection.to_owned(), *targets, *tags, (base, now)),
+                |tx, (collection, targets, tags, (base, now))| {
+                    Box::pin(async move {
+                        let from = tx.signer_floor(collection, BASE).await?;
+                        if from > *base {
+                            return Err(TufRefused::Falling { from, to: *base });
+                        }
+                        tx.lift_signer_floor(collection, BASE, *base).await?;
+                        let mut next = async |role: &str| -> Result<u64, metadata::Error> {
+                            let version = tx.raise_signer_floor(collection, role, now.div_euclid(1_000)).await?;
+                            Ok(u64::try_from(version).unwrap_or(u64::MAX))
+                        };
+                        Ok(Versions {
+                            targets: if *targets { Some(next("targets").await?) } else { None },
+                            tags: if *tags { Some(next(TAGS).await?) } else { None },
+                            snapshot: next("snapshot").await?,
+                            timestamp: next("timestamp").await?,
+                        })
                     })
-                })
-            })
+                },
+            )
             .await
     }
 }

@@ -88,15 +88,14 @@ pub(crate) fn realm(config: &Config, peer: PeerAddress, uri: &Uri, headers: &Hea
 }
 
 /// Whether `named`, a host with an optional port, is one of this registry's names: the public one or an alias, or the name
-/// that the request came under where no public one is set.
+/// that the request came under where no public one is set. One spelling is one: in small letters, or each would be a collection.
 #[must_use]
 pub(crate) fn is_own_name(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap, named: &str) -> bool {
-    let named = named.to_ascii_lowercase();
     match &config.public_url {
         Some(public) => {
             let authority = public.as_str().split_once("://").map_or("", |(_, rest)| rest);
             let authority = authority.split('/').next().unwrap_or_default();
-            authority.eq_ignore_ascii_case(&named) || config.aliases.iter().any(|alias| *alias == named)
+            authority.to_ascii_lowercase() == named || config.aliases.iter().any(|alias| *alias == named)
         }
         None => host(config, peer, uri, headers).is_some_and(|host| host == named),
     }

@@ -1,6 +1,6 @@
 //! What a tag is vouched to mean: signed, shown, withdrawn.
 
-use hallmark_oci::{Digest, RepositoryName, Tag};
+use hallmark_oci::{Algorithm, Digest, RepositoryName, Tag};
 use hallmark_storage::metadata::{self, Rights, Vouch};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -64,6 +64,12 @@ pub async fn create(
     caller.may_change()?;
     let tag: Tag = new.tag.parse().map_err(|invalid| Refused::invalid("tag", format!("{invalid}")))?;
     let digest: Digest = new.digest.parse().map_err(|invalid| Refused::invalid("digest", format!("{invalid}")))?;
+    if digest.algorithm() != Algorithm::Sha256 {
+        return Err(Refused::invalid(
+            "digest",
+            "what is published of tags is checked by SHA-256; this digest is another's",
+        ));
+    }
     app.metadata
         .write((caller.clone(), name.clone(), tag, digest), |tx, (caller, name, tag, digest)| {
             Box::pin(async move {

@@ -46,6 +46,11 @@ pub(crate) async fn serve(
         TrustWork::Read(granted) => file(app, &granted).await,
         TrustWork::Publish(granted) => publish(app, &granted, parts, body, standing, occasion).await,
         TrustWork::Key(granted) => {
+            // Asked for by GET: what holds for requests that change something is seen to here.
+            let _change = app.readonly.begin_change();
+            if app.is_readonly() {
+                return Err(access::http::read_only());
+            }
             let made = key::key(app, &granted, actor(&granted)?, occasion).await;
             let document = made.map_err(|refused| key_error(refused, standing))?;
             let text = serde_json::to_string(&document).map_err(Error::internal)?;

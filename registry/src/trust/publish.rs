@@ -124,7 +124,8 @@ async fn prepare(
 ) -> Result<Change, PublishError> {
     let (checking, now, held) = (gun.clone(), occasion.now, held.clone());
     let Before { seen, published } = before;
-    // Reading megabytes of metadata and verifying it is work for a thread that may be busy.
+    // Reading megabytes of metadata and verifying it is work for a thread that may be busy, and takes memory: few at a time.
+    let _turn = app.trust_checks.acquire().await;
     let checked = tokio::task::spawn_blocking(move || {
         publish::check(&checking, uploads, &published, &held, now).map(|plan| (plan, published))
     });

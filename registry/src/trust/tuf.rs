@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hallmark_oci::{Digest, ReadTuf, Reference, Tag, TrustRole, TufFile};
+use hallmark_oci::{ReadTuf, Reference, Tag, TrustRole, TufFile};
 use hallmark_signer::notary::FileState;
 use hallmark_signer::tuf::{Files, Role, Target};
 use hallmark_signer::{TufChange, TufRefused};
@@ -131,6 +131,11 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let mut pending: Pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let events = app.metadata.happened(cursor, EVENTS).await?;
     let mut due = touched(&events);
+    for event in events.iter().filter(|event| event.kind == "repository_renamed") {
+        if let Some(repository) = event.repository {
+            due.entry(repository).or_default().extend(signed_tags(app, repository).await?);
+        }
+    }
     for (repository, (_, tags)) in pending.iter().filter(|(_, (again, _))| *again <= now) {
         due.entry(RepositoryId(*repository)).or_default().extend(tags.iter().cloned());
     }
@@ -162,6 +167,20 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
     Ok(events.len() == EVENTS as usize)
 }
 
+/// Every tag of a repository that somebody vouched for: what a repository of another name has to name anew.
+async fn signed_tags(app: &App, repository: RepositoryId) -> Result<Vec<String>, metadata::Error> {
+    let mut tags: Vec<String> = Vec::new();
+    loop {
+        let after = tags.last().map(String::as_str).unwrap_or_default();
+        let page = app.metadata.vouches(repository, after, EVENTS).await?;
+        let is_full = page.len() == EVENTS as usize;
+        tags.extend(page.into_iter().map(|vouch| vouch.tag.to_string()));
+        if !is_full {
+            return Ok(tags);
+        }
+    }
+}
+
 /// The tags that these events moved, deleted or vouched for, by repository.
 fn touched(events: &[Happened]) -> BTreeMap<RepositoryId, BTreeSet<String>> {
     let mut touched: BTreeMap<RepositoryId, BTreeSet<String>> = BTreeMap::new();
@@ -186,8 +205,9 @@ fn touched(events: &[Happened]) -> BTreeMap<RepositoryId, BTreeSet<String>> {
 async fn publish(app: &App, repository: RepositoryId, tags: &BTreeSet<String>) -> Result<(), TufError> {
     for _ in 0..TURNS {
         let Some(name) = app.metadata.repository_name(repository).await? else { return Ok(()) };
-        let vouches = app.metadata.vouches_of(repository, tags.iter().map(String::as_str)).await?;
+        // The head first: a word that is taken back after it was read leads to a publish that moves the head on.
         let seen = app.metadata.trust_collection(&collection(repository)).await?;
+        let vouches = app.metadata.vouches_of(repository, tags.iter().map(String::as_str)).await?;
         // Most repositories have no signed tag, and most tags of those that have are not signed.
         if seen.is_none() && !vouches.iter().any(Vouch::holds) {
             return Ok(());
@@ -198,7 +218,7 @@ async fn publish(app: &App, repository: RepositoryId, tags: &BTreeSet<String>) -
             if vouch.holds() {
                 changes.insert(vouch.tag.to_string(), target(&vouch));
             } else {
-                moved.push((vouch.tag, vouch.tagged.digest));
+                moved.push((vouch.tag, vouch.at));
             }
         }
         let state = (repository, seen, name.to_string());
@@ -234,7 +254,7 @@ async fn publish_changes(
     app: &App,
     (repository, seen, name): (RepositoryId, Option<Collection>, String),
     changes: BTreeMap<String, Option<Target>>,
-    moved: Vec<(Tag, Digest)>,
+    moved: Vec<(Tag, i64)>,
     renews: bool,
 ) -> Result<(), TufError> {
     let now = app.clock.now();
@@ -271,7 +291,7 @@ async fn publish_changes(
     app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await
 }
 
-async fn forget(app: &App, repository: RepositoryId, moved: Vec<(Tag, Digest)>) -> Result<(), TufError> {
+async fn forget(app: &App, repository: RepositoryId, moved: Vec<(Tag, i64)>) -> Result<(), TufError> {
     if moved.is_empty() {
         return Ok(());
     }
@@ -282,9 +302,9 @@ async fn forget(app: &App, repository: RepositoryId, moved: Vec<(Tag, Digest)>) 
     Ok(forgotten?)
 }
 
-async fn forget_moved(tx: &mut Tx, repository: RepositoryId, moved: &[(Tag, Digest)]) -> Result<(), metadata::Error> {
-    for (tag, digest) in moved {
-        tx.forget_vouch(repository, tag, digest).await?;
+async fn forget_moved(tx: &mut Tx, repository: RepositoryId, moved: &[(Tag, i64)]) -> Result<(), metadata::Error> {
+    for (tag, at) in moved {
+        tx.forget_vouch(repository, tag, *at).await?;
     }
     Ok(())
 }
@@ -304,7 +324,7 @@ struct Change {
     seen: Option<Collection>,
     files: Vec<NewTrustFile>,
     fresh: Freshness,
-    moved: Vec<(Tag, Digest)>,
+    moved: Vec<(Tag, i64)>,
     kind: &'static str,
     occasion: Occasion,
 }

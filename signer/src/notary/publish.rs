@@ -19,6 +19,8 @@ use super::{
 const LEAP: u64 = 1 << 20;
 /// How much earlier than its beginning a certificate is taken, in seconds: clocks differ.
 const EARLY: i64 = 24 * 60 * 60;
+/// The most roles of a collection, all together.
+const ROLES_OF_ALL: usize = 1_000;
 /// The roles that every root names.
 const ROLES: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
 
@@ -136,6 +138,11 @@ pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held
             _ => tree.known.get(role).map_or(0, |known| known.version),
         };
         files.push((newer(FileState::of(role.clone(), version, bytes), published)?, bytes.clone()));
+    }
+    // Departure: a snapshot of more files than readers read would be renewed by nobody.
+    let all: BTreeSet<&TrustRole> = uploads.keys().chain(published.states.keys()).collect();
+    if all.len() > ROLES_OF_ALL {
+        return Err(Refused::Targets(format!("a collection has at most {ROLES_OF_ALL} roles")));
     }
     // 5: the snapshot.
     let makes_snapshot = match uploads.get(&role_named("snapshot")) {

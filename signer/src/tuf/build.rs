@@ -28,6 +28,8 @@ const DAY: i64 = 24 * 60 * 60;
 /// For how long each role's files hold, in seconds.
 const ROOT_LIFE: i64 = 10 * 365 * DAY;
 const TARGETS_LIFE: i64 = 3 * 365 * DAY;
+/// How long before their end targets are made anew, in seconds.
+const TARGETS_BEFORE: i64 = 90 * DAY;
 const SNAPSHOT_LIFE: i64 = 30 * DAY;
 const TIMESTAMP_LIFE: i64 = 7 * DAY;
 
@@ -204,17 +206,23 @@ pub(crate) async fn first_root(keys: &[(RoleType, Held)], now: i64) -> Result<Ve
 
 impl Change {
     /// Compares the change with what was published, every file of which must be one that these keys have signed.
-    pub(crate) fn compare(&self, authors: &Authors, previous: &Previous) -> Result<Differences, BuildError> {
+    pub(crate) fn compare(&self, authors: &Authors, previous: &Previous, now: i64) -> Result<Differences, BuildError> {
         let delegations = authors.delegations(&self.repository)?;
+        let ends = |targets: &Targets| targets.expires.as_millisecond() - now < TARGETS_BEFORE * 1_000;
+        let mut tags_end = false;
         let mut after = match &previous.tags {
             Some(bytes) => {
                 let tags: Signed<Targets> = read(bytes, TAGS)?;
                 delegations.verify_role(&tags, TAGS).map_err(|_| BuildError::Previous(TAGS))?;
+                tags_end = ends(&tags.signed);
                 tags.signed.targets
             }
             None => HashMap::new(),
         };
         let before = after.clone();
+        // Of a name that the repository has no more: nobody is sent there.
+        let below = target_path(&self.repository, "");
+        after.retain(|name, _| name.raw().starts_with(&below));
         for (tag, target) in &self.tags {
             let name = TargetName::new(target_path(&self.repository, tag)).map_err(|_| BuildError::Range)?;
             match target {
@@ -243,11 +251,19 @@ impl Change {
             }
         }
         let handed_over = match &previous.targets {
-            Some(bytes) => read::<Targets>(bytes, "targets")?.signed.delegations,
+            Some(bytes) => Some(read::<Targets>(bytes, "targets")?.signed),
             None => None,
         };
-        let targets = handed_over.as_ref() != Some(&delegations);
-        Ok(Differences { targets, tags: after != before || previous.tags.is_none(), base, after, meta, delegations })
+        let targets = handed_over
+            .is_none_or(|handed_over| handed_over.delegations.as_ref() != Some(&delegations) || ends(&handed_over));
+        Ok(Differences {
+            targets,
+            tags: tags_end || after != before || previous.tags.is_none(),
+            base,
+            after,
+            meta,
+            delegations,
+        })
     }
 }
 

@@ -30,7 +30,7 @@ statements! {
            source = excluded.source, at = excluded.at"
     ];
     WITHDRAW = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2"];
-    FORGET = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2 AND digest = $3"];
+    FORGET = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2 AND at = $3"];
     OF_TAGS = [
         "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest FROM vouches v
            LEFT JOIN tags t ON t.repository_id = v.repository_id AND t.name = v.tag
@@ -199,12 +199,13 @@ impl Tx {
         Ok(self.execute(&WITHDRAW, values![repository, tag]).await? == 1)
     }
 
-    /// Forgets what was said of a tag that has moved on: it would hold again if the tag were set back.
+    /// Forgets what was said `at` this time of a tag that has moved on: it would hold again if the tag were set back. What was
+    /// said anew meanwhile stays.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn forget_vouch(&mut self, repository: RepositoryId, tag: &Tag, digest: &Digest) -> Result<(), Error> {
-        self.execute(&FORGET, values![repository, tag, digest]).await.map(drop)
+    pub async fn forget_vouch(&mut self, repository: RepositoryId, tag: &Tag, at: i64) -> Result<(), Error> {
+        self.execute(&FORGET, values![repository, tag, at]).await.map(drop)
     }
 }
 

@@ -84,18 +84,17 @@ async fn a_later_word_takes_the_place_of_the_one_before(world: World) {
 
 async fn words_are_taken_back_and_forgotten(world: World) {
     let repository = world.repository("alice/app").await;
-    let first = push(&world, &repository, "first", "v1").await;
-    let other = push(&world, &repository, "other", "v2").await;
-    for tag in ["v1", "v2"] {
-        vouch(&world, &repository, tag, "signature").await;
-    }
-    let forget = async |tag: &str, digest: &Digest| {
-        let input = (repository.id, tag.parse::<Tag>().unwrap(), digest.clone());
-        world.change(input, |tx, (repository, tag, digest)| Box::pin(tx.forget_vouch(*repository, tag, digest))).await;
+    push(&world, &repository, "first", "v1").await;
+    push(&world, &repository, "other", "v2").await;
+    let at = vouch(&world, &repository, "v1", "signature").await.at;
+    vouch(&world, &repository, "v2", "signature").await;
+    let forget = async |tag: &str, at: i64| {
+        let input = (repository.id, tag.parse::<Tag>().unwrap(), at);
+        world.change(input, |tx, (repository, tag, at)| Box::pin(tx.forget_vouch(*repository, tag, *at))).await;
         said(&world, &repository).await.len()
     };
-    assert_eq!(forget("v1", &other).await, 2, "a word for something else stays");
-    assert_eq!(forget("v1", &first).await, 1);
+    assert_eq!(forget("v1", at - 1).await, 2, "a word of another time stays");
+    assert_eq!(forget("v1", at).await, 1);
     let withdraw = async |tag: &str| {
         let input = (repository.id, tag.parse::<Tag>().unwrap());
         world.change(input, |tx, (repository, tag)| Box::pin(tx.withdraw_vouch(*repository, tag))).await

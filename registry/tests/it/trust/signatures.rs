@@ -142,8 +142,11 @@ async fn metadata_is_shown_to_whoever_may_pull_and_to_nobody_else() {
     let (world, digest) = world().await;
     signs(&world, "ann", "1", &digest).await;
     publish(&world).await;
-    let names = ["1.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json", "1.tags.json"];
-    for name in names {
+    let begun = world.now() / 1000;
+    let of_role = |role: &str| format!("{begun}.{role}.json");
+    let names = ["1.root.json".to_owned(), "timestamp.json".to_owned()];
+    for name in names.into_iter().chain(["snapshot", "targets", "tags"].map(of_role)) {
+        let name = name.as_str();
         let path = format!("/tuf/ann/web/{name}");
         let (private, absent) = (world.get(&path).await, world.get(&path.replace("web", "none")).await);
         assert_eq!((private.status, absent.status), (http::StatusCode::UNAUTHORIZED, http::StatusCode::UNAUTHORIZED));
@@ -176,6 +179,53 @@ async fn a_timestamp_is_made_anew_before_it_expires_and_never_with_a_version_of_
     assert!(after["version"].as_i64() > before["version"].as_i64(), "{after}");
     assert!(after["expires"].as_str() > before["expires"].as_str(), "{after}");
     assert_eq!(published(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn targets_are_made_anew_before_they_expire() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    world.pass((3 * 365 - 80) * 24 * 60 * 60);
+    tuf::renew_due(&world.app).await.unwrap();
+    let snapshot = signed(&world, "timestamp.json").await["meta"]["snapshot.json"]["version"].clone();
+    let meta = signed(&world, &format!("{snapshot}.snapshot.json")).await["meta"].clone();
+    for role in ["targets", "tags"] {
+        let file = signed(&world, &format!("{}.{role}.json", meta[format!("{role}.json")]["version"])).await;
+        assert!(file["expires"].as_str() > Some("2032"), "{role}: {}", file["expires"]);
+    }
+    assert_eq!(published(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn signatures_go_with_a_repository_to_its_new_name() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let renamed = world.sends("PATCH", "/repositories/ann%2Fweb", &basic("ann"), &json!({"name": "ann/shop"})).await;
+    assert_eq!(renamed.status, 200, "{renamed}");
+    publish(&world).await;
+    let timestamp = world.get("/tuf/ann/shop/timestamp.json").by(&basic("ann")).await.json();
+    let file =
+        |role: &str, version: &Value| world.get(&format!("/tuf/ann/shop/{version}.{role}.json")).by(&basic("ann"));
+    let snapshot = file("snapshot", &timestamp["signed"]["meta"]["snapshot.json"]["version"]).await.json();
+    let tags = file("tags", &snapshot["signed"]["meta"]["tags.json"]["version"]).await.json();
+    let named: Vec<_> = tags["signed"]["targets"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(named, ["ann/shop/1"]);
+}
+
+#[tokio::test]
+async fn versions_go_on_when_a_repository_is_made_anew_under_its_name() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let before = signed(&world, "timestamp.json").await["version"].as_i64();
+    assert_eq!(world.api("DELETE", "/repositories/ann%2Fweb", &basic("ann")).await.status, 204);
+    world.pass(60);
+    let again = world.image(&world.all_of("ann", "ann/web").await, "ann/web", "1", "again").await;
+    signs(&world, "ann", "1", &again).await;
+    publish(&world).await;
+    assert!(signed(&world, "timestamp.json").await["version"].as_i64() > before);
 }
 
 #[tokio::test]
