@@ -139,6 +139,43 @@ impl From<PageQuery> for Page {
     }
 }
 
+/// Which part of a list is wanted whose cursors are of a shape of their own.
+macro_rules! page_query {
+    ($(#[doc = $doc:literal])+ $name:ident $pattern:literal) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Deserialize, IntoParams)]
+        #[serde(deny_unknown_fields)]
+        #[into_params(parameter_in = Query)]
+        pub(super) struct $name {
+            /// At most so many entries; 100 unless said.
+            #[param(minimum = 1, maximum = 1000)]
+            limit: Option<u32>,
+            /// The `next` of the page before.
+            #[param(pattern = $pattern)]
+            after: Option<String>,
+        }
+
+        impl From<$name> for Page {
+            fn from(query: $name) -> Self {
+                Self { limit: query.limit, after: query.after }
+            }
+        }
+    };
+}
+
+page_query! {
+    /// By the id of the last entry.
+    IdPageQuery r"^[0-9]{0,18}$"
+}
+page_query! {
+    /// By the id of the last entry, and a text behind it.
+    IdAndTextPageQuery r"^([0-9]{1,18}( [a-z0-9-]{0,64})?)?$"
+}
+page_query! {
+    /// By a text of the last entry, and an id behind it.
+    TextAndIdPageQuery r"^([a-z0-9/._-]{1,255} [0-9]{1,18})?$"
+}
+
 /// What is shown, with its entity tag.
 pub(super) fn shown(thing: &impl Serialize) -> Response {
     answered(StatusCode::OK, thing)

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, put, shown};
+use super::call::{Asked, At, Call, Conditional, IdPageQuery, PageQuery, Sent, done, made, put, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
 use crate::people::List;
@@ -102,14 +102,14 @@ pub(super) async fn remove(call: Conditional, At(organization): At<String>) -> R
     tag = "organizations",
     params(
         ("organization" = String, Path, description = "The organization's name"),
-        PageQuery
+        IdPageQuery
     ),
     responses((status = 200, description = "What was asked for", body = MemberList), Failures)
 )]
 pub(super) async fn members(
     call: Call,
     At(organization): At<String>,
-    Asked(page): Asked<PageQuery>,
+    Asked(page): Asked<IdPageQuery>,
 ) -> Result<Response, Error> {
     let page = page.into();
     let given = members::list(&call.app, &call.caller, &organization, &page).await?;

@@ -3,7 +3,10 @@
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, put, repository as named, shown};
+use super::call::{
+    Asked, At, Call, Conditional, IdPageQuery, PageQuery, Sent, TextAndIdPageQuery, done, made, put,
+    repository as named, shown,
+};
 use super::failure::Failures;
 use crate::access::{Pattern, PatternInvalid};
 use crate::http::error::Error;
@@ -109,14 +112,14 @@ pub(super) async fn delete(call: Conditional, At(repository): At<String>) -> Res
     tag = "repositories",
     params(
         ("repository" = String, Path, description = "The repository's name, its slashes written as %2F"),
-        PageQuery
+        IdPageQuery
     ),
     responses((status = 200, description = "What was asked for", body = GrantList), Failures)
 )]
 pub(super) async fn grants(
     call: Call,
     At(repository): At<String>,
-    Asked(page): Asked<PageQuery>,
+    Asked(page): Asked<IdPageQuery>,
 ) -> Result<Response, Error> {
     let page = page.into();
     let given = grants::on(&call.app, &call.caller, &named(&repository)?, &page).await?;
@@ -130,14 +133,14 @@ pub(super) async fn grants(
     tag = "repositories",
     params(
         ("account" = String, Path, description = "The account's name"),
-        PageQuery
+        TextAndIdPageQuery
     ),
     responses((status = 200, description = "What was asked for", body = GrantList), Failures)
 )]
 pub(super) async fn account_grants(
     call: Call,
     At(account): At<String>,
-    Asked(page): Asked<PageQuery>,
+    Asked(page): Asked<TextAndIdPageQuery>,
 ) -> Result<Response, Error> {
     let page = page.into();
     let given = grants::in_account(&call.app, &call.caller, &account, &page).await?;

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, shown};
+use super::call::{Asked, At, Call, Conditional, IdAndTextPageQuery, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
 use crate::people::List;
@@ -120,14 +120,14 @@ pub(super) async fn remove(
     params(
         ("organization" = String, Path, description = "The organization's name"),
         ("team" = String, Path, description = "The team's name"),
-        PageQuery
+        IdAndTextPageQuery
     ),
     responses((status = 200, description = "What was asked for", body = TeamMemberList), Failures)
 )]
 pub(super) async fn members(
     call: Call,
     At((organization, team)): At<(String, String)>,
-    Asked(page): Asked<PageQuery>,
+    Asked(page): Asked<IdAndTextPageQuery>,
 ) -> Result<Response, Error> {
     let page = page.into();
     let given = teams::members(&call.app, &call.caller, (&organization, &team), &page).await?;
