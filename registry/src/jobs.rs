@@ -19,6 +19,8 @@ use crate::trust::{renew, tuf};
 
 /// How soon a decision of another replica holds here.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How long after the start the events of the time before are followed.
+const SETTLED: Duration = Duration::from_secs(3);
 /// How often abandoned uploads are given up and doomed keys deleted.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -109,6 +111,8 @@ async fn renew_trust(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
 /// Publishes what was signed, moved or deleted within the last second, and renews what nears its end.
 async fn publish_signed_tags(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut ticks = ticks(REFRESH);
+    // What happened while nobody looked may be much: those who wait for the start come first.
+    ticks.reset_after(SETTLED);
     while goes_on(&mut ticks, &mut stop).await {
         while !app.is_readonly() && !*stop.borrow() {
             let _change = app.readonly.begin_change();

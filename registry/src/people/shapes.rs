@@ -53,7 +53,7 @@ pub struct ActorText(pub String);
 #[schema(pattern = r"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", min_length = 1, max_length = 128)]
 pub struct Tag(pub String);
 
-/// A digest: the algorithm, a colon, and the hash in lower-case hex.
+/// A digest by SHA-256: the algorithm, a colon, and the hash in lower-case hex.
 #[derive(Debug, Clone, ToSchema)]
-#[schema(pattern = r"^(sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$")]
+#[schema(pattern = r"^sha256:[a-f0-9]{64}$")]
 pub struct Digest(pub String);
