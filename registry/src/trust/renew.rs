@@ -102,7 +102,6 @@ struct Change {
 
 async fn renew(app: &App, due: &DueCollection, now: i64) -> Result<(), RenewError> {
     let key = &due.key;
-    let gun: hallmark_oci::Gun = key.gun.parse().map_err(|_| Failure::Damaged)?;
     let rows = app.metadata.trust_states(due.collection).await?;
     let states: Option<Vec<FileState>> = rows.iter().map(state).collect();
     let states = states.ok_or(Failure::Damaged)?;
@@ -114,7 +113,6 @@ async fn renew(app: &App, due: &DueCollection, now: i64) -> Result<(), RenewErro
         NotaryChange { collection: signer_name(key), caller: "renewal".to_owned(), root, base: states, snapshot };
     let signed = app.signer.sign(change, now).await.map_err(Failure::from)?;
     let (files, fresh) = signed_files(signed);
-    drop(gun);
     let occasion = Occasion { now, request_id: String::new() };
     let change = Change { due: due.clone(), name, files, fresh, occasion };
     app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await
