@@ -204,7 +204,7 @@ impl App {
             master,
         });
         app.make_administrator(now).await?;
-        tuf::root(&app).await.map_err(Box::new)?;
+        tuf::root::first(&app, tuf::DOMAIN).await.map_err(Box::new)?;
         // Those of a release that gave them no places; from here on the writer does.
         events::number(&app).await?;
         Ok(app)

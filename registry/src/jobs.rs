@@ -92,7 +92,7 @@ async fn renew_trust(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             goes_on = goes_on(&mut ticks, &mut stop) => if !goes_on { return },
-            () = app.renewals.hurried() => {}
+            () = app.renewals.notary.hurried() => {}
         }
         while !app.is_readonly() && !*stop.borrow() {
             let _change = app.readonly.begin_change();
@@ -113,7 +113,11 @@ async fn publish_signed_tags(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut ticks = ticks(REFRESH);
     // What happened while nobody looked may be much: those who wait for the start come first.
     ticks.reset_after(SETTLED);
-    while goes_on(&mut ticks, &mut stop).await {
+    loop {
+        tokio::select! {
+            goes_on = goes_on(&mut ticks, &mut stop) => if !goes_on { return },
+            () = app.renewals.tuf.hurried() => {}
+        }
         while !app.is_readonly() && !*stop.borrow() {
             let _change = app.readonly.begin_change();
             // One that fails keeps the other from nothing.

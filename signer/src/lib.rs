@@ -10,7 +10,7 @@ mod signer;
 pub mod tuf;
 
 pub use custody::CustodyError;
-pub use publisher::{TufChange, TufRefused};
+pub use publisher::{RootPlan, TufChange, TufMode, TufRefused};
 pub use signer::{NotaryChange, NotaryFiles, SignRefused, Signer, SnapshotOf};
 
 /// The lower-case hexadecimal spelling of `bytes`.

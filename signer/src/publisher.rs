@@ -1,24 +1,22 @@
-//! Publishing a repository's tags as TUF 1.0: a typed change in, signed files out.
+//! Trust domains that publish TUF 1.0: their roots, and a typed change of a repository's tags in, signed files out.
 
 use std::collections::BTreeMap;
 
 use hallmark_storage::metadata::{self, LoggedSignature, SignerKey};
-use tough::schema::{RoleType, Root, Signed};
+use ring::digest::{SHA256, digest};
 
 use crate::custody::CustodyError;
 use crate::signer::Signer;
-use crate::tuf::{self, Authors, BuildError, Change, Differences, Files, Held, Previous, TAGS, Target, Versions};
+use crate::tuf::{
+    self, Authors, BuildError, Change, Files, Flaw, Held, Keyholders, ROOT_DAYS, RootContent, RootRole, Standing, TAGS,
+    Target,
+};
 
-/// The roles for which a trust domain has a key online, with the word for each in the signer's rows.
-const ROLES: [(&str, RoleType); 4] = [
-    ("root", RoleType::Root),
-    ("targets", RoleType::Targets),
-    ("snapshot", RoleType::Snapshot),
-    ("timestamp", RoleType::Timestamp),
-];
-
-/// Where the signer remembers on which snapshot the last change rested.
+/// Where the signer remembers on which snapshot the last change rested, and the last version that it gave.
 const BASE: &str = "base";
+const VERSION: &str = "version";
+/// For how long a root may hold, in days.
+const DAYS: std::ops::RangeInclusive<i64> = 1..=10 * 365;
 
 /// A change of what a repository's tags mean.
 #[derive(Debug, Clone)]
@@ -33,16 +31,34 @@ pub struct TufChange {
     pub caller: String,
     /// The root that holds.
     pub root: Vec<u8>,
-    /// The files of `targets`, `tags` and `snapshot` that hold.
-    pub targets: Option<Vec<u8>>,
-    /// See `targets`.
-    pub tags: Option<Vec<u8>>,
-    /// See `targets`.
-    pub snapshot: Option<Vec<u8>>,
+    /// The files that hold, with those that [`tuf::needed`] names; `None` where nothing was published.
+    pub standing: Option<Standing>,
     /// What changes: what a tag means from now on; `None` takes it out.
     pub changes: BTreeMap<String, Option<Target>>,
-    /// Whether snapshot and timestamp are made anew although nothing changes.
-    pub renews: bool,
+    /// How it is made.
+    pub mode: TufMode,
+}
+
+/// How a change is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TufMode {
+    /// Upon what stands, if anything changes.
+    Upon,
+    /// Upon what stands, whose snapshot and timestamp are made anew although nothing changes.
+    Renewal,
+    /// Anew: the changes are all that is named.
+    Anew,
+}
+
+/// What the next root of a domain is to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RootPlan {
+    /// Who holds the root's own keys from then on; `None`: whoever holds them now.
+    pub holders: Option<Keyholders>,
+    /// Roles that get new keys. `Root` is one of them only while the signer holds its key.
+    pub rotate: Vec<RootRole>,
+    /// For how many days it holds.
+    pub days: Option<i64>,
 }
 
 /// Why nothing is published.
@@ -57,9 +73,12 @@ pub enum TufRefused {
     /// The files cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The root cannot be read.
-    #[error("the root cannot be read")]
-    Root(#[source] serde_json::Error),
+    /// The root cannot be read, or does not follow from the one before.
+    #[error("the root is refused: {0}")]
+    Root(#[from] Flaw),
+    /// The next root is not one that this signer could work under.
+    #[error("{0}")]
+    Plan(&'static str),
     /// What the change rests on is older than what one before it rested on: a registry that was set back, or taken over, gets
     /// no fresh timestamp for old files.
     #[error("the change rests on snapshot {to}, and one before it rested on {from}")]
@@ -69,8 +88,8 @@ pub enum TufRefused {
         /// What the change rests on.
         to: i64,
     },
-    /// The domain has no key for a role.
-    #[error("the signer has no key for {0} of this trust domain")]
+    /// The domain has no key for a role, or fewer than its root asks for.
+    #[error("the signer holds too few keys for {0} of this trust domain")]
     NoKey(&'static str),
 }
 
@@ -80,12 +99,129 @@ impl Signer {
     /// # Errors
     /// [`TufRefused`]
     pub async fn first_root(&self, domain: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
-        let mut keys = Vec::new();
-        for (word, role) in ROLES {
-            keys.push((role, self.custody.open_ed25519(&self.domain_key(domain, word, now).await?)?));
+        let mut roles = BTreeMap::new();
+        for role in RootRole::ALL {
+            let key = self.domain_key(domain, role.as_str(), now).await?;
+            roles.insert(role, Keyholders { keys: vec![tuf::public(&key.public)?], threshold: 1 });
         }
         self.domain_key(domain, TAGS, now).await?;
-        Ok(tuf::first_root(&keys, now).await?)
+        let content = RootContent { version: 1, expires: tuf::expires(now, ROOT_DAYS), roles };
+        let held = self.held_for(domain, RootRole::Root, &content).await?;
+        let root = content.sealed(&held)?;
+        self.log_root(domain, ("first root", &root), &held, now).await?;
+        Ok(root)
+    }
+
+    /// The root that may follow `current`, signed by those keys of the root that the signer holds. Until somebody keeps it,
+    /// nothing has changed but that keys are there which nothing names.
+    ///
+    /// # Errors
+    /// [`TufRefused`]
+    pub async fn next_root(
+        &self,
+        domain: &str,
+        current: &[u8],
+        plan: RootPlan,
+        now: i64,
+    ) -> Result<Vec<u8>, TufRefused> {
+        let mut content = RootContent::read(current)?;
+        let days = plan.days.unwrap_or(ROOT_DAYS);
+        if !DAYS.contains(&days) {
+            return Err(TufRefused::Plan("a root holds for 1 to 3650 days"));
+        }
+        for role in plan.rotate {
+            if role == RootRole::Root && self.held_for(domain, role, &content).await?.is_empty() {
+                return Err(TufRefused::Plan("the root's keys are held by people: name their new ones"));
+            }
+            let made = self.custody.make_ed25519(domain, role.as_str(), now)?;
+            let holders = Keyholders { keys: vec![tuf::public(&made.public)?], threshold: 1 };
+            self.metadata.write(made, |tx, made| Box::pin(async move { tx.add_signer_key(made).await })).await?;
+            content.roles.insert(role, holders);
+        }
+        if let Some(holders) = plan.holders {
+            content.roles.insert(RootRole::Root, holders);
+        }
+        (content.version, content.expires) = (content.version + 1, tuf::expires(now, days));
+        self.endorse_root(domain, current, &content.sealed(&[])?, now).await
+    }
+
+    /// A root that may follow `current`, with the signatures of those keys of either root that the signer holds. It must name
+    /// keys of this signer for every role that works by itself: under another it could publish nothing.
+    ///
+    /// # Errors
+    /// [`TufRefused`]
+    pub async fn endorse_root(
+        &self,
+        domain: &str,
+        current: &[u8],
+        next: &[u8],
+        now: i64,
+    ) -> Result<Vec<u8>, TufRefused> {
+        let (before, after) = (RootContent::read(current)?, RootContent::read_draft(next)?);
+        if after.version != before.version + 1 {
+            return Err(Flaw::Version { found: after.version, wanted: before.version + 1 }.into());
+        }
+        if after.expires <= now || after.expires > tuf::expires(now, *DAYS.end()) {
+            return Err(TufRefused::Plan("a root holds for 1 to 3650 days"));
+        }
+        let holders = &after.roles[&RootRole::Root];
+        if holders.threshold < 1 || holders.threshold > holders.keys.len() as u64 {
+            return Err(TufRefused::Plan("the threshold of the root is at least 1 and at most the number of its keys"));
+        }
+        self.named_authors(domain, &after).await?;
+        let mut held = self.held_for(domain, RootRole::Root, &before).await?;
+        for key in self.held_for(domain, RootRole::Root, &after).await? {
+            let id = key.id()?;
+            if held.iter().map(Held::id).all(|other| other.is_ok_and(|other| other != id)) {
+                held.push(key);
+            }
+        }
+        if held.is_empty() {
+            return Ok(next.to_vec());
+        }
+        let root = tuf::endorsed(next, &held)?;
+        self.log_root(domain, ("next root", &root), &held, now).await?;
+        Ok(root)
+    }
+
+    /// Gives the tags of a domain a new key, which the targets of each repository name from their next publish on.
+    ///
+    /// # Errors
+    /// [`TufRefused`]
+    pub async fn rotate_tags(&self, domain: &str, now: i64) -> Result<(), TufRefused> {
+        let made = self.custody.make_ed25519(domain, TAGS, now)?;
+        Ok(self.metadata.write(made, |tx, made| Box::pin(async move { tx.add_signer_key(made).await })).await?)
+    }
+
+    /// Destroys the keys of a domain that its root names no more; how many.
+    ///
+    /// # Errors
+    /// [`TufRefused`]
+    pub async fn retire(&self, domain: &str, root: &[u8]) -> Result<u64, TufRefused> {
+        let content = RootContent::read(root)?;
+        let mut old = Vec::new();
+        for role in RootRole::ALL {
+            let named = content.ids(role);
+            let known = self.metadata.signer_keys(domain, role.as_str()).await?;
+            old.extend(known.into_iter().map(|key| key.id).filter(|id| !named.contains(id)));
+        }
+        let mut tags = self.metadata.signer_keys(domain, TAGS).await?;
+        tags.pop();
+        old.extend(tags.into_iter().map(|key| key.id));
+        let count = old.len() as u64;
+        let gone: Result<(), metadata::Error> = self
+            .metadata
+            .write(old, |tx, old| {
+                Box::pin(async move {
+                    for id in old {
+                        tx.destroy_signer_key(id).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        gone?;
+        Ok(count)
     }
 
     /// The key of a role of a domain, made where there is none.
@@ -112,76 +248,100 @@ impl Signer {
         Ok(kept?)
     }
 
-    /// The files that a change makes new; `None` when it changes nothing. Versions are given, and what is signed is written
+    /// The files that a change makes new; `None` when it changes nothing. A version is given, and what is signed is written
     /// down, before anything leaves.
     ///
     /// # Errors
-    /// [`TufRefused`]; nothing is published then.
+    /// [`TufRefused`]; nothing is published then. [`BuildError::Anew`] says that the change is to be made anew.
     pub async fn publish(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
-        let root: Signed<Root> = serde_json::from_slice(&change.root).map_err(TufRefused::Root)?;
-        let (authors, ids) = self.authors(&change.domain, root.signed).await?;
-        let previous = Previous { targets: change.targets, tags: change.tags, snapshot: change.snapshot };
-        let wanted = Change { repository: change.repository, tags: change.changes };
-        let differences = wanted.compare(&authors, &previous, now)?;
-        if !differences.tags && !differences.targets && !change.renews {
+        let TufChange { domain, collection, repository, caller, root, standing, changes, mode } = change;
+        let authors = self.named_authors(&domain, &RootContent::read(&root)?).await?;
+        let change = Change { repository, tags: changes };
+        let plan = match (mode, &standing) {
+            (TufMode::Anew, standing) => {
+                change.anew(standing.as_ref().map(|standing| standing.snapshot.as_slice()), &authors)?
+            }
+            (_, Some(standing)) => change.upon(standing, &authors, now)?,
+            (_, None) => return Err(BuildError::Anew("nothing was published").into()),
+        };
+        if plan.is_empty() && mode == TufMode::Upon {
             return Ok(None);
         }
-        let versions = self.versions(&change.collection, &differences, now).await?;
-        let files = differences.build(&authors, versions, now).await?;
-        let lines = files.files.iter().map(|(role, version, bytes)| {
-            let sha256 = ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec();
-            let key_id = ids.get(role.as_str()).cloned().unwrap_or_default();
-            let (version, caller) = (i64::try_from(*version).unwrap_or(i64::MAX), change.caller.clone());
-            LoggedSignature { at: now, caller, role: role.as_str().to_owned(), version, sha256, key_id }
-        });
-        self.log(change.collection, lines.collect()).await?;
+        let version = self.version(&collection, plan.base, now).await?;
+        let files = plan.build(&authors, version, now)?;
+        let line = |role: &str, bytes: &[u8]| -> Result<Vec<LoggedSignature>, BuildError> {
+            authors.of(role).iter().map(|key| Ok(logged((&caller, role, version, bytes), key.id()?, now))).collect()
+        };
+        let mut lines = Vec::new();
+        for (role, bytes) in &files.files {
+            lines.extend(line(role, bytes)?);
+        }
+        self.log(collection, lines).await?;
         Ok(Some(files))
     }
 
-    async fn authors(&self, domain: &str, root: Root) -> Result<(Authors, BTreeMap<&'static str, String>), TufRefused> {
-        let mut keys: Vec<Held> = Vec::new();
-        let mut ids = BTreeMap::new();
-        let mut tags = None;
-        for role in ["targets", "snapshot", "timestamp", TAGS] {
-            let key = self.metadata.signer_keys(domain, role).await?.pop().ok_or(TufRefused::NoKey(role))?;
-            keys.push(self.custody.open_ed25519(&key)?);
-            if role == TAGS {
-                tags = Some(tuf::document(&key.public));
-            }
-            ids.insert(role, key.id);
-        }
-        let tags = tags.ok_or(TufRefused::NoKey(TAGS))?;
-        Ok((Authors { root, tags, keys }, ids))
+    /// Writes down that a root was signed.
+    async fn log_root(
+        &self,
+        domain: &str,
+        (caller, root): (&str, &[u8]),
+        keys: &[Held],
+        now: i64,
+    ) -> Result<(), TufRefused> {
+        let version = RootContent::read_draft(root)?.version;
+        let line = |key: &Held| Ok::<_, BuildError>(logged((caller, "root", version, root), key.id()?, now));
+        let lines: Vec<_> = keys.iter().map(line).collect::<Result<_, _>>()?;
+        Ok(self.log(domain.to_owned(), lines).await?)
     }
 
-    /// Versions begin with the seconds since 1970: a repository that is made anew under a name, or whose database was set back,
-    /// goes on above whatever clients have seen of it.
-    async fn versions(&self, collection: &str, differences: &Differences, now: i64) -> Result<Versions, TufRefused> {
-        let Differences { targets, tags, base, .. } = differences;
-        let base = i64::try_from(*base).unwrap_or(i64::MAX);
+    /// Those keys of a role that a root names and the signer holds, opened.
+    async fn held_for(&self, domain: &str, role: RootRole, root: &RootContent) -> Result<Vec<Held>, TufRefused> {
+        let named = root.ids(role);
+        let keys = self.metadata.signer_keys(domain, role.as_str()).await?;
+        let named = keys.iter().filter(|key| named.contains(&key.id));
+        Ok(named.map(|key| self.custody.open_ed25519(key)).collect::<Result<_, _>>()?)
+    }
+
+    /// The keys that a root leaves to the signer, opened; each role must have as many as must sign.
+    async fn named_authors(&self, domain: &str, root: &RootContent) -> Result<Authors, TufRefused> {
+        let able = async |role: RootRole| -> Result<Vec<Held>, TufRefused> {
+            let held = self.held_for(domain, role, root).await?;
+            let threshold = root.roles.get(&role).map_or(1, |holders| holders.threshold.max(1));
+            if held.len() as u64 >= threshold { Ok(held) } else { Err(TufRefused::NoKey(role.as_str())) }
+        };
+        let tags = self.metadata.signer_keys(domain, TAGS).await?.pop().ok_or(TufRefused::NoKey(TAGS))?;
+        Ok(Authors {
+            targets: able(RootRole::Targets).await?,
+            snapshot: able(RootRole::Snapshot).await?,
+            timestamp: able(RootRole::Timestamp).await?,
+            tags: self.custody.open_ed25519(&tags)?,
+        })
+    }
+
+    /// The version that all files of a publish have. It is at least the seconds since 1970: a repository that is made anew under
+    /// a name, or whose database was set back, goes on above whatever clients have seen of it.
+    async fn version(&self, collection: &str, base: Option<u64>, now: i64) -> Result<u64, TufRefused> {
+        let base = base.map(|base| i64::try_from(base).unwrap_or(i64::MAX));
         self.metadata
-            .write(
-                (collection.to_owned(), *targets, *tags, (base, now)),
-                |tx, (collection, targets, tags, (base, now))| {
-                    Box::pin(async move {
+            .write((collection.to_owned(), base, now), |tx, (collection, base, now)| {
+                Box::pin(async move {
+                    if let Some(to) = *base {
                         let from = tx.signer_floor(collection, BASE).await?;
-                        if from > *base {
-                            return Err(TufRefused::Falling { from, to: *base });
+                        if from > to {
+                            return Err(TufRefused::Falling { from, to });
                         }
-                        tx.lift_signer_floor(collection, BASE, *base).await?;
-                        let mut next = async |role: &str| -> Result<u64, metadata::Error> {
-                            let version = tx.raise_signer_floor(collection, role, now.div_euclid(1_000)).await?;
-                            Ok(u64::try_from(version).unwrap_or(u64::MAX))
-                        };
-                        Ok(Versions {
-                            targets: if *targets { Some(next("targets").await?) } else { None },
-                            tags: if *tags { Some(next(TAGS).await?) } else { None },
-                            snapshot: next("snapshot").await?,
-                            timestamp: next("timestamp").await?,
-                        })
-                    })
-                },
-            )
+                        tx.lift_signer_floor(collection, BASE, to).await?;
+                    }
+                    let version = tx.raise_signer_floor(collection, VERSION, now.div_euclid(1_000)).await?;
+                    Ok(u64::try_from(version).unwrap_or(u64::MAX))
+                })
+            })
             .await
     }
+}
+
+fn logged((caller, role, version, bytes): (&str, &str, u64, &[u8]), key_id: String, at: i64) -> LoggedSignature {
+    let sha256 = digest(&SHA256, bytes).as_ref().to_vec();
+    let version = i64::try_from(version).unwrap_or(i64::MAX);
+    LoggedSignature { at, caller: caller.to_owned(), role: role.to_owned(), version, sha256, key_id }
 }

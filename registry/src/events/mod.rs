@@ -14,6 +14,7 @@ use serde_json::json;
 
 use self::refusals::Refusals;
 use crate::app::App;
+use crate::trust::tuf;
 
 /// How many different things are kept until they are written down; further ones are only counted.
 const KEPT: usize = 10_000;
@@ -173,17 +174,22 @@ pub(crate) async fn number(app: &App) -> Result<(), metadata::Error> {
     Ok(())
 }
 
-/// Forgets events that are older than the settings keep them.
+/// Forgets events that are older than the settings keep them, but for those that the publisher of signed tags has yet to follow.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn forget(app: &App) -> Result<u64, metadata::Error> {
     let age = i64::try_from(app.config.audit.retention.as_millis()).unwrap_or(i64::MAX);
     let before = app.clock.now().saturating_sub(age);
+    let followed = tuf::followed(app).await?;
     let mut forgotten = 0;
     loop {
-        let expire: Result<u64, metadata::Error> =
-            app.metadata.write(before, |tx, before| Box::pin(tx.expire_events(*before, FORGOTTEN))).await;
+        let expire: Result<u64, metadata::Error> = app
+            .metadata
+            .write((before, followed), |tx, (before, followed)| {
+                Box::pin(tx.expire_events(*before, *followed, FORGOTTEN))
+            })
+            .await;
         match expire? {
             0 => return Ok(forgotten),
             some => forgotten += some,

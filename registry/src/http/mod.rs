@@ -20,7 +20,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
-use hallmark_oci::{ErrorCode, Operation, OperationInvalid, RepositoryName};
+use hallmark_oci::{ErrorCode, Operation, OperationInvalid, ReadTuf, RepositoryName, TufFile};
 use hallmark_storage::metadata::PrincipalId;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
@@ -273,8 +273,13 @@ struct Pull(Happening);
 
 impl Pull {
     fn of(app: &App, granted: &Granted<Operation>, client: IpAddr) -> Option<Self> {
-        let Operation::PullManifest(pull) = granted.operation() else { return None };
-        if !app.config.audit.pulls || pull.head {
+        let subject = match granted.operation() {
+            Operation::PullManifest(pull) if !pull.head => pull.reference.to_string(),
+            // What a target names is the manifest itself.
+            Operation::ReadTuf(ReadTuf { file: TufFile::Target { digest, .. }, .. }) => digest.to_string(),
+            _ => return None,
+        };
+        if !app.config.audit.pulls {
             return None;
         }
         let repository = granted.repository();
@@ -283,7 +288,7 @@ impl Pull {
             actor: granted.actor().unwrap_or(PrincipalId::SYSTEM),
             account: repository.map(|repository| repository.account_id),
             repository: repository.map(|repository| repository.id),
-            subject: pull.reference.to_string(),
+            subject,
             how: "",
             client: Some(client),
         }))

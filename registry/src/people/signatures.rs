@@ -75,7 +75,8 @@ pub async fn create(
             Box::pin(async move {
                 let needed = "this needs the right sign on the repository";
                 let repository = caller.with_right(tx, name, Rights::SIGN, needed).await?;
-                let tagged = tx.tagged(repository.id, tag).await?.ok_or(Refused::Unknown("tag"))?;
+                let pointed = tx.tagged(repository.id, tag).await?.ok_or(Refused::Unknown("tag"))?;
+                let (tagged, since) = (pointed.tagged, pointed.moved_at);
                 if tagged.digest != *digest {
                     let why = format!(
                         "the tag points to {} by now and not to {digest}; test that, and sign it",
@@ -85,11 +86,12 @@ pub async fn create(
                 }
                 let vouch = Vouch {
                     tag: tag.clone(),
-                    now: Some(tagged.digest.clone()),
+                    now: Some((tagged.digest.clone(), since)),
                     tagged,
                     signer: caller.name(),
                     source: "signature".to_owned(),
-                    at: caller.now,
+                    // The word is later than the move, whatever the clocks of two replicas say.
+                    at: caller.now.max(since),
                 };
                 tx.vouch(repository.id, &vouch, caller.principal().id).await?;
                 let place = (repository.account_id, repository.id);

@@ -1,7 +1,7 @@
 //! Deleting all trust data of a collection, as `notary delete --remote` asks for it.
 
-use hallmark_oci::DeleteTrust;
-use hallmark_storage::metadata::{self, CollectionKey, PrincipalId, Tx};
+use hallmark_oci::{DeleteTrust, Gun, TrustRole};
+use hallmark_storage::metadata::{self, CollectionKey, PrincipalId, TrustFileKey, Tx};
 use serde_json::json;
 
 use super::{collection, signer_name};
@@ -9,7 +9,9 @@ use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::Occasion;
 
-/// Deletes a collection and then the keys that signed for it. Nothing to delete is no failure: clients ask twice.
+/// Deletes the keys that signed for a collection, and then the collection. Cut short between the two, it leaves one that cannot be
+/// published to until it is deleted again; the other way round a publish between the two would be left without its keys. Nothing
+/// to delete is no failure: clients ask twice.
 pub(super) async fn delete(
     app: &App,
     granted: &Granted<DeleteTrust>,
@@ -19,21 +21,24 @@ pub(super) async fn delete(
     let gun = &granted.operation().gun;
     let Some(repository) = granted.repository() else { return Ok(()) };
     let key = collection(repository.id, gun);
-    let change = (key.clone(), gun.clone(), granted.ground(), (actor, occasion));
-    app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await?;
-    // Also where nothing was deleted: a deletion that was cut short between the two is ended by asking again.
+    let root = app.metadata.trust_file(&key, &TrustRole::root(), TrustFileKey::Current).await?;
+    let root = root.map(|root| root.sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     app.signer.destroy(signer_name(&key)).await?;
-    Ok(())
+    let change = (key, (gun.clone(), root), granted.ground(), (actor, occasion));
+    app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await
 }
+
+/// What is removed, with the fingerprint of the root that clients may have pinned; by whom, and under which rights.
+type Removal = (CollectionKey, (Gun, Option<String>), Ground, (PrincipalId, Occasion));
 
 async fn remove(
     tx: &mut Tx,
-    (key, gun, ground, (actor, occasion)): &(CollectionKey, hallmark_oci::Gun, Ground, (PrincipalId, Occasion)),
+    (key, (gun, root), ground, (actor, occasion)): &Removal,
 ) -> Result<(), metadata::Error> {
     let repository = tx.repository(gun.repository()).await?.filter(|repository| ground.is(repository));
     let Some(repository) = repository else { return Ok(()) };
     if tx.delete_trust(key).await? {
-        let payload = json!({"version": 0, "sha256": ""}).to_string();
+        let payload = json!({"version": 0, "sha256": "", "root_sha256": root}).to_string();
         tx.record(&occasion.event("trust_deleted", *actor, &repository, &key.gun, &payload)).await?;
     }
     Ok(())

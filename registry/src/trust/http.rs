@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::key::{self, KeyRefused};
 use super::publish::{self, PublishError};
 use super::read::{self, ReadError};
-use super::tuf::{self, TufError};
+use super::tuf;
 use super::upload::{self, UploadInvalid};
 use super::{Failure, delete};
 use crate::access::{self, Granted, Standing, TrustWork};
@@ -103,10 +103,10 @@ async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<Response, Error
 
 async fn tuf_file(app: &App, granted: &Granted<ReadTuf>) -> Result<Response, Error> {
     let served = tuf::file(app, granted).await.map_err(|error| match error {
-        TufError::Metadata(error) => Error::from_metadata(error),
-        other => Error::internal(other),
+        tuf::ReadError::Unknown => Error::plain(ErrorCode::MetadataNotFound),
+        tuf::ReadError::Stale => Error::unavailable("the trust data has expired and is being renewed", None),
+        tuf::ReadError::Metadata(error) => Error::from_metadata(error),
     })?;
-    let Some(served) = served else { return Err(Error::plain(ErrorCode::MetadataNotFound)) };
     let caching = if served.is_immutable { FOR_EVER } else { NOW_ONLY };
     let length = served.body.len();
     let mut response = json_answer(served.body);

@@ -13,8 +13,8 @@ use crate::app::App;
 /// How many changes a page has when nobody says, and at most.
 const CHANGES: (u32, u32) = (100, 1_000);
 /// How long a read waits for the renewal of what has expired, and how often it looks.
-const PATIENCE: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Why a file is not given.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +51,11 @@ pub(super) async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<Trus
         if !is_fresh || app.clock.now() < file.expires_at {
             return Ok(file);
         }
-        app.renewals.hurry();
-        if begin.elapsed() >= PATIENCE || app.is_readonly() {
+        let is_put_off = app.clock.now() < file.renew_at;
+        if is_put_off || begin.elapsed() >= PATIENCE || app.is_readonly() {
             return Err(ReadError::Stale);
         }
+        app.renewals.notary.hurry(repository.id);
         sleep(LOOK).await;
     }
 }

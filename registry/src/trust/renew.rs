@@ -1,13 +1,14 @@
 //! Timestamps, and snapshots where the server signs them, are signed again before they expire: by the clock, and at once
 //! when a reader meets one that has expired.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hallmark_oci::{RepositoryName, TrustRole};
 use hallmark_signer::notary::{FileState, MetadataInvalid, Root, Signed, Snapshot};
 use hallmark_signer::{NotaryChange, SnapshotOf};
 use hallmark_storage::metadata::{
-    self, DueCollection, Freshness, NewTrustFile, PrincipalId, Published as Outcome, TrustDialect, TrustFileKey, Tx,
+    self, DueCollection, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustDialect, TrustFileKey, Tx,
 };
 use tokio::sync::Notify;
 
@@ -18,26 +19,55 @@ use crate::telemetry::chain;
 
 /// How many collections one look takes.
 const BATCH: u32 = 64;
+/// How many repositories may be waited for at once; those beyond take their turn.
+const WAITED: usize = 1_000;
 /// How long a collection that cannot be renewed is left alone, in milliseconds.
 const PUT_OFF: i64 = 60 * 60 * 1_000;
 /// How long before its expiry a snapshot of the server's is made anew, in milliseconds.
 const SNAPSHOT_BEFORE: i64 = 90 * 24 * 60 * 60 * 1_000;
-/// For how long a snapshot or timestamp that holds no more is kept, in milliseconds: longer than caches are told to keep one.
-const KEPT: i64 = 31 * 24 * 60 * 60 * 1_000;
+/// For how long a file that holds no more is kept, in milliseconds: longer than caches are told to keep one.
+pub(super) const KEPT: i64 = 31 * 24 * 60 * 60 * 1_000;
 
-/// Where readers tell the job that something has expired.
+/// Where readers tell the jobs what has expired, for each dialect.
 #[derive(Debug, Default)]
-pub struct Renewals(Notify);
+pub struct Renewals {
+    /// Collections of Notary v1.
+    pub(crate) notary: Waited,
+    /// Repositories of TUF 1.0.
+    pub(crate) tuf: Waited,
+}
 
-impl Renewals {
-    /// Something has expired: look now.
-    pub(super) fn hurry(&self) {
-        self.0.notify_one();
+/// What readers wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Waited {
+    repositories: Mutex<BTreeSet<RepositoryId>>,
+    told: Notify,
+}
+
+impl Waited {
+    /// Something of this repository has expired: look now, and there first.
+    pub(super) fn hurry(&self, repository: RepositoryId) {
+        let mut waited = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+        if waited.len() < WAITED {
+            waited.insert(repository);
+        }
+        drop(waited);
+        self.told.notify_one();
+    }
+
+    /// What was waited for until now.
+    pub(super) fn take(&self) -> BTreeSet<RepositoryId> {
+        std::mem::take(&mut *self.repositories.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether somebody waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.repositories.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Resolves when a reader has met something that has expired.
     pub(crate) async fn hurried(&self) {
-        self.0.notified().await;
+        self.told.notified().await;
     }
 }
 
@@ -73,9 +103,14 @@ impl From<MetadataInvalid> for RenewError {
 /// The database's. A collection that cannot be renewed is told in the log and left alone for an hour.
 pub(crate) async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
+    let waited_for = app.renewals.notary.take();
+    let mut first = Vec::new();
+    if !waited_for.is_empty() {
+        first = app.metadata.trust_due_of(TrustDialect::Notary, now, waited_for).await?;
+    }
     let due = app.metadata.trust_due(TrustDialect::Notary, now, BATCH).await?;
     let is_full = due.len() == BATCH as usize;
-    for one in due {
+    for one in first.into_iter().chain(due) {
         let collection = one.collection;
         match renew(app, &one, now).await {
             Ok(()) | Err(RenewError::Gone | RenewError::Overtaken) => {}
@@ -148,8 +183,7 @@ async fn store(tx: &mut Tx, change: &Change) -> Result<(), RenewError> {
         Outcome::Overtaken => return Err(RenewError::Overtaken),
         Outcome::Stored => {}
     }
-    let roles = [hallmark_oci::ServerRole::Snapshot.role(), super::timestamp()];
-    tx.forget_trust(due.collection, roles.iter(), occasion.now - KEPT).await?;
+    tx.forget_trust(due.collection, occasion.now - KEPT).await?;
     super::publish::record(tx, (&repository, &due.key), files, ("trust_renewed", PrincipalId::SYSTEM), occasion)
         .await?;
     Ok(())

@@ -1,379 +1,300 @@
 //! The files of a repository: built from what was published last and what changed since, signed role by role.
 //!
 //! `targets` names nothing itself: it hands everything below `<repository>/` to the role `tags`, for good, so that metadata of
-//! another repository names nothing here.
+//! another repository names nothing here. `tags` names the tags, or hands them on to bins (`layout.rs`).
+//!
+//! A change rests on what stands, and writes only the role that it touches; or it is made anew from all that is vouched for. What
+//! stands and cannot be built on (of another name, near its end, signed by keys that hold no more, grown too large) is a reason
+//! to begin anew, and never one to stay as it is.
 
-use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroU64;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::SystemRandom;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tough::TargetName;
-use tough::editor::signed::SignedRole;
-use tough::key_source::KeySource;
-use tough::schema::key::Key;
-use tough::schema::{
-    DelegatedRole, DelegatedTargets, Delegations, Hashes, KeyHolder, Metafile, PathPattern, PathSet, RoleKeys,
-    RoleType, Root, Signed, Snapshot, Target as TufTarget, Targets, Timestamp,
-};
+use serde_json::json;
+use serde_json::value::RawValue;
 
-use super::{Held, TAGS};
+use super::layout::{Layout, TAGS};
+use super::write::{File, Lines, Meta, Names, canonical, described, later, sealed};
+use super::{Held, Target, target_path};
 
-/// The version of the specification that metadata names.
-const SPEC: &str = "1.0.31";
 const DAY: i64 = 24 * 60 * 60;
-/// For how long each role's files hold, in seconds.
-const ROOT_LIFE: i64 = 10 * 365 * DAY;
+/// For how long each role's files hold, in seconds. A bin is never written before `tags`, so it does not end before that.
 const TARGETS_LIFE: i64 = 3 * 365 * DAY;
-/// How long before their end targets are made anew, in seconds.
+/// How long before its end `tags` is made anew, in seconds.
 const TARGETS_BEFORE: i64 = 90 * DAY;
 const SNAPSHOT_LIFE: i64 = 30 * DAY;
 const TIMESTAMP_LIFE: i64 = 7 * DAY;
 
-/// What a tag means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// SHA-256 of the manifest.
-    pub sha256: [u8; 32],
-    /// The manifest's size in bytes.
-    pub length: u64,
-    /// The manifest's media type.
-    pub media_type: String,
-    /// Who vouched for it.
-    pub signer: String,
-    /// When, as RFC 3339.
-    pub signed_at: String,
-    /// By what: `signature`, or the rule that signed.
-    pub source: String,
-}
-
-/// A role of a repository, as files are named for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "each variant is the role of its name")]
-pub enum Role {
-    Targets,
-    Tags,
-    Snapshot,
-    Timestamp,
-}
-
-impl Role {
-    /// Its name in metadata and in file names.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Targets => "targets",
-            Self::Tags => TAGS,
-            Self::Snapshot => "snapshot",
-            Self::Timestamp => "timestamp",
-        }
-    }
+/// The files that hold, each by its role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The snapshot.
+    pub snapshot: Vec<u8>,
+    /// Those that [`needed`] named.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// New files of a repository, in the order in which they may appear: the timestamp last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// Each role with its version and bytes.
-    pub files: Vec<(Role, u64, Vec<u8>)>,
+    /// The role and the bytes of each.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// The version of each of them.
+    pub version: u64,
     /// When the timestamp expires, in milliseconds since 1970.
     pub expires: i64,
-    /// How many tags are named.
-    pub targets: usize,
-}
-
-/// The path of a tag's target.
-#[must_use]
-pub fn target_path(repository: &str, tag: &str) -> String {
-    format!("{repository}/{tag}")
 }
 
 /// Why files cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// What was published cannot be read, or is not signed by the keys that the root names.
-    #[error("what was published for {0} is not what this signer signed")]
-    Previous(&'static str),
-    /// Signing failed.
-    #[error("metadata could not be signed")]
-    Sign(#[source] Box<tough::error::Error>),
+    /// What stands cannot be built on; the change is to be made anew.
+    #[error("what is published is made anew: {0}")]
+    Anew(&'static str),
     /// It could not be written down.
     #[error("metadata could not be written")]
     Write(#[from] serde_json::Error),
-    /// A time or a version outside of what metadata can say.
-    #[error("a time or a version is out of range")]
+    /// A time, a name or a version outside of what metadata can say.
+    #[error("a time, a name or a version is out of range")]
     Range,
 }
 
-impl From<tough::error::Error> for BuildError {
-    fn from(error: tough::error::Error) -> Self {
-        Self::Sign(Box::new(error))
-    }
+/// The roles, but for the snapshot, whose files a change of these tags rests on.
+///
+/// # Errors
+/// [`BuildError::Anew`] when the snapshot cannot be read.
+pub fn needed<'t>(
+    snapshot: &[u8],
+    repository: &str,
+    tags: impl IntoIterator<Item = &'t str>,
+) -> Result<BTreeSet<String>, BuildError> {
+    let lines: Lines = part(file(snapshot)?.signed)?;
+    let layout = layout(&lines)?;
+    let mut roles: BTreeSet<String> = ["targets", TAGS].map(str::to_owned).into();
+    roles.extend(tags.into_iter().map(|tag| layout.role_of(&target_path(repository, tag))));
+    Ok(roles)
 }
 
-/// The keys of a trust domain that are held online, opened, and the root that names them.
+/// The keys of a trust domain that are held online, opened.
 pub(crate) struct Authors {
-    pub(crate) root: Root,
-    pub(crate) tags: Key,
-    pub(crate) keys: Vec<Held>,
+    pub(crate) targets: Vec<Held>,
+    pub(crate) snapshot: Vec<Held>,
+    pub(crate) timestamp: Vec<Held>,
+    pub(crate) tags: Held,
 }
 
 impl Authors {
-    fn sources(&self) -> Vec<Box<dyn KeySource>> {
-        self.keys.iter().map(|key| Box::new(key.clone()) as Box<dyn KeySource>).collect()
+    /// Those who sign for a role.
+    pub(crate) fn of(&self, role: &str) -> &[Held] {
+        match role {
+            "targets" => &self.targets,
+            "snapshot" => &self.snapshot,
+            "timestamp" => &self.timestamp,
+            _ => std::slice::from_ref(&self.tags),
+        }
     }
-
-    fn delegations(&self, repository: &str) -> Result<Delegations, BuildError> {
-        let id = self.tags.key_id().map_err(|_| BuildError::Range)?;
-        let role = DelegatedRole {
-            name: TAGS.to_owned(),
-            keyids: vec![id.clone()],
-            threshold: one(),
-            paths: PathSet::Paths(vec![pattern(repository)?]),
-            terminating: true,
-            targets: None,
-        };
-        Ok(Delegations { keys: HashMap::from([(id, self.tags.clone())]), roles: vec![role] })
-    }
-}
-
-fn pattern(repository: &str) -> Result<PathPattern, BuildError> {
-    PathPattern::new(format!("{repository}/*")).map_err(|_| BuildError::Range)
-}
-
-/// What holds before a change.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Previous {
-    pub(crate) targets: Option<Vec<u8>>,
-    pub(crate) tags: Option<Vec<u8>>,
-    pub(crate) snapshot: Option<Vec<u8>>,
 }
 
 /// A change of a repository's tags; `None` takes a tag out.
-#[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) repository: String,
     pub(crate) tags: BTreeMap<String, Option<Target>>,
 }
 
-/// The versions that new files get; a role without one stays as it is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Versions {
-    pub(crate) targets: Option<u64>,
-    pub(crate) tags: Option<u64>,
-    pub(crate) snapshot: u64,
-    pub(crate) timestamp: u64,
+/// What a change comes to: the roles that become others.
+pub(crate) struct Plan {
+    /// The version of the snapshot that the change rests on; `None` where it rests on nothing.
+    pub(crate) base: Option<u64>,
+    meta: BTreeMap<String, Meta>,
+    roles: Vec<Draft>,
 }
 
-/// What a change comes to: which roles become others.
-#[derive(Debug, Clone)]
-pub(crate) struct Differences {
-    pub(crate) targets: bool,
-    pub(crate) tags: bool,
-    /// The version of the snapshot that the change rests on; 0 before the first.
-    pub(crate) base: u64,
-    after: HashMap<TargetName, TufTarget>,
-    meta: BTreeMap<String, Metafile>,
-    delegations: Delegations,
+struct Draft {
+    role: String,
+    targets: BTreeMap<String, Box<RawValue>>,
+    delegations: Option<Box<RawValue>>,
 }
 
-/// The first root of a chain: one key for each role, and the root's own signature.
-pub(crate) async fn first_root(keys: &[(RoleType, Held)], now: i64) -> Result<Vec<u8>, BuildError> {
-    use tough::sign::Sign as _;
-    let mut root = Root {
-        spec_version: SPEC.to_owned(),
-        consistent_snapshot: true,
-        version: one(),
-        expires: later(now, ROOT_LIFE)?,
-        keys: HashMap::new(),
-        roles: HashMap::new(),
-        _extra: HashMap::new(),
-    };
-    for (role, key) in keys {
-        let key = key.tuf_key();
-        let id = key.key_id().map_err(|_| BuildError::Range)?;
-        root.keys.insert(id.clone(), key);
-        root.roles.insert(*role, RoleKeys { keyids: vec![id], threshold: one(), _extra: HashMap::new() });
+impl Draft {
+    fn of(role: String, targets: BTreeMap<String, Box<RawValue>>) -> Self {
+        Self { role, targets, delegations: None }
     }
-    let sources: Vec<Box<dyn KeySource>> =
-        keys.iter().map(|(_, key)| Box::new(key.clone()) as Box<dyn KeySource>).collect();
-    let holder = KeyHolder::Root(root.clone());
-    let signed = SignedRole::new(root, &holder, &sources, &random()).await?;
-    written(signed.signed())
+}
+
+impl Plan {
+    /// Whether nothing changes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.roles.is_empty()
+    }
 }
 
 impl Change {
-    /// Compares the change with what was published, every file of which must be one that these keys have signed.
-    pub(crate) fn compare(&self, authors: &Authors, previous: &Previous, now: i64) -> Result<Differences, BuildError> {
-        let delegations = authors.delegations(&self.repository)?;
-        let ends = |targets: &Targets| targets.expires.as_millisecond() - now < TARGETS_BEFORE * 1_000;
-        let mut tags_end = false;
-        let mut after = match &previous.tags {
-            Some(bytes) => {
-                let tags: Signed<Targets> = read(bytes, TAGS)?;
-                delegations.verify_role(&tags, TAGS).map_err(|_| BuildError::Previous(TAGS))?;
-                tags_end = ends(&tags.signed);
-                tags.signed.targets
-            }
-            None => HashMap::new(),
-        };
-        let before = after.clone();
-        // Of a name that the repository has no more: nobody is sent there.
-        let below = target_path(&self.repository, "");
-        after.retain(|name, _| name.raw().starts_with(&below));
-        for (tag, target) in &self.tags {
-            let name = TargetName::new(target_path(&self.repository, tag)).map_err(|_| BuildError::Range)?;
-            match target {
-                Some(target) => after.insert(name, target.described()),
-                None => after.remove(&name),
-            };
+    /// All files, made from nothing: what `tags` says is all that is named. Of the snapshot `before` the lines of roles stay that
+    /// are not written again: to a client that has seen it, a role that vanishes is an attack.
+    pub(crate) fn anew(self, before: Option<&[u8]>, authors: &Authors) -> Result<Plan, BuildError> {
+        let Self { repository, tags } = self;
+        let tags: BTreeMap<_, _> = tags.into_iter().filter_map(|(tag, target)| Some((tag, target?))).collect();
+        let lines = before.and_then(|before| part::<Lines>(file(before).ok()?.signed).ok());
+        let meta = lines.map(|lines| lines.meta).unwrap_or_default();
+        let standing = Layout::read(meta.keys().map(String::as_str)).unwrap_or(Layout::Flat);
+        let layout = Layout::of(tags.len()).or_larger(standing);
+        let mut roles: BTreeMap<String, BTreeMap<String, Box<RawValue>>> =
+            layout.bins().into_iter().map(|(name, _)| (name, BTreeMap::new())).collect();
+        roles.insert(TAGS.to_owned(), BTreeMap::new());
+        for (tag, target) in tags {
+            let path = target_path(&repository, &tag);
+            roles.entry(layout.role_of(&path)).or_default().insert(path, target.entry()?);
         }
-        let (base, meta): (u64, BTreeMap<String, Metafile>) = match &previous.snapshot {
-            Some(bytes) => {
-                let snapshot: Signed<Snapshot> = read(bytes, "snapshot")?;
-                authors.root.verify_role(&snapshot).map_err(|_| BuildError::Previous("snapshot"))?;
-                (snapshot.signed.version.get(), snapshot.signed.meta.into_iter().collect())
+        let mut drafts: Vec<Draft> = roles.into_iter().map(|(role, targets)| Draft::of(role, targets)).collect();
+        let bins = layout.bins();
+        for draft in drafts.iter_mut().filter(|draft| draft.role == TAGS && !bins.is_empty()) {
+            let below = bins.iter().map(|(name, prefixes)| delegated(authors, name, json!({"path_hash_prefixes": prefixes})));
+            draft.delegations = Some(delegations(authors, below.collect::<Result<_, _>>()?)?);
+        }
+        let targets = handed_over(authors, &repository)?;
+        drafts.push(Draft { role: "targets".to_owned(), targets: BTreeMap::new(), delegations: Some(targets) });
+        Ok(Plan { base: None, meta, roles: drafts })
+    }
+
+    /// The difference to what stands. Every file must be the one that the snapshot names, and that must be one that these keys
+    /// have signed.
+    pub(crate) fn upon(self, standing: &Standing, authors: &Authors, now: i64) -> Result<Plan, BuildError> {
+        let snapshot = file(&standing.snapshot)?;
+        check_signed(&snapshot, &authors.snapshot)?;
+        let lines: Lines = part(snapshot.signed)?;
+        let layout = layout(&lines)?;
+        self.check_heads(standing, &lines, authors, now)?;
+        let mut changes: BTreeMap<String, Vec<(String, Option<Box<RawValue>>)>> = BTreeMap::new();
+        for (tag, target) in self.tags {
+            let path = target_path(&self.repository, &tag);
+            let entry = target.map(|target| target.entry()).transpose()?;
+            changes.entry(layout.role_of(&path)).or_default().push((path, entry));
+        }
+        let mut roles = Vec::new();
+        for (role, changes) in changes {
+            let before: Names = part(stands(standing, &lines, &role)?.signed)?;
+            let mut targets = before.targets;
+            let mut changed = false;
+            for (path, entry) in changes {
+                changed |= targets.get(&path).map(|entry| entry.get()) != entry.as_ref().map(|entry| entry.get());
+                match entry {
+                    Some(entry) => targets.insert(path, entry),
+                    None => targets.remove(&path),
+                };
             }
-            None => (0, BTreeMap::new()),
-        };
-        // The files belong together: each is the one that the snapshot names.
-        for (name, bytes) in [(TAGS, &previous.tags), ("targets", &previous.targets)] {
-            let named = meta.get(&format!("{name}.json"));
-            let stands = match (bytes, named) {
-                (Some(bytes), Some(named)) => described(bytes, named.version.get())? == *named,
-                (None, None) => true,
-                _ => false,
-            };
-            if !stands {
-                return Err(BuildError::Previous(name));
+            if layout.is_crowded(targets.len()) {
+                return Err(BuildError::Anew("a role names too many tags"));
+            }
+            if changed {
+                roles.push(Draft::of(role, targets));
             }
         }
-        let handed_over = match &previous.targets {
-            Some(bytes) => Some(read::<Targets>(bytes, "targets")?.signed),
-            None => None,
-        };
-        let targets = handed_over
-            .is_none_or(|handed_over| handed_over.delegations.as_ref() != Some(&delegations) || ends(&handed_over));
-        Ok(Differences {
-            targets,
-            tags: tags_end || after != before || previous.tags.is_none(),
-            base,
-            after,
-            meta,
-            delegations,
-        })
+        Ok(Plan { base: Some(lines.version), meta: lines.meta, roles })
+    }
+
+    /// What is not written again must be what would be written.
+    fn check_heads(&self, standing: &Standing, lines: &Lines, authors: &Authors, now: i64) -> Result<(), BuildError> {
+        let targets: Names = part(stands(standing, lines, "targets")?.signed)?;
+        let told = targets.delegations.as_ref().map(|told| told.get());
+        if told != Some(handed_over(authors, &self.repository)?.get()) {
+            return Err(BuildError::Anew("targets hands the tags to another name or key"));
+        }
+        let tags = stands(standing, lines, TAGS)?;
+        check_signed(&tags, std::slice::from_ref(&authors.tags))?;
+        for names in [targets, part(tags.signed)?] {
+            let expires: jiff::Timestamp = names.expires.parse().map_err(|_| BuildError::Anew("a time cannot be read"))?;
+            if expires.as_millisecond() - now < TARGETS_BEFORE * 1_000 {
+                return Err(BuildError::Anew("it nears its end"));
+            }
+        }
+        Ok(())
     }
 }
 
-impl Differences {
-    /// Builds and signs the files that are new.
-    pub(crate) async fn build(self, authors: &Authors, versions: Versions, now: i64) -> Result<Files, BuildError> {
-        let Self { after, mut meta, delegations, .. } = self;
-        let sources = authors.sources();
-        let root = KeyHolder::Root(authors.root.clone());
-        let (count, mut files) = (after.len(), Vec::new());
-        if let Some(version) = versions.tags {
-            let tags = DelegatedTargets { name: TAGS.to_owned(), targets: of_targets(version, now, after, None)? };
-            let holder = KeyHolder::Delegations(delegations.clone());
-            let signed = written(SignedRole::new(tags, &holder, &sources, &random()).await?.signed())?;
-            meta.insert(format!("{TAGS}.json"), described(&signed, version)?);
-            files.push((Role::Tags, version, signed));
+impl Plan {
+    /// Builds and signs the files that are new, all of this version.
+    pub(crate) fn build(self, authors: &Authors, version: u64, now: i64) -> Result<Files, BuildError> {
+        let Self { base: _, mut meta, roles } = self;
+        let until = later(now, TARGETS_LIFE)?;
+        let mut files = Vec::new();
+        for Draft { role, targets, delegations } in roles {
+            let names = Names::new(version, until.clone(), targets, delegations);
+            let bytes = sealed(&names, authors.of(&role))?;
+            meta.insert(format!("{role}.json"), described(&bytes, version));
+            files.push((role, bytes));
         }
-        if let Some(version) = versions.targets {
-            let targets = of_targets(version, now, HashMap::new(), Some(delegations))?;
-            let signed = written(SignedRole::new(targets, &root, &sources, &random()).await?.signed())?;
-            meta.insert("targets.json".to_owned(), described(&signed, version)?);
-            files.push((Role::Targets, version, signed));
-        }
-        let snapshot = Snapshot {
-            spec_version: SPEC.to_owned(),
-            version: number(versions.snapshot)?,
-            expires: later(now, SNAPSHOT_LIFE)?,
-            meta: meta.into_iter().collect(),
-            _extra: HashMap::new(),
-        };
-        let snapshot = written(SignedRole::new(snapshot, &root, &sources, &random()).await?.signed())?;
-        let expires = later(now, TIMESTAMP_LIFE)?;
-        let timestamp = Timestamp {
-            spec_version: SPEC.to_owned(),
-            version: number(versions.timestamp)?,
-            expires,
-            meta: HashMap::from([("snapshot.json".to_owned(), described(&snapshot, versions.snapshot)?)]),
-            _extra: HashMap::new(),
-        };
-        let timestamp = written(SignedRole::new(timestamp, &root, &sources, &random()).await?.signed())?;
-        files.push((Role::Snapshot, versions.snapshot, snapshot));
-        files.push((Role::Timestamp, versions.timestamp, timestamp));
-        Ok(Files { files, expires: expires.as_millisecond(), targets: count })
+        let snapshot = Lines::new("snapshot", version, later(now, SNAPSHOT_LIFE)?, meta);
+        let snapshot = sealed(&snapshot, &authors.snapshot)?;
+        let line = BTreeMap::from([("snapshot.json".to_owned(), described(&snapshot, version))]);
+        let timestamp = Lines::new("timestamp", version, later(now, TIMESTAMP_LIFE)?, line);
+        let timestamp = sealed(&timestamp, &authors.timestamp)?;
+        files.extend([("snapshot".to_owned(), snapshot), ("timestamp".to_owned(), timestamp)]);
+        let expires = (now.div_euclid(1_000) + TIMESTAMP_LIFE) * 1_000;
+        Ok(Files { files, version, expires })
     }
 }
 
-fn of_targets(
-    version: u64,
-    now: i64,
-    targets: HashMap<TargetName, TufTarget>,
-    delegations: Option<Delegations>,
-) -> Result<Targets, BuildError> {
-    Ok(Targets {
-        spec_version: SPEC.to_owned(),
-        version: number(version)?,
-        expires: later(now, TARGETS_LIFE)?,
-        targets,
-        delegations,
-        _extra: HashMap::new(),
-    })
+fn file(bytes: &[u8]) -> Result<File<'_>, BuildError> {
+    serde_json::from_slice(bytes).map_err(|_| BuildError::Anew("a file cannot be read"))
 }
 
-impl Target {
-    fn described(&self) -> TufTarget {
-        let custom = json!({
-            "media_type": self.media_type,
-            "signer": self.signer,
-            "signed_at": self.signed_at,
-            "source": self.source,
-        });
-        TufTarget {
-            length: self.length,
-            hashes: Hashes { sha256: self.sha256.to_vec().into(), _extra: HashMap::new() },
-            custom: HashMap::from([("hallmark".to_owned(), custom)]),
-            _extra: HashMap::new(),
+fn part<'de, T: serde::Deserialize<'de>>(signed: &'de RawValue) -> Result<T, BuildError> {
+    serde_json::from_str(signed.get()).map_err(|_| BuildError::Anew("a file cannot be read"))
+}
+
+fn layout(lines: &Lines) -> Result<Layout, BuildError> {
+    Layout::read(lines.meta.keys().map(String::as_str)).ok_or(BuildError::Anew("the snapshot names a number of bins that is none"))
+}
+
+/// The file of a role that stands, and is the one that the snapshot names.
+fn stands<'s>(standing: &'s Standing, lines: &Lines, role: &str) -> Result<File<'s>, BuildError> {
+    let bytes = standing.files.get(role).ok_or(BuildError::Anew("a file is missing"))?;
+    let named = lines.meta.get(&format!("{role}.json")).ok_or(BuildError::Anew("the snapshot lacks a role"))?;
+    if described(bytes, named.version) != *named {
+        return Err(BuildError::Anew("a file is not the one that the snapshot names"));
+    }
+    file(bytes)
+}
+
+/// Each of these keys must have signed the file, and nobody else.
+fn check_signed(file: &File<'_>, keys: &[Held]) -> Result<(), BuildError> {
+    let signed = |key: &Held| -> Result<bool, BuildError> {
+        let id = key.id()?;
+        let own = file.signatures.iter().find(|signature| signature.keyid == id);
+        let sig = own.and_then(|own| unhex(&own.sig)).unwrap_or_default();
+        Ok(key.has_signed(file.signed.get().as_bytes(), &sig))
+    };
+    for key in keys {
+        if !signed(key)? {
+            return Err(BuildError::Anew("a key that holds now has not signed it"));
         }
     }
+    if file.signatures.len() == keys.len() { Ok(()) } else { Err(BuildError::Anew("a key that holds no more signed it")) }
 }
 
-/// The bytes of a file. They are stored as they are made here and never made again.
-fn written(file: &impl Serialize) -> Result<Vec<u8>, BuildError> {
-    Ok(serde_json::to_vec(file)?)
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8], role: &'static str) -> Result<Signed<T>, BuildError> {
-    serde_json::from_slice(bytes).map_err(|_| BuildError::Previous(role))
+/// What `targets` hands on: everything below the repository's name, for good.
+fn handed_over(authors: &Authors, repository: &str) -> Result<Box<RawValue>, BuildError> {
+    let tags = delegated(authors, TAGS, json!({"paths": [format!("{repository}/*")]}))?;
+    delegations(authors, vec![tags])
 }
 
-fn described(bytes: &[u8], version: u64) -> Result<Metafile, BuildError> {
-    Ok(Metafile {
-        length: Some(bytes.len() as u64),
-        hashes: Some(Hashes { sha256: digest(&SHA256, bytes).as_ref().to_vec().into(), _extra: HashMap::new() }),
-        version: number(version)?,
-        _extra: HashMap::<String, Value>::new(),
-    })
+fn delegated(authors: &Authors, name: &str, paths: serde_json::Value) -> Result<serde_json::Value, BuildError> {
+    let mut role = json!({"keyids": [authors.tags.id()?], "name": name, "terminating": true, "threshold": 1});
+    if let (Some(role), Some(paths)) = (role.as_object_mut(), paths.as_object()) {
+        role.extend(paths.clone());
+    }
+    Ok(role)
 }
 
-fn one() -> NonZeroU64 {
-    NonZeroU64::MIN
-}
-
-fn number(version: u64) -> Result<NonZeroU64, BuildError> {
-    NonZeroU64::new(version).ok_or(BuildError::Range)
-}
-
-fn later(now: i64, seconds: i64) -> Result<jiff::Timestamp, BuildError> {
-    jiff::Timestamp::from_second(now.div_euclid(1_000) + seconds).map_err(|_| BuildError::Range)
-}
-
-/// Ed25519 needs none; the interface asks for it.
-fn random() -> SystemRandom {
-    SystemRandom::new()
+fn delegations(authors: &Authors, roles: Vec<serde_json::Value>) -> Result<Box<RawValue>, BuildError> {
+    let key = super::document(aws_lc_rs::signature::KeyPair::public_key(&*authors.tags.0).as_ref());
+    let document = serde_json::to_value(key)?;
+    let delegations = json!({"keys": { authors.tags.id()?: document }, "roles": roles});
+    Ok(RawValue::from_string(canonical(&delegations)?)?)
 }

@@ -1,15 +1,26 @@
-//! Lives here: TUF 1.0 as this registry publishes it: a root chain, and for each repository targets, snapshot and timestamp.
+//! Lives here: TUF 1.0 as this registry publishes it, a root chain, and for each repository targets, snapshot and timestamp; and
+//! a client of it.
 //! Never here: keys at rest, rows, HTTP, rights, the clock.
-//! Start reading at `build.rs`, then [`verify`].
+//! Start reading at `build.rs`, then `update.rs`.
 
 mod build;
 mod key;
+mod layout;
+mod meta;
+mod root;
+mod target;
+mod update;
 mod verify;
+mod write;
 
-pub(crate) use build::{Authors, Change, Differences, Previous, Versions, first_root};
-pub use build::{BuildError, Files, Role, Target, target_path};
+pub(crate) use build::{Authors, Change};
+pub use build::{BuildError, Files, Standing, needed};
 pub(crate) use key::{Held, document};
-pub use verify::{Fetch, VerifyError, verify};
+pub use meta::Flaw;
+pub use root::{Keyholders, RootContent, RootRole, check_successor, key_id, payload, with_signature};
+pub(crate) use root::{ROOT_DAYS, endorsed, expires, public};
+pub use target::{Target, target_path};
+pub use update::{Fetch, Named, UpdateError};
+pub use verify::{VerifyError, find, verify};
 
-/// The role below `targets` that names a repository's tags.
-pub const TAGS: &str = "tags";
+pub(crate) use layout::TAGS;

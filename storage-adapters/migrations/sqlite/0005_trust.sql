@@ -14,7 +14,7 @@ CREATE TABLE trust_collections (
 ) STRICT;
 CREATE INDEX trust_renewals ON trust_collections (renew_at);
 
--- Every file that was published, byte for byte.
+-- Every file that was published, byte for byte; one that another has replaced goes after a while.
 CREATE TABLE trust_metadata (
   collection_id INTEGER NOT NULL REFERENCES trust_collections (id) ON DELETE CASCADE,
   role TEXT NOT NULL,
@@ -22,11 +22,13 @@ CREATE TABLE trust_metadata (
   sha256 BLOB NOT NULL,
   sha512 BLOB NOT NULL,
   published_at INTEGER NOT NULL,
+  replaced_at INTEGER,
   body BLOB NOT NULL,
   PRIMARY KEY (collection_id, role, version)
 ) STRICT;
 CREATE INDEX trust_metadata_by_sha256 ON trust_metadata (collection_id, role, sha256);
 CREATE INDEX trust_metadata_by_sha512 ON trust_metadata (collection_id, role, sha512);
+CREATE INDEX trust_metadata_replaced ON trust_metadata (collection_id, replaced_at) WHERE replaced_at IS NOT NULL;
 
 -- Which of them holds.
 CREATE TABLE trust_current (

@@ -39,7 +39,7 @@ statements! {
     EXPIRE = [
         "DELETE FROM events WHERE at < $1 AND seq IN
            (SELECT page.seq FROM events page WHERE page.seq IS NOT NULL ORDER BY page.seq LIMIT $2)
-            AND seq < (SELECT MAX(seq) FROM events)"
+            AND seq < (SELECT MAX(seq) FROM events) AND seq <= $3"
     ];
 }
 
@@ -186,8 +186,8 @@ impl Tx {
     ///
     /// # Errors
     /// The database failed.
-    pub async fn expire_events(&mut self, before: i64, limit: u32) -> Result<u64, Error> {
-        self.execute(&EXPIRE, values![before, i64::from(limit)]).await
+    pub async fn expire_events(&mut self, before: i64, followed: i64, limit: u32) -> Result<u64, Error> {
+        self.execute(&EXPIRE, values![before, i64::from(limit), followed]).await
     }
 
     /// Records an event. On a server it has no place in the order of events yet: one sequencer numbers what is committed,

@@ -101,7 +101,7 @@ pub use trust::{
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, UserRemoval, Vouching};
-pub use vouches::{Happened, Tagged, TrustRoot, Vouch};
+pub use vouches::{Happened, Pointed, Tagged, TrustRoot, Vouch};
 pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
 
 use statement::Statement;

@@ -22,6 +22,7 @@ statements! {
     ];
     USE = ["UPDATE signer_keys SET used_at = $2 WHERE id = $1"];
     DESTROY = ["DELETE FROM signer_keys WHERE collection = $1"];
+    DESTROY_ONE = ["DELETE FROM signer_keys WHERE id = $1"];
     FORGET_FLOORS = ["DELETE FROM signer_floors WHERE collection = $1 AND role NOT IN ('snapshot', 'timestamp')"];
     FLOOR = ["SELECT version FROM signer_floors WHERE collection = $1 AND role = $2" {update}];
     RAISE = [
@@ -208,6 +209,14 @@ impl Tx {
     pub async fn destroy_signer_keys(&mut self, collection: &str) -> Result<u64, Error> {
         self.execute(&FORGET_FLOORS, values![collection]).await?;
         self.execute(&DESTROY, values![collection]).await
+    }
+
+    /// Destroys one key.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn destroy_signer_key(&mut self, id: &str) -> Result<(), Error> {
+        self.execute(&DESTROY_ONE, values![id]).await.map(drop)
     }
 
     /// The last version of a role; 0 before the first. Held until the change ends.

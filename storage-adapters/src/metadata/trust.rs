@@ -8,30 +8,30 @@ use super::rows::RepositoryId;
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
-use super::value::{json_texts, values};
+use super::value::{json_integers, json_texts, values};
 
 statements! {
     COLLECTION = [
         "SELECT id, head FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"
     ];
     CURRENT = [
-        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at, c.renew_at FROM trust_collections c
            JOIN trust_current t ON t.collection_id = c.id AND t.role = $4
            JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
           WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3"
     ];
     BY_VERSION = [
-        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at, c.renew_at FROM trust_collections c
            JOIN trust_metadata m ON m.collection_id = c.id AND m.role = $4 AND m.version = $5
           WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3"
     ];
     BY_SHA256 = [
-        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at, c.renew_at FROM trust_collections c
            JOIN trust_metadata m ON m.collection_id = c.id AND m.role = $4 AND m.sha256 = $5
           WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3 LIMIT 1"
     ];
     BY_SHA512 = [
-        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at FROM trust_collections c
+        "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at, c.renew_at FROM trust_collections c
            JOIN trust_metadata m ON m.collection_id = c.id AND m.role = $4 AND m.sha512 = $5
           WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3 LIMIT 1"
     ];
@@ -49,6 +49,12 @@ statements! {
         "SELECT c.id, c.head, c.repository_id, c.gun FROM trust_collections c
            JOIN repositories r ON r.id = c.repository_id AND r.name IS NOT NULL
           WHERE c.renew_at <= $1 AND c.dialect = $2 ORDER BY c.renew_at LIMIT $3"
+    ];
+    DUE_OF = [
+        "SELECT c.id, c.head, c.repository_id, c.gun FROM trust_collections c
+           JOIN repositories r ON r.id = c.repository_id AND r.name IS NOT NULL
+          WHERE c.renew_at <= $1 AND c.dialect = $2 AND c.repository_id IN
+                (SELECT list.value FROM " {integers 3} " AS list)"
     ];
     CHANGES = [
         "SELECT e.seq, e.at, e.kind, e.subject, e.payload FROM events e
@@ -85,11 +91,14 @@ statements! {
          ON CONFLICT (collection_id, role) DO UPDATE SET version = excluded.version
            WHERE trust_current.version < excluded.version"
     ];
-    FORGET = [
-        "DELETE FROM trust_metadata WHERE collection_id = $1 AND role" {in texts "2"} " AND published_at < $3
-            AND version < (SELECT t.version FROM trust_current t
-                            WHERE t.collection_id = trust_metadata.collection_id AND t.role = trust_metadata.role)"
+    REPLACE = [
+        "UPDATE trust_metadata SET replaced_at = $3 WHERE collection_id = $1 AND role = $2
+            AND version = (SELECT t.version FROM trust_current t WHERE t.collection_id = $1 AND t.role = $2)"
     ];
+    FORGET = [
+        "DELETE FROM trust_metadata WHERE collection_id = $1 AND replaced_at < $2 AND role <> 'root'"
+    ];
+    RENEW_ALL = ["UPDATE trust_collections SET renew_at = 0, expires_at = 0, head = head + 1 WHERE dialect = $1"];
     DELETE = ["DELETE FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"];
 }
 
@@ -144,6 +153,8 @@ pub struct TrustFile {
     pub body: Vec<u8>,
     /// When what the server signs for the collection now expires, in milliseconds since the epoch.
     pub expires_at: i64,
+    /// When it is to be renewed: later than it expires when its renewal failed and was put off.
+    pub renew_at: i64,
 }
 
 /// When what the server signed is to be renewed and when it expires, in milliseconds since the epoch.
@@ -334,12 +345,22 @@ impl Metadata {
     /// The database does not answer.
     pub async fn trust_due(&self, dialect: TrustDialect, now: i64, limit: u32) -> Result<Vec<DueCollection>, Error> {
         let rows = self.rows(&DUE, values![now, dialect.as_str(), i64::from(limit)]).await?;
-        let due = |row: &Row| -> Result<DueCollection, Error> {
-            let collection = Collection { id: row.integer(0)?, head: row.integer(1)? };
-            let key = CollectionKey { repository: RepositoryId(row.integer(2)?), dialect, gun: row.text(3)? };
-            Ok(DueCollection { collection, key })
-        };
-        rows.iter().map(due).collect()
+        rows.iter().map(|row| due(row, dialect)).collect()
+    }
+
+    /// Those of these repositories' collections of a dialect that were to be renewed by `now`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_due_of(
+        &self,
+        dialect: TrustDialect,
+        now: i64,
+        repositories: impl IntoIterator<Item = RepositoryId>,
+    ) -> Result<Vec<DueCollection>, Error> {
+        let ids = json_integers(repositories.into_iter().map(|id| id.0));
+        let rows = self.rows(&DUE_OF, values![now, dialect.as_str(), &ids]).await?;
+        rows.iter().map(|row| due(row, dialect)).collect()
     }
 }
 
@@ -373,6 +394,7 @@ impl Tx {
             let (role, version) = (state.role.as_str(), state.version);
             let row =
                 values![id, role, version, state.sha256.as_slice(), state.sha512.as_slice(), now, body.as_slice()];
+            self.execute(&REPLACE, values![id, role, now]).await?;
             let stored = self.execute(&STORE, row).await?;
             if stored != 1 || self.execute(&POINT, values![id, role, version]).await? != 1 {
                 return Ok(Published::Overtaken);
@@ -381,18 +403,20 @@ impl Tx {
         Ok(Published::Stored)
     }
 
-    /// Forgets files of these roles that hold no more and were published before `before`.
+    /// Forgets files that others replaced before `before`, but for roots: clients follow their chain from any of them.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn forget_trust<'r>(
-        &mut self,
-        collection: Collection,
-        roles: impl Iterator<Item = &'r TrustRole> + Send,
-        before: i64,
-    ) -> Result<u64, Error> {
-        let roles = json_texts(roles.map(TrustRole::as_str));
-        self.execute(&FORGET, values![collection.id, &roles, before]).await
+    pub async fn forget_trust(&mut self, collection: Collection, before: i64) -> Result<u64, Error> {
+        self.execute(&FORGET, values![collection.id, before]).await
+    }
+
+    /// Lets every collection of a dialect be renewed before it is read again. Publishes that are under way are overtaken.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn renew_all_trust(&mut self, dialect: TrustDialect) -> Result<u64, Error> {
+        self.execute(&RENEW_ALL, values![dialect.as_str()]).await
     }
 
     /// Leaves a collection that cannot be renewed alone until `until`, unless it was published to meanwhile.
@@ -419,7 +443,14 @@ fn file(row: &Row) -> Result<TrustFile, Error> {
         published_at: row.integer(2)?,
         body: row.bytes(3)?,
         expires_at: row.integer(4)?,
+        renew_at: row.integer(5)?,
     })
+}
+
+fn due(row: &Row, dialect: TrustDialect) -> Result<DueCollection, Error> {
+    let collection = Collection { id: row.integer(0)?, head: row.integer(1)? };
+    let key = CollectionKey { repository: RepositoryId(row.integer(2)?), dialect, gun: row.text(3)? };
+    Ok(DueCollection { collection, key })
 }
 
 fn state(row: &Row) -> Result<TrustState, Error> {

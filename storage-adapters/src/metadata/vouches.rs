@@ -11,14 +11,21 @@ use super::tx::Tx;
 use super::value::{json_texts, values};
 
 statements! {
-    ROOT = ["SELECT version, body FROM trust_roots WHERE domain = $1 AND version = $2"];
-    NEWEST_ROOT = ["SELECT version, body FROM trust_roots WHERE domain = $1 ORDER BY version DESC LIMIT 1"];
+    ROOT = ["SELECT version, body, domain FROM trust_roots WHERE domain = $1 AND version = $2"];
+    NEWEST_ROOT = ["SELECT version, body, domain FROM trust_roots WHERE domain = $1 ORDER BY version DESC LIMIT 1"];
+    DOMAIN_ROOT = [
+        "SELECT r.version, r.body, r.domain FROM trust_roots r
+          WHERE r.domain = (SELECT 'tuf1/organization/' || CAST(p.account_id AS TEXT) FROM repositories p WHERE p.id = $1)
+          ORDER BY r.version DESC LIMIT 1"
+    ];
+    SHARE_ROOT = ["SELECT version FROM trust_roots WHERE domain = $1 AND version = $2" {share}];
+    HOLD_ROOT = ["SELECT version FROM trust_roots WHERE domain = $1 AND version = $2" {update}];
     ADD_ROOT = [
         "INSERT INTO trust_roots (domain, version, body, made_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (domain, version) DO NOTHING"
     ];
     TAGGED = [
-        "SELECT m.digest, m.size, m.media_type FROM tags t
+        "SELECT m.digest, m.size, m.media_type, t.moved_at FROM tags t
            JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
           WHERE t.repository_id = $1 AND t.name = $2"
     ];
@@ -32,13 +39,13 @@ statements! {
     WITHDRAW = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2"];
     FORGET = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2 AND at = $3"];
     OF_TAGS = [
-        "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest FROM vouches v
+        "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest, t.moved_at FROM vouches v
            LEFT JOIN tags t ON t.repository_id = v.repository_id AND t.name = v.tag
            LEFT JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
           WHERE v.repository_id = $1 AND v.tag" {in texts "2"}
     ];
     PAGE = [
-        "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest FROM vouches v
+        "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest, t.moved_at FROM vouches v
            LEFT JOIN tags t ON t.repository_id = v.repository_id AND t.name = v.tag
            LEFT JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
           WHERE v.repository_id = $1 AND v.tag > $2 ORDER BY v.tag LIMIT $3"
@@ -52,6 +59,8 @@ statements! {
 /// A root of a trust domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustRoot {
+    /// The domain.
+    pub domain: String,
     /// Its version.
     pub version: i64,
     /// Its bytes.
@@ -69,6 +78,15 @@ pub struct Tagged {
     pub media_type: String,
 }
 
+/// What a tag points to, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointed {
+    /// To what.
+    pub tagged: Tagged,
+    /// When it was moved there, in milliseconds since the epoch.
+    pub moved_at: i64,
+}
+
 /// Somebody's word for what a tag means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouch {
@@ -82,15 +100,15 @@ pub struct Vouch {
     pub source: String,
     /// When, in milliseconds since the epoch.
     pub at: i64,
-    /// What the tag points to now; `None` when it is gone.
-    pub now: Option<Digest>,
+    /// What the tag points to now, and since when; `None` when it is gone.
+    pub now: Option<(Digest, i64)>,
 }
 
 impl Vouch {
-    /// Whether the tag still points to what was vouched for.
+    /// Whether the tag still points to what was vouched for: one that was moved away and back was not vouched for since.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.now.as_ref() == Some(&self.tagged.digest)
+        self.now.as_ref().is_some_and(|(digest, since)| *digest == self.tagged.digest && *since <= self.at)
     }
 }
 
@@ -119,7 +137,15 @@ impl Metadata {
             Some(version) => self.row(&ROOT, values![domain, version]).await?,
             None => self.row(&NEWEST_ROOT, values![domain]).await?,
         };
-        row.map(|row| Ok(TrustRoot { version: row.integer(0)?, body: row.bytes(1)? })).transpose()
+        row.as_ref().map(root).transpose()
+    }
+
+    /// The newest root of the domain of a repository's organization; `None` where it has none of its own.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_root_of(&self, repository: RepositoryId) -> Result<Option<TrustRoot>, Error> {
+        self.row(&DOMAIN_ROOT, values![repository]).await?.as_ref().map(root).transpose()
     }
 
     /// What was said of these tags of a repository.
@@ -162,22 +188,37 @@ impl Metadata {
 }
 
 impl Tx {
-    /// Keeps a root of a domain; whether there was none of its version.
+    /// Whether the root of this version is the newest of its domain, and stays so until the change ends.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn add_trust_root(&mut self, domain: &str, root: &TrustRoot, now: i64) -> Result<bool, Error> {
-        Ok(self.execute(&ADD_ROOT, values![domain, root.version, root.body.as_slice(), now]).await? == 1)
+    pub async fn is_newest_root(&mut self, domain: &str, version: i64) -> Result<bool, Error> {
+        self.rows(&SHARE_ROOT, values![domain, version]).await?;
+        // Asked after the lock is held: whoever held it may have put another root above.
+        let newest = self.row(&NEWEST_ROOT, values![domain]).await?;
+        Ok(newest.map(|row| row.integer(0)).transpose()? == Some(version))
+    }
+
+    /// Keeps a root of a domain; whether there was none of its version. It waits for those who publish under the one before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn add_trust_root(&mut self, root: &TrustRoot, now: i64) -> Result<bool, Error> {
+        self.rows(&HOLD_ROOT, values![&root.domain, root.version - 1]).await?;
+        Ok(self.execute(&ADD_ROOT, values![&root.domain, root.version, root.body.as_slice(), now]).await? == 1)
     }
 
     /// What a tag of a repository points to, as this change sees it.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn tagged(&mut self, repository: RepositoryId, tag: &Tag) -> Result<Option<Tagged>, Error> {
+    pub async fn tagged(&mut self, repository: RepositoryId, tag: &Tag) -> Result<Option<Pointed>, Error> {
         let row = self.row(&TAGGED, values![repository, tag]).await?;
-        row.map(|row| Ok(Tagged { digest: row.parsed(0)?, size: row.unsigned(1)?, media_type: row.text(2)? }))
-            .transpose()
+        let pointed = |row: Row| {
+            let tagged = Tagged { digest: row.parsed(0)?, size: row.unsigned(1)?, media_type: row.text(2)? };
+            Ok(Pointed { tagged, moved_at: row.integer(3)? })
+        };
+        row.map(pointed).transpose()
     }
 
     /// Keeps somebody's word for what a tag means, in the place of the one before.
@@ -209,6 +250,10 @@ impl Tx {
     }
 }
 
+fn root(row: &Row) -> Result<TrustRoot, Error> {
+    Ok(TrustRoot { version: row.integer(0)?, body: row.bytes(1)?, domain: row.text(2)? })
+}
+
 fn vouch(row: &Row) -> Result<Vouch, Error> {
     Ok(Vouch {
         tag: row.parsed(0)?,
@@ -216,6 +261,6 @@ fn vouch(row: &Row) -> Result<Vouch, Error> {
         signer: row.text(4)?,
         source: row.text(5)?,
         at: row.integer(6)?,
-        now: row.maybe_parsed(7)?,
+        now: row.maybe_parsed(7)?.zip(row.maybe_integer(8)?),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use hallmark_oci::{Digest, RepositoryName, Tag};
-use hallmark_signer::tuf::{Target, VerifyError, verify};
+use hallmark_signer::tuf::{Target, UpdateError, VerifyError, verify};
 use serde_json::json;
 
 use super::client::{Ask, Client, Found};
@@ -13,6 +13,7 @@ use super::contexts::{Context, Contexts};
 use super::table::Row;
 use super::{Remote, Session};
 use crate::cli::output::{self, Failure, Format};
+use crate::clock::Clock;
 use crate::config::Person;
 use crate::people::signatures::SignatureView;
 
@@ -158,14 +159,15 @@ impl Verify {
             let client = Arc::new(context.registry()?);
             let now = digest(&client, &image).await?;
             let (base, fetching) = (format!("/tuf/{}/", image.repository), Arc::clone(&client));
-            let fetch = Arc::new(move |file: String| -> futures_util::future::BoxFuture<'static, _> {
+            let fetch = Arc::new(move |file: String, _| -> futures_util::future::BoxFuture<'static, _> {
                 let (client, path) = (Arc::clone(&fetching), format!("{base}{file}"));
                 Box::pin(async move {
                     let found = client.raw(&path).await.map_err(|failure| failure.to_string())?;
                     Ok(found.map(|found| found.body))
                 })
             });
-            let target = verify(&pinned, (image.repository.as_str(), image.tag.as_str()), fetch, store).await;
+            let target = (image.repository.as_str(), image.tag.as_str());
+            let target = verify(&pinned, target, fetch, (&store, Clock::System.now())).await;
             conclude(&image, &now, target, output)
         })?
     }
@@ -174,7 +176,7 @@ impl Verify {
 /// Says what came of it; anything but a signature over what the tag points to now is a failure.
 fn conclude(image: &Image, now: &Digest, target: Result<Target, VerifyError>, output: Format) -> Result<(), Failure> {
     let target = target.map_err(|error| match error {
-        VerifyError::Unreachable(why) => Failure::NoServer(why),
+        VerifyError::Update(UpdateError::Unreachable(why)) => Failure::NoServer(why),
         other => Failure::Failed(format!("{image} is not verified: {other}")),
     })?;
     let hex: String = target.sha256.iter().map(|byte| format!("{byte:02x}")).collect();

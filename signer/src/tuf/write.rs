@@ -1,0 +1,135 @@
+//! Files as they are written: `signed` in canonical form, so that what is signed and what is sent are the same bytes and nobody
+//! has to make them again.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::KeyPair as _;
+use olpc_cjson::CanonicalFormatter;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{BuildError, Held};
+
+/// The version of the specification that metadata names.
+pub(super) const SPEC: &str = "1.0.31";
+
+/// A file, whose `signed` is read where it is needed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct File<'a> {
+    pub(super) signatures: Vec<Signature>,
+    #[serde(borrow)]
+    pub(super) signed: &'a RawValue,
+}
+
+/// Who signed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Signature {
+    pub(super) keyid: String,
+    pub(super) sig: String,
+}
+
+/// The line of a file in a snapshot or a timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub(super) hashes: Sums,
+    pub(super) length: u64,
+    pub(super) version: u64,
+}
+
+/// The sums by which a file is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sums {
+    pub(super) sha256: String,
+}
+
+/// A snapshot or a timestamp. The fields of these three stand in the order of their names, as the canonical form wants it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Lines {
+    #[serde(rename = "_type")]
+    pub(super) kind: String,
+    pub(super) expires: String,
+    pub(super) meta: BTreeMap<String, Meta>,
+    pub(super) spec_version: String,
+    pub(super) version: u64,
+}
+
+/// A role that names targets, or hands them on. Each part that is kept from one version to the next stays as it was written.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Names {
+    #[serde(rename = "_type")]
+    pub(super) kind: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) delegations: Option<Box<RawValue>>,
+    pub(super) expires: String,
+    pub(super) spec_version: String,
+    pub(super) targets: BTreeMap<String, Box<RawValue>>,
+    pub(super) version: u64,
+}
+
+impl Names {
+    pub(super) fn new(
+        version: u64,
+        expires: String,
+        targets: BTreeMap<String, Box<RawValue>>,
+        delegations: Option<Box<RawValue>>,
+    ) -> Self {
+        Self { kind: "targets".to_owned(), delegations, expires, spec_version: SPEC.to_owned(), targets, version }
+    }
+}
+
+impl Lines {
+    pub(super) fn new(kind: &str, version: u64, expires: String, meta: BTreeMap<String, Meta>) -> Self {
+        Self { kind: kind.to_owned(), expires, meta, spec_version: SPEC.to_owned(), version }
+    }
+}
+
+/// The canonical form of anything.
+pub(super) fn canonical(value: &impl Serialize) -> Result<String, BuildError> {
+    let mut bytes = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, CanonicalFormatter::new()))?;
+    String::from_utf8(bytes).map_err(|_| BuildError::Range)
+}
+
+/// The file of a role, signed by all of these keys. Its parts are in canonical form, and their names need no escapes: the
+/// common form of `serde_json` is then the canonical one.
+pub(super) fn sealed<'k>(
+    signed: &impl Serialize,
+    keys: impl IntoIterator<Item = &'k Held>,
+) -> Result<Vec<u8>, BuildError> {
+    let signed = serde_json::value::to_raw_value(signed)?;
+    let signature = |key: &Held| {
+        let sig = crate::hex(key.0.sign(signed.get().as_bytes()).as_ref());
+        Ok(Signature { keyid: key.id()?, sig })
+    };
+    let signatures: Vec<Signature> = keys.into_iter().map(signature).collect::<Result<_, BuildError>>()?;
+    Ok(serde_json::to_vec(&File { signatures, signed: &signed })?)
+}
+
+/// How a file is known where it is named.
+pub(super) fn described(bytes: &[u8], version: u64) -> Meta {
+    let sha256 = crate::hex(digest(&SHA256, bytes).as_ref());
+    Meta { hashes: Sums { sha256 }, length: bytes.len() as u64, version }
+}
+
+/// A time as metadata says it.
+pub(super) fn later(now: i64, seconds: i64) -> Result<String, BuildError> {
+    let time = jiff::Timestamp::from_second(now.div_euclid(1_000) + seconds).map_err(|_| BuildError::Range)?;
+    Ok(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+impl Held {
+    /// The id of its public half.
+    pub(crate) fn id(&self) -> Result<String, BuildError> {
+        let id = super::document(self.0.public_key().as_ref()).key_id().map_err(|_| BuildError::Range)?;
+        Ok(crate::hex(&id))
+    }
+
+    /// Whether it signed this.
+    pub(super) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public = self.0.public_key().as_ref();
+        aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public)
+            .verify(message, signature)
+            .is_ok()
+    }
+}
