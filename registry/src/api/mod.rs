@@ -10,6 +10,7 @@ mod repositories;
 mod robots;
 mod signatures;
 mod teams;
+mod trust;
 mod users;
 
 use std::sync::{Arc, LazyLock};
@@ -98,7 +99,18 @@ fn routes() -> Router {
         .route("/certificates/{id}", delete(users::remove_certificate))
         .route("/explain", get(repositories::explain))
         .route("/events", get(repositories::events));
-    let all = of_users.merge(of_organizations).merge(of_robots).merge(of_repositories);
+    let of_trust = Router::new()
+        .route("/trust/root", get(trust::describe).post(trust::publish))
+        .route("/trust/root/drafts", post(trust::draft))
+        .route("/trust/rotations", post(trust::rotate))
+        .route("/organizations/{organization}/trust", post(trust::begin))
+        .route(
+            "/organizations/{organization}/trust/root",
+            get(trust::describe_of_organization).post(trust::publish_of_organization),
+        )
+        .route("/organizations/{organization}/trust/root/drafts", post(trust::draft_of_organization))
+        .route("/organizations/{organization}/trust/rotations", post(trust::rotate_of_organization));
+    let all = of_users.merge(of_organizations).merge(of_robots).merge(of_repositories).merge(of_trust);
     Router::new()
         .nest("/api/v1", all)
         .fallback(async || (Extension(NoSuchPath), Error::plain(ErrorCode::NotFound)))

@@ -5,7 +5,7 @@ use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
 use utoipa::{Modify, OpenApi};
 
 use super::failure::{Failure, FailureLine};
-use super::{organizations, repositories, robots, signatures, teams, users};
+use super::{organizations, repositories, robots, signatures, teams, trust, users};
 use crate::people::shapes;
 
 #[derive(OpenApi)]
@@ -67,6 +67,15 @@ use crate::people::shapes;
         signatures::list,
         signatures::create,
         signatures::withdraw,
+        trust::describe,
+        trust::publish,
+        trust::draft,
+        trust::rotate,
+        trust::begin,
+        trust::describe_of_organization,
+        trust::publish_of_organization,
+        trust::draft_of_organization,
+        trust::rotate_of_organization,
         repositories::account_grants,
         repositories::put_grant,
         repositories::take_grant,

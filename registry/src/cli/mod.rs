@@ -108,7 +108,7 @@ enum Verb {
     /// Say whether somebody vouches for what a tag points to now, by a root that you pinned; the exit code is 0 only then.
     Verify(remote::sign::Verify),
     /// What is signed in a repository, and the root to pin, over the network.
-    Trust(remote::sign::Trust),
+    Trust(remote::trust::Trust),
     /// Make organizations, teams, repositories, robots and grants be what a file says, over the network.
     ///
     /// The file is TOML, or JSON when its name ends in .json or its text begins with a brace. What it does not name stays as

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::source::CONTEXT_VARIABLE;
+use super::Secret;
+use super::source::{CONTEXT_VARIABLE, PASSWORD_VARIABLE, USER_VARIABLE};
 
 /// The folder of ours in a person's folder of configuration.
 const FOLDER: &str = "hallmark";
@@ -15,6 +16,9 @@ pub struct Person {
     pub folder: Option<PathBuf>,
     /// The context that `HALLMARK_CONTEXT` names.
     pub context: Option<String>,
+    /// The name and the password, token or workload's token that `HALLMARK_USER` and `HALLMARK_PASSWORD` hold: for programs that
+    /// sign in nowhere, such as a job of CI.
+    pub login: Option<(String, Secret)>,
 }
 
 impl Person {
@@ -32,7 +36,9 @@ impl Person {
         let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let configuration = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(Path::new(".config"))));
         let context = variable(CONTEXT_VARIABLE).filter(|name| !name.is_empty());
+        let text = |name: &str| variable(name)?.into_string().ok().filter(|text| !text.is_empty());
         Self {
+            login: text(USER_VARIABLE).zip(text(PASSWORD_VARIABLE).map(Secret::new)),
             folder: configuration.map(|folder| folder.join(FOLDER)),
             context: context.map(|name| name.to_string_lossy().into_owned()),
         }
@@ -54,6 +60,14 @@ mod tests {
         assert_eq!(folder(&[("XDG_CONFIG_HOME", "c"), ("HOME", "/h")]).as_deref(), Some("/h/.config/hallmark"));
         assert_eq!(folder(&[("XDG_CONFIG_HOME", ""), ("HOME", "/h")]).as_deref(), Some("/h/.config/hallmark"));
         assert_eq!(folder(&[]), None);
+    }
+
+    #[test]
+    fn who_they_are_takes_a_name_and_a_password() {
+        assert_eq!(told(&[("HALLMARK_USER", "acme+ci")]).login, None);
+        assert_eq!(told(&[("HALLMARK_USER", "acme+ci"), ("HALLMARK_PASSWORD", "")]).login, None);
+        let login = told(&[("HALLMARK_USER", "acme+ci"), ("HALLMARK_PASSWORD", "secret")]).login.unwrap();
+        assert_eq!((login.0.as_str(), login.1.expose()), ("acme+ci", "secret"));
     }
 
     #[test]

@@ -14,8 +14,12 @@ use super::{FILE_NAME, Problem, file};
 const PREFIX: &str = "HALLMARK_";
 /// Names the file of settings; it is about where settings are, so it is no setting itself.
 const CONFIG_VARIABLE: &str = "HALLMARK_CONFIG";
-/// Names what a person chose among the registries that they signed in to; a server on the same machine leaves it alone.
+/// Name what a person chose among the registries that they signed in to, and who they are where nobody signed in, as in CI; a
+/// server on the same machine leaves them alone.
 pub(super) const CONTEXT_VARIABLE: &str = "HALLMARK_CONTEXT";
+pub(super) const USER_VARIABLE: &str = "HALLMARK_USER";
+pub(super) const PASSWORD_VARIABLE: &str = "HALLMARK_PASSWORD";
+const OF_PERSONS: [&str; 3] = [CONTEXT_VARIABLE, USER_VARIABLE, PASSWORD_VARIABLE];
 
 /// What the process was started with. Tests build it by hand; [`Sources::of_process`] is what `main` uses.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +180,7 @@ fn variables(environment: &[(OsString, OsString)], gathered: &mut Gathered) -> O
     let mut ours: Vec<_> = environment
         .iter()
         .filter_map(|(name, text)| Some((name.to_str()?, text)))
-        .filter(|(name, _)| name.starts_with(PREFIX) && *name != CONTEXT_VARIABLE && !is_service_link(name))
+        .filter(|(name, _)| name.starts_with(PREFIX) && !OF_PERSONS.contains(name) && !is_service_link(name))
         .collect();
     ours.sort_unstable();
     for (name, text) in ours {

@@ -20,6 +20,7 @@ pub mod shapes;
 pub mod signatures;
 pub mod teams;
 pub mod tokens;
+pub mod trust;
 pub mod users;
 
 pub use caller::{Caller, Expected, tag};

@@ -31,10 +31,7 @@ pub(super) async fn delete(
 /// What is removed, with the fingerprint of the root that clients may have pinned; by whom, and under which rights.
 type Removal = (CollectionKey, (Gun, Option<String>), Ground, (PrincipalId, Occasion));
 
-async fn remove(
-    tx: &mut Tx,
-    (key, (gun, root), ground, (actor, occasion)): &Removal,
-) -> Result<(), metadata::Error> {
+async fn remove(tx: &mut Tx, (key, (gun, root), ground, (actor, occasion)): &Removal) -> Result<(), metadata::Error> {
     let repository = tx.repository(gun.repository()).await?.filter(|repository| ground.is(repository));
     let Some(repository) = repository else { return Ok(()) };
     if tx.delete_trust(key).await? {

@@ -8,7 +8,8 @@ use hallmark_oci::{RepositoryName, TrustRole};
 use hallmark_signer::notary::{FileState, MetadataInvalid, Root, Signed, Snapshot};
 use hallmark_signer::{NotaryChange, SnapshotOf};
 use hallmark_storage::metadata::{
-    self, DueCollection, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustDialect, TrustFileKey, Tx,
+    self, DueCollection, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustDialect,
+    TrustFileKey, Tx,
 };
 use tokio::sync::Notify;
 

@@ -147,7 +147,10 @@ impl Change {
         let mut drafts: Vec<Draft> = roles.into_iter().map(|(role, targets)| Draft::of(role, targets)).collect();
         let bins = layout.bins();
         for draft in drafts.iter_mut().filter(|draft| draft.role == TAGS && !bins.is_empty()) {
-            let below = bins.iter().map(|(name, prefixes)| delegated(authors, name, json!({"path_hash_prefixes": prefixes})));
+            // Not for good: a path that two readings of a prefix lead to is looked for in both bins.
+            let below = bins.iter().map(|(name, prefixes)| {
+                delegated(authors, name, json!({"path_hash_prefixes": prefixes, "terminating": false}))
+            });
             draft.delegations = Some(delegations(authors, below.collect::<Result<_, _>>()?)?);
         }
         let targets = handed_over(authors, &repository)?;
@@ -193,7 +196,9 @@ impl Change {
 
     /// What is not written again must be what would be written.
     fn check_heads(&self, standing: &Standing, lines: &Lines, authors: &Authors, now: i64) -> Result<(), BuildError> {
-        let targets: Names = part(stands(standing, lines, "targets")?.signed)?;
+        let targets = stands(standing, lines, "targets")?;
+        check_signed(&targets, &authors.targets)?;
+        let targets: Names = part(targets.signed)?;
         let told = targets.delegations.as_ref().map(|told| told.get());
         if told != Some(handed_over(authors, &self.repository)?.get()) {
             return Err(BuildError::Anew("targets hands the tags to another name or key"));
@@ -201,7 +206,8 @@ impl Change {
         let tags = stands(standing, lines, TAGS)?;
         check_signed(&tags, std::slice::from_ref(&authors.tags))?;
         for names in [targets, part(tags.signed)?] {
-            let expires: jiff::Timestamp = names.expires.parse().map_err(|_| BuildError::Anew("a time cannot be read"))?;
+            let expires: jiff::Timestamp =
+                names.expires.parse().map_err(|_| BuildError::Anew("a time cannot be read"))?;
             if expires.as_millisecond() - now < TARGETS_BEFORE * 1_000 {
                 return Err(BuildError::Anew("it nears its end"));
             }
@@ -242,7 +248,8 @@ fn part<'de, T: serde::Deserialize<'de>>(signed: &'de RawValue) -> Result<T, Bui
 }
 
 fn layout(lines: &Lines) -> Result<Layout, BuildError> {
-    Layout::read(lines.meta.keys().map(String::as_str)).ok_or(BuildError::Anew("the snapshot names a number of bins that is none"))
+    Layout::read(lines.meta.keys().map(String::as_str))
+        .ok_or(BuildError::Anew("the snapshot names a number of bins that is none"))
 }
 
 /// The file of a role that stands, and is the one that the snapshot names.
@@ -268,7 +275,11 @@ fn check_signed(file: &File<'_>, keys: &[Held]) -> Result<(), BuildError> {
             return Err(BuildError::Anew("a key that holds now has not signed it"));
         }
     }
-    if file.signatures.len() == keys.len() { Ok(()) } else { Err(BuildError::Anew("a key that holds no more signed it")) }
+    if file.signatures.len() == keys.len() {
+        Ok(())
+    } else {
+        Err(BuildError::Anew("a key that holds no more signed it"))
+    }
 }
 
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -280,12 +291,12 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
 
 /// What `targets` hands on: everything below the repository's name, for good.
 fn handed_over(authors: &Authors, repository: &str) -> Result<Box<RawValue>, BuildError> {
-    let tags = delegated(authors, TAGS, json!({"paths": [format!("{repository}/*")]}))?;
+    let tags = delegated(authors, TAGS, json!({"paths": [format!("{repository}/*")], "terminating": true}))?;
     delegations(authors, vec![tags])
 }
 
 fn delegated(authors: &Authors, name: &str, paths: serde_json::Value) -> Result<serde_json::Value, BuildError> {
-    let mut role = json!({"keyids": [authors.tags.id()?], "name": name, "terminating": true, "threshold": 1});
+    let mut role = json!({"keyids": [authors.tags.id()?], "name": name, "threshold": 1});
     if let (Some(role), Some(paths)) = (role.as_object_mut(), paths.as_object()) {
         role.extend(paths.clone());
     }

@@ -224,5 +224,6 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
     let text = String::deserialize(from)?;
     let is_form = text.len() == "2000-01-01T00:00:00Z".len() && text.ends_with('Z') && text.as_bytes()[10] == b'T';
     let time: Option<jiff::Timestamp> = text.parse().ok().filter(|_| is_form);
-    time.map(jiff::Timestamp::as_millisecond).ok_or_else(|| D::Error::custom("a time is written as YYYY-MM-DDTHH:MM:SSZ"))
+    time.map(jiff::Timestamp::as_millisecond)
+        .ok_or_else(|| D::Error::custom("a time is written as YYYY-MM-DDTHH:MM:SSZ"))
 }

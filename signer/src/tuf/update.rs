@@ -166,7 +166,11 @@ impl Repository {
     /// What a path means; `None` when nobody names it who may.
     pub(super) async fn find(&self, path: &str) -> Result<Option<Named>, UpdateError> {
         let sum = crate::hex(digest(&SHA256, path.as_bytes()).as_ref());
-        let top = Next { name: "targets".to_owned(), by: self.root.body.roles.targets.clone(), keys: self.root.body.keys.clone() };
+        let top = Next {
+            name: "targets".to_owned(),
+            by: self.root.body.roles.targets.clone(),
+            keys: self.root.body.keys.clone(),
+        };
         let (mut stack, mut seen) = (vec![top], BTreeSet::new());
         while let Some(next) = stack.pop() {
             if !seen.insert(next.name.clone()) || seen.len() > ROLES {
@@ -202,9 +206,9 @@ impl Repository {
             false => format!("{encoded}.json"),
         };
         let bytes = bring(&self.fetch, &name, line.length.unwrap_or(TARGETS_BYTES)).await?;
-        let checked = bytes.ok_or(Flaw::Missing).and_then(|bytes| line.check(&bytes, "targets", |envelope| {
-            envelope.is_signed_by(&next.keys, &next.by)
-        }));
+        let checked = bytes
+            .ok_or(Flaw::Missing)
+            .and_then(|bytes| line.check(&bytes, "targets", |envelope| envelope.is_signed_by(&next.keys, &next.by)));
         let role: Checked<Targets> = checked.map_err(&refused)?;
         role.holds_at(self.now).map_err(&refused)?;
         Ok(role)
@@ -263,7 +267,8 @@ impl Delegated {
     fn is_for(&self, path: &str, sum: &str) -> bool {
         let prefixes = self.path_hash_prefixes.iter().flatten();
         let mut patterns = self.paths.iter().flatten();
-        prefixes.into_iter().any(|prefix| sum.starts_with(prefix.as_str())) || patterns.any(|pattern| matches(pattern, path))
+        prefixes.into_iter().any(|prefix| sum.starts_with(prefix.as_str()))
+            || patterns.any(|pattern| matches(pattern, path))
     }
 }
 
@@ -325,7 +330,12 @@ async fn newest_root(trusted: &[u8], fetch: &Fetch) -> Result<Checked<Root>, Upd
     Err(refused("root.json")(Flaw::Endless(ROOTS)))
 }
 
-async fn timestamp(root: &Checked<Root>, fetch: &Fetch, memory: &Path, now: i64) -> Result<Checked<Lines>, UpdateError> {
+async fn timestamp(
+    root: &Checked<Root>,
+    fetch: &Fetch,
+    memory: &Path,
+    now: i64,
+) -> Result<Checked<Lines>, UpdateError> {
     const FILE: &str = "timestamp.json";
     let refused = refused(FILE);
     let read = |bytes: &[u8]| -> Result<Checked<Lines>, Flaw> {

@@ -73,19 +73,25 @@ fn forms() -> Vec<Case> {
         once(name, |forge| replace(forge, "timestamp.json", with), expected)
     };
     let says = |name, key: &'static str, value: Value, expected| {
-        once(name, |forge| {
-            forge.timestamp[key] = value;
-            forge.seal_timestamp();
-        }, expected)
+        once(
+            name,
+            |forge| {
+                forge.timestamp[key] = value;
+                forge.seal_timestamp();
+            },
+            expected,
+        )
     };
     vec![
         once("a whole repository", |_| {}, Named(1)),
         timestamp("bad JSON", |_| b"{\"signed\":".to_vec(), Refused("no metadata")),
         timestamp("an empty file", |_| Vec::new(), Refused("no metadata")),
         timestamp("extra bytes behind the JSON", |bytes| [&bytes, b"x".as_slice()].concat(), Refused("no metadata")),
-        timestamp("another layout of the same JSON", |bytes| {
-            serde_json::to_vec_pretty(&serde_json::from_slice::<Value>(&bytes).unwrap()).unwrap()
-        }, Named(1)),
+        timestamp(
+            "another layout of the same JSON",
+            |bytes| serde_json::to_vec_pretty(&serde_json::from_slice::<Value>(&bytes).unwrap()).unwrap(),
+            Named(1),
+        ),
         once("no timestamp", |forge| drop(forge.files.remove("timestamp.json")), Refused("not there")),
         once("no snapshot", |forge| drop(forge.files.remove("1.snapshot.json")), Refused("not there")),
         once("no targets", |forge| drop(forge.files.remove("1.targets.json")), Refused("not there")),
@@ -96,9 +102,11 @@ fn forms() -> Vec<Case> {
         says("another specification", "spec_version", json!("2.0.0"), Refused("specification")),
         says("a version below one", "version", json!(0), Refused("at least 1")),
         says("a version that is text", "version", json!("1"), Refused("no metadata")),
-        timestamp("a fraction for a version", |bytes| {
-            String::from_utf8(bytes).unwrap().replace("\"version\":1}", "\"version\":1.5}").into_bytes()
-        }, Refused("no metadata")),
+        timestamp(
+            "a fraction for a version",
+            |bytes| String::from_utf8(bytes).unwrap().replace("\"version\":1}", "\"version\":1.5}").into_bytes(),
+            Refused("no metadata"),
+        ),
         says("a time with fractions", "expires", json!("2030-01-01T00:00:00.5Z"), Refused("YYYY")),
         says("a time with an offset", "expires", json!("2030-01-01T00:00:00+01:00"), Refused("YYYY")),
         says("no meta", "meta", json!({}), Refused("snapshot alone")),
@@ -107,124 +115,188 @@ fn forms() -> Vec<Case> {
 
 fn signatures() -> Vec<Case> {
     let by = |name, keys: Vec<Pair>, expected| {
-        once(name, move |forge| {
-            forge.keys.insert("timestamp".to_owned(), keys);
-            forge.seal_timestamp();
-        }, expected)
+        once(
+            name,
+            move |forge| {
+                forge.keys.insert("timestamp".to_owned(), keys);
+                forge.seal_timestamp();
+            },
+            expected,
+        )
     };
     let both = |name, threshold: u64, keys: fn() -> Vec<Pair>, signers: usize, expected| {
-        once(name, move |forge| {
-            forge.keys.insert("timestamp".to_owned(), keys());
-            forge.name_keys();
-            forge.root["roles"]["timestamp"]["threshold"] = json!(threshold);
-            forge.seal_root();
-            forge.keys.get_mut("timestamp").unwrap().truncate(signers);
-            forge.seal_timestamp();
-        }, expected)
+        once(
+            name,
+            move |forge| {
+                forge.keys.insert("timestamp".to_owned(), keys());
+                forge.name_keys();
+                forge.root["roles"]["timestamp"]["threshold"] = json!(threshold);
+                forge.seal_root();
+                forge.keys.get_mut("timestamp").unwrap().truncate(signers);
+                forge.seal_timestamp();
+            },
+            expected,
+        )
     };
     let two = || vec![Pair::ed25519(30), Pair::ed25519(31)];
     vec![
         by("the wrong key", vec![Pair::ed25519(77)], Refused("0 valid signatures where 1")),
         by("no signature", vec![], Refused("0 valid signatures where 1")),
         by("a foreign signature beside the right one", vec![Pair::ed25519(77), Pair::ed25519(4)], Named(1)),
-        once("the same signature twice", |forge| {
-            replace(forge, "timestamp.json", |bytes| {
-                let mut file: Value = serde_json::from_slice(&bytes).unwrap();
-                let one = file["signatures"][0].clone();
-                file["signatures"].as_array_mut().unwrap().push(one);
-                serde_json::to_vec(&file).unwrap()
-            });
-        }, Refused("signed twice")),
-        once("a signature that is no hexadecimal", |forge| {
-            replace(forge, "timestamp.json", |bytes| {
-                let mut file: Value = serde_json::from_slice(&bytes).unwrap();
-                file["signatures"][0]["sig"] = json!("zz");
-                serde_json::to_vec(&file).unwrap()
-            });
-        }, Refused("0 valid signatures")),
-        once("content that was changed after it was signed", |forge| {
-            replace(forge, "timestamp.json", |bytes| {
-                let mut file: Value = serde_json::from_slice(&bytes).unwrap();
-                file["signed"]["version"] = json!(9);
-                serde_json::to_vec(&file).unwrap()
-            });
-        }, Refused("0 valid signatures")),
+        once(
+            "the same signature twice",
+            |forge| {
+                replace(forge, "timestamp.json", |bytes| {
+                    let mut file: Value = serde_json::from_slice(&bytes).unwrap();
+                    let one = file["signatures"][0].clone();
+                    file["signatures"].as_array_mut().unwrap().push(one);
+                    serde_json::to_vec(&file).unwrap()
+                });
+            },
+            Refused("signed twice"),
+        ),
+        once(
+            "a signature that is no hexadecimal",
+            |forge| {
+                replace(forge, "timestamp.json", |bytes| {
+                    let mut file: Value = serde_json::from_slice(&bytes).unwrap();
+                    file["signatures"][0]["sig"] = json!("zz");
+                    serde_json::to_vec(&file).unwrap()
+                });
+            },
+            Refused("0 valid signatures"),
+        ),
+        once(
+            "content that was changed after it was signed",
+            |forge| {
+                replace(forge, "timestamp.json", |bytes| {
+                    let mut file: Value = serde_json::from_slice(&bytes).unwrap();
+                    file["signed"]["version"] = json!(9);
+                    serde_json::to_vec(&file).unwrap()
+                });
+            },
+            Refused("0 valid signatures"),
+        ),
         both("two of two keys", 2, two, 2, Named(1)),
         both("one of two keys", 2, two, 1, Refused("1 valid signatures where 2")),
         both("a threshold that no keys can meet", 3, two, 2, Refused("2 valid signatures where 3")),
         both("a threshold of none", 0, two, 2, Refused("where 0")),
-        once("one key under two ids", |forge| {
-            let key = Pair::ed25519(40);
-            let mut other = Pair::ed25519(40);
-            other.document["x"] = json!(1);
-            forge.keys.insert("timestamp".to_owned(), vec![key, other]);
-            forge.name_keys();
-            forge.root["roles"]["timestamp"]["threshold"] = json!(2);
-            forge.seal_root();
-            forge.seal_timestamp();
-        }, Refused("1 valid signatures where 2")),
-        once("a key id that is not the key's", |forge| {
-            let id = forge.keys["timestamp"][0].id();
-            let own = forge.root["keys"].as_object_mut().unwrap().remove(&id).unwrap();
-            let other = "0".repeat(64);
-            forge.root["keys"][&other] = own;
-            forge.root["roles"]["timestamp"]["keyids"] = json!([other]);
-            forge.seal_root();
-            replace(forge, "timestamp.json", |bytes| {
-                String::from_utf8(bytes).unwrap().replace(&id, &other).into_bytes()
-            });
-        }, Refused("0 valid signatures where 1")),
-        once("keys on the curve P-256", |forge| {
-            forge.keys.insert("timestamp".to_owned(), vec![Pair::ecdsa()]);
-            forge.name_keys();
-            forge.seal_root();
-            forge.seal_timestamp();
-        }, Named(1)),
-        once("a key of a kind that nobody knows beside a good one", |forge| {
-            forge.root["keys"]["x"] = json!({"keytype": "future", "scheme": "future", "keyval": {"public": "x"}});
-            forge.root["roles"]["timestamp"]["keyids"].as_array_mut().unwrap().push(json!("x"));
-            forge.seal_root();
-        }, Named(1)),
+        once(
+            "one key under two ids",
+            |forge| {
+                let key = Pair::ed25519(40);
+                let mut other = Pair::ed25519(40);
+                other.document["x"] = json!(1);
+                forge.keys.insert("timestamp".to_owned(), vec![key, other]);
+                forge.name_keys();
+                forge.root["roles"]["timestamp"]["threshold"] = json!(2);
+                forge.seal_root();
+                forge.seal_timestamp();
+            },
+            Refused("1 valid signatures where 2"),
+        ),
+        once(
+            "a key id that is not the key's",
+            |forge| {
+                let id = forge.keys["timestamp"][0].id();
+                let own = forge.root["keys"].as_object_mut().unwrap().remove(&id).unwrap();
+                let other = "0".repeat(64);
+                forge.root["keys"][&other] = own;
+                forge.root["roles"]["timestamp"]["keyids"] = json!([other]);
+                forge.seal_root();
+                replace(forge, "timestamp.json", |bytes| {
+                    String::from_utf8(bytes).unwrap().replace(&id, &other).into_bytes()
+                });
+            },
+            Refused("0 valid signatures where 1"),
+        ),
+        once(
+            "keys on the curve P-256",
+            |forge| {
+                forge.keys.insert("timestamp".to_owned(), vec![Pair::ecdsa()]);
+                forge.name_keys();
+                forge.seal_root();
+                forge.seal_timestamp();
+            },
+            Named(1),
+        ),
+        once(
+            "a key of a kind that nobody knows beside a good one",
+            |forge| {
+                forge.root["keys"]["x"] = json!({"keytype": "future", "scheme": "future", "keyval": {"public": "x"}});
+                forge.root["roles"]["timestamp"]["keyids"].as_array_mut().unwrap().push(json!("x"));
+                forge.seal_root();
+            },
+            Named(1),
+        ),
     ]
 }
 
 fn times() -> Vec<Case> {
     vec![
-        once("an expired root", |forge| {
-            forge.root["expires"] = json!(OVER);
-            forge.seal_root();
-        }, Refused("expired")),
-        once("an expired timestamp", |forge| {
-            forge.timestamp["expires"] = json!(OVER);
-            forge.seal_timestamp();
-        }, Refused("expired")),
-        once("an expired snapshot", |forge| {
-            forge.snapshot["expires"] = json!(OVER);
-            forge.publish_snapshot();
-        }, Refused("expired")),
-        once("expired targets", |forge| {
-            forge.roles.get_mut("targets").unwrap()["expires"] = json!(OVER);
-            forge.publish();
-        }, Refused("expired")),
-        once("an expired delegated role", |forge| {
-            forge.roles.get_mut("tags").unwrap()["expires"] = json!(OVER);
-            forge.publish();
-        }, Refused("expired")),
+        once(
+            "an expired root",
+            |forge| {
+                forge.root["expires"] = json!(OVER);
+                forge.seal_root();
+            },
+            Refused("expired"),
+        ),
+        once(
+            "an expired timestamp",
+            |forge| {
+                forge.timestamp["expires"] = json!(OVER);
+                forge.seal_timestamp();
+            },
+            Refused("expired"),
+        ),
+        once(
+            "an expired snapshot",
+            |forge| {
+                forge.snapshot["expires"] = json!(OVER);
+                forge.publish_snapshot();
+            },
+            Refused("expired"),
+        ),
+        once(
+            "expired targets",
+            |forge| {
+                forge.roles.get_mut("targets").unwrap()["expires"] = json!(OVER);
+                forge.publish();
+            },
+            Refused("expired"),
+        ),
+        once(
+            "an expired delegated role",
+            |forge| {
+                forge.roles.get_mut("tags").unwrap()["expires"] = json!(OVER);
+                forge.publish();
+            },
+            Refused("expired"),
+        ),
     ]
 }
 
 fn falls() -> Vec<Case> {
     let mut cases = vec![
-        twice("a newer publish", |forge| {
-            next(forge.roles.get_mut("tags").unwrap());
-            forge.say("tags", PATH, 2);
-            forge.publish();
-        }, Named(2)),
+        twice(
+            "a newer publish",
+            |forge| {
+                next(forge.roles.get_mut("tags").unwrap());
+                forge.say("tags", PATH, 2);
+                forge.publish();
+            },
+            Named(2),
+        ),
         twice("the same files again", |_| {}, Named(1)),
-        twice("another timestamp of the same version", |forge| {
-            forge.timestamp["expires"] = json!("2031-01-01T00:00:00Z");
-            forge.seal_timestamp();
-        }, Named(1)),
+        twice(
+            "another timestamp of the same version",
+            |forge| {
+                forge.timestamp["expires"] = json!("2031-01-01T00:00:00Z");
+                forge.seal_timestamp();
+            },
+            Named(1),
+        ),
     ];
     let mut forge = Forge::new();
     let old = forge.files.clone();
@@ -254,10 +326,14 @@ fn falls() -> Vec<Case> {
     forge.publish();
     cases.push(case.then(&forge, Refused("falls from version 2 to 1")));
 
-    cases.push(twice("a role that vanishes", |forge| {
-        forge.snapshot["meta"].as_object_mut().unwrap().remove("tags.json");
-        forge.publish_snapshot();
-    }, Refused("no more")));
+    cases.push(twice(
+        "a role that vanishes",
+        |forge| {
+            forge.snapshot["meta"].as_object_mut().unwrap().remove("tags.json");
+            forge.publish_snapshot();
+        },
+        Refused("no more"),
+    ));
 
     let mut forge = Forge::new();
     forge.timestamp["version"] = json!(1_000_000);
@@ -275,50 +351,82 @@ fn falls() -> Vec<Case> {
 
 fn sums() -> Vec<Case> {
     let line = |name, change: fn(&mut Value), expected| {
-        once(name, move |forge| {
-            change(&mut forge.snapshot["meta"]["tags.json"]);
-            forge.publish_snapshot();
-        }, expected)
+        once(
+            name,
+            move |forge| {
+                change(&mut forge.snapshot["meta"]["tags.json"]);
+                forge.publish_snapshot();
+            },
+            expected,
+        )
     };
     vec![
         line("a wrong hash", |line| line["hashes"]["sha256"] = json!("0".repeat(64)), Refused("length or hash")),
-        line("a wrong length", |line| line["length"] = json!(line["length"].as_u64().unwrap() + 1), Refused("length or hash")),
+        line(
+            "a wrong length",
+            |line| line["length"] = json!(line["length"].as_u64().unwrap() + 1),
+            Refused("length or hash"),
+        ),
         line("a file longer than it was named", |line| line["length"] = json!(10), Refused("more of it than 10")),
         line("neither length nor hash", |line| *line = json!({"version": 1}), Named(1)),
-        line("hashes by an algorithm that nobody knows", |line| line["hashes"] = json!({"x": "00"}), Refused("length or hash")),
-        once("another version than was named", |forge| {
-            let bytes = forge.file("1.tags.json");
-            forge.files.insert("2.tags.json".to_owned(), bytes);
-            forge.snapshot["meta"]["tags.json"]["version"] = json!(2);
-            forge.publish_snapshot();
-        }, Refused("version 1 where 2 was named")),
-        once("a snapshot of another time beside the timestamp", |forge| {
-            let old = forge.file("1.snapshot.json");
-            forge.publish_snapshot();
-            forge.files.insert("2.snapshot.json".to_owned(), old);
-        }, Refused("length or hash")),
-        once("a snapshot that names no targets", |forge| {
-            forge.snapshot["meta"].as_object_mut().unwrap().remove("targets.json");
-            forge.publish_snapshot();
-        }, Refused("nothing names it")),
-        once("an endless timestamp", |forge| {
-            replace(forge, "timestamp.json", |bytes| [bytes, vec![b' '; 17 << 20]].concat());
-        }, Refused("more of it than")),
+        line(
+            "hashes by an algorithm that nobody knows",
+            |line| line["hashes"] = json!({"x": "00"}),
+            Refused("length or hash"),
+        ),
+        once(
+            "another version than was named",
+            |forge| {
+                let bytes = forge.file("1.tags.json");
+                forge.files.insert("2.tags.json".to_owned(), bytes);
+                forge.snapshot["meta"]["tags.json"]["version"] = json!(2);
+                forge.publish_snapshot();
+            },
+            Refused("version 1 where 2 was named"),
+        ),
+        once(
+            "a snapshot of another time beside the timestamp",
+            |forge| {
+                let old = forge.file("1.snapshot.json");
+                forge.publish_snapshot();
+                forge.files.insert("2.snapshot.json".to_owned(), old);
+            },
+            Refused("length or hash"),
+        ),
+        once(
+            "a snapshot that names no targets",
+            |forge| {
+                forge.snapshot["meta"].as_object_mut().unwrap().remove("targets.json");
+                forge.publish_snapshot();
+            },
+            Refused("nothing names it"),
+        ),
+        once(
+            "an endless timestamp",
+            |forge| {
+                replace(forge, "timestamp.json", |bytes| [bytes, vec![b' '; 17 << 20]].concat());
+            },
+            Refused("more of it than"),
+        ),
     ]
 }
 
 /// The next root with new keys for the root itself, signed by these of the old and the new keys.
 fn rotated(name: &'static str, by: [bool; 2], version: u64, expected: Expected) -> Case {
-    once(name, move |forge| {
-        let old = forge.keys.insert("root".to_owned(), vec![Pair::ed25519(60)]).unwrap();
-        forge.name_keys();
-        forge.root["version"] = json!(version);
-        let new = &forge.keys["root"];
-        let signers: Vec<&Pair> =
-            [&old[0], &new[0]].into_iter().zip(by).filter_map(|(key, signs)| signs.then_some(key)).collect();
-        let bytes = sealed(&forge.root, &signers);
-        forge.files.insert("2.root.json".to_owned(), bytes);
-    }, expected)
+    once(
+        name,
+        move |forge| {
+            let old = forge.keys.insert("root".to_owned(), vec![Pair::ed25519(60)]).unwrap();
+            forge.name_keys();
+            forge.root["version"] = json!(version);
+            let new = &forge.keys["root"];
+            let signers: Vec<&Pair> =
+                [&old[0], &new[0]].into_iter().zip(by).filter_map(|(key, signs)| signs.then_some(key)).collect();
+            let bytes = sealed(&forge.root, &signers);
+            forge.files.insert("2.root.json".to_owned(), bytes);
+        },
+        expected,
+    )
 }
 
 fn roots() -> Vec<Case> {
@@ -355,30 +463,44 @@ fn roots() -> Vec<Case> {
 }
 
 fn delegations() -> Vec<Case> {
-    let named = |change: fn(&mut Forge)| move |forge: &mut Forge| {
-        change(forge);
-        forge.publish();
+    let named = |change: fn(&mut Forge)| {
+        move |forge: &mut Forge| {
+            change(forge);
+            forge.publish();
+        }
     };
     let below = |forge: &mut Forge, paths: Value| {
         forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
         forge.delegate("targets", "tags", paths, true);
     };
     let pattern = |name, pattern: &'static str, expected| {
-        once(name, move |forge: &mut Forge| {
-            below(forge, json!({"paths": [pattern]}));
-            forge.publish();
-        }, expected)
+        once(
+            name,
+            move |forge: &mut Forge| {
+                below(forge, json!({"paths": [pattern]}));
+                forge.publish();
+            },
+            expected,
+        )
     };
     let prefix = |name, prefix: &'static str, expected| {
-        once(name, move |forge: &mut Forge| {
-            below(forge, json!({"path_hash_prefixes": [prefix]}));
-            forge.publish();
-        }, expected)
+        once(
+            name,
+            move |forge: &mut Forge| {
+                below(forge, json!({"path_hash_prefixes": [prefix]}));
+                forge.publish();
+            },
+            expected,
+        )
     };
     vec![
-        once("a path that nobody names", named(|forge| {
-            forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-        }), Unnamed),
+        once(
+            "a path that nobody names",
+            named(|forge| {
+                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
+            }),
+            Unnamed,
+        ),
         pattern("a path outside of the delegation", "acme/other/*", Unnamed),
         pattern("a star that would have to cross a slash", "acme/*", Unnamed),
         pattern("a star for each part", "*/*/*", Named(1)),
@@ -386,62 +508,102 @@ fn delegations() -> Vec<Case> {
         pattern("a question mark for nothing", "acme/web/1?", Unnamed),
         prefix("the prefix of the path's hash", "61", Named(1)),
         prefix("another prefix", "60", Unnamed),
-        once("a delegated role signed by another's key", |forge| {
-            forge.keys.insert("tags".to_owned(), vec![Pair::ed25519(90)]);
-            forge.publish();
-        }, Refused("0 valid signatures")),
-        once("a delegated role that the snapshot lacks", |forge| {
-            forge.snapshot["meta"].as_object_mut().unwrap().remove("tags.json");
-            forge.publish_snapshot();
-        }, Refused("nothing names it")),
+        once(
+            "a delegated role signed by another's key",
+            |forge| {
+                forge.keys.insert("tags".to_owned(), vec![Pair::ed25519(90)]);
+                forge.publish();
+            },
+            Refused("0 valid signatures"),
+        ),
+        once(
+            "a delegated role that the snapshot lacks",
+            |forge| {
+                forge.snapshot["meta"].as_object_mut().unwrap().remove("tags.json");
+                forge.publish_snapshot();
+            },
+            Refused("nothing names it"),
+        ),
         once("targets names it before any delegation", named(|forge| forge.say("targets", PATH, 5)), Named(5)),
-        once("the first of two delegations", named(|forge| {
-            forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-            forge.say("second", PATH, 6);
-        }), Named(1)),
-        once("after a delegation for good nobody is asked", named(|forge| {
-            forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-            forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-            forge.say("second", PATH, 6);
-        }), Unnamed),
-        once("after one that is not for good the next is asked", named(|forge| {
-            forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
-            forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-            forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-            forge.say("second", PATH, 6);
-        }), Named(6)),
-        once("depth before breadth", named(|forge| {
-            forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
-            forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-            forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-            forge.delegate("tags", "deep", json!({"paths": ["acme/web/*"]}), false);
-            forge.say("second", PATH, 6);
-            forge.say("deep", PATH, 7);
-        }), Named(7)),
-        once("a cycle of delegations", named(|forge| {
-            forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
-            forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-            forge.delegate("tags", "deep", json!({"paths": ["acme/*/*"]}), false);
-            forge.delegate("deep", "tags", json!({"paths": ["acme/*/*"]}), false);
-        }), Unnamed),
-        once("more roles than are asked", named(|forge| {
-            forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
-            let mut parent = "targets".to_owned();
-            for number in 0..60 {
-                let name = format!("deep{number:02}");
-                forge.delegate(&parent, &name, json!({"paths": ["acme/web/*"]}), false);
-                parent = name;
-            }
-            forge.say("deep59", PATH, 8);
-        }), Unnamed),
-        once("a role that hands on nothing that it says", named(|forge| {
-            forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
-            forge.delegate("targets", "tags", json!({"paths": []}), true);
-        }), Unnamed),
-        once("a role with a slash in its name", named(|forge| {
-            forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
-            forge.delegate("targets", "acme/tags", json!({"paths": ["acme/web/*"]}), true);
-            forge.say("acme/tags", PATH, 9);
-        }), Named(9)),
+        once(
+            "the first of two delegations",
+            named(|forge| {
+                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
+                forge.say("second", PATH, 6);
+            }),
+            Named(1),
+        ),
+        once(
+            "after a delegation for good nobody is asked",
+            named(|forge| {
+                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
+                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
+                forge.say("second", PATH, 6);
+            }),
+            Unnamed,
+        ),
+        once(
+            "after one that is not for good the next is asked",
+            named(|forge| {
+                forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
+                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
+                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
+                forge.say("second", PATH, 6);
+            }),
+            Named(6),
+        ),
+        once(
+            "depth before breadth",
+            named(|forge| {
+                forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
+                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
+                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
+                forge.delegate("tags", "deep", json!({"paths": ["acme/web/*"]}), false);
+                forge.say("second", PATH, 6);
+                forge.say("deep", PATH, 7);
+            }),
+            Named(7),
+        ),
+        once(
+            "a cycle of delegations",
+            named(|forge| {
+                forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
+                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
+                forge.delegate("tags", "deep", json!({"paths": ["acme/*/*"]}), false);
+                forge.delegate("deep", "tags", json!({"paths": ["acme/*/*"]}), false);
+            }),
+            Unnamed,
+        ),
+        once(
+            "more roles than are asked",
+            named(|forge| {
+                forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
+                let mut parent = "targets".to_owned();
+                for number in 0..60 {
+                    let name = format!("deep{number:02}");
+                    forge.delegate(&parent, &name, json!({"paths": ["acme/web/*"]}), false);
+                    parent = name;
+                }
+                forge.say("deep59", PATH, 8);
+            }),
+            Unnamed,
+        ),
+        once(
+            "a role that hands on nothing that it says",
+            named(|forge| {
+                forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
+                forge.delegate("targets", "tags", json!({"paths": []}), true);
+            }),
+            Unnamed,
+        ),
+        once(
+            "a role with a slash in its name",
+            named(|forge| {
+                forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
+                forge.delegate("targets", "acme/tags", json!({"paths": ["acme/web/*"]}), true);
+                forge.say("acme/tags", PATH, 9);
+            }),
+            Named(9),
+        ),
     ]
 }

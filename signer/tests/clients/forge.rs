@@ -54,7 +54,8 @@ impl Pair {
         let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, made.as_ref()).unwrap();
         let head = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
-        let head: Vec<u8> = (0..head.len()).step_by(2).map(|at| u8::from_str_radix(&head[at..at + 2], 16).unwrap()).collect();
+        let head: Vec<u8> =
+            (0..head.len()).step_by(2).map(|at| u8::from_str_radix(&head[at..at + 2], 16).unwrap()).collect();
         let der = [head.as_slice(), pair.public_key().as_ref()].concat();
         let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &body[..64], &body[64..]);
@@ -66,10 +67,10 @@ impl Pair {
         hex(digest(&SHA256, &canonical(&self.document)).as_ref())
     }
 
-    fn sign(&self, message: &[u8]) -> String {
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
         match &self.private {
-            Private::Ed25519(pair) => hex(pair.sign(message).as_ref()),
-            Private::Ecdsa(pair) => hex(pair.sign(&SystemRandom::new(), message).unwrap().as_ref()),
+            Private::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
+            Private::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
         }
     }
 }
@@ -78,7 +79,7 @@ impl Pair {
 pub(crate) fn sealed(signed: &Value, keys: &[&Pair]) -> Vec<u8> {
     let message = canonical(signed);
     let signatures: Vec<Value> =
-        keys.iter().map(|key| json!({"keyid": key.id(), "sig": key.sign(&message)})).collect();
+        keys.iter().map(|key| json!({"keyid": key.id(), "sig": hex(&key.sign_bytes(&message))})).collect();
     serde_json::to_vec(&json!({"signatures": signatures, "signed": signed})).unwrap()
 }
 
@@ -146,9 +147,9 @@ impl Forge {
         }
         parent["delegations"]["keys"].as_object_mut().unwrap().extend(documents);
         parent["delegations"]["roles"].as_array_mut().unwrap().push(role);
-        self.roles.entry(to.to_owned()).or_insert_with(|| {
-            json!({"_type": "targets", "spec_version": "1.0.31", "version": 1, "expires": LATER, "targets": {}})
-        });
+        self.roles.entry(to.to_owned()).or_insert_with(
+            || json!({"_type": "targets", "spec_version": "1.0.31", "version": 1, "expires": LATER, "targets": {}}),
+        );
     }
 
     /// Lets a role name a path; `number` tells what it means.

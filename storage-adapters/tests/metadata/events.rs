@@ -212,8 +212,10 @@ async fn old_events_are_forgotten_but_no_number_is_given_twice(world: World) {
     record(&world, vec!["new".into()], NOW + 5).await;
     number(&world, 9).await;
     let expire = async |before: i64, limit: u32| {
-        world.change((before, limit), |tx, (before, limit)| Box::pin(tx.expire_events(*before, *limit))).await
+        world.change((before, limit), |tx, (before, limit)| Box::pin(tx.expire_events(*before, i64::MAX, *limit))).await
     };
+    let unfollowed = world.change((), |tx, ()| Box::pin(tx.expire_events(NOW + 1, 0, 9_000))).await;
+    assert_eq!(unfollowed, 0, "what nobody has followed yet stays");
     assert_eq!(expire(NOW, 9_000).await, 0);
     assert_eq!(expire(NOW + 1, 9_000).await, 9_000);
     assert_eq!(world.metadata.events(&EventFilter::default(), 0, 1).await.unwrap().events[0].seq, 9_001);

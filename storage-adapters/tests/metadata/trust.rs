@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hallmark_oci::TrustRole;
+use hallmark_storage::metadata::RepositoryId;
 use hallmark_storage::metadata::{
     ChangesFrom, Collection, CollectionKey, Error, Event, Freshness, NewTrustFile, Published, Repository, TrustDialect,
     TrustFileKey, TrustState,
@@ -21,6 +22,7 @@ family! {
     of_two_publishes_at_once_one_is_stored,
     collections_are_due_in_their_order,
     what_is_put_off_waits_unless_it_was_published_to,
+    all_are_renewed_at_once_and_publishes_under_way_are_overtaken,
     what_holds_is_never_forgotten,
     changes_are_told_in_order_from_both_ends,
     changes_of_one_collection_are_its_own,
@@ -312,6 +314,24 @@ async fn what_is_put_off_waits_unless_it_was_published_to(world: World) {
     assert_eq!(world.metadata.trust_due(TrustDialect::Notary, FRESH.renew_at + 1, 9).await.unwrap().len(), 1);
 }
 
+async fn all_are_renewed_at_once_and_publishes_under_way_are_overtaken(world: World) {
+    let (key, seen) = first(&world).await;
+    let due = async || world.metadata.trust_due(TrustDialect::Notary, 0, 9).await.unwrap();
+    assert_eq!(due().await, []);
+    let of =
+        async |ids: Vec<RepositoryId>| world.metadata.trust_due_of(TrustDialect::Notary, 0, ids).await.unwrap().len();
+    let renew = async |dialect| world.change(dialect, |tx, dialect| Box::pin(tx.renew_all_trust(*dialect))).await;
+    assert_eq!((renew(TrustDialect::Tuf).await, renew(TrustDialect::Notary).await), (0, 1));
+    assert_eq!(publish(&world, &key, Some(seen), &[("timestamp", 2, "t 2")], 1).await, Published::Overtaken);
+    let one = due().await.remove(0);
+    assert_eq!((one.collection.head, one.key.clone()), (seen.head + 1, key.clone()));
+    assert_eq!((of(vec![key.repository]).await, of(vec![RepositoryId(-1)]).await, of(vec![]).await), (1, 0, 0));
+    let file = world.metadata.trust_file(&key, &role("timestamp"), TrustFileKey::Current).await.unwrap().unwrap();
+    assert_eq!((file.expires_at, file.renew_at), (0, 0));
+    assert_eq!(publish(&world, &key, Some(one.collection), &[("timestamp", 2, "t 2")], 1).await, Published::Stored);
+    assert_eq!(due().await, []);
+}
+
 async fn what_holds_is_never_forgotten(world: World) {
     let (key, mut seen) = first(&world).await;
     let next: [Files; 3] = [
@@ -324,23 +344,15 @@ async fn what_holds_is_never_forgotten(world: World) {
         seen.head += 1;
     }
     let forget = async |before: i64| {
-        world
-            .change((seen, before), |tx, (seen, before)| {
-                let roles = [role("snapshot"), role("timestamp")];
-                Box::pin(async move { tx.forget_trust(*seen, roles.iter(), *before).await })
-            })
-            .await
+        world.change((seen, before), |tx, (seen, before)| Box::pin(tx.forget_trust(*seen, *before))).await
     };
-    let kept = async || {
-        world.look("SELECT role, version FROM trust_metadata WHERE role NOT IN ('root') ORDER BY role, version").await
-    };
-    assert_eq!(forget(NOW).await, 0);
-    assert_eq!(forget(NOW + 1).await, 2);
-    assert_eq!(kept().await, ["snapshot 2", "targets 1", "targets 2", "timestamp 2", "timestamp 3", "timestamp 4"]);
-    assert_eq!(forget(NOW + 20).await, 1);
+    let kept = async || world.look("SELECT role, version FROM trust_metadata ORDER BY role, version").await;
+    assert_eq!(forget(NOW + 10).await, 0);
+    assert_eq!(forget(NOW + 11).await, 3, "what the first publish replaced");
+    assert_eq!(forget(NOW + 21).await, 1);
     assert_eq!(forget(i64::MAX).await, 1);
     assert_eq!(forget(i64::MAX).await, 0);
-    assert_eq!(kept().await, ["snapshot 2", "targets 1", "targets 2", "timestamp 4"]);
+    assert_eq!(kept().await, ["root 1", "snapshot 2", "targets 2", "timestamp 4"]);
     assert_eq!(current(&world, &key, "timestamp").await.as_deref(), Some("t 4"));
 }
 

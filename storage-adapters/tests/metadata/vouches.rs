@@ -1,7 +1,7 @@
 //! Who vouched for tags, the roots of trust domains, and what happened to tags.
 
 use hallmark_oci::{Digest, Tag};
-use hallmark_storage::metadata::{Event, Repository, Tagged, TrustRoot, Vouch};
+use hallmark_storage::metadata::{Event, Pointed, Repository, RepositoryId, TrustRoot, Vouch};
 
 use crate::harness::images::image;
 use crate::harness::{NOW, World, family};
@@ -10,6 +10,7 @@ family! {
     a_root_is_kept_once_for_each_version,
     a_word_for_a_tag_holds_while_the_tag_points_there,
     a_later_word_takes_the_place_of_the_one_before,
+    an_organization_has_a_root_of_its_own,
     words_are_taken_back_and_forgotten,
     words_are_told_by_tag_in_pages,
     events_are_followed_in_their_order,
@@ -20,17 +21,17 @@ async fn push(world: &World, repository: &Repository, note: &str, tag: &str) -> 
     world.put(repository, &image(&config, &[], note), &[tag]).await
 }
 
-async fn tagged(world: &World, repository: &Repository, tag: &str) -> Option<Tagged> {
+async fn tagged(world: &World, repository: &Repository, tag: &str) -> Option<Pointed> {
     let input = (repository.id, tag.parse::<Tag>().unwrap());
     world.change(input, |tx, (repository, tag)| Box::pin(tx.tagged(*repository, tag))).await
 }
 
 /// Alice's word that a tag means what it points to.
 async fn vouch(world: &World, repository: &Repository, tag: &str, source: &str) -> Vouch {
-    let tagged = tagged(world, repository, tag).await.unwrap();
-    let now = Some(tagged.digest.clone());
+    let Pointed { tagged, moved_at } = tagged(world, repository, tag).await.unwrap();
+    let now = Some((tagged.digest.clone(), moved_at));
     let (tag, source) = (tag.parse().unwrap(), source.to_owned());
-    let vouch = Vouch { tag, tagged, signer: "user:alice".into(), source, at: NOW, now };
+    let vouch = Vouch { tag, tagged, signer: "user:alice".into(), source, at: NOW.max(moved_at), now };
     let input = (repository.id, vouch.clone(), world.alice.id);
     world.change(input, |tx, (repository, vouch, alice)| Box::pin(tx.vouch(*repository, vouch, *alice))).await;
     vouch
@@ -42,14 +43,15 @@ async fn said(world: &World, repository: &Repository) -> Vec<Vouch> {
 
 async fn a_root_is_kept_once_for_each_version(world: World) {
     assert_eq!(world.metadata.trust_root("d", None).await.unwrap(), None);
-    let root = |version: i64, body: &str| TrustRoot { version, body: body.as_bytes().to_vec() };
-    let add = async |domain: &'static str, root: TrustRoot| {
-        world.change((domain, root), |tx, (domain, root)| Box::pin(tx.add_trust_root(domain, root, NOW))).await
-    };
-    assert!(add("d", root(1, "one")).await);
-    assert!(!add("d", root(1, "another")).await);
-    assert!(add("d", root(2, "two")).await);
-    assert!(add("other", root(3, "three")).await);
+    let root = |version: i64, body: &str| TrustRoot { domain: "d".into(), version, body: body.as_bytes().to_vec() };
+    let add = async |root: TrustRoot| world.change(root, |tx, root| Box::pin(tx.add_trust_root(root, NOW))).await;
+    assert!(add(root(1, "one")).await);
+    assert!(!add(root(1, "another")).await);
+    assert!(add(root(2, "two")).await);
+    assert!(add(TrustRoot { domain: "other".into(), ..root(3, "three") }).await);
+    let is_newest =
+        async |version: i64| world.change(version, |tx, version| Box::pin(tx.is_newest_root("d", *version))).await;
+    assert_eq!([is_newest(1).await, is_newest(2).await, is_newest(3).await], [false, true, false]);
     let stored = async |version| world.metadata.trust_root("d", version).await.unwrap();
     assert_eq!(stored(None).await, Some(root(2, "two")));
     assert_eq!(stored(Some(1)).await, Some(root(1, "one")));
@@ -66,8 +68,12 @@ async fn a_word_for_a_tag_holds_while_the_tag_points_there(world: World) {
     assert!(vouched.holds());
     let second = push(&world, &repository, "second", "v1").await;
     let moved = said(&world, &repository).await.remove(0);
-    assert_eq!((&moved.tagged, &moved.now), (&vouched.tagged, &Some(second)));
+    assert_eq!((&moved.tagged, moved.now.as_ref().map(|(now, _)| now)), (&vouched.tagged, Some(&second)));
     assert!(!moved.holds());
+    let back = push(&world, &repository, "first", "v1").await;
+    let back_again = said(&world, &repository).await.remove(0);
+    assert_eq!(back_again.now.as_ref().map(|(now, _)| now), Some(&back));
+    assert!(!back_again.holds(), "moved away and back: nobody has vouched since");
     world.delete_tag(&repository, "v1").await;
     let gone = said(&world, &repository).await.remove(0);
     assert!(gone.now.is_none() && !gone.holds());
@@ -80,6 +86,19 @@ async fn a_later_word_takes_the_place_of_the_one_before(world: World) {
     push(&world, &repository, "second", "v1").await;
     let later = vouch(&world, &repository, "v1", "rule").await;
     assert_eq!(said(&world, &repository).await, [later]);
+}
+
+async fn an_organization_has_a_root_of_its_own(world: World) {
+    let repository = world.repository("alice/app").await;
+    let of = async |id: RepositoryId| world.metadata.trust_root_of(id).await.unwrap();
+    assert_eq!(of(repository.id).await, None);
+    let domain = format!("tuf1/organization/{}", repository.account_id);
+    let root = |version| TrustRoot { domain: domain.clone(), version, body: b"own".to_vec() };
+    for version in [1, 2] {
+        assert!(world.change(root(version), |tx, root| Box::pin(tx.add_trust_root(root, NOW))).await);
+    }
+    assert_eq!(of(repository.id).await, Some(root(2)));
+    assert_eq!(of(RepositoryId(-1)).await, None);
 }
 
 async fn words_are_taken_back_and_forgotten(world: World) {

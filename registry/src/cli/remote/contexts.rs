@@ -65,7 +65,7 @@ impl Context {
         Client::new(&self.address(), Credential::Password(&self.user, &self.token))
     }
 
-    fn address(&self) -> Address {
+    pub(super) fn address(&self) -> Address {
         Address { url: self.url.clone(), ca: self.ca.clone(), insecure_http: self.insecure_http }
     }
 

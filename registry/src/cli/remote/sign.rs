@@ -1,17 +1,15 @@
-//! `hallmark sign`, `hallmark verify` and `hallmark trust`: who vouches for what a tag means.
+//! `hallmark sign` and `hallmark verify`: who vouches for what a tag means.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use hallmark_oci::{Digest, RepositoryName, Tag};
 use hallmark_signer::tuf::{Target, UpdateError, VerifyError, verify};
 use serde_json::json;
 
-use super::client::{Ask, Client, Found};
-use super::contexts::{Context, Contexts};
-use super::table::Row;
-use super::{Remote, Session};
+use super::client::{Address, Ask, Client, Credential, Found};
+use super::contexts::Contexts;
 use crate::cli::output::{self, Failure, Format};
 use crate::clock::Clock;
 use crate::config::Person;
@@ -19,11 +17,50 @@ use crate::people::signatures::SignatureView;
 
 /// An image as people write it: `host/repository:tag`, or with the digest behind it.
 #[derive(Debug, Clone)]
-struct Image {
+pub(super) struct Image {
     host: String,
-    repository: RepositoryName,
-    tag: Tag,
+    pub(super) repository: RepositoryName,
+    pub(super) tag: Tag,
     digest: Option<Digest>,
+}
+
+/// How the image's registry is reached where nobody signed in to it.
+#[derive(Args, Debug, Clone)]
+pub(super) struct Reach {
+    /// The only certificates to trust, in a PEM file, where nobody signed in [default: the machine's]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Speak plain HTTP, where nobody signed in
+    #[arg(long)]
+    insecure_http: bool,
+}
+
+impl Reach {
+    /// The registry of an image: as whom `HALLMARK_USER` and `HALLMARK_PASSWORD` name, else by the context for its host, else, where
+    /// `anybody` will do, as nobody. The first is the API, the second the registry itself.
+    pub(super) fn clients(&self, image: &Image, anybody: bool) -> Result<(Client, Client), Failure> {
+        let person = Person::of_process();
+        let contexts = Contexts::file(&person)?.read::<Contexts>()?;
+        let context = contexts.in_order().find(|context| context.host() == image.host);
+        let address = match context {
+            Some(context) if self.ca.is_none() && !self.insecure_http => context.address(),
+            _ => {
+                let scheme = if self.insecure_http { "http" } else { "https" };
+                Address::typed(&format!("{scheme}://{}", image.host), self.ca.clone(), self.insecure_http)?
+            }
+        };
+        let both =
+            |credential: Credential<'_>| Ok((Client::new(&address, credential)?, Client::new(&address, credential)?));
+        match (&person.login, context) {
+            (Some((user, password)), _) => both(Credential::Password(user, password)),
+            (None, Some(context)) => Ok((context.client()?, context.registry()?)),
+            (None, None) if anybody => both(Credential::Nothing),
+            (None, None) => Err(Failure::NotSignedIn(format!(
+                "you are not signed in to {0}: run `hallmark login {0}`, or set HALLMARK_USER and HALLMARK_PASSWORD",
+                image.host
+            ))),
+        }
+    }
 }
 
 impl std::str::FromStr for Image {
@@ -52,6 +89,8 @@ impl std::fmt::Display for Image {
 pub(in crate::cli) struct Sign {
     /// The image, such as registry.example/acme/web:1.4; with @sha256:… only if the tag still points there
     image: Image,
+    #[command(flatten)]
+    reach: Reach,
     /// Tables for people, or one JSON object a line for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
@@ -61,61 +100,14 @@ pub(in crate::cli) struct Sign {
 pub(in crate::cli) struct Verify {
     /// The image, such as registry.example/acme/web:1.4; with @sha256:… only that digest will do
     image: Image,
-    /// A root that you trust: the file that `hallmark trust root` wrote
+    /// A root that you trust: the file that `hallmark trust root get` wrote
     #[arg(long, value_name = "FILE")]
     root: PathBuf,
+    #[command(flatten)]
+    reach: Reach,
     /// Tables for people, or one JSON object a line for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
-}
-
-#[derive(Args, Debug)]
-pub(in crate::cli) struct Trust {
-    #[command(flatten)]
-    remote: Remote,
-    #[command(subcommand)]
-    verb: TrustVerb,
-}
-
-#[derive(Debug, Subcommand)]
-enum TrustVerb {
-    /// List the tags of a repository that are signed, and by whom
-    Inspect {
-        /// The repository, such as acme/web
-        repository: String,
-    },
-    /// Withdraw the signature of a tag
-    Revoke {
-        /// The image, such as registry.example/acme/web:1.4
-        image: Image,
-    },
-    /// Write the first root of the registry to a file, to be pinned: compare it with what the registry's operator shows you
-    Root {
-        /// Any repository that you may pull from, such as acme/web
-        repository: String,
-        /// The file to write
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
-}
-
-impl Row for SignatureView {
-    const HEAD: &'static [&'static str] = &["TAG", "DIGEST", "SIGNER", "SIGNED", "HOLDS"];
-
-    fn cells(&self) -> Vec<String> {
-        let holds = if self.holds { "yes" } else { "no" };
-        vec![self.tag.clone(), self.digest.clone(), self.signer.clone(), self.signed_at.clone(), holds.to_owned()]
-    }
-}
-
-/// The context for the image's host, the current one first.
-fn context(image: &Image) -> Result<Context, Failure> {
-    let person = Person::of_process();
-    let contexts = Contexts::file(&person)?.read::<Contexts>()?;
-    let found = contexts.in_order().find(|context| context.host() == image.host).cloned();
-    found.ok_or_else(|| {
-        Failure::NotSignedIn(format!("you are not signed in to {0}: run `hallmark login {0}`", image.host))
-    })
 }
 
 /// What the tag points to now, by the registry's own word.
@@ -129,17 +121,17 @@ async fn digest(client: &Client, image: &Image) -> Result<Digest, Failure> {
 
 impl Sign {
     pub(in crate::cli) fn run(self) -> Result<(), Failure> {
-        let Self { image, output } = self;
-        let context = context(&image)?;
+        let Self { image, reach, output } = self;
+        let (api, registry) = reach.clients(&image, false)?;
         crate::cli::block_on(async {
             let digest = match &image.digest {
                 Some(digest) => digest.clone(),
-                None => digest(&context.registry()?, &image).await?,
+                None => digest(&registry, &image).await?,
             };
             let repository = image.repository.as_str();
             let body = json!({"tag": image.tag, "digest": digest});
             let ask = Ask::post(&["repositories", repository, "signatures"], body);
-            let made: SignatureView = context.client()?.ask(ask).await?;
+            let made: SignatureView = api.ask(ask).await?;
             match output {
                 Format::Json => output::say_json(&made),
                 Format::Text => output::say(format!("{image}@{digest} is signed by {}", made.signer)),
@@ -150,13 +142,13 @@ impl Sign {
 
 impl Verify {
     pub(in crate::cli) fn run(self) -> Result<(), Failure> {
-        let Self { image, root, output } = self;
+        let Self { image, root, reach, output } = self;
         let pinned = std::fs::read(&root)
             .map_err(|error| Failure::Usage(format!("the root {} cannot be read: {error}", root.display())))?;
-        let context = context(&image)?;
+        let (_, client) = reach.clients(&image, true)?;
         let store = datastore(&image)?;
         crate::cli::block_on(async {
-            let client = Arc::new(context.registry()?);
+            let client = Arc::new(client);
             let now = digest(&client, &image).await?;
             let (base, fetching) = (format!("/tuf/{}/", image.repository), Arc::clone(&client));
             let fetch = Arc::new(move |file: String, _| -> futures_util::future::BoxFuture<'static, _> {
@@ -208,35 +200,6 @@ fn datastore(image: &Image) -> Result<PathBuf, Failure> {
     let made = std::fs::create_dir_all(&place);
     made.map_err(|error| Failure::Failed(format!("{} cannot be made: {error}", place.display())))?;
     Ok(place)
-}
-
-impl Trust {
-    pub(in crate::cli) fn run(self) -> Result<(), Failure> {
-        match self.verb {
-            TrustVerb::Inspect { repository } => self.remote.run(async |session: Session| {
-                session.list::<SignatureView>(Ask::get(&["repositories", &repository, "signatures"])).await
-            }),
-            TrustVerb::Revoke { image } => {
-                let context = context(&image)?;
-                let ask = Ask::delete(&["repositories", image.repository.as_str(), "signatures", image.tag.as_str()]);
-                crate::cli::block_on(async { context.client()?.tell(ask).await })??;
-                output::say(format!("the signature of {image} is withdrawn"))
-            }
-            TrustVerb::Root { repository, out } => {
-                let person = Person::of_process();
-                let contexts = Contexts::file(&person)?.read::<Contexts>()?;
-                let context = contexts.in_order().next().cloned();
-                let context =
-                    context.ok_or_else(|| Failure::NotSignedIn("run `hallmark login URL` first".to_owned()))?;
-                let path = format!("/tuf/{repository}/1.root.json");
-                let found = crate::cli::block_on(async { context.registry()?.raw(&path).await })??;
-                let found = found.ok_or_else(|| Failure::NotFound(format!("{repository} has no root")))?;
-                std::fs::write(&out, found.body)
-                    .map_err(|error| Failure::Failed(format!("{} cannot be written: {error}", out.display())))?;
-                output::say(format!("the root is in {}", out.display()))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use hallmark_oci::TrustRole;
 use hallmark_signer::TufRefused;
 use hallmark_storage::metadata::{self, CollectionKey, RepositoryId, TrustDialect};
 
-pub use follow::{follow, renew_due};
 pub(crate) use follow::followed;
+pub use follow::{follow, renew_due};
 pub(super) use read::{ReadError, file};
 
 /// The trust domain that every repository belongs to whose organization has none of its own.

@@ -1,6 +1,6 @@
 //! Files as they are served. A read signs nothing (I8).
 
-use hallmark_oci::{Digest, ReadTuf, Reference, TufFile};
+use hallmark_oci::{ReadTuf, Reference, TufFile};
 use hallmark_storage::metadata::{self, RepositoryId, TrustFileKey};
 use tokio::time::{Instant, sleep};
 
@@ -16,8 +16,6 @@ pub(in crate::trust) struct Served {
     pub(in crate::trust) body: Vec<u8>,
     /// Whether these bytes never change under this name.
     pub(in crate::trust) is_immutable: bool,
-    /// The manifest that it is, when it is one.
-    pub(in crate::trust) manifest: Option<Digest>,
 }
 
 /// Why a file is not given.
@@ -47,7 +45,7 @@ pub(in crate::trust) async fn file(app: &App, granted: &Granted<ReadTuf>) -> Res
         TufFile::Target { digest, .. } => {
             let manifest = app.metadata.manifest(repository, &Reference::Digest(digest.clone())).await?;
             let manifest = manifest.ok_or(ReadError::Unknown)?;
-            Ok(Served { manifest: Some(digest.clone()), ..immutable(manifest.body.to_vec()) })
+            Ok(immutable(manifest.body.to_vec()))
         }
         TufFile::Timestamp => timestamp(app, repository).await,
         TufFile::Role { role, version } => {
@@ -61,7 +59,7 @@ pub(in crate::trust) async fn file(app: &App, granted: &Granted<ReadTuf>) -> Res
 }
 
 fn immutable(body: Vec<u8>) -> Served {
-    Served { body, is_immutable: true, manifest: None }
+    Served { body, is_immutable: true }
 }
 
 async fn timestamp(app: &App, repository: RepositoryId) -> Result<Served, ReadError> {
@@ -72,7 +70,7 @@ async fn timestamp(app: &App, repository: RepositoryId) -> Result<Served, ReadEr
         let file = app.metadata.trust_file(&key, &role, TrustFileKey::Current).await?.ok_or(ReadError::Unknown)?;
         let now = app.clock.now();
         if now < file.expires_at {
-            return Ok(Served { body: file.body, is_immutable: false, manifest: None });
+            return Ok(Served { body: file.body, is_immutable: false });
         }
         let is_put_off = now < file.renew_at;
         if is_put_off || begin.elapsed() >= PATIENCE || app.is_readonly() {

@@ -1,7 +1,7 @@
 //! The roots of trust domains: the registry's, and those of organizations that want their own.
 
-use hallmark_signer::{RootPlan, TufRefused};
 use hallmark_signer::tuf::{Flaw, RootContent, check_successor};
+use hallmark_signer::{RootPlan, TufRefused};
 use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, RepositoryId, TrustDialect, TrustRoot, Tx};
 use serde_json::json;
 
@@ -99,8 +99,7 @@ pub(crate) async fn publish(
     let now = app.clock.now();
     let current = app.metadata.trust_root(domain, None).await?.ok_or(RootError::Unknown)?;
     let body = app.signer.endorse_root(domain, &current.body, next, now).await?;
-    let content =
-        check_successor(&current.body, &body).map_err(|flaw| RootError::Refused(current.version, flaw))?;
+    let content = check_successor(&current.body, &body).map_err(|flaw| RootError::Refused(current.version, flaw))?;
     let made = TrustRoot { domain: domain.to_owned(), version: current.version + 1, body };
     let change = (made, (actor, request_id.to_owned()), now);
     let made = app.metadata.write(change, |tx, change| Box::pin(keep(tx, change))).await?;

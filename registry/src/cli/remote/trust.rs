@@ -1,0 +1,404 @@
+//! `hallmark trust`: who signed what, who may, and the root that all of it begins with.
+//!
+//! People who hold a root sign it on their own machines, with keys that never leave them: `sign` reads and writes files and
+//! speaks to nobody.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use hallmark_signer::tuf::{HeldKey, RootContent, RootRole, payload, public_key, with_signature};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::client::Ask;
+use super::sign::{Image, Reach};
+use super::table::Row;
+use super::{Remote, Session};
+use crate::cli::output::{self, Failure};
+use crate::people::grants::GrantView;
+use crate::people::signatures::SignatureView;
+use crate::people::trust::{DraftView, RootView};
+
+/// The longest file that is read, in bytes.
+const FILE_BYTES: u64 = 1 << 20;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Trust {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    verb: TrustVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum TrustVerb {
+    /// List the tags of a repository that are signed, and by whom
+    Inspect {
+        /// The repository, such as acme/web
+        repository: String,
+    },
+    /// Withdraw the signature of a tag
+    Revoke {
+        /// The image, such as registry.example/acme/web:1.4
+        image: Image,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Say who may sign in a repository
+    #[command(subcommand)]
+    Signer(SignerVerb),
+    /// Give a role a new key, where the registry holds its root itself
+    Rotate {
+        /// The role
+        #[arg(value_enum)]
+        role: Role,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// The root that a verifier pins: show it, give it to people, sign it, publish it
+    #[command(subcommand)]
+    Root(RootVerb),
+}
+
+#[derive(Debug, Subcommand)]
+enum SignerVerb {
+    /// Let somebody sign, whatever else they hold
+    Add(Signing),
+    /// Let somebody sign no more; what else they hold stays
+    Remove(Signing),
+}
+
+#[derive(Args, Debug)]
+struct Signing {
+    /// A repository (acme/web) or a prefix of names (acme/web-*, quoted for the shell)
+    on: String,
+    /// user:ann, team:acme/dev or robot:acme+ci
+    holder: String,
+}
+
+/// Whose trust domain is meant.
+#[derive(Args, Debug)]
+struct Whose {
+    /// The organization whose own root is meant [default: the registry's]
+    #[arg(long, value_name = "NAME")]
+    organization: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Role {
+    Root,
+    Targets,
+    Snapshot,
+    Timestamp,
+    Tags,
+}
+
+#[derive(Debug, Subcommand)]
+enum RootVerb {
+    /// Write the root that holds to a file, to be pinned; compare its fingerprint with what the operator shows you
+    Get {
+        #[command(flatten)]
+        whose: Whose,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Give an organization a root of its own
+    Begin {
+        /// The organization
+        organization: String,
+    },
+    /// Make a key for a person who is to hold the root: FILE is secret, FILE.pub is what `init` takes
+    Key {
+        /// The file to write
+        file: PathBuf,
+    },
+    /// Draft a root that people hold
+    Init {
+        #[command(flatten)]
+        whose: Whose,
+        /// The public key of one of them; once for each
+        #[arg(long = "key", value_name = "FILE", required = true)]
+        keys: Vec<PathBuf>,
+        /// How many of them must sign
+        #[arg(long, value_name = "N")]
+        threshold: u64,
+        #[command(flatten)]
+        draft: Draft,
+    },
+    /// Draft the root that follows the present one, with new keys for these roles
+    Rotate {
+        #[command(flatten)]
+        whose: Whose,
+        /// A role that gets a new key; once for each
+        #[arg(long = "role", value_enum, value_name = "ROLE")]
+        roles: Vec<Role>,
+        #[command(flatten)]
+        draft: Draft,
+    },
+    /// Add a signature to a draft: by a key in a file, or one that a token or another program made over `payload`
+    Sign {
+        /// The draft
+        file: PathBuf,
+        /// The secret key: Ed25519 or P-256, in PEM (PKCS #8)
+        #[arg(long, value_name = "FILE", required_unless_present = "signature")]
+        key: Option<PathBuf>,
+        /// A signature that was made elsewhere
+        #[arg(long, value_name = "FILE", requires = "key_id", conflicts_with = "key")]
+        signature: Option<PathBuf>,
+        /// The id of the key that made it
+        #[arg(long, value_name = "ID")]
+        key_id: Option<String>,
+    },
+    /// Write what of a draft is to be signed, for a token or another program
+    Payload {
+        /// The draft
+        file: PathBuf,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Publish a draft that enough people have signed
+    Publish {
+        #[command(flatten)]
+        whose: Whose,
+        /// The draft
+        file: PathBuf,
+    },
+}
+
+/// How a draft is made.
+#[derive(Args, Debug)]
+struct Draft {
+    /// For how many days it is to hold
+    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    days: i64,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+            Self::Tags => "tags",
+        }
+    }
+}
+
+impl Whose {
+    fn path<'p>(&'p self, rest: &[&'p str]) -> Vec<&'p str> {
+        let mut path = match &self.organization {
+            Some(name) => vec!["organizations", name.as_str(), "trust"],
+            None => vec!["trust"],
+        };
+        path.extend(rest);
+        path
+    }
+}
+
+impl Row for SignatureView {
+    const HEAD: &'static [&'static str] = &["TAG", "DIGEST", "SIGNER", "SIGNED", "HOLDS"];
+
+    fn cells(&self) -> Vec<String> {
+        let holds = if self.holds { "yes" } else { "no" };
+        vec![self.tag.clone(), self.digest.clone(), self.signer.clone(), self.signed_at.clone(), holds.to_owned()]
+    }
+}
+
+impl Row for RootView {
+    const HEAD: &'static [&'static str] = &["VERSION", "EXPIRES", "SIGNERS", "FINGERPRINT"];
+
+    fn cells(&self) -> Vec<String> {
+        let signers = format!("{} of {}", self.threshold, self.keys.len());
+        vec![self.version.to_string(), self.expires.clone(), signers, self.fingerprint.clone()]
+    }
+}
+
+impl Trust {
+    pub(in crate::cli) fn run(self) -> Result<(), Failure> {
+        let Self { remote, verb } = self;
+        match verb {
+            TrustVerb::Inspect { repository } => remote.run(async |session: Session| {
+                session.list::<SignatureView>(Ask::get(&["repositories", &repository, "signatures"])).await
+            }),
+            TrustVerb::Revoke { image, reach } => {
+                let (api, _) = reach.clients(&image, false)?;
+                let ask = Ask::delete(&["repositories", image.repository.as_str(), "signatures", image.tag.as_str()]);
+                crate::cli::block_on(async { api.tell(ask).await })??;
+                output::say(format!("the signature of {image} is withdrawn"))
+            }
+            TrustVerb::Signer(verb) => remote.run(async |session: Session| verb.run(&session).await),
+            TrustVerb::Rotate { role, whose } => remote.run(async |session: Session| {
+                let ask = Ask::post(&whose.path(&["rotations"]), json!({"role": role.as_str()}));
+                session.one::<RootView>(ask).await
+            }),
+            TrustVerb::Root(verb) => verb.run(remote),
+        }
+    }
+}
+
+impl SignerVerb {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        let (Self::Add(Signing { on, holder }) | Self::Remove(Signing { on, holder })) = &self;
+        let held = held(session, on, holder).await?;
+        let mut rights: Vec<&str> =
+            held.as_deref().unwrap_or_default().split('+').filter(|one| !one.is_empty()).collect();
+        let signs = rights.iter().any(|right| matches!(*right, "sign" | "admin"));
+        match &self {
+            Self::Add(_) if signs => output::say(format!("{holder} may sign on {on} already")),
+            Self::Add(_) => {
+                rights.push("sign");
+                let ask = Ask::put(&["grants", on, holder], json!({"rights": rights.join("+")}));
+                session.made::<GrantView>(ask, &format!("{holder} may sign on {on}")).await
+            }
+            Self::Remove(_) if !signs => Err(Failure::NotFound(format!("{holder} has no grant to sign on {on}"))),
+            Self::Remove(_) if rights.contains(&"admin") => Err(Failure::Usage(format!(
+                "{holder} holds admin on {on}, which is more than signing: change it with `hallmark grant put`"
+            ))),
+            Self::Remove(_) => {
+                rights.retain(|right| *right != "sign");
+                let done = format!("{holder} may sign on {on} no more");
+                if rights.is_empty() {
+                    return session.act(Ask::delete(&["grants", on, holder]), &done).await;
+                }
+                let ask = Ask::put(&["grants", on, holder], json!({"rights": rights.join("+")}));
+                session.made::<GrantView>(ask, &done).await
+            }
+        }
+    }
+}
+
+/// What somebody holds on exactly this target by a grant of their own.
+async fn held(session: &Session, on: &str, holder: &str) -> Result<Option<String>, Failure> {
+    let ask = match on.ends_with('*') {
+        true => Ask::get(&["accounts", on.split('/').next().unwrap_or_default(), "grants"]),
+        false => Ask::get(&["repositories", on, "grants"]),
+    };
+    let grants: Vec<GrantView> = session.client.all(ask).await?;
+    Ok(grants.into_iter().find(|grant| grant.on == on && grant.holder == holder).map(|grant| grant.rights))
+}
+
+impl RootVerb {
+    fn run(self, remote: Remote) -> Result<(), Failure> {
+        match self {
+            Self::Get { whose, out } => remote.run(async |session: Session| {
+                let root: RootView = session.client.ask(Ask::get(&whose.path(&["root"]))).await?;
+                write(&out, root.document.as_bytes(), 0o644)?;
+                session.show_rows(&mut super::table::Table::default(), &[root])
+            }),
+            Self::Begin { organization } => remote.run(async |session: Session| {
+                let ask = Ask::new(http::Method::POST, &["organizations", &organization, "trust"]);
+                session.one::<RootView>(ask).await
+            }),
+            Self::Key { file } => make_key(&file),
+            Self::Init { whose, keys, threshold, draft } => {
+                let keys: Vec<Value> = keys.iter().map(|file| shown_key(file)).collect::<Result<_, _>>()?;
+                let asked = json!({"keys": keys, "threshold": threshold, "days": draft.days});
+                remote.run(async |session: Session| drafted(&session, &whose, asked, &draft.out).await)
+            }
+            Self::Rotate { whose, roles, draft } => {
+                let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
+                let asked = json!({"rotate": roles, "days": draft.days});
+                remote.run(async |session: Session| drafted(&session, &whose, asked, &draft.out).await)
+            }
+            Self::Sign { file, key: Some(key), .. } => sign_with(&file, &key),
+            Self::Sign { file, signature, key_id, .. } => {
+                attach(&file, &signature.unwrap_or_default(), &key_id.unwrap_or_default())
+            }
+            Self::Payload { file, out } => {
+                let message = payload(&read(&file)?).map_err(|flaw| unusable(&file, &flaw.to_string()))?;
+                write(&out, &message, 0o644)
+            }
+            Self::Publish { whose, file } => {
+                let root = read(&file)?;
+                let document = String::from_utf8(root).map_err(|_| unusable(&file, "it is no text"))?;
+                remote.run(async |session: Session| {
+                    session.one::<RootView>(Ask::post(&whose.path(&["root"]), json!({"document": document}))).await
+                })
+            }
+        }
+    }
+}
+
+async fn drafted(session: &Session, whose: &Whose, asked: Value, out: &Path) -> Result<(), Failure> {
+    let draft: DraftView = session.client.ask(Ask::post(&whose.path(&["root", "drafts"]), asked)).await?;
+    write(out, draft.document.as_bytes(), 0o644)?;
+    let content =
+        RootContent::read_draft(draft.document.as_bytes()).map_err(|flaw| unusable(out, &flaw.to_string()))?;
+    let needed = content.roles.get(&RootRole::Root).map_or(0, |holders| holders.threshold);
+    output::say(format!(
+        "version {} is in {}: {needed} of the keys that it names must sign it with `hallmark trust root sign`",
+        content.version,
+        out.display()
+    ))
+}
+
+fn unusable(file: &Path, why: &str) -> Failure {
+    Failure::Usage(format!("{}: {why}", file.display()))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let read = || {
+        if std::fs::metadata(file)?.len() > FILE_BYTES {
+            return Err(std::io::Error::other("it is longer than 1 MiB"));
+        }
+        std::fs::read(file)
+    };
+    read().map_err(|error| unusable(file, &format!("cannot be read: {error}")))
+}
+
+fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("{} cannot be written: {error}", file.display()));
+    let mut options = OpenOptions::new();
+    // A secret takes nobody's place.
+    let options = if mode == 0o600 { options.create_new(true) } else { options.create(true).truncate(true) };
+    let mut open = options.write(true).mode(mode).open(file).map_err(failed)?;
+    open.write_all(bytes).and_then(|()| open.sync_all()).map_err(failed)
+}
+
+fn make_key(file: &Path) -> Result<(), Failure> {
+    let made = HeldKey::generate().map_err(|error| Failure::Failed(error.to_string()))?;
+    write(file, made.as_bytes(), 0o600)?;
+    let pair = HeldKey::read(&made).map_err(|error| unusable(file, &error.to_string()))?;
+    let mut shown = file.as_os_str().to_owned();
+    shown.push(".pub");
+    let shown = Path::new(&shown);
+    write(shown, (pair.public().to_string() + "\n").as_bytes(), 0o644)?;
+    output::say(format!("the secret key is in {}; what others may see of it is in {}", file.display(), shown.display()))
+}
+
+/// A public key as `key` wrote it, or in PEM as other programs do.
+fn shown_key(file: &Path) -> Result<Value, Failure> {
+    let text = String::from_utf8(read(file)?).map_err(|_| unusable(file, "it is no public key"))?;
+    public_key(&text).map_err(|error| unusable(file, &error.to_string()))
+}
+
+fn sign_with(file: &Path, key: &Path) -> Result<(), Failure> {
+    let (root, secret) = (read(file)?, Zeroizing::new(read(key)?));
+    let text = std::str::from_utf8(&secret).map_err(|_| unusable(key, "it is no secret key in PEM"))?;
+    let pair = HeldKey::read(text).map_err(|error| unusable(key, &error.to_string()))?;
+    let (id, signature) = pair.sign_root(&root).map_err(|error| unusable(file, &error.to_string()))?;
+    sealed(file, &root, &id, &signature)
+}
+
+fn attach(file: &Path, signature: &Path, id: &str) -> Result<(), Failure> {
+    let (root, signature) = (read(file)?, read(signature)?);
+    sealed(file, &root, id, &signature)
+}
+
+fn sealed(file: &Path, root: &[u8], id: &str, signature: &[u8]) -> Result<(), Failure> {
+    let signed = with_signature(root, id, signature).map_err(|flaw| unusable(file, &flaw.to_string()))?;
+    let draft = file.with_extension("signing");
+    write(&draft, &signed, 0o644)?;
+    std::fs::rename(&draft, file)
+        .map_err(|error| Failure::Failed(format!("{} cannot be written: {error}", file.display())))?;
+    output::say(format!("{} is signed by {id}", file.display()))
+}
