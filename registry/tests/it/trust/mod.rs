@@ -2,4 +2,5 @@
 //! Never here: Notary's and Docker's own clients (`conformance`), and how metadata is built (`signer`).
 //! Start reading at `signatures.rs`.
 
+mod roots;
 mod signatures;

@@ -245,8 +245,12 @@ async fn a_repository_that_cannot_be_published_holds_no_other_up_and_is_tried_ag
     let (world, digest) = world().await;
     signs(&world, "ann", "1", &digest).await;
     publish(&world).await;
-    world.meddle("CREATE TABLE kept AS SELECT * FROM trust_metadata").await;
-    world.meddle("UPDATE trust_metadata SET body = X'7B7D' WHERE role = 'snapshot'").await;
+    world
+        .meddle(
+            "CREATE TRIGGER broken BEFORE INSERT ON trust_metadata
+               WHEN NEW.collection_id = (SELECT MIN(id) FROM trust_collections) BEGIN SELECT RAISE(ABORT, 'broken'); END",
+        )
+        .await;
     let ann = world.all_of("ann", "ann/web").await;
     let second = world.image(&ann, "ann/web", "2", "second").await;
     signs(&world, "ann", "2", &second).await;
@@ -255,16 +259,82 @@ async fn a_repository_that_cannot_be_published_holds_no_other_up_and_is_tried_ag
     assert_eq!(world.sends("POST", "/repositories/bob%2Fapp/signatures", &basic("bob"), &document).await.status, 201);
     publish(&world).await;
     assert_eq!(world.get("/tuf/bob/app/timestamp.json").by(&basic("bob")).await.status, 200, "the other is published");
-    world
-        .meddle(
-            "UPDATE trust_metadata SET body = (SELECT k.body FROM kept k WHERE k.collection_id = trust_metadata.collection_id
-               AND k.role = trust_metadata.role AND k.version = trust_metadata.version) WHERE role = 'snapshot'
-               AND collection_id IN (SELECT collection_id FROM kept)",
-        )
-        .await;
+    world.meddle("DROP TRIGGER broken").await;
     publish(&world).await;
     assert_eq!(published(&world).await.len(), 1, "it waits a minute");
     world.pass(60);
     publish(&world).await;
     assert_eq!(published(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn files_that_were_damaged_are_published_anew_from_what_is_vouched_for() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    for role in ["snapshot", "targets", "targets/tags"] {
+        world.meddle(&format!("UPDATE trust_metadata SET body = X'7B7D' WHERE role = '{role}'")).await;
+        let ann = world.all_of("ann", "ann/web").await;
+        let another = world.image(&ann, "ann/web", "2", role).await;
+        world.pass(2);
+        assert_eq!(signs(&world, "ann", "2", &another).await.status, 201);
+        publish(&world).await;
+        let expected = [("ann/web/1", digest.hex()), ("ann/web/2", another.hex())];
+        assert_eq!(published(&world).await, expected.map(|(path, sum)| (path.to_owned(), sum.to_owned())), "{role}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_moved_away_and_back_before_anybody_looked_is_signed_no_more() {
+    let (world, first) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    signs(&world, "ann", "1", &first).await;
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1);
+    let manifest = world.get("/v2/ann/web/manifests/1").by(&ann).await;
+    world.image(&ann, "ann/web", "1", "moved").await;
+    let back = world.put("/v2/ann/web/manifests/1").by(&ann).header("content-type", manifest.header("content-type"));
+    assert_eq!(back.body(manifest.body.clone()).await.status, 201);
+    publish(&world).await;
+    assert_eq!(published(&world).await, []);
+}
+
+#[tokio::test]
+async fn more_than_a_thousand_tags_are_served_in_bins() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    world
+        .meddle(
+            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+             INSERT INTO tags (repository_id, name, manifest_id, version, moved_at)
+               SELECT t.repository_id, 'b' || n.i, t.manifest_id, 1, t.moved_at FROM tags t, n WHERE t.name = '1'",
+        )
+        .await;
+    world
+        .meddle(
+            "INSERT INTO vouches (repository_id, tag, digest, size, media_type, signer_id, signer, source, at)
+               SELECT v.repository_id, t.name, v.digest, v.size, v.media_type, v.signer_id, v.signer, v.source, v.at
+                 FROM vouches v, tags t WHERE t.repository_id = v.repository_id AND t.name LIKE 'b%'",
+        )
+        .await;
+    publish(&world).await;
+    let timestamp = signed(&world, "timestamp.json").await;
+    let line = &timestamp["meta"]["snapshot.json"]["version"];
+    let snapshot = signed(&world, &format!("{line}.snapshot.json")).await;
+    let bins: Vec<&String> =
+        snapshot["meta"].as_object().unwrap().keys().filter(|name| name.starts_with("bin-")).collect();
+    assert_eq!(bins.len(), 16);
+    let mut named = 0;
+    for bin in bins {
+        let file = signed(&world, &format!("{line}.{bin}")).await;
+        named += file["targets"].as_object().unwrap().len();
+    }
+    assert_eq!(named, 1_500);
+    let ann = world.all_of("ann", "ann/web").await;
+    let moved = world.image(&ann, "ann/web", "b7", "moved").await;
+    assert_eq!(signs(&world, "ann", "b7", &moved).await.status, 201);
+    let before = world.rows().await["trust_metadata"].len();
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(world.rows().await["trust_metadata"].len(), before + 3, "a bin, the snapshot, the timestamp");
 }
