@@ -133,9 +133,14 @@ impl Signer {
             if role == RootRole::Root && self.held_for(domain, role, &content).await?.is_empty() {
                 return Err(TufRefused::Plan("the root's keys are held by people: name their new ones"));
             }
-            let made = self.custody.make_ed25519(domain, role.as_str(), now)?;
-            let holders = Keyholders { keys: vec![tuf::public(&made.public)?], threshold: 1 };
-            self.metadata.write(made, |tx, made| Box::pin(async move { tx.add_signer_key(made).await })).await?;
+            let named = content.ids(role);
+            let known = self.metadata.signer_keys(domain, role.as_str()).await?;
+            // A key that an earlier draft was given and no root names waits for the next.
+            let next = match known.into_iter().find(|key| !named.contains(&key.id)) {
+                Some(waiting) => waiting,
+                None => self.new_key(domain, role.as_str(), now).await?,
+            };
+            let holders = Keyholders { keys: vec![tuf::public(&next.public)?], threshold: 1 };
             content.roles.insert(role, holders);
         }
         if let Some(holders) = plan.holders {
@@ -189,8 +194,21 @@ impl Signer {
     /// # Errors
     /// [`TufRefused`]
     pub async fn rotate_tags(&self, domain: &str, now: i64) -> Result<(), TufRefused> {
-        let made = self.custody.make_ed25519(domain, TAGS, now)?;
-        Ok(self.metadata.write(made, |tx, made| Box::pin(async move { tx.add_signer_key(made).await })).await?)
+        self.new_key(domain, TAGS, now).await.map(drop)
+    }
+
+    async fn new_key(&self, domain: &str, role: &str, now: i64) -> Result<SignerKey, TufRefused> {
+        let made = self.custody.make_ed25519(domain, role, now)?;
+        let added: Result<SignerKey, metadata::Error> = self
+            .metadata
+            .write(made, |tx, made| {
+                Box::pin(async move {
+                    tx.add_signer_key(made).await?;
+                    Ok(made.clone())
+                })
+            })
+            .await;
+        Ok(added?)
     }
 
     /// Destroys the keys of a domain that its root names no more; how many.
@@ -269,15 +287,51 @@ impl Signer {
         }
         let version = self.version(&collection, plan.base, now).await?;
         let files = plan.build(&authors, version, now)?;
-        let line = |role: &str, bytes: &[u8]| -> Result<Vec<LoggedSignature>, BuildError> {
-            authors.of(role).iter().map(|key| Ok(logged((&caller, role, version, bytes), key.id()?, now))).collect()
+        self.log_files(collection, (&caller, &files), &authors, now).await?;
+        Ok(Some(files))
+    }
+
+    /// The metadata of a repository of a few files, each told by its length and SHA-256, all of it made anew. Their paths are
+    /// plain: letters, digits, and any of `-_./`.
+    ///
+    /// # Errors
+    /// [`TufRefused`]; nothing is published then.
+    pub async fn publish_files(
+        &self,
+        (domain, root): (&str, &[u8]),
+        files: &BTreeMap<String, (u64, [u8; 32])>,
+        caller: &str,
+        now: i64,
+    ) -> Result<Files, TufRefused> {
+        let is_plain = |path: &String| {
+            !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
         };
+        if !files.keys().all(is_plain) {
+            return Err(BuildError::Range.into());
+        }
+        let authors = self.named_authors(domain, &RootContent::read(root)?).await?;
+        let collection = format!("{domain}/files");
+        let version = self.version(&collection, None, now).await?;
+        let made = tuf::of_files(files, &authors, version, now)?;
+        self.log_files(collection, (caller, &made), &authors, now).await?;
+        Ok(made)
+    }
+
+    /// Writes down that files were signed.
+    async fn log_files(
+        &self,
+        collection: String,
+        (caller, files): (&str, &Files),
+        authors: &Authors,
+        now: i64,
+    ) -> Result<(), TufRefused> {
         let mut lines = Vec::new();
         for (role, bytes) in &files.files {
-            lines.extend(line(role, bytes)?);
+            for key in authors.of(role) {
+                lines.push(logged((caller, role, files.version, bytes), key.id()?, now));
+            }
         }
-        self.log(collection, lines).await?;
-        Ok(Some(files))
+        Ok(self.log(collection, lines).await?)
     }
 
     /// Writes down that a root was signed.

@@ -103,6 +103,8 @@ fn routes() -> Router {
         .route("/trust/root", get(trust::describe).post(trust::publish))
         .route("/trust/root/drafts", post(trust::draft))
         .route("/trust/rotations", post(trust::rotate))
+        .route("/trust/files", get(trust::files))
+        .route("/trust/files/{name}", put(trust::put_file).delete(trust::remove_file))
         .route("/organizations/{organization}/trust", post(trust::begin))
         .route(
             "/organizations/{organization}/trust/root",

@@ -2,10 +2,14 @@
 
 use axum::response::Response;
 
-use super::call::{At, Call, Sent, made, shown};
+use super::call::{Asked, At, Call, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
 use crate::http::error::Error;
-use crate::people::trust::{self, DraftView, NewDraft, NewRoot, NewRotation, RootView};
+use crate::people::trust::{self, DraftView, NewDraft, NewRoot, NewRotation, NewTrustFile, RootView, TrustFileView};
+use crate::people::{List, Page};
+
+/// A page of these.
+type TrustFileList = List<TrustFileView>;
 
 /// The root of the registry that holds.
 #[utoipa::path(
@@ -146,4 +150,53 @@ pub(super) async fn rotate_of_organization(
 pub(super) async fn begin(call: Call, At(organization): At<String>) -> Result<Response, Error> {
     let given = trust::begin(&call.app, &call.caller, &organization).await?;
     Ok(made(&given))
+}
+
+/// The files that verifiers need, which anybody reads at `/tuf/`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/trust/files",
+    tag = "trust",
+    params(
+        PageQuery
+    ),
+    responses((status = 200, description = "What was asked for", body = TrustFileList), Failures)
+)]
+pub(super) async fn files(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
+    let page: Page = page.into();
+    Ok(shown(&trust::files(&call.app, &page).await?))
+}
+
+/// Puts a file there, for everybody: a trusted root of sigstore, a public key.
+#[utoipa::path(
+    put,
+    path = "/api/v1/trust/files/{name}",
+    tag = "trust",
+    params(
+        ("name" = String, Path, description = "The file's name")
+    ),
+    request_body = NewTrustFile,
+    responses((status = 200, description = "The file", body = TrustFileView), Failures)
+)]
+pub(super) async fn put_file(
+    call: Call,
+    At(name): At<String>,
+    Sent(sent): Sent<NewTrustFile>,
+) -> Result<Response, Error> {
+    Ok(shown(&trust::put_file(&call.app, &call.caller, &name, sent).await?))
+}
+
+/// Removes a file.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/trust/files/{name}",
+    tag = "trust",
+    params(
+        ("name" = String, Path, description = "The file's name")
+    ),
+    responses((status = 204, description = "Done"), Failures)
+)]
+pub(super) async fn remove_file(call: Call, At(name): At<String>) -> Result<Response, Error> {
+    trust::remove_file(&call.app, &call.caller, &name).await?;
+    Ok(done())
 }

@@ -56,6 +56,8 @@ enum Part {
     Api,
     /// Signing people in by their browser.
     SignIn,
+    /// What verifiers need, for anybody.
+    Shelf,
 }
 
 impl Part {
@@ -67,6 +69,7 @@ impl Part {
             Self::KeySet => "key_set",
             Self::Api => "api",
             Self::SignIn => "sign_in",
+            Self::Shelf => "trust_files",
         }
     }
 }
@@ -78,6 +81,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/.well-known/jwks.json", get(key_set))
         .route("/api/{*path}", any(api))
         .route("/auth/{*path}", any(sign_in))
+        .route("/tuf/{file}", get(shelf))
+        .route("/tuf/targets/{file}", any(shelved_or_image))
         .route("/livez", get(telemetry::http::livez))
         .route("/readyz", get(telemetry::http::readyz))
         .route("/_notary_server/health", get(telemetry::http::readyz))
@@ -102,6 +107,20 @@ async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
 
 async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response {
     serve(app, Part::SignIn, request).await
+}
+
+async fn shelf(State(app): State<Arc<App>>, request: Request) -> Response {
+    serve(app, Part::Shelf, request).await
+}
+
+/// A file of the registry's own repository, whose hash stands in front of its name; any other name is of a repository that is
+/// called `targets`.
+async fn shelved_or_image(State(app): State<Arc<App>>, request: Request) -> Response {
+    let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_shelved = name.split_once('.').is_some_and(|(hash, _)| is_hash(hash));
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    serve(app, if is_shelved && is_read { Part::Shelf } else { Part::Images }, request).await
 }
 
 async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -156,6 +175,7 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
             Err(busy) => Err(busy),
         },
         Part::KeySet => Ok(auth::http::key_set(&app)),
+        Part::Shelf => Box::pin(trust::http::shelf(&app, parts.uri.path())).await,
         Part::Api => {
             let (client, id) = (Client::At(line.client()), line.id().to_owned());
             Box::pin(api::answer(&app, &parts, &mut body, (client, &id), |identity| line.by(identity))).await

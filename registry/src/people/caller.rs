@@ -126,10 +126,15 @@ impl Caller {
     /// # Errors
     /// [`Refused::Forbidden`].
     pub(super) fn may_make_administrators(&self) -> Result<(), Refused> {
-        if self.known.credential.is_none() && self.known.certificate.is_none() {
+        if self.signed_in_with_a_password() {
             return Ok(());
         }
         Err(Refused::Forbidden("sign in with a password to make an administrator; a token or certificate may not"))
+    }
+
+    /// Whether they showed what is theirs for good, and neither a token nor a certificate, which end.
+    pub(super) fn signed_in_with_a_password(&self) -> bool {
+        self.known.credential.is_none() && self.known.certificate.is_none()
     }
 
     /// When the token ends that was shown, in milliseconds since 1970; `None` for what is no such token.

@@ -4,17 +4,17 @@
 
 use hallmark_signer::tuf::{Keyholders, RootContent, RootRole, key_id};
 use hallmark_signer::{RootPlan, TufRefused};
-use hallmark_storage::metadata::TrustRoot;
+use hallmark_storage::metadata::{self, NamedFile, TrustRoot, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::organizations::visible;
-use super::{Caller, Refused};
+use super::{Caller, List, Page, Refused};
 use crate::app::App;
 use crate::clock::rfc3339;
-use crate::trust::tuf::root::{self, RootError};
-use crate::trust::tuf::{DOMAIN, TufError};
+use crate::trust::tuf::root::{self, By, RootError};
+use crate::trust::tuf::{DOMAIN, TufError, shelf};
 
 /// The most people who may hold keys of a root.
 const HOLDERS: usize = 64;
@@ -121,6 +121,7 @@ impl From<RootError> for Refused {
             RootError::Metadata(error) | RootError::Signer(TufRefused::Metadata(error)) => Self::Metadata(error),
             RootError::Unknown => Self::Unknown("trust domain"),
             RootError::Overtaken => Self::Changed,
+            RootError::Many => Self::Conflict(error.to_string()),
             error @ (RootError::Refused(..) | RootError::Signer(TufRefused::Root(_) | TufRefused::Plan(_))) => {
                 Self::invalid("document", error.to_string())
             }
@@ -153,26 +154,36 @@ async fn domain(app: &App, caller: &Caller, whose: Whose<'_>) -> Result<String, 
     }
 }
 
-/// The domain that is meant, when the caller answers for it.
-async fn governed(app: &App, caller: &Caller, whose: Whose<'_>) -> Result<String, Refused> {
-    caller.may_change()?;
+/// A domain that the caller answers for, and by whom it is changed.
+struct Governed {
+    domain: String,
+    by: By,
+}
+
+/// The domain that is meant, when the caller answers for it: now, and to be asked again by whatever changes it.
+async fn governed(app: &App, caller: &Caller, whose: Whose<'_>) -> Result<Governed, Refused> {
     let input = (caller.clone(), whose.map(str::to_owned));
-    app.metadata
-        .write(input, |tx, (caller, whose)| {
-            Box::pin(async move {
-                match whose {
-                    Some(name) => Ok(root::of_organization(caller.owned(tx, name).await?.id)),
-                    None => {
-                        caller.stands(tx).await?;
-                        match caller.administers() {
-                            true => Ok(DOMAIN.to_owned()),
-                            false => Err(Refused::Forbidden("only an administrator changes the root of the registry")),
-                        }
-                    }
-                }
-            })
-        })
-        .await
+    app.metadata.write(input, |tx, (caller, whose)| Box::pin(govern(tx, caller, whose.as_deref()))).await
+}
+
+async fn govern(tx: &mut Tx, caller: &Caller, whose: Whose<'_>) -> Result<Governed, Refused> {
+    caller.may_change()?;
+    let by = |account| By { actor: caller.principal().id, request_id: caller.request_id.clone(), account };
+    if let Some(name) = whose {
+        let id = caller.owned(tx, name).await?.id;
+        return Ok(Governed { domain: root::of_organization(id), by: by(Some(id)) });
+    }
+    caller.stands(tx).await?;
+    match caller.administers() {
+        true => Ok(Governed { domain: DOMAIN.to_owned(), by: by(None) }),
+        false => Err(Refused::Forbidden("only an administrator changes what the registry itself vouches by")),
+    }
+}
+
+/// The root that holds, as it is shown.
+async fn shown(app: &App, domain: &str) -> Result<RootView, Refused> {
+    let root = app.metadata.trust_root(domain, None).await?;
+    show(&root.ok_or(Refused::Unknown("trust domain"))?)
 }
 
 /// The root of a domain that holds.
@@ -180,9 +191,7 @@ async fn governed(app: &App, caller: &Caller, whose: Whose<'_>) -> Result<String
 /// # Errors
 /// [`Refused::Unknown`] for an organization that has none of its own.
 pub async fn describe(app: &App, caller: &Caller, whose: Whose<'_>) -> Result<RootView, Refused> {
-    let domain = domain(app, caller, whose).await?;
-    let root = app.metadata.trust_root(&domain, None).await?;
-    show(&root.ok_or(Refused::Unknown("trust domain"))?)
+    shown(app, &domain(app, caller, whose).await?).await
 }
 
 /// Gives an organization a domain of its own: its repositories are published under it from then on. Who has pinned the registry's
@@ -191,15 +200,24 @@ pub async fn describe(app: &App, caller: &Caller, whose: Whose<'_>) -> Result<Ro
 /// # Errors
 /// [`Refused`]; nothing has changed then.
 pub async fn begin(app: &App, caller: &Caller, organization: &str) -> Result<RootView, Refused> {
-    let domain = governed(app, caller, Some(organization)).await?;
+    let Governed { domain, .. } = governed(app, caller, Some(organization)).await?;
     if app.metadata.trust_root(&domain, None).await?.is_some() {
         return Err(Refused::Conflict("the organization has a trust domain of its own already".to_owned()));
     }
-    let made = root::first(app, &domain).await.map_err(|error| match error {
+    let made = root::make(app, &domain).await.map_err(|error| match error {
         TufError::Metadata(error) => Refused::Metadata(error),
         error => Refused::Conflict(format!("the signer did not sign: {error}")),
     })?;
-    show(&made)
+    let change = (caller.clone(), organization.to_owned(), made);
+    app.metadata
+        .write(change, |tx, (caller, organization, made)| {
+            Box::pin(async move {
+                let Governed { by, .. } = govern(tx, caller, Some(organization)).await?;
+                Ok::<_, Refused>(root::begin(tx, made, &by, caller.now).await?)
+            })
+        })
+        .await?;
+    shown(app, &domain).await
 }
 
 /// A draft of the next root.
@@ -207,7 +225,7 @@ pub async fn begin(app: &App, caller: &Caller, organization: &str) -> Result<Roo
 /// # Errors
 /// [`Refused`]; nothing holds that did not before.
 pub async fn draft(app: &App, caller: &Caller, whose: Whose<'_>, new: NewDraft) -> Result<DraftView, Refused> {
-    let domain = governed(app, caller, whose).await?;
+    let Governed { domain, .. } = governed(app, caller, whose).await?;
     let holders = match new.keys {
         None if new.threshold.is_some() => {
             return Err(Refused::invalid("threshold", "a threshold is given with the keys that it counts"));
@@ -240,18 +258,38 @@ fn holders(keys: Vec<Value>, threshold: Option<u64>) -> Result<Keyholders, Refus
     Ok(Keyholders { keys, threshold })
 }
 
-/// Publishes the next root of a domain.
+/// Publishes the next root of a domain. One that gives the root to other keys takes a password: who holds them holds the domain,
+/// however soon a token ends.
 ///
 /// # Errors
 /// [`Refused`]; the root that held holds on.
 pub async fn publish(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRoot) -> Result<RootView, Refused> {
-    let domain = governed(app, caller, whose).await?;
+    let Governed { domain, .. } = governed(app, caller, whose).await?;
     if new.document.len() > ROOT_BYTES {
         return Err(Refused::invalid("document", format!("a root has at most {ROOT_BYTES} bytes")));
     }
-    let by = (caller.principal().id, caller.request_id.as_str());
-    root::publish(app, &domain, new.document.as_bytes(), by).await?;
-    show(&app.metadata.trust_root(&domain, None).await?.ok_or(Refused::Unknown("trust domain"))?)
+    let (made, content) = root::successor(app, &domain, new.document.as_bytes()).await?;
+    if !root::keeps_holders(app, &domain, &content).await? && !caller.signed_in_with_a_password() {
+        let why = "sign in with a password to give the root to other keys; a token or certificate may not";
+        return Err(Refused::Forbidden(why));
+    }
+    keep(app, caller, whose, made).await
+}
+
+/// Lets a root hold, and destroys the keys that it names no more. Left over after a crash, they go with the next root.
+async fn keep(app: &App, caller: &Caller, whose: Whose<'_>, made: TrustRoot) -> Result<RootView, Refused> {
+    let (domain, body) = (made.domain.clone(), made.body.clone());
+    let change = (caller.clone(), whose.map(str::to_owned), made);
+    app.metadata
+        .write(change, |tx, (caller, whose, made)| {
+            Box::pin(async move {
+                let Governed { by, .. } = govern(tx, caller, whose.as_deref()).await?;
+                Ok::<_, Refused>(root::keep(tx, made, &by, caller.now).await?)
+            })
+        })
+        .await?;
+    app.signer.retire(&domain, &body).await.map_err(|error| Refused::from(RootError::Signer(error)))?;
+    shown(app, &domain).await
 }
 
 /// Gives a role a new key, and publishes the root that names it. Where people hold the root, they sign: see [`draft`].
@@ -259,19 +297,135 @@ pub async fn publish(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRoot)
 /// # Errors
 /// [`Refused`]; the old key holds on.
 pub async fn rotate(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRotation) -> Result<RootView, Refused> {
-    let domain = governed(app, caller, whose).await?;
-    let by = (caller.principal().id, caller.request_id.as_str());
-    let Some(role) = new.role.in_root() else {
-        return show(&root::rotate_tags(app, &domain, by).await?);
-    };
+    let Governed { domain, .. } = governed(app, caller, whose).await?;
+    let Some(role) = new.role.in_root() else { return rotate_tags(app, caller, whose, &domain).await };
     let drafted = root::draft(app, &domain, RootPlan { rotate: vec![role], ..RootPlan::default() }).await?;
-    match root::publish(app, &domain, &drafted, by).await {
-        Ok(_) => {}
+    match root::successor(app, &domain, &drafted).await {
+        Ok((made, _)) => keep(app, caller, whose, made).await,
         Err(RootError::Refused(..)) => {
             let why = "people hold the keys of this root: draft the next one, let them sign it, and publish it";
-            return Err(Refused::Conflict(why.to_owned()));
+            Err(Refused::Conflict(why.to_owned()))
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
     }
-    show(&app.metadata.trust_root(&domain, None).await?.ok_or(Refused::Unknown("trust domain"))?)
+}
+
+async fn rotate_tags(app: &App, caller: &Caller, whose: Whose<'_>, domain: &str) -> Result<RootView, Refused> {
+    let signer = |error| Refused::from(RootError::Signer(error));
+    let current = app.metadata.trust_root(domain, None).await?.ok_or(Refused::Unknown("trust domain"))?;
+    app.signer.rotate_tags(domain, caller.now).await.map_err(signer)?;
+    let change = (caller.clone(), whose.map(str::to_owned), current.clone());
+    app.metadata
+        .write(change, |tx, (caller, whose, root)| {
+            Box::pin(async move {
+                let Governed { by, .. } = govern(tx, caller, whose.as_deref()).await?;
+                Ok::<_, Refused>(root::renew_tags(tx, root, &by, caller.now).await?)
+            })
+        })
+        .await?;
+    app.signer.retire(domain, &current.body).await.map_err(signer)?;
+    shown(app, domain).await
+}
+
+/// A file that verifiers need, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TrustFileView {
+    /// Its name: what it is asked for by, below `/tuf/targets/`.
+    pub name: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// In bytes.
+    pub length: u64,
+    /// When it was put there (RFC 3339).
+    pub put_at: String,
+}
+
+/// A file to be put there.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTrustFile {
+    /// Its text: such a file is JSON or PEM.
+    pub content: String,
+}
+
+/// The longest name and the most files.
+const NAME_BYTES: usize = 100;
+const FILES: u32 = 200;
+/// What the names of the registry's own files begin with.
+const OWN: &str = "organization.";
+
+fn show_file(file: NamedFile) -> TrustFileView {
+    TrustFileView {
+        name: file.name,
+        sha256: file.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        length: file.body.len() as u64,
+        put_at: rfc3339(file.put_at),
+    }
+}
+
+/// The files that verifiers need, by name.
+///
+/// # Errors
+/// [`Refused`].
+pub async fn files(app: &App, page: &Page) -> Result<List<TrustFileView>, Refused> {
+    let (limit, after) = page.check()?;
+    let rows: Result<_, metadata::Error> = app.metadata.trust_files(after.unwrap_or_default(), limit + 1).await;
+    Ok(List::cut(rows?, limit, |file| file.name.clone(), show_file))
+}
+
+/// Puts a file there, in the place of one of its name: it is published within a second or two, at `/tuf/`, for everybody.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn put_file(app: &App, caller: &Caller, name: &str, new: NewTrustFile) -> Result<TrustFileView, Refused> {
+    governed(app, caller, None).await?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_name = (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('.');
+    if !is_name || name.starts_with(OWN) {
+        let why =
+            format!("a name has 1 to {NAME_BYTES} letters, digits and any of - _ . and does not begin with . or {OWN}");
+        return Err(Refused::invalid("name", why));
+    }
+    if new.content.is_empty() {
+        return Err(Refused::invalid("content", "an empty file helps nobody; remove it instead"));
+    }
+    let sha256 = ring::digest::digest(&ring::digest::SHA256, new.content.as_bytes()).as_ref().to_vec();
+    let file = NamedFile { name: name.to_owned(), sha256, body: new.content.into_bytes(), put_at: caller.now };
+    let others = app.metadata.trust_files("", FILES + 1).await?;
+    if others.len() >= FILES as usize && !others.iter().any(|other| other.name == name) {
+        return Err(Refused::Conflict(format!("there are {FILES} files already, as many as there may be")));
+    }
+    app.metadata
+        .write((caller.clone(), file), |tx, (caller, file)| {
+            Box::pin(async move {
+                caller.stands(tx).await?;
+                tx.put_trust_file(file).await?;
+                shelf::changed(tx, caller.now, &caller.request_id).await?;
+                let view = show_file(file.clone());
+                let payload = serde_json::json!({"sha256": view.sha256}).to_string();
+                tx.record(&caller.event("trust_file_put", &file.name, &payload)).await?;
+                Ok(view)
+            })
+        })
+        .await
+}
+
+/// Removes a file.
+///
+/// # Errors
+/// [`Refused`]; nothing has changed then.
+pub async fn remove_file(app: &App, caller: &Caller, name: &str) -> Result<(), Refused> {
+    governed(app, caller, None).await?;
+    app.metadata
+        .write((caller.clone(), name.to_owned()), |tx, (caller, name)| {
+            Box::pin(async move {
+                caller.stands(tx).await?;
+                if !tx.remove_trust_file(name).await? {
+                    return Err(Refused::Unknown("file"));
+                }
+                shelf::changed(tx, caller.now, &caller.request_id).await?;
+                Ok(tx.record(&caller.event("trust_file_removed", name, "")).await?)
+            })
+        })
+        .await
 }

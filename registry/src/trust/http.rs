@@ -115,6 +115,24 @@ async fn tuf_file(app: &App, granted: &Granted<ReadTuf>) -> Result<Response, Err
     Ok(response)
 }
 
+/// A file of the registry's own repository. Anybody may keep it.
+pub(crate) async fn shelf(app: &App, path: &str) -> Result<Response, Error> {
+    const FOR_EVER: &str = "public, max-age=2592000, immutable";
+    let name = path.strip_prefix("/tuf/").unwrap_or_default();
+    let found = tuf::shelf::file(app, name).await.map_err(Error::from_metadata)?;
+    let Some(found) = found else { return Err(Error::plain(ErrorCode::NotFound)) };
+    let length = found.body.len();
+    let mut response = json_answer(found.body);
+    let headers = response.headers_mut();
+    if !name.ends_with(".json") {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    let caching = if found.is_immutable { FOR_EVER } else { "no-cache" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
+    Ok(response)
+}
+
 async fn publish(
     app: &Arc<App>,
     granted: &Granted<PublishTrust>,

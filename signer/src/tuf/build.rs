@@ -239,6 +239,22 @@ impl Plan {
     }
 }
 
+/// A repository of a few files that `targets` names itself: each by its path, with its length and SHA-256.
+pub(crate) fn of_files(
+    named: &BTreeMap<String, (u64, [u8; 32])>,
+    authors: &Authors,
+    version: u64,
+    now: i64,
+) -> Result<Files, BuildError> {
+    let mut targets = BTreeMap::new();
+    for (path, (length, sha256)) in named {
+        let entry = canonical(&json!({"hashes": {"sha256": crate::hex(sha256)}, "length": length}))?;
+        targets.insert(path.clone(), RawValue::from_string(entry)?);
+    }
+    let draft = Draft::of("targets".to_owned(), targets);
+    Plan { base: None, meta: BTreeMap::new(), roles: vec![draft] }.build(authors, version, now)
+}
+
 fn file(bytes: &[u8]) -> Result<File<'_>, BuildError> {
     serde_json::from_slice(bytes).map_err(|_| BuildError::Anew("a file cannot be read"))
 }

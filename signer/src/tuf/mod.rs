@@ -14,7 +14,7 @@ mod update;
 mod verify;
 mod write;
 
-pub(crate) use build::{Authors, Change};
+pub(crate) use build::{Authors, Change, of_files};
 pub use build::{BuildError, Files, Standing, needed};
 pub(crate) use key::{Held, document};
 pub use meta::Flaw;

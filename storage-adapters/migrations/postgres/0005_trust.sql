@@ -49,6 +49,23 @@ CREATE TABLE trust_roots (
   PRIMARY KEY (domain, version)
 );
 
+-- The registry's own repository of TUF 1.0: what verifiers need, such as roots and public keys, by name; and its metadata, whose
+-- newest version of each role holds. `covers` says up to which change of the files, and which root, that is.
+CREATE TABLE trust_files (
+  name TEXT COLLATE "C" PRIMARY KEY,
+  sha256 BYTEA NOT NULL,
+  body BYTEA NOT NULL,
+  put_at BIGINT NOT NULL
+);
+CREATE TABLE trust_files_metadata (
+  role TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  renew_at BIGINT NOT NULL,
+  covers TEXT COLLATE "C" NOT NULL,
+  body BYTEA NOT NULL,
+  PRIMARY KEY (role, version)
+);
+
 -- Who vouched for what a tag means. It holds for this digest alone: a tag that moves is not vouched for.
 CREATE TABLE vouches (
   repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,

@@ -49,6 +49,23 @@ CREATE TABLE trust_roots (
   PRIMARY KEY (domain, version)
 ) STRICT;
 
+-- The registry's own repository of TUF 1.0: what verifiers need, such as roots and public keys, by name; and its metadata, whose
+-- newest version of each role holds. `covers` says up to which change of the files, and which root, that is.
+CREATE TABLE trust_files (
+  name TEXT PRIMARY KEY,
+  sha256 BLOB NOT NULL,
+  body BLOB NOT NULL,
+  put_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE trust_files_metadata (
+  role TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  renew_at INTEGER NOT NULL,
+  covers TEXT NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (role, version)
+) STRICT;
+
 -- Who vouched for what a tag means. It holds for this digest alone: a tag that moves is not vouched for.
 CREATE TABLE vouches (
   repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,

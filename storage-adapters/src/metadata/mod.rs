@@ -55,6 +55,7 @@ mod teams;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod trust_files;
 mod tx;
 mod uploads;
 mod users;
@@ -98,6 +99,7 @@ pub use trust::{
     ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
     TrustDialect, TrustFile, TrustFileKey, TrustState,
 };
+pub use trust_files::{FilesMetadata, NamedFile};
 pub use tx::Tx;
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, UserRemoval, Vouching};
@@ -139,6 +141,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     tags::ALL,
     teams::ALL,
     trust::ALL,
+    trust_files::ALL,
     uploads::ALL,
     users::ALL,
     vouches::ALL,

@@ -4,7 +4,7 @@ use hallmark_oci::TrustRole;
 
 use super::database::Metadata;
 use super::error::{Error, ErrorKind};
-use super::rows::RepositoryId;
+use super::rows::{AccountId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
@@ -99,6 +99,10 @@ statements! {
         "DELETE FROM trust_metadata WHERE collection_id = $1 AND replaced_at < $2 AND role <> 'root'"
     ];
     RENEW_ALL = ["UPDATE trust_collections SET renew_at = 0, expires_at = 0, head = head + 1 WHERE dialect = $1"];
+    RENEW_OF = [
+        "UPDATE trust_collections SET renew_at = 0, expires_at = 0, head = head + 1
+          WHERE dialect = $1 AND repository_id IN (SELECT r.id FROM repositories r WHERE r.account_id = $2)"
+    ];
     DELETE = ["DELETE FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"];
 }
 
@@ -411,12 +415,15 @@ impl Tx {
         self.execute(&FORGET, values![collection.id, before]).await
     }
 
-    /// Lets every collection of a dialect be renewed before it is read again. Publishes that are under way are overtaken.
+    /// Lets every collection of a dialect, or those of an account, be renewed before it is read again. Publishes that are under way are overtaken.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn renew_all_trust(&mut self, dialect: TrustDialect) -> Result<u64, Error> {
-        self.execute(&RENEW_ALL, values![dialect.as_str()]).await
+    pub async fn renew_all_trust(&mut self, dialect: TrustDialect, of: Option<AccountId>) -> Result<u64, Error> {
+        match of {
+            None => self.execute(&RENEW_ALL, values![dialect.as_str()]).await,
+            Some(account) => self.execute(&RENEW_OF, values![dialect.as_str(), account]).await,
+        }
     }
 
     /// Leaves a collection that cannot be renewed alone until `until`, unless it was published to meanwhile.

@@ -18,6 +18,7 @@ statements! {
           WHERE r.domain = (SELECT 'tuf1/organization/' || CAST(p.account_id AS TEXT) FROM repositories p WHERE p.id = $1)
           ORDER BY r.version DESC LIMIT 1"
     ];
+    ROOTS_SINCE = ["SELECT COUNT(*) FROM trust_roots WHERE domain = $1 AND made_at > $2"];
     SHARE_ROOT = ["SELECT version FROM trust_roots WHERE domain = $1 AND version = $2" {share}];
     HOLD_ROOT = ["SELECT version FROM trust_roots WHERE domain = $1 AND version = $2" {update}];
     ADD_ROOT = [
@@ -138,6 +139,14 @@ impl Metadata {
             None => self.row(&NEWEST_ROOT, values![domain]).await?,
         };
         row.as_ref().map(root).transpose()
+    }
+
+    /// How many roots of a domain were made after this time.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_roots_since(&self, domain: &str, time: i64) -> Result<i64, Error> {
+        self.row(&ROOTS_SINCE, values![domain, time]).await?.map_or(Ok(0), |row| row.integer(0))
     }
 
     /// The newest root of the domain of a repository's organization; `None` where it has none of its own.

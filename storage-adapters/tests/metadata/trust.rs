@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hallmark_oci::TrustRole;
-use hallmark_storage::metadata::RepositoryId;
+use hallmark_storage::metadata::{AccountId, RepositoryId};
 use hallmark_storage::metadata::{
     ChangesFrom, Collection, CollectionKey, Error, Event, Freshness, NewTrustFile, Published, Repository, TrustDialect,
     TrustFileKey, TrustState,
@@ -320,11 +320,20 @@ async fn all_are_renewed_at_once_and_publishes_under_way_are_overtaken(world: Wo
     assert_eq!(due().await, []);
     let of =
         async |ids: Vec<RepositoryId>| world.metadata.trust_due_of(TrustDialect::Notary, 0, ids).await.unwrap().len();
-    let renew = async |dialect| world.change(dialect, |tx, dialect| Box::pin(tx.renew_all_trust(*dialect))).await;
+    let renew = async |dialect| world.change(dialect, |tx, dialect| Box::pin(tx.renew_all_trust(*dialect, None))).await;
     assert_eq!((renew(TrustDialect::Tuf).await, renew(TrustDialect::Notary).await), (0, 1));
     assert_eq!(publish(&world, &key, Some(seen), &[("timestamp", 2, "t 2")], 1).await, Published::Overtaken);
+    let of_account = async |account: i64| {
+        world
+            .change(account, |tx, account| {
+                Box::pin(tx.renew_all_trust(TrustDialect::Notary, Some(AccountId(*account))))
+            })
+            .await
+    };
+    let own = world.look("SELECT account_id FROM repositories").await[0].parse().unwrap();
+    assert_eq!((of_account(-1).await, of_account(own).await), (0, 1));
     let one = due().await.remove(0);
-    assert_eq!((one.collection.head, one.key.clone()), (seen.head + 1, key.clone()));
+    assert_eq!((one.collection.head, one.key.clone()), (seen.head + 2, key.clone()));
     assert_eq!((of(vec![key.repository]).await, of(vec![RepositoryId(-1)]).await, of(vec![]).await), (1, 0, 0));
     let file = world.metadata.trust_file(&key, &role("timestamp"), TrustFileKey::Current).await.unwrap().unwrap();
     assert_eq!((file.expires_at, file.renew_at), (0, 0));

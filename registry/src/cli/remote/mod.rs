@@ -52,8 +52,15 @@ impl Remote {
     pub(super) fn run(self, work: impl AsyncFnOnce(Session) -> Result<(), Failure>) -> Result<(), Failure> {
         let person = Person::of_process();
         let Named { context, .. } = Contexts::file(&person)?.read::<Contexts>()?.choose(self.context, &person)?;
-        let client = context.client()?;
-        let done = super::block_on(work(Session { client, user: context.user, format: self.output }))?;
+        // Who the environment names comes before the one who signed in: what takes a password is done so.
+        let (client, user) = match &person.login {
+            Some((user, password)) => {
+                let credential = client::Credential::Password(user, password);
+                (Client::new(&context.address(), credential)?, user.clone())
+            }
+            None => (context.client()?, context.user.clone()),
+        };
+        let done = super::block_on(work(Session { client, user, format: self.output }))?;
         done.map_err(|failure| match failure {
             Failure::NotSignedIn(why) => {
                 Failure::NotSignedIn(format!("{why}; sign in again with `hallmark login {}`", context.url))

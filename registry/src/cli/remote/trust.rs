@@ -20,7 +20,7 @@ use super::{Remote, Session};
 use crate::cli::output::{self, Failure};
 use crate::people::grants::GrantView;
 use crate::people::signatures::SignatureView;
-use crate::people::trust::{DraftView, RootView};
+use crate::people::trust::{DraftView, RootView, TrustFileView};
 
 /// The longest file that is read, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
@@ -58,6 +58,9 @@ enum TrustVerb {
         #[command(flatten)]
         whose: Whose,
     },
+    /// The files that verifiers need, such as trusted roots and public keys: anybody reads them at /tuf/
+    #[command(subcommand)]
+    File(FileVerb),
     /// The root that a verifier pins: show it, give it to people, sign it, publish it
     #[command(subcommand)]
     Root(RootVerb),
@@ -69,6 +72,25 @@ enum SignerVerb {
     Add(Signing),
     /// Let somebody sign no more; what else they hold stays
     Remove(Signing),
+}
+
+#[derive(Debug, Subcommand)]
+enum FileVerb {
+    /// List them
+    List,
+    /// Put one there, in the place of one of its name
+    Put {
+        /// The file
+        file: PathBuf,
+        /// Its name there [default: its own]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Remove one
+    Remove {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -240,7 +262,34 @@ impl Trust {
                 let ask = Ask::post(&whose.path(&["rotations"]), json!({"role": role.as_str()}));
                 session.one::<RootView>(ask).await
             }),
+            TrustVerb::File(verb) => remote.run(async |session: Session| verb.run(&session).await),
             TrustVerb::Root(verb) => verb.run(remote),
+        }
+    }
+}
+
+impl Row for TrustFileView {
+    const HEAD: &'static [&'static str] = &["NAME", "BYTES", "SHA-256", "PUT"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name.clone(), self.length.to_string(), self.sha256.clone(), self.put_at.clone()]
+    }
+}
+
+impl FileVerb {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List => session.list::<TrustFileView>(Ask::get(&["trust", "files"])).await,
+            Self::Put { file, name } => {
+                let own = file.file_name().map(|name| name.to_string_lossy().into_owned());
+                let name = name.or(own).ok_or_else(|| unusable(&file, "it has no name"))?;
+                let content = String::from_utf8(read(&file)?).map_err(|_| unusable(&file, "it is no text"))?;
+                let ask = Ask::put(&["trust", "files", &name], json!({"content": content}));
+                session.made::<TrustFileView>(ask, &format!("{name} is at /tuf/ within a moment")).await
+            }
+            Self::Remove { name } => {
+                session.act(Ask::delete(&["trust", "files", &name]), &format!("{name} is removed")).await
+            }
         }
     }
 }

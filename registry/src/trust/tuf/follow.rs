@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, TrustDialect};
 use serde_json::{Value, json};
 
-use super::TufError;
 use super::publish::{self, Occasion, publish};
+use super::{TufError, shelf};
 use crate::app::App;
 use crate::telemetry::chain;
 
@@ -106,6 +106,11 @@ fn touched(events: &[Happened]) -> BTreeMap<RepositoryId, BTreeSet<String>> {
 /// The database's.
 pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
+    match shelf::follow(app).await {
+        Ok(()) | Err(TufError::Overtaken) => {}
+        Err(TufError::Metadata(error)) => return Err(error),
+        Err(error) => tracing::error!(error = chain(&error), "the registry's own repository could not be published"),
+    }
     let waited_for = app.renewals.tuf.take();
     if !waited_for.is_empty() {
         for one in app.metadata.trust_due_of(TrustDialect::Tuf, now, waited_for).await? {

@@ -7,6 +7,7 @@ mod follow;
 mod publish;
 mod read;
 pub(crate) mod root;
+pub(crate) mod shelf;
 
 use hallmark_oci::TrustRole;
 use hallmark_signer::TufRefused;

@@ -1,12 +1,16 @@
 //! The roots of trust domains: the registry's, and those of organizations that want their own.
 
-use hallmark_signer::tuf::{Flaw, RootContent, check_successor};
+use hallmark_signer::tuf::{Flaw, RootContent, RootRole, check_successor};
 use hallmark_signer::{RootPlan, TufRefused};
 use hallmark_storage::metadata::{self, AccountId, Event, PrincipalId, RepositoryId, TrustDialect, TrustRoot, Tx};
 use serde_json::json;
 
-use super::{DOMAIN, TufError};
+use super::{DOMAIN, TufError, shelf};
 use crate::app::App;
+
+/// How many roots a domain may have within an hour: a client reads each of them, and reads a few hundred at most.
+const ROOTS: i64 = 10;
+const HOUR: i64 = 60 * 60 * 1_000;
 
 /// Why a root is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,9 @@ pub(crate) enum RootError {
     /// It does not follow from the root that holds.
     #[error("the root does not follow from version {0}: {1}")]
     Refused(i64, Flaw),
+    /// Roots follow one another so fast that clients would have to read many.
+    #[error("the domain had {ROOTS} roots within the last hour; wait")]
+    Many,
     /// Another root was published meanwhile.
     #[error("another root was published meanwhile")]
     Overtaken,
@@ -55,25 +62,37 @@ pub(crate) async fn first(app: &App, domain: &str) -> Result<TrustRoot, TufError
     if let Some(root) = app.metadata.trust_root(domain, None).await? {
         return Ok(root);
     }
-    let now = app.clock.now();
-    let body = app.signer.first_root(domain, now).await?;
-    let made = TrustRoot { domain: domain.to_owned(), version: 1, body };
-    let kept: Result<(), metadata::Error> = app
-        .metadata
-        .write((made, now), |tx, (made, now)| {
-            Box::pin(async move {
-                if tx.add_trust_root(made, *now).await? {
-                    record(tx, (made, PrincipalId::SYSTEM, ""), *now).await?;
-                    if made.domain != DOMAIN {
-                        tx.renew_all_trust(TrustDialect::Tuf).await?;
-                    }
-                }
-                Ok(())
-            })
-        })
-        .await;
+    let made = make(app, domain).await?;
+    let by = By { actor: PrincipalId::SYSTEM, request_id: String::new(), account: None };
+    let change = (made, by, app.clock.now());
+    let kept: Result<(), metadata::Error> =
+        app.metadata.write(change, |tx, (made, by, now)| Box::pin(begin(tx, made, by, *now))).await;
     kept?;
     app.metadata.trust_root(domain, None).await?.ok_or(TufError::Damaged)
+}
+
+/// The first root of a domain, which [`begin`] lets hold.
+///
+/// # Errors
+/// [`TufError`]
+pub(crate) async fn make(app: &App, domain: &str) -> Result<TrustRoot, TufError> {
+    let body = app.signer.first_root(domain, app.clock.now()).await?;
+    Ok(TrustRoot { domain: domain.to_owned(), version: 1, body })
+}
+
+/// Lets the first root of a domain hold, where there is none.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn begin(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {
+    if !tx.add_trust_root(made, now).await? {
+        return Ok(());
+    }
+    if by.account.is_some() {
+        tx.renew_all_trust(TrustDialect::Tuf, by.account).await?;
+        shelf::changed(tx, now, &made.domain).await?;
+    }
+    record(tx, made, by, now).await
 }
 
 /// A draft of the root that may follow the one that holds; see [`RootPlan`].
@@ -85,78 +104,73 @@ pub(crate) async fn draft(app: &App, domain: &str, plan: RootPlan) -> Result<Vec
     Ok(app.signer.next_root(domain, &current.body, plan, app.clock.now()).await?)
 }
 
-/// Publishes the next root of a domain: it holds from then on, and whatever is signed by keys that it names no more is signed
-/// anew before it is read again.
-///
-/// # Errors
-/// [`RootError`]; the root that held holds on.
-pub(crate) async fn publish(
-    app: &App,
-    domain: &str,
-    next: &[u8],
-    (actor, request_id): (PrincipalId, &str),
-) -> Result<RootContent, RootError> {
-    let now = app.clock.now();
-    let current = app.metadata.trust_root(domain, None).await?.ok_or(RootError::Unknown)?;
-    let body = app.signer.endorse_root(domain, &current.body, next, now).await?;
-    let content = check_successor(&current.body, &body).map_err(|flaw| RootError::Refused(current.version, flaw))?;
-    let made = TrustRoot { domain: domain.to_owned(), version: current.version + 1, body };
-    let change = (made, (actor, request_id.to_owned()), now);
-    let made = app.metadata.write(change, |tx, change| Box::pin(keep(tx, change))).await?;
-    // A key that nothing names signs nothing any more. Left over after a crash, it goes with the next root.
-    app.signer.retire(domain, &made.body).await?;
-    Ok(content)
-}
-
-/// Gives the role that names tags a new key.
+/// A root that may follow the one that holds: signed as both say. [`keep`] lets it hold.
 ///
 /// # Errors
 /// [`RootError`]
-pub(crate) async fn rotate_tags(app: &App, domain: &str, actor: (PrincipalId, &str)) -> Result<TrustRoot, RootError> {
+pub(crate) async fn successor(app: &App, domain: &str, next: &[u8]) -> Result<(TrustRoot, RootContent), RootError> {
     let now = app.clock.now();
     let current = app.metadata.trust_root(domain, None).await?.ok_or(RootError::Unknown)?;
-    app.signer.rotate_tags(domain, now).await?;
-    let change = (current.clone(), (actor.0, actor.1.to_owned()), now);
-    let renewed: Result<(), metadata::Error> = app
-        .metadata
-        .write(change, |tx, (root, (actor, request_id), now)| {
-            Box::pin(async move {
-                tx.renew_all_trust(TrustDialect::Tuf).await?;
-                let payload = json!({"role": "tags"}).to_string();
-                let event = event((root, *actor, request_id), "trust_key_rotated", &payload, *now);
-                tx.record(&event).await
-            })
-        })
-        .await;
-    renewed?;
-    app.signer.retire(domain, &current.body).await?;
-    Ok(current)
+    if app.metadata.trust_roots_since(domain, now - HOUR).await? >= ROOTS {
+        return Err(RootError::Many);
+    }
+    let body = app.signer.endorse_root(domain, &current.body, next, now).await?;
+    let content = check_successor(&current.body, &body).map_err(|flaw| RootError::Refused(current.version, flaw))?;
+    Ok((TrustRoot { domain: domain.to_owned(), version: current.version + 1, body }, content))
 }
 
-async fn keep(
-    tx: &mut Tx,
-    (made, (actor, request_id), now): &(TrustRoot, (PrincipalId, String), i64),
-) -> Result<TrustRoot, RootError> {
-    if !tx.add_trust_root(made, *now).await? {
+/// Whether a root leaves the root's own keys with whoever holds them.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn keeps_holders(app: &App, domain: &str, next: &RootContent) -> Result<bool, metadata::Error> {
+    let current = app.metadata.trust_root(domain, None).await?;
+    let current = current.and_then(|current| RootContent::read(&current.body).ok());
+    Ok(current.is_some_and(|current| current.roles.get(&RootRole::Root) == next.roles.get(&RootRole::Root)))
+}
+
+/// Who changes a domain, and whose it is.
+#[derive(Clone, Debug)]
+pub(crate) struct By {
+    /// Who.
+    pub(crate) actor: PrincipalId,
+    /// By which request.
+    pub(crate) request_id: String,
+    /// The organization whose domain it is; `None` for the registry's.
+    pub(crate) account: Option<AccountId>,
+}
+
+/// Lets a root hold. Whatever is signed by keys that it names no more is signed anew before it is read again.
+///
+/// # Errors
+/// [`RootError`]; the root that held holds on.
+pub(crate) async fn keep(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> Result<(), RootError> {
+    if !tx.add_trust_root(made, now).await? {
         return Err(RootError::Overtaken);
     }
-    tx.renew_all_trust(TrustDialect::Tuf).await?;
-    record(tx, (made, *actor, request_id), *now).await?;
-    Ok(made.clone())
+    tx.renew_all_trust(TrustDialect::Tuf, by.account).await?;
+    shelf::changed(tx, now, &by.request_id).await?;
+    Ok(record(tx, made, by, now).await?)
 }
 
-async fn record(tx: &mut Tx, of: (&TrustRoot, PrincipalId, &str), now: i64) -> Result<(), metadata::Error> {
-    let sum = ring::digest::digest(&ring::digest::SHA256, &of.0.body);
+/// Lets the tags of a domain be signed by another key, which the signer has made.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn renew_tags(tx: &mut Tx, root: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {
+    tx.renew_all_trust(TrustDialect::Tuf, by.account).await?;
+    let payload = json!({"role": "tags"}).to_string();
+    tx.record(&event((root, by), "trust_key_rotated", &payload, now)).await
+}
+
+async fn record(tx: &mut Tx, root: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {
+    let sum = ring::digest::digest(&ring::digest::SHA256, &root.body);
     let hex: String = sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let payload = json!({"version": of.0.version, "sha256": hex}).to_string();
-    tx.record(&event(of, "trust_root_published", &payload, now)).await
+    let payload = json!({"version": root.version, "sha256": hex}).to_string();
+    tx.record(&event((root, by), "trust_root_published", &payload, now)).await
 }
 
-fn event<'e>(
-    (root, actor, request_id): (&'e TrustRoot, PrincipalId, &'e str),
-    kind: &'static str,
-    payload: &'e str,
-    at: i64,
-) -> Event<'e> {
-    Event { actor, kind, account: None, repository: None, subject: &root.domain, payload, request_id, at }
+fn event<'e>((root, by): (&'e TrustRoot, &'e By), kind: &'static str, payload: &'e str, at: i64) -> Event<'e> {
+    let (actor, request_id) = (by.actor, by.request_id.as_str());
+    Event { actor, kind, account: by.account, repository: None, subject: &root.domain, payload, request_id, at }
 }

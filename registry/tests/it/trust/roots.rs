@@ -225,7 +225,7 @@ async fn a_publish_that_began_under_the_root_before_is_begun_again() {
     let world = acme().await;
     let admin = basic("admin");
     for turn in 0..10 {
-        world.pass(2);
+        world.pass(400);
         let moved = world.image(&admin, "acme/web", "1", &format!("turn {turn}")).await;
         let signature = json!({"tag": "1", "digest": moved});
         world.sends("POST", "/repositories/acme%2Fweb/signatures", &admin, &signature).await.expect(201);
@@ -247,4 +247,115 @@ async fn a_timestamp_that_cannot_be_renewed_is_told_at_once() {
     let answer = world.get("/tuf/acme/web/timestamp.json").by(&basic("admin")).await;
     assert_eq!(answer.status, 503, "{answer}");
     assert!(begin.elapsed() < std::time::Duration::from_secs(4), "nobody waits for what was put off");
+}
+
+#[tokio::test]
+async fn a_token_gives_the_root_to_nobody_and_rotates_what_the_registry_holds() {
+    let world = acme().await;
+    let (_, secret) = world.personal("admin", "admin api:write").await;
+    let token = Credentials::bearer(&secret);
+    let person = HeldKey::read(&HeldKey::generate().unwrap()).unwrap();
+    let asked = json!({"keys": [person.public()], "threshold": 1});
+    let draft = document(&world.sends("POST", "/trust/root/drafts", &token, &asked).await.expect(201).json());
+    let (id, signature) = person.sign_root(&draft).unwrap();
+    let signed = String::from_utf8(with_signature(&draft, &id, &signature).unwrap()).unwrap();
+    let answer = world.sends("POST", "/trust/root", &token, &json!({"document": signed})).await;
+    assert_eq!(answer.gist(), (403, "DENIED".to_owned()), "{answer}");
+    assert_eq!(root(&world, "/trust/root").await["version"], json!(1));
+    world.sends("POST", "/trust/rotations", &token, &json!({"role": "timestamp"})).await.expect(201);
+    let answer = world.sends("POST", "/trust/root", &basic("admin"), &json!({"document": signed})).await;
+    assert_eq!(answer.status, 400, "it followed from a root that holds no more: {answer}");
+}
+
+#[tokio::test]
+async fn roots_follow_one_another_ten_times_an_hour_and_drafts_leave_no_keys() {
+    let world = acme().await;
+    for _ in 0..9 {
+        world.sends("POST", "/trust/rotations", &basic("admin"), &json!({"role": "timestamp"})).await.expect(201);
+    }
+    let answer = world.sends("POST", "/trust/rotations", &basic("admin"), &json!({"role": "timestamp"})).await;
+    assert_eq!(answer.status, 409, "{answer}");
+    for _ in 0..5 {
+        let asked = json!({"rotate": ["targets", "snapshot"]});
+        world.sends("POST", "/trust/root/drafts", &basic("admin"), &asked).await.expect(201);
+    }
+    let held = world.look("SELECT role FROM signer_keys WHERE collection = 'tuf1/registry' ORDER BY role").await;
+    assert_eq!(held.len(), 5 + 3, "a waiting key for each of three roles: {held:?}");
+    world.pass(3_601);
+    world.sends("POST", "/trust/rotations", &basic("admin"), &json!({"role": "timestamp"})).await.expect(201);
+}
+
+/// What stands at `/tuf/`, asked for by nobody in particular, along the metadata as a client reads it.
+async fn shelved(world: &World) -> Vec<(String, Vec<u8>)> {
+    let read = async |name: String| world.get(&format!("/tuf/{name}")).await.expect(200);
+    let timestamp = read("timestamp.json".to_owned()).await.json();
+    let line = timestamp["signed"]["meta"]["snapshot.json"]["version"].clone();
+    let snapshot = read(format!("{line}.snapshot.json")).await.json();
+    let line = snapshot["signed"]["meta"]["targets.json"]["version"].clone();
+    let targets = read(format!("{line}.targets.json")).await.json();
+    let mut found = Vec::new();
+    for (name, target) in targets["signed"]["targets"].as_object().unwrap() {
+        let sum = target["hashes"]["sha256"].as_str().unwrap();
+        let body = read(format!("targets/{sum}.{name}")).await.body.to_vec();
+        assert_eq!(
+            (target["length"].as_u64().unwrap() as usize, crate::harness::sha256(&body).hex()),
+            (body.len(), sum)
+        );
+        found.push((name.clone(), body));
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_verifiers_need_is_read_by_anybody_beside_the_roots_of_organizations() {
+    let world = acme().await;
+    let admin = basic("admin");
+    tuf::renew_due(&world.app).await.unwrap();
+    assert_eq!(shelved(&world).await, []);
+    assert_eq!(world.get("/tuf/1.root.json").await.body, document(&root(&world, "/trust/root").await));
+    let put = json!({"content": "{\"a\":1}"});
+    for who in ["olga", "bob", "aud"] {
+        assert_eq!(world.sends("PUT", "/trust/files/trusted_root.json", &basic(who), &put).await.status, 403, "{who}");
+    }
+    world.sends("PUT", "/trust/files/trusted_root.json", &admin, &put).await.expect(200);
+    world.sends("POST", "/organizations/acme/trust", &basic("olga"), &json!({})).await.expect(201);
+    world.pass(2);
+    tuf::renew_due(&world.app).await.unwrap();
+    let own = document(&root(&world, "/organizations/acme/trust/root").await);
+    let expected =
+        [("organization.acme.root.json".to_owned(), own), ("trusted_root.json".to_owned(), b"{\"a\":1}".to_vec())];
+    assert_eq!(shelved(&world).await, expected);
+    let before = world.get("/tuf/timestamp.json").await.body;
+    tuf::renew_due(&world.app).await.unwrap();
+    assert_eq!(world.get("/tuf/timestamp.json").await.body, before, "nothing has changed");
+    world.pass(4 * 24 * 60 * 60);
+    tuf::renew_due(&world.app).await.unwrap();
+    assert_ne!(world.get("/tuf/timestamp.json").await.body, before, "half of its life is over");
+    world.api("DELETE", "/trust/files/trusted_root.json", &admin).await.expect(204);
+    assert_eq!(world.api("DELETE", "/trust/files/trusted_root.json", &admin).await.status, 404);
+    world.pass(2);
+    tuf::renew_due(&world.app).await.unwrap();
+    assert_eq!(shelved(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_are_refused_and_paths_lead_nowhere_else() {
+    let world = acme().await;
+    let admin = basic("admin");
+    let put = json!({"content": "x"});
+    for name in ["organization.acme.root.json", ".hidden", "a%2Fb", "a%20b", &"x".repeat(101)] {
+        let answer = world.sends("PUT", &format!("/trust/files/{name}"), &admin, &put).await;
+        assert_eq!(answer.status, 400, "{name}: {answer}");
+    }
+    assert_eq!(world.sends("PUT", "/trust/files/a", &admin, &json!({"content": ""})).await.status, 400);
+    tuf::renew_due(&world.app).await.unwrap();
+    let none = "0".repeat(64);
+    for path in ["x.json", "0.root.json", "9.root.json", "1.timestamp.json", "-1.snapshot.json", "timestamp", "%2e%2e"]
+    {
+        assert_eq!(world.get(&format!("/tuf/{path}")).await.status, 404, "{path}");
+    }
+    assert_eq!(world.get(&format!("/tuf/targets/{none}.trusted_root.json")).await.status, 404);
+    assert_eq!(world.post("/tuf/timestamp.json").await.status, 405);
+    let absent = world.get("/tuf/targets/timestamp.json").await;
+    assert_eq!(absent.status, 401, "a repository that is called targets: {absent}");
 }
