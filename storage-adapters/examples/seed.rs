@@ -3,6 +3,9 @@
 //! It takes the doors that requests take, only many changes at a time, so that what it leaves is what they would have left.
 //! Run `seed DATABASE ACCOUNT tags REPOSITORY COUNT` or `seed DATABASE ACCOUNT repositories PREFIX COUNT`: tags are called
 //! `v000000` and so on, repositories `PREFIX000000` and so on, and each repository has the one tag `v000000`.
+//! `seed DATABASE ACCOUNT signed REPOSITORY COUNT` makes tags that the account's owner has vouched for, and `seed DATABASE ACCOUNT
+//! signed-repositories PREFIX COUNT` such repositories; nothing of that is published yet. `seed DATABASE ACCOUNT due - 0` lets all
+//! that was published be renewed at once.
 //! `seed DATABASE ORGANIZATION people MEMBER COUNT` makes the organization, owned by the user `admin`: `COUNT` members, a team
 //! for every ten of them, `COUNT` repositories `ORGANIZATION/r000000` and so on, and each team may read ten of them. The user
 //! `MEMBER`, who is there already, is in a hundred teams spread over all, of which the first is one.
@@ -17,7 +20,7 @@ use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, RepositoryName, Tag};
 use hallmark_storage::metadata::{
     AccountId, DatabaseConfig, Error as Failed, Event, Grant, Metadata, NewUser, Organization, Principal, PrincipalId,
-    PutManifest, PutRefused, Repository, Rights, SystemRole, Target, Tx,
+    PutManifest, PutRefused, Repository, Rights, SystemRole, Target, TrustDialect, Tx, Vouch,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -51,10 +54,26 @@ async fn main() -> Outcome<()> {
     let owner = metadata.account(&account).await?.ok_or("there is no such account")?;
     let actor = owner.owner.ok_or("the account is no user's")?;
     let seed = Seed { account: owner.id, actor, digest: Digest::of(Algorithm::Sha256, MANIFEST), now };
+    if kind == "due" {
+        let renewed: Result<u64, Failed> =
+            metadata.write((), |tx, ()| tx.renew_all_trust(TrustDialect::Tuf, None).boxed()).await;
+        renewed?;
+    }
     for begin in (0..count).step_by(SPAN) {
         let numbers = begin..count.min(begin + SPAN);
         match kind.as_str() {
             "tags" => tags(&metadata, &seed, name.parse()?, numbers).await?,
+            "signed" => {
+                let repository: RepositoryName = name.parse()?;
+                tags(&metadata, &seed, repository.clone(), numbers.clone()).await?;
+                let signed = numbers.map(|number| Ok((repository.clone(), tag(number)?))).collect::<Outcome<Vec<_>>>();
+                vouch(&metadata, &seed, signed?).await?;
+            }
+            "signed-repositories" => {
+                repositories(&metadata, &seed, &name, numbers.clone()).await?;
+                let signed = numbers.map(|number| Ok((format!("{name}{number:06}").parse()?, tag(0)?)));
+                vouch(&metadata, &seed, signed.collect::<Outcome<Vec<_>>>()?).await?;
+            }
             "repositories" => repositories(&metadata, &seed, &name, numbers).await?,
             other => return Err(format!("KIND is tags, repositories or people, not {other}").into()),
         }
@@ -159,6 +178,38 @@ async fn put(metadata: &Metadata, seed: &Seed, entries: Vec<(RepositoryName, Vec
         })
         .await?;
     Ok(())
+}
+
+/// One change: the owner's word for what each of these tags means.
+async fn vouch(metadata: &Metadata, seed: &Seed, signed: Vec<(RepositoryName, Tag)>) -> Outcome<()> {
+    let said: Result<(), Failed> = metadata
+        .write((seed.clone(), signed), |tx, (seed, signed)| {
+            async move {
+                for (name, tag) in signed {
+                    let Some(repository) = tx.repository(name).await? else { continue };
+                    let Some(pointed) = tx.tagged(repository.id, tag).await? else { continue };
+                    let (signer, source) = ("user:admin".to_owned(), "signature".to_owned());
+                    let (tagged, at) = (pointed.tagged, seed.now.max(pointed.moved_at));
+                    let vouch = Vouch { tag: tag.clone(), tagged, signer, source, at, now: None };
+                    tx.vouch(repository.id, &vouch, seed.actor).await?;
+                    tx.record(&Event {
+                        actor: seed.actor,
+                        kind: "tag_signed",
+                        account: Some(repository.account_id),
+                        repository: Some(repository.id),
+                        subject: tag.as_str(),
+                        payload: "{}",
+                        request_id: "seed",
+                        at: seed.now,
+                    })
+                    .await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await;
+    Ok(said?)
 }
 
 /// What a push does in its transaction, event and all.

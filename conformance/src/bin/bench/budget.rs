@@ -32,6 +32,8 @@ pub(crate) enum Demand {
     MemoryAndParts(u64),
     /// The peak of memory over all jobs but the crowd's and those on an engine is at most so many MiB.
     MemoryOfAll(u64),
+    /// It does at least so many operations a second.
+    Rate(f64),
     /// It takes at most so long.
     Wait(Duration),
     /// Its processor time an operation is at most `factor` times another job's.
@@ -88,6 +90,11 @@ pub(crate) const BUDGETS: &[Budget] = &[
     budget("list.member.100000", Demand::Flat { against: "list.member.2000", factor: 1.5 }),
     budget("read.member.100000", Demand::Cost(Duration::from_micros(40))),
     budget("read.manifest.postgres", Demand::CostAlone(Duration::from_micros(150))),
+    budget("read.timestamp", Demand::Cost(Duration::from_micros(40))),
+    budget("sign.publish.100", Demand::Cost(Duration::from_millis(5))),
+    budget("sign.publish.1000000", Demand::Cost(Duration::from_millis(40))),
+    budget("sign.publish.1000000", Demand::Flat { against: "sign.publish.100", factor: 100.0 }),
+    budget("sign.renew", Demand::Rate(100_000.0 / 3_600.0)),
     budget(CROWD, Demand::Memory(96)),
     budget("push.crowd.s3", Demand::MemoryAndParts(96)),
     budget("all jobs", Demand::MemoryOfAll(64)),
@@ -128,6 +135,10 @@ impl Budget {
             Demand::Memory(limit) => Some(within(own?.memory(), limit)),
             Demand::MemoryAndParts(limit) => Some(within(own?.memory(), limit + PART_MEMORY_MIB)),
             Demand::MemoryOfAll(limit) => Some(within(results.peak_memory(Kind::Hallmark, is_of_all)?, limit)),
+            Demand::Rate(least) => {
+                let rate = own?.rate();
+                Some((format!("{} a second", rounded(rate)), rate >= least))
+            }
             Demand::Wait(limit) => {
                 let wait = own?.best().wall;
                 Some((milliseconds(wait), wait <= limit))
@@ -154,6 +165,7 @@ impl Budget {
             Demand::MemoryOfAll(limit) => {
                 format!("≤ {limit} MiB resident over all jobs but {CROWD} and those on PostgreSQL or S3")
             }
+            Demand::Rate(least) => format!("≥ {} a second", rounded(least)),
             Demand::Wait(limit) => format!("≤ {}", milliseconds(limit)),
             Demand::Flat { against, factor } => format!("≤ {factor} × the server processor time of {against}"),
         }

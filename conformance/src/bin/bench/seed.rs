@@ -81,6 +81,16 @@ pub(crate) fn people(
     hallmark(server, setup, organization, ["people", member], count)
 }
 
+/// Writes tags into a repository of Hallmark's, or repositories of one tag each, that the administrator has vouched for.
+pub(crate) fn signed(server: &mut Server, setup: &Setup, what: [&str; 2], count: usize) -> Outcome<()> {
+    hallmark(server, setup, ADMIN, what, count)
+}
+
+/// Lets everything that Hallmark has published be renewed at once.
+pub(crate) fn due(server: &mut Server, setup: &Setup) -> Outcome<()> {
+    hallmark(server, setup, ADMIN, ["due", "-"], 0)
+}
+
 /// Runs `examples/seed`, which comes out of the same build as the server, on the stopped server's database.
 fn hallmark(server: &mut Server, setup: &Setup, account: &str, what: [&str; 2], count: usize) -> Outcome<()> {
     let program = setup.hallmark.with_file_name("examples").join("seed");

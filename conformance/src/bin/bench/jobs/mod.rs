@@ -8,6 +8,7 @@ mod people;
 mod pull;
 mod push;
 mod read;
+mod sign;
 mod start;
 
 use std::sync::{
@@ -261,6 +262,57 @@ pub(crate) const JOBS: &[Job] = &[
         engine: None,
         prepare: nothing,
         measure: |world, server| people::read(world, server, world.scale.many),
+    },
+    Job {
+        name: "sign.ask",
+        what: "eight clients sign tags of a repository of 100 signed tags, each signature a request; what is published of them meanwhile \
+               is in it",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: Some(Engine::Alone),
+        prepare: |world, server| sign::prepare(world, server, sign::FEW),
+        measure: sign::ask,
+    },
+    Job {
+        name: "read.timestamp",
+        what: "eight clients GET the `timestamp.json` of a repository",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: Some(Engine::Alone),
+        prepare: |world, server| sign::prepare(world, server, sign::FEW),
+        measure: sign::timestamp,
+    },
+    Job {
+        name: "sign.publish.100",
+        what: "one tag of 100 signed ones is signed anew and its publish waited for, ten times; the looks of the client are in it",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: Some(Engine::Alone),
+        prepare: |world, server| sign::prepare(world, server, sign::FEW),
+        measure: |world, server| sign::publish(world, server, sign::FEW),
+    },
+    Job {
+        name: "sign.publish.1000000",
+        what: "the same in a repository of 1,000,000 signed tags",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: true,
+        engine: Some(Engine::Alone),
+        prepare: |world, server| sign::prepare(world, server, sign::MANY),
+        measure: |world, server| sign::publish(world, server, sign::MANY),
+    },
+    Job {
+        name: "sign.renew",
+        what: "10,000 repositories whose timestamps are due are renewed; the rate counts from the start of the server",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: false,
+        engine: Some(Engine::Alone),
+        prepare: sign::prepare_renewal,
+        measure: sign::renew,
     },
     Job {
         name: "push.crowd",

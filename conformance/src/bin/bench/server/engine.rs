@@ -25,6 +25,8 @@ pub(crate) enum Engine {
     Postgres,
     /// Bytes in a bucket, facts in SQLite.
     S3,
+    /// As by default, in a process of its own.
+    Alone,
 }
 
 impl Engine {
@@ -38,6 +40,7 @@ impl Engine {
                 "an S3 server over a folder of the same disk, on loopback without TLS; it holds every byte of a large upload twice while \
                  it puts the parts together"
             }
+            Self::Alone => "nothing beside it",
         }
     }
 
@@ -56,6 +59,7 @@ impl Engine {
                 tools::locate("versitygw")?;
                 Ok(fs::read_to_string(settings::tools_folder().join("versitygw.version"))?.trim().to_owned())
             }
+            Self::Alone => Ok(String::new()),
         }
     }
 
@@ -67,13 +71,15 @@ impl Engine {
         let mut command = match self {
             Self::Postgres => Command::new(script("postgres.sh")),
             Self::S3 => Command::new(script("versitygw.sh")),
+            Self::Alone => return Ok(Running { child: None, variables: Vec::new() }),
         };
         if self == Self::S3 {
             command.args([KEY, SECRET]);
         }
         let child = command.env("TMPDIR", folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut running = Running { child: child.or_fail(format!("cannot start {self}"))?, variables: Vec::new() };
-        let output = running.child.stdout.take().or_fail("the output was piped")?;
+        let mut child = child.or_fail(format!("cannot start {self}"))?;
+        let output = child.stdout.take().or_fail("the output was piped")?;
+        let mut running = Running { child: Some(child), variables: Vec::new() };
         let mut address = String::new();
         BufReader::new(output).read_line(&mut address)?;
         if address.trim().is_empty() {
@@ -97,6 +103,7 @@ impl Engine {
                 ("HALLMARK_STORAGE_S3_SECRET_ACCESS_KEY", SECRET.to_owned()),
                 ("HALLMARK_STORAGE_S3_PART_MEMORY", format!("{PART_MEMORY_MIB}MiB")),
             ],
+            Self::Alone => Vec::new(),
         }
     }
 }
@@ -106,6 +113,7 @@ impl fmt::Display for Engine {
         formatter.pad(match self {
             Self::Postgres => "PostgreSQL",
             Self::S3 => "versitygw",
+            Self::Alone => "Hallmark alone",
         })
     }
 }
@@ -113,16 +121,17 @@ impl fmt::Display for Engine {
 /// A running engine. Dropping it ends it and removes what it stored.
 #[derive(Debug)]
 pub(super) struct Running {
-    child: Child,
+    child: Option<Child>,
     /// What tells a server to use it.
     pub(super) variables: Vec<(&'static str, String)>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
+        let Some(child) = &mut self.child else { return };
+        drop(child.stdin.take());
         // It fails only for a child that somebody has waited for, and nobody else has it.
-        let _ = self.child.wait();
+        let _ = child.wait();
     }
 }
 

@@ -1,0 +1,160 @@
+//! Signed tags: asked for, published, read and renewed.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hallmark_conformance::{
+    Failure, Outcome,
+    server::{ADMIN, PASSWORD},
+};
+use serde_json::{Value, json};
+
+use super::{World, read::repeat_with};
+use crate::{
+    content::empty_index,
+    load::{self, Sample, Until},
+    seed,
+    server::Server,
+    wire::{Connection, Request},
+};
+
+/// Tags of the small and of the large repository.
+pub(super) const FEW: usize = 100;
+pub(super) const MANY: usize = 1_000_000;
+/// Repositories whose timestamps are renewed.
+pub(super) const REPOSITORIES: usize = 10_000;
+/// Publishes that are measured.
+const PUBLISHES: u64 = 10;
+/// How long a publish is waited for, and how often is looked.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK: Duration = Duration::from_millis(100);
+/// A server that spends less than this from one look to the next is idle, and so many looks of that are quiet: it begins three
+/// seconds after its start.
+const IDLE: Duration = Duration::from_millis(15);
+const QUIET: u32 = 50;
+/// What the names of the renewed repositories begin with.
+const PREFIX: &str = "admin/renewed-";
+
+fn repository(count: usize) -> String {
+    format!("admin/signed-{count}")
+}
+
+fn authorization() -> String {
+    format!("Basic {}", STANDARD.encode(format!("{ADMIN}:{PASSWORD}")))
+}
+
+fn signature(repository: &str, tag: usize) -> Request {
+    let target = format!("/api/v1/repositories/{}/signatures", repository.replace('/', "%2F"));
+    let digest = empty_index().digest;
+    let body = json!({"tag": format!("v{tag:06}"), "digest": digest}).to_string();
+    Request::with_body("POST", &target, Some(&authorization()), "application/json", body.as_bytes())
+}
+
+/// The version of a repository's timestamp; 0 where nothing was published.
+fn version(connection: &mut Connection, repository: &str) -> Outcome<u64> {
+    let request = Request::new("GET", &format!("/tuf/{repository}/timestamp.json"), Some(&authorization()));
+    let mut body = Vec::new();
+    let answer = connection.exchange_into(&request, |piece| body.extend_from_slice(piece))?;
+    if answer.status == 404 {
+        return Ok(0);
+    }
+    answer.expect(200, "a timestamp")?;
+    let file: Value = serde_json::from_slice(&body)?;
+    Ok(file["signed"]["version"].as_u64().unwrap_or_default())
+}
+
+/// Waits until a repository has a later timestamp than this.
+fn await_version(connection: &mut Connection, repository: &str, before: u64) -> Outcome<()> {
+    let begin = Instant::now();
+    while version(connection, repository)? <= before {
+        if begin.elapsed() > PATIENCE {
+            return Err(Failure::new(format!("{repository} was not published within {PATIENCE:?}")));
+        }
+        sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Sees to it that a repository of `count` signed tags is published.
+pub(super) fn prepare(world: &World<'_>, server: &mut Server, count: usize) -> Outcome<()> {
+    let repository = repository(count);
+    seed::signed(server, world.setup, ["signed", &repository], count)?;
+    await_version(&mut server.connect()?, &repository, 0)
+}
+
+/// One tag is signed anew, and its publish waited for.
+pub(super) fn publish(_: &World<'_>, server: &Server, count: usize) -> Outcome<Sample> {
+    let repository = repository(count);
+    let repository = &repository;
+    load::run(1, Until::Done(PUBLISHES), server.watch(), |_| {
+        let mut connection = server.connect()?;
+        Ok(move |turn| {
+            let before = version(&mut connection, repository)?;
+            let tag = usize::try_from(turn).unwrap_or(0) * 7 % count;
+            connection.exchange(&signature(repository, tag))?.expect(201, "a signature")?;
+            await_version(&mut connection, repository, before)?;
+            Ok(0)
+        })
+    })
+}
+
+/// Signatures, one after another for each client, each for another tag.
+pub(super) fn ask(world: &World<'_>, server: &Server) -> Outcome<Sample> {
+    let repository = repository(FEW);
+    let repository = &repository;
+    load::run(super::read::CLIENTS, Until::Elapsed(world.scale.period), server.watch(), |client| {
+        let mut connection = server.connect()?;
+        Ok(move |turn| {
+            let tag = (usize::try_from(turn).unwrap_or(0) * super::read::CLIENTS + client) % FEW;
+            connection.exchange(&signature(repository, tag))?.expect(201, "a signature")?;
+            Ok(0)
+        })
+    })
+}
+
+/// `GET` of a repository's timestamp.
+pub(super) fn timestamp(world: &World<'_>, server: &Server) -> Outcome<Sample> {
+    let target = format!("/tuf/{}/timestamp.json", repository(FEW));
+    let token = server.authorization(world.setup, &[crate::token::Access::Repository(&repository(FEW))])?;
+    repeat_with(world, server, &[target], token)
+}
+
+/// Sees to it that there are published repositories, all of which the server finds due when it starts again.
+pub(super) fn prepare_renewal(world: &World<'_>, server: &mut Server) -> Outcome<()> {
+    seed::signed(server, world.setup, ["signed-repositories", PREFIX], REPOSITORIES)?;
+    await_version(&mut server.connect()?, &last(), 0)?;
+    seed::due(server, world.setup)
+}
+
+fn last() -> String {
+    format!("{PREFIX}{:06}", REPOSITORIES - 1)
+}
+
+/// All of them are renewed: from the start of the server until it has nothing left to do.
+pub(super) fn renew(_: &World<'_>, server: &Server) -> Outcome<Sample> {
+    let (begin, before) = (Instant::now(), server.watch().processor_time()?);
+    let (mut spent, mut active, mut quiet) = (before, begin, 0);
+    while quiet < QUIET || spent == before {
+        if begin.elapsed() > PATIENCE {
+            return Err(Failure::new("the renewals did not end"));
+        }
+        sleep(LOOK);
+        let now = server.watch().processor_time()?;
+        if now.saturating_sub(spent) > IDLE {
+            (active, quiet) = (Instant::now(), 0);
+        } else {
+            quiet += 1;
+        }
+        spent = now;
+    }
+    let memory = server.watch().peak_memory()?;
+    if version(&mut server.connect()?, &last())? == 0 {
+        return Err(Failure::new("what was to be renewed is not there"));
+    }
+    let (wall, operations) = (active - begin, REPOSITORIES as u64);
+    Ok(Sample { wall, operations, server: spent.saturating_sub(before), memory, ..Sample::default() })
+}
