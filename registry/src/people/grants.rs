@@ -226,6 +226,17 @@ async fn on_prefix(tx: &mut Tx, caller: &Caller, prefix: &str) -> Result<Held, R
     Ok(Held { account, repository: None, rights })
 }
 
+/// The principal of this name, who could hold rights in a repository.
+pub(super) async fn holder_in(
+    tx: &mut Tx,
+    (name, repository): (&RepositoryName, &Repository),
+    holder: &HolderName,
+) -> Result<PrincipalId, Refused> {
+    let account = name.as_str().split('/').next().unwrap_or_default();
+    let account = tx.account(account).await?.ok_or(Refused::Unknown("repository"))?;
+    principal(tx, &Held { account, repository: Some(repository.clone()), rights: Rights::NONE }, holder).await
+}
+
 /// The principal of this name. A team or a robot holds rights in its own account only, and a robot that is bound to a
 /// repository only there.
 async fn principal(tx: &mut Tx, held: &Held, holder: &HolderName) -> Result<PrincipalId, Refused> {

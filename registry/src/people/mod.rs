@@ -17,6 +17,7 @@ pub mod repositories;
 pub mod robots;
 pub mod rules;
 pub mod shapes;
+pub mod sign_rules;
 pub mod signatures;
 pub mod teams;
 pub mod tokens;

@@ -80,6 +80,27 @@ CREATE TABLE vouches (
   PRIMARY KEY (repository_id, tag)
 );
 
+-- What the registry signs by itself: what a holder pushes, or what a check passed that a holder reports.
+CREATE TABLE sign_rules (
+  id BIGINT PRIMARY KEY,
+  repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  holder_id BIGINT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+  holder TEXT COLLATE "C" NOT NULL,
+  check_name TEXT COLLATE "C",
+  made_at BIGINT NOT NULL
+);
+CREATE INDEX sign_rules_of ON sign_rules (repository_id, id);
+CREATE INDEX sign_rules_holder ON sign_rules (holder_id);
+CREATE TABLE checks (
+  repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  digest TEXT COLLATE "C" NOT NULL,
+  name TEXT COLLATE "C" NOT NULL,
+  reporter_id BIGINT NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+  at BIGINT NOT NULL,
+  PRIMARY KEY (repository_id, digest, name, reporter_id)
+);
+CREATE INDEX checks_reporter ON checks (reporter_id);
+
 -- The changefeed of content trust: these events in their order.
 CREATE INDEX events_trust ON events (seq) WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
 CREATE INDEX events_trust_of ON events (repository_id, seq)

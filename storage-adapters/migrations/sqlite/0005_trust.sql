@@ -80,6 +80,27 @@ CREATE TABLE vouches (
   PRIMARY KEY (repository_id, tag)
 ) STRICT, WITHOUT ROWID;
 
+-- What the registry signs by itself: what a holder pushes, or what a check passed that a holder reports.
+CREATE TABLE sign_rules (
+  id INTEGER PRIMARY KEY,
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  holder_id INTEGER NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+  holder TEXT NOT NULL,
+  check_name TEXT,
+  made_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sign_rules_of ON sign_rules (repository_id, id);
+CREATE INDEX sign_rules_holder ON sign_rules (holder_id);
+CREATE TABLE checks (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  digest TEXT NOT NULL,
+  name TEXT NOT NULL,
+  reporter_id INTEGER NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (repository_id, digest, name, reporter_id)
+) STRICT;
+CREATE INDEX checks_reporter ON checks (reporter_id);
+
 -- The changefeed of content trust: these events in their order.
 CREATE INDEX events_trust ON events (seq) WHERE kind IN ('trust_published', 'trust_renewed', 'trust_deleted');
 CREATE INDEX events_trust_of ON events (repository_id, seq)

@@ -45,6 +45,7 @@ mod rows;
 mod runner;
 mod settings;
 mod sign_ins;
+mod sign_rules;
 mod signing;
 mod small;
 mod sql;
@@ -90,6 +91,7 @@ pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
+pub use sign_rules::SignRule;
 pub use signing::{LoggedSignature, SignerKey, WrappedDataKey};
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
@@ -136,6 +138,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     robots::ALL,
     settings::ALL,
     sign_ins::ALL,
+    sign_rules::ALL,
     signing::ALL,
     small::ALL,
     tags::ALL,

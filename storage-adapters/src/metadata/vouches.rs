@@ -52,7 +52,7 @@ statements! {
           WHERE v.repository_id = $1 AND v.tag > $2 ORDER BY v.tag LIMIT $3"
     ];
     HAPPENED = [
-        "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload FROM events e
+        "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload, e.actor_id FROM events e
           WHERE e.seq > $1 ORDER BY e.seq LIMIT $2"
     ];
 }
@@ -126,6 +126,8 @@ pub struct Happened {
     pub subject: String,
     /// More about it, as JSON.
     pub payload: String,
+    /// Who did it.
+    pub actor: PrincipalId,
 }
 
 impl Metadata {
@@ -190,6 +192,7 @@ impl Metadata {
                 repository: row.maybe_integer(2)?.map(RepositoryId),
                 subject: row.text(3)?,
                 payload: row.text(4)?,
+                actor: PrincipalId(row.integer(5)?),
             })
         };
         self.rows(&HAPPENED, values![after, i64::from(limit)]).await?.iter().map(happened).collect()

@@ -24,6 +24,16 @@ pub(super) struct Image {
     digest: Option<Digest>,
 }
 
+impl Image {
+    /// The digest that is written behind it, or else what its tag points to.
+    pub(super) async fn meant(&self, registry: &Client) -> Result<Digest, Failure> {
+        match &self.digest {
+            Some(digest) => Ok(digest.clone()),
+            None => digest(registry, self).await,
+        }
+    }
+}
+
 /// How the image's registry is reached where nobody signed in to it.
 #[derive(Args, Debug, Clone)]
 pub(super) struct Reach {
@@ -124,10 +134,7 @@ impl Sign {
         let Self { image, reach, output } = self;
         let (api, registry) = reach.clients(&image, false)?;
         crate::cli::block_on(async {
-            let digest = match &image.digest {
-                Some(digest) => digest.clone(),
-                None => digest(&registry, &image).await?,
-            };
+            let digest = image.meant(&registry).await?;
             let repository = image.repository.as_str();
             let body = json!({"tag": image.tag, "digest": digest});
             let ask = Ask::post(&["repositories", repository, "signatures"], body);

@@ -15,10 +15,11 @@ use zeroize::Zeroizing;
 
 use super::client::Ask;
 use super::sign::{Image, Reach};
-use super::table::Row;
+use super::table::{Row, or_dash};
 use super::{Remote, Session};
 use crate::cli::output::{self, Failure};
 use crate::people::grants::GrantView;
+use crate::people::sign_rules::SignRuleView;
 use crate::people::signatures::SignatureView;
 use crate::people::trust::{DraftView, RootView, TrustFileView};
 
@@ -50,6 +51,18 @@ enum TrustVerb {
     /// Say who may sign in a repository
     #[command(subcommand)]
     Signer(SignerVerb),
+    /// Say what the registry signs by itself
+    #[command(subcommand)]
+    Rule(RuleVerb),
+    /// Report that an image has passed a check, which a rule may sign it for
+    Check {
+        /// The name of the check, such as tests
+        name: String,
+        /// The image, such as registry.example/acme/web:1.4; with @sha256:… that digest, whatever the tag points to
+        image: Image,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Give a role a new key, where the registry holds its root itself
     Rotate {
         /// The role
@@ -72,6 +85,32 @@ enum SignerVerb {
     Add(Signing),
     /// Let somebody sign no more; what else they hold stays
     Remove(Signing),
+}
+
+#[derive(Debug, Subcommand)]
+enum RuleVerb {
+    /// List the rules of a repository
+    List {
+        /// The repository, such as acme/web
+        repository: String,
+    },
+    /// Sign whatever somebody pushes, or what has passed a check that they report
+    Add {
+        /// The repository, such as acme/web
+        repository: String,
+        /// user:ann, team:acme/dev or robot:acme+ci
+        holder: String,
+        /// The check
+        #[arg(long, value_name = "NAME")]
+        check: Option<String>,
+    },
+    /// Remove a rule; what it has signed stays signed
+    Remove {
+        /// The repository, such as acme/web
+        repository: String,
+        /// The rule, as `list` shows it
+        id: i64,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -258,6 +297,16 @@ impl Trust {
                 output::say(format!("the signature of {image} is withdrawn"))
             }
             TrustVerb::Signer(verb) => remote.run(async |session: Session| verb.run(&session).await),
+            TrustVerb::Rule(verb) => remote.run(async |session: Session| verb.run(&session).await),
+            TrustVerb::Check { name, image, reach } => {
+                let (api, registry) = reach.clients(&image, false)?;
+                crate::cli::block_on(async {
+                    let digest = image.meant(&registry).await?;
+                    let body = json!({"name": name, "digest": digest});
+                    api.tell(Ask::post(&["repositories", image.repository.as_str(), "checks"], body)).await?;
+                    output::say(format!("{image}@{digest} has passed {name}"))
+                })?
+            }
             TrustVerb::Rotate { role, whose } => remote.run(async |session: Session| {
                 let ask = Ask::post(&whose.path(&["rotations"]), json!({"role": role.as_str()}));
                 session.one::<RootView>(ask).await
@@ -273,6 +322,35 @@ impl Row for TrustFileView {
 
     fn cells(&self) -> Vec<String> {
         vec![self.name.clone(), self.length.to_string(), self.sha256.clone(), self.put_at.clone()]
+    }
+}
+
+impl Row for SignRuleView {
+    const HEAD: &'static [&'static str] = &["ID", "HOLDER", "CHECK", "MADE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.id.to_string(), self.holder.clone(), or_dash(self.check.as_ref()), self.made_at.clone()]
+    }
+}
+
+impl RuleVerb {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List { repository } => {
+                session.list::<SignRuleView>(Ask::get(&["repositories", &repository, "sign-rules"])).await
+            }
+            Self::Add { repository, holder, check } => {
+                let body = json!({"holder": holder, "check": check});
+                let what = check
+                    .map_or("what they push".to_owned(), |check| format!("what they report to have passed {check}"));
+                let done = format!("{holder}: {what} to {repository} is signed");
+                session.made::<SignRuleView>(Ask::post(&["repositories", &repository, "sign-rules"], body), &done).await
+            }
+            Self::Remove { repository, id } => {
+                let id = id.to_string();
+                session.act(Ask::delete(&["repositories", &repository, "sign-rules", &id]), "the rule is removed").await
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, Tr
 use serde_json::{Value, json};
 
 use super::publish::{self, Occasion, publish};
-use super::{TufError, shelf};
+use super::{TufError, rules, shelf};
 use crate::app::App;
 use crate::telemetry::chain;
 
@@ -44,6 +44,9 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let mut pending: Pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let events = app.metadata.happened(cursor, EVENTS).await?;
     let mut due = touched(&events);
+    for (repository, tags) in rules::sign(app, &events).await? {
+        due.entry(repository).or_default().extend(tags);
+    }
     let renamed = events.iter().filter(|event| event.kind == "repository_renamed");
     let renamed: BTreeSet<RepositoryId> = renamed.filter_map(|event| event.repository).collect();
     due.extend(renamed.iter().map(|repository| (*repository, BTreeSet::new())));

@@ -7,6 +7,7 @@ mod follow;
 mod publish;
 mod read;
 pub(crate) mod root;
+mod rules;
 pub(crate) mod shelf;
 
 use hallmark_oci::TrustRole;

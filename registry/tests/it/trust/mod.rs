@@ -3,4 +3,5 @@
 //! Start reading at `signatures.rs`.
 
 mod roots;
+mod rules;
 mod signatures;

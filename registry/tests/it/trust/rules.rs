@@ -1,0 +1,144 @@
+//! What the registry signs by itself: by whose push, by whose report, and who may say so.
+
+use hallmark::trust::tuf;
+use hallmark_oci::Digest;
+use serde_json::{Value, json};
+
+use crate::harness::{Acme, Answer, Credentials, PASSWORD, World};
+
+fn basic(name: &str) -> Credentials {
+    Credentials::basic(name, PASSWORD)
+}
+
+const RULES: &str = "/repositories/acme%2Fweb/sign-rules";
+const CHECKS: &str = "/repositories/acme%2Fweb/checks";
+
+async fn follow(world: &World) {
+    while tuf::follow(&world.app).await.unwrap() {}
+}
+
+async fn rule(world: &World, who: &str, document: &Value) -> Answer {
+    world.sends("POST", RULES, &basic(who), document).await
+}
+
+/// Each signed tag of `acme/web` with who signed it and by what, as far as it holds.
+async fn signed(world: &World) -> Vec<String> {
+    follow(world).await;
+    let list = world.api("GET", "/repositories/acme%2Fweb/signatures", &basic("olga")).await.expect(200).json();
+    let shown = |one: &Value| {
+        let text = |key: &str| one[key].as_str().unwrap().to_owned();
+        format!("{} {} {} {}", text("tag"), text("signer"), text("source"), one["holds"])
+    };
+    list["items"].as_array().unwrap().iter().map(shown).collect()
+}
+
+async fn pushed(world: &World, by: &Credentials, tag: &str, layer: &str) -> Digest {
+    let token = world.all_of_by(by, "acme/web").await;
+    world.image(&token, "acme/web", tag, layer).await
+}
+
+#[tokio::test]
+async fn what_a_named_robot_or_team_pushes_is_signed_and_nothing_else() {
+    let Acme { world, robot } = Acme::open().await;
+    rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
+    pushed(&world, &robot, "r", "by the robot").await;
+    pushed(&world, &basic("tim"), "t", "by tim").await;
+    pushed(&world, &basic("olga"), "o", "by olga").await;
+    assert_eq!(signed(&world).await, ["r robot:acme+ci rule: push true"]);
+    rule(&world, "olga", &json!({"holder": "team:acme/dev"})).await.expect(201);
+    pushed(&world, &basic("tim"), "t", "by tim, later").await;
+    assert_eq!(signed(&world).await, ["r robot:acme+ci rule: push true", "t team:acme/dev rule: push true"]);
+    let published = world.get("/tuf/acme/web/timestamp.json").by(&basic("olga")).await;
+    assert_eq!(published.status, 200, "{published}");
+    pushed(&world, &basic("olga"), "r", "over it").await;
+    assert_eq!(signed(&world).await, ["t team:acme/dev rule: push true"], "another's push is not the robot's");
+}
+
+#[tokio::test]
+async fn what_has_passed_a_check_is_signed_by_the_report_of_who_was_named() {
+    let Acme { world, robot } = Acme::open().await;
+    let tests = world.robot("acme", "tests", Some("acme/web")).await;
+    world.grant("acme/web", "robot:acme+tests", "read").await;
+    rule(&world, "olga", &json!({"holder": "robot:acme+tests", "check": "tests"})).await.expect(201);
+    let digest = pushed(&world, &robot, "1.0", "built").await;
+    pushed(&world, &robot, "latest", "built").await;
+    assert_eq!(signed(&world).await, [""; 0]);
+    let report = async |by: &Credentials, name: &str| {
+        world.sends("POST", CHECKS, by, &json!({"name": name, "digest": digest})).await.status
+    };
+    assert_eq!(report(&robot, "tests").await, 204, "whoever reads may report");
+    assert_eq!(report(&tests, "lint").await, 204);
+    assert_eq!(signed(&world).await, [""; 0], "neither another's report nor another check");
+    assert_eq!(report(&tests, "tests").await, 204);
+    let by = "robot:acme+tests rule: check tests true";
+    assert_eq!(signed(&world).await, [format!("1.0 {by}"), format!("latest {by}")]);
+    pushed(&world, &robot, "1.1", "built").await;
+    assert_eq!(signed(&world).await.len(), 3, "a tag that comes to a digest that has passed");
+    pushed(&world, &robot, "latest", "built anew").await;
+    assert_eq!(signed(&world).await, [format!("1.0 {by}"), format!("1.1 {by}")]);
+    assert_eq!(world.sends("POST", CHECKS, &tests, &json!({"name": "tests", "digest": sum('0')})).await.status, 404);
+    assert_eq!(
+        world.sends("POST", CHECKS, &basic("ann"), &json!({"name": "tests", "digest": digest})).await.status,
+        404
+    );
+}
+
+fn sum(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+#[tokio::test]
+async fn a_person_s_signature_stays_theirs() {
+    let Acme { world, robot } = Acme::open().await;
+    rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
+    let digest = pushed(&world, &robot, "1", "layer two").await;
+    let signature = json!({"tag": "1", "digest": digest});
+    world.sends("POST", "/repositories/acme%2Fweb/signatures", &basic("olga"), &signature).await.expect(201);
+    assert_eq!(signed(&world).await, ["1 user:olga signature true"]);
+}
+
+#[tokio::test]
+async fn only_who_administers_a_repository_and_may_sign_makes_rules() {
+    let Acme { world, robot } = Acme::open().await;
+    let document = json!({"holder": "robot:acme+ci"});
+    for (who, status) in [("mia", 404), ("tim", 403), ("aud", 403), ("bob", 404)] {
+        let answer = rule(&world, who, &document).await;
+        assert_eq!(answer.status, status, "{who}: {answer}");
+    }
+    let answer = world.sends("POST", RULES, &robot, &document).await;
+    assert_eq!(answer.status, 403, "{answer}");
+    for (document, says) in [
+        (json!({"holder": "robot:acme+none"}), "there is no"),
+        (json!({"holder": "team:other/dev"}), "only"),
+        (json!({"holder": "everybody"}), "no holder"),
+        (json!({"holder": "robot:acme+ci", "check": ""}), "1 to 64"),
+        (json!({"holder": "robot:acme+ci", "check": "a b"}), "1 to 64"),
+    ] {
+        let answer = rule(&world, "olga", &document).await;
+        assert_eq!(answer.status, 400, "{document}: {answer}");
+        assert!(answer.json()["errors"][0]["message"].as_str().unwrap().contains(says), "{document}: {answer}");
+    }
+    let made = rule(&world, "olga", &document).await.expect(201).json();
+    let list = world.api("GET", RULES, &basic("tim")).await.expect(200).json();
+    assert_eq!(list["items"], json!([made]));
+    let path = format!("{RULES}/{}", made["id"]);
+    assert_eq!(world.api("DELETE", &path, &basic("tim")).await.status, 403);
+    assert_eq!(world.api("DELETE", &path, &basic("olga")).await.status, 204);
+    assert_eq!(world.api("DELETE", &path, &basic("olga")).await.status, 404);
+    for _ in 0..32 {
+        rule(&world, "olga", &document).await.expect(201);
+    }
+    assert_eq!(rule(&world, "olga", &document).await.status, 409);
+}
+
+#[tokio::test]
+async fn a_rule_goes_with_its_holder() {
+    let Acme { world, robot } = Acme::open().await;
+    rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
+    pushed(&world, &robot, "r", "by the robot").await;
+    assert_eq!(signed(&world).await.len(), 1);
+    world.api("DELETE", "/accounts/acme/robots/ci", &basic("olga")).await.expect(204);
+    let list = world.api("GET", RULES, &basic("olga")).await.expect(200).json();
+    assert_eq!(list["items"], json!([]));
+    assert_eq!(signed(&world).await.len(), 1, "what it has signed stays signed");
+}
