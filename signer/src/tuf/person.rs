@@ -66,7 +66,9 @@ impl HeldKey {
     /// # Errors
     /// [`HeldKeyError::Random`]
     pub fn generate() -> Result<Zeroizing<String>, HeldKeyError> {
-        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| HeldKeyError::Random)?;
+        let pair = Ed25519KeyPair::generate().map_err(|_| HeldKeyError::Random)?;
+        // The first version of the format: others, as OpenSSL 3.0, read no later one.
+        let document = pair.to_pkcs8v1().map_err(|_| HeldKeyError::Random)?;
         Ok(Zeroizing::new(pem(document.as_ref(), SECRET)))
     }
 
@@ -168,4 +170,42 @@ fn of_pem(text: &str, (head, foot): (&str, &str)) -> Option<Vec<u8>> {
     let (body, _) = rest.split_once(foot)?;
     let body: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
     STANDARD.decode(body.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written_and_shows_the_same_public_half() {
+        let text = HeldKey::generate().unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines[0], lines[lines.len() - 1]), SECRET);
+        let der = of_pem(&text, SECRET).unwrap();
+        assert_eq!(
+            (der.len(), &der[..5]),
+            (48, [0x30, 0x2e, 0x02, 0x01, 0x00].as_slice()),
+            "version 1, without public half"
+        );
+        let (one, other) = (HeldKey::read(&text).unwrap().public(), HeldKey::read(&text).unwrap().public());
+        assert_eq!(one, other);
+        assert_eq!(public_key(&one.to_string()).unwrap(), one);
+    }
+
+    #[test]
+    fn a_public_key_in_pem_is_the_one_that_the_secret_key_shows() {
+        for (secret, public) in [
+            (include_str!("../../tests/data/person/ed25519.key"), include_str!("../../tests/data/person/ed25519.pub")),
+            (include_str!("../../tests/data/person/p256.key"), include_str!("../../tests/data/person/p256.pub")),
+        ] {
+            assert_eq!(HeldKey::read(secret).unwrap().public(), public_key(public).unwrap());
+            assert!(matches!(public_key(secret), Err(HeldKeyError::Secret)));
+            assert!(matches!(HeldKey::read(public), Err(HeldKeyError::Form)));
+        }
+        let rsa = include_str!("../../tests/data/person/rsa.key");
+        assert!(matches!(HeldKey::read(rsa), Err(HeldKeyError::Kind)));
+        for text in ["", "{}", "x", "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"] {
+            public_key(text).unwrap_err();
+        }
+    }
 }

@@ -378,7 +378,8 @@ impl SignerVerb {
         let held = held(session, on, holder).await?;
         let mut rights: Vec<&str> =
             held.as_deref().unwrap_or_default().split('+').filter(|one| !one.is_empty()).collect();
-        let signs = rights.iter().any(|right| matches!(*right, "sign" | "admin"));
+        let whole = rights.iter().find(|right| matches!(**right, "write" | "admin")).map(|right| (*right).to_owned());
+        let signs = whole.is_some() || rights.contains(&"sign");
         match &self {
             Self::Add(_) if signs => output::say(format!("{holder} may sign on {on} already")),
             Self::Add(_) => {
@@ -387,10 +388,12 @@ impl SignerVerb {
                 session.made::<GrantView>(ask, &format!("{holder} may sign on {on}")).await
             }
             Self::Remove(_) if !signs => Err(Failure::NotFound(format!("{holder} has no grant to sign on {on}"))),
-            Self::Remove(_) if rights.contains(&"admin") => Err(Failure::Usage(format!(
-                "{holder} holds admin on {on}, which is more than signing: change it with `hallmark grant put`"
-            ))),
             Self::Remove(_) => {
+                if let Some(whole) = whole {
+                    return Err(Failure::Usage(format!(
+                        "{holder} holds {whole} on {on}, which contains signing: change it with `hallmark grant put`"
+                    )));
+                }
                 rights.retain(|right| *right != "sign");
                 let done = format!("{holder} may sign on {on} no more");
                 if rights.is_empty() {
