@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
-use hallmark_signer::{CustodyError, Signer};
+use hallmark_signer::{CustodyError, Signer, TufRefused};
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
 use tokio::sync::Semaphore;
@@ -29,7 +29,9 @@ use crate::control;
 use crate::events::{self, Recorder};
 use crate::http::request::RequestIds;
 use crate::readonly::ReadOnly;
-use crate::telemetry::{Metrics, Readiness};
+use crate::signing::Signing;
+use crate::signing::remote::{Remote, RemoteInvalid};
+use crate::telemetry::{Metrics, Readiness, chain};
 use crate::trust::renew::Renewals;
 use crate::trust::tuf::{self, TufError};
 
@@ -88,7 +90,7 @@ pub struct App {
     /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
     pub changes: TaskTracker,
     /// Who holds the private keys of content trust.
-    pub signer: Signer,
+    pub signer: Signing,
     /// Places for publishes that are being checked, each of which may take many times the memory of what was sent.
     pub(crate) trust_checks: Semaphore,
     /// Where readers of content trust tell what has expired.
@@ -135,6 +137,9 @@ pub enum StartError {
     /// The keys of content trust cannot be used.
     #[error(transparent)]
     Signer(#[from] CustodyError),
+    /// The signer of the settings cannot be reached as they say.
+    #[error(transparent)]
+    Remote(#[from] RemoteInvalid),
     /// The root of what is signed cannot be made.
     #[error("the root of the signed tags cannot be made")]
     Trust(#[from] Box<TufError>),
@@ -174,7 +179,10 @@ impl App {
         let blobs = Blobs::open(&config.storage).await?;
         let master = master_key(&config, &random)?;
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;
-        let signer = Signer::open(metadata.clone(), &master, now).await?;
+        let signer = match &config.signer.remote {
+            Some(settings) => Signing::Remote(Box::new(Remote::open(settings.clone())?)),
+            None => Signing::Embedded(Box::new(Signer::open(metadata.clone(), &master, now).await?)),
+        };
         let readonly = metadata.setting(READONLY).await?.as_deref() == Some("on");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let app = Arc::new(Self {
@@ -204,7 +212,13 @@ impl App {
             master,
         });
         app.make_administrator(now).await?;
-        tuf::root(&app).await.map_err(Box::new)?;
+        match tuf::root(&app).await {
+            // Pulls and pushes need no signer; what is to be signed makes the root when it is back.
+            Err(TufError::Signer(TufRefused::Unserved(away))) => {
+                tracing::warn!(error = chain(&away), "the root of the signed tags is not made yet");
+            }
+            made => drop(made.map_err(Box::new)?),
+        }
         // Those of a release that gave them no places; from here on the writer does.
         events::number(&app).await?;
         Ok(app)
@@ -317,7 +331,7 @@ fn network(config: &Config) -> oidc::Network {
     oidc::Network { allowed_private_hosts: config.allowed_private_hosts.clone(), ..oidc::Network::default() }
 }
 
-fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError> {
+pub(crate) fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError> {
     let (text, place) = match &config.master_key {
         config::MasterKey::Given(secret) => (secret.expose().to_owned(), "HALLMARK_MASTER_KEY".to_owned()),
         config::MasterKey::File(path) => {

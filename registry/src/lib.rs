@@ -19,5 +19,6 @@ mod operate;
 pub mod people;
 mod readonly;
 pub mod serve;
+pub mod signing;
 pub mod telemetry;
 pub mod trust;

@@ -8,6 +8,7 @@ pub mod notary;
 mod publisher;
 mod signer;
 pub mod tuf;
+pub mod wire;
 
 pub use custody::CustodyError;
 pub use publisher::{TufChange, TufRefused};

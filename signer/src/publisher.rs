@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use hallmark_storage::metadata::{self, LoggedSignature, SignerKey};
+use serde::{Deserialize, Serialize};
 use tough::schema::{RoleType, Root, Signed};
 
 use crate::custody::CustodyError;
 use crate::signer::Signer;
 use crate::tuf::{self, Authors, BuildError, Change, Differences, Files, Held, Previous, TAGS, Target, Versions};
+use crate::wire::{self, Unserved};
 
 /// The roles for which a trust domain has a key online, with the word for each in the signer's rows.
 const ROLES: [(&str, RoleType); 4] = [
@@ -21,7 +23,8 @@ const ROLES: [(&str, RoleType); 4] = [
 const BASE: &str = "base";
 
 /// A change of what a repository's tags mean.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TufChange {
     /// The trust domain whose root vouches for it.
     pub domain: String,
@@ -32,12 +35,16 @@ pub struct TufChange {
     /// Who asked for it, for the log.
     pub caller: String,
     /// The root that holds.
+    #[serde(with = "wire::base64_bytes")]
     pub root: Vec<u8>,
     /// The files of `targets`, `tags` and `snapshot` that hold.
+    #[serde(with = "wire::maybe_bytes")]
     pub targets: Option<Vec<u8>>,
     /// See `targets`.
+    #[serde(with = "wire::maybe_bytes")]
     pub tags: Option<Vec<u8>>,
     /// See `targets`.
+    #[serde(with = "wire::maybe_bytes")]
     pub snapshot: Option<Vec<u8>>,
     /// What changes: what a tag means from now on; `None` takes it out.
     pub changes: BTreeMap<String, Option<Target>>,
@@ -72,6 +79,9 @@ pub enum TufRefused {
     /// The domain has no key for a role.
     #[error("the signer has no key for {0} of this trust domain")]
     NoKey(&'static str),
+    /// It was not looked at.
+    #[error(transparent)]
+    Unserved(#[from] Unserved),
 }
 
 impl Signer {

@@ -14,7 +14,8 @@ use super::keys::{Hidden, KEYS};
 use super::source::{Gathered, Place};
 use super::value::{Refused, Setting};
 use super::{
-    Audit, Config, Http, Limits, Log, LogFormat, Names, Network, Passwords, Purpose, Secret, Tls, Tokens, Uploads,
+    Audit, Config, Http, Limits, Log, LogFormat, Names, Network, Passwords, Purpose, RemoteSigner, Secret, Signer, Tls,
+    Tokens, Uploads,
 };
 
 /// What the table's setters fill. A value that has a default is there after [`fill`]; the others are options.
@@ -44,6 +45,18 @@ pub(super) struct Draft {
     pub(super) master_key_file: Option<PathBuf>,
     pub(super) master_key: Option<Secret>,
     pub(super) admin_password: Option<Secret>,
+    pub(super) signer: SignerDraft,
+}
+
+/// The settings of the signer.
+#[derive(Default)]
+pub(super) struct SignerDraft {
+    pub(super) url: Option<Url>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) clients: Vec<String>,
 }
 
 /// The settings of an S3 store beside its URL.
@@ -128,6 +141,17 @@ pub(super) fn endpoint(text: &str) -> Result<Url, Refused> {
     }
 }
 
+/// `signer.url`: nothing behind the port, and nothing but TLS.
+pub(super) fn signer_url(text: &str) -> Result<Url, Refused> {
+    let url = public_url(text)?;
+    if url.scheme() == "https" { Ok(url) } else { Err(Refused::because("it is not https://")) }
+}
+
+/// A name in a certificate: a subject or an alternative name, spelled as the certificate spells it.
+pub(super) fn client(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
+}
+
 pub(super) fn master_key(text: &str) -> Result<Secret, Refused> {
     match text.parse::<MasterKey>() {
         Ok(_) => Ok(Secret::new(text.to_owned())),
@@ -205,6 +229,7 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         }
     };
     let storage = storage(draft.storage_url, draft.s3, &draft.data, gathered);
+    let signer = signer(draft.signer, purpose, gathered)?;
     let key_file = draft.master_key_file.unwrap_or_else(|| draft.data.join("master.key"));
     Some(Config {
         listen,
@@ -226,6 +251,7 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         audit: draft.audit,
         allowed_private_hosts: draft.allowed_private_hosts,
         master_key: draft.master_key.map_or(super::MasterKey::File(key_file), super::MasterKey::Given),
+        signer,
         admin_password: draft.admin_password,
         data: draft.data,
     })
@@ -247,6 +273,35 @@ fn tls(
         gathered.refuse(gathered.place("tls.client_ca"), message.to_owned());
     }
     Some(Tls { certificate: certificate?, key: key?, client_ca })
+}
+
+/// A signer that is another process is described in full or not at all; that process needs to know its clients.
+fn signer(draft: SignerDraft, purpose: Purpose, gathered: &mut Gathered) -> Option<Signer> {
+    const PARTS: [&str; 4] = ["signer.url", "signer.ca_file", "signer.certificate_file", "signer.key_file"];
+    if let Some(given) = PARTS.into_iter().find(|key| gathered.is_set(key)) {
+        for missing in PARTS.into_iter().filter(|key| !gathered.is_set(key)).collect::<Vec<_>>() {
+            let message =
+                format!("`{given}` is set without `{missing}`: a signer of its own is reached over mutual TLS");
+            gathered.refuse(gathered.place(given), message);
+        }
+        if purpose == Purpose::Sign {
+            let message = format!("`{given}` has no meaning for the signer itself: it is how a registry reaches it");
+            gathered.refuse(gathered.place(given), message);
+        }
+    }
+    if purpose == Purpose::Sign {
+        let needed = ["tls.certificate", "tls.key", "tls.client_ca"];
+        for key in needed.into_iter().filter(|key| !gathered.is_set(key)).collect::<Vec<_>>() {
+            let message = format!("`{key}` is not set: a signer is reached over mutual TLS only");
+            gathered.refuse(gathered.place(key), message);
+        }
+    }
+    let SignerDraft { url, ca, certificate, key, listen, clients } = draft;
+    let remote = match (url, ca, certificate, key) {
+        (Some(url), Some(ca), Some(certificate), Some(key)) => Some(RemoteSigner { url, ca, certificate, key }),
+        _ => None,
+    };
+    Some(Signer { remote, listen: listen?, clients })
 }
 
 fn storage(url: Option<StorageUrl>, s3: S3, data: &std::path::Path, gathered: &mut Gathered) -> StorageConfig {
@@ -337,6 +392,7 @@ impl Draft {
             master_key_file: None,
             master_key: None,
             admin_password: None,
+            signer: SignerDraft::default(),
         }
     }
 }

@@ -241,6 +241,37 @@ pub(super) static KEYS: &[Key] = &[
         |draft, value| value.list(super::draft::host).map(|hosts| draft.allowed_private_hosts = hosts),
     )
     .shaped(Shape::List),
+    Key::new("signer.url", None, "https:// with host and port of a signer that is another process", |draft, value| {
+        super::draft::signer_url(value.text()?).map(|url| draft.signer.url = Some(url))
+    }),
+    Key::new("signer.ca_file", None, "a file with the authority of that signer in PEM", |draft, value| {
+        value.path().map(|path| draft.signer.ca = Some(path))
+    })
+    .shaped(Shape::Path),
+    Key::new(
+        "signer.certificate_file",
+        None,
+        "a file with the certificate that is shown to that signer in PEM",
+        |draft, value| value.path().map(|path| draft.signer.certificate = Some(path)),
+    )
+    .shaped(Shape::Path),
+    Key::new("signer.key_file", None, "a file with the private key of that certificate in PEM", |draft, value| {
+        value.path().map(|path| draft.signer.key = Some(path))
+    })
+    .shaped(Shape::Path),
+    Key::new(
+        "signer.listen",
+        Some("127.0.0.1:5001"),
+        "an IP address and a port for `hallmark signer serve`",
+        |draft, value| value.parse::<SocketAddr>().map(|address| draft.signer.listen = Some(address)),
+    ),
+    Key::new(
+        "signer.clients",
+        Some(""),
+        "a list of names in client certificates that `hallmark signer serve` takes",
+        |draft, value| value.list(super::draft::client).map(|names| draft.signer.clients = names),
+    )
+    .shaped(Shape::List),
     Key::new("master_key_file", None, "a file", |draft, value| {
         value.path().map(|path| draft.master_key_file = Some(path))
     })

@@ -4,7 +4,7 @@ use hallmark_oci::DeleteTrust;
 use hallmark_storage::metadata::{self, CollectionKey, PrincipalId, Tx};
 use serde_json::json;
 
-use super::{collection, signer_name};
+use super::{Failure, collection, signer_name};
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::Occasion;
@@ -15,12 +15,14 @@ pub(super) async fn delete(
     granted: &Granted<DeleteTrust>,
     actor: PrincipalId,
     occasion: Occasion,
-) -> Result<(), metadata::Error> {
+) -> Result<(), Failure> {
     let gun = &granted.operation().gun;
     let Some(repository) = granted.repository() else { return Ok(()) };
     let key = collection(repository.id, gun);
     let change = (key.clone(), gun.clone(), granted.ground(), (actor, occasion));
-    app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await?;
+    let removed: Result<(), metadata::Error> =
+        app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await;
+    removed?;
     // Also where nothing was deleted: a deletion that was cut short between the two is ended by asking again.
     app.signer.destroy(signer_name(&key)).await?;
     Ok(())

@@ -8,8 +8,8 @@ use std::num::NonZeroU64;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tough::TargetName;
 use tough::editor::signed::SignedRole;
@@ -34,9 +34,11 @@ const SNAPSHOT_LIFE: i64 = 30 * DAY;
 const TIMESTAMP_LIFE: i64 = 7 * DAY;
 
 /// What a tag means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Target {
     /// SHA-256 of the manifest.
+    #[serde(with = "crate::wire::base64_bytes")]
     pub sha256: [u8; 32],
     /// The manifest's size in bytes.
     pub length: u64,
@@ -51,7 +53,8 @@ pub struct Target {
 }
 
 /// A role of a repository, as files are named for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant is the role of its name")]
 pub enum Role {
     Targets,
@@ -74,9 +77,10 @@ impl Role {
 }
 
 /// New files of a repository, in the order in which they may appear: the timestamp last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     /// Each role with its version and bytes.
+    #[serde(with = "crate::wire::tuf_files")]
     pub files: Vec<(Role, u64, Vec<u8>)>,
     /// When the timestamp expires, in milliseconds since 1970.
     pub expires: i64,
