@@ -181,7 +181,10 @@ impl App {
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;
         let signer = match &config.signer.remote {
             Some(settings) => Signing::Remote(Box::new(Remote::open(settings.clone())?)),
-            None => Signing::Embedded(Box::new(Signer::open(metadata.clone(), &master, now).await?)),
+            None => {
+                let signer = Signer::open(metadata.clone(), &master, now).await?.bounded(config.signer.rates);
+                Signing::Embedded(Box::new(signer))
+            }
         };
         let readonly = metadata.setting(READONLY).await?.as_deref() == Some("on");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -13,6 +13,7 @@ use crate::auth::users;
 use crate::control::{
     Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, TokenKeyLine, UserLine, Visibility,
 };
+use crate::signing::{self, Signing};
 use crate::telemetry::chain;
 
 /// How many users or repositories one answer holds.
@@ -51,6 +52,12 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             };
         }
         Command::TokenKeyList => return list_token_keys(app).await,
+        Command::SignerLog { .. } | Command::SignerKeys { .. } => {
+            return match &app.signer {
+                Signing::Embedded(signer) => signing::commands::perform(signer, command).await,
+                Signing::Remote(remote) => Answer::Refused { message: signing::commands::elsewhere(remote) },
+            };
+        }
         Command::Status => return Answer::Status(status(app, listen).await),
     };
     match done {

@@ -128,6 +128,12 @@ impl Signer {
     /// # Errors
     /// [`TufRefused`]; nothing is published then.
     pub async fn publish(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
+        self.bounds.count(&change.collection, "", &change.caller, now)?;
+        self.publish_counted(change, now).await
+    }
+
+    /// The same for what was counted already.
+    pub(crate) async fn publish_counted(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
         let root: Signed<Root> = serde_json::from_slice(&change.root).map_err(TufRefused::Root)?;
         let (authors, ids) = self.authors(&change.domain, root.signed).await?;
         let previous = Previous { targets: change.targets, tags: change.tags, snapshot: change.snapshot };

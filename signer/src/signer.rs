@@ -6,6 +6,7 @@ use hallmark_oci::{ServerRole, TrustRole};
 use hallmark_storage::metadata::{self, LoggedSignature, Metadata, SignerKey, Tx};
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{Bounds, Rates};
 use crate::custody::{Custody, CustodyError, document};
 use crate::keys::MasterKey;
 use crate::notary::{
@@ -23,6 +24,7 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 pub struct Signer {
     pub(crate) metadata: Metadata,
     pub(crate) custody: Custody,
+    pub(crate) bounds: Bounds,
 }
 
 /// A change of a Notary v1 collection.
@@ -113,7 +115,13 @@ impl Signer {
     /// [`CustodyError`] when the database fails or a data key does not open.
     pub async fn open(metadata: Metadata, master: &MasterKey, now: i64) -> Result<Self, CustodyError> {
         let custody = Custody::open(&metadata, master, now).await?;
-        Ok(Self { metadata, custody })
+        Ok(Self { metadata, custody, bounds: Bounds::of(Rates::default()) })
+    }
+
+    /// The same with other bounds on how often a signature may be asked for.
+    #[must_use]
+    pub fn bounded(self, rates: Rates) -> Self {
+        Self { bounds: Bounds::of(rates), ..self }
     }
 
     /// The public half of a key for `role`: one of those that `named` (ids in the root that holds) lists, else the one that
@@ -203,6 +211,12 @@ impl Signer {
     /// # Errors
     /// [`SignRefused`]; nothing is signed then.
     pub async fn sign(&self, change: NotaryChange, now: i64) -> Result<NotaryFiles, SignRefused> {
+        self.bounds.count(&change.collection, "", &change.caller, now)?;
+        self.sign_counted(change, now).await
+    }
+
+    /// The same for what was counted already.
+    pub(crate) async fn sign_counted(&self, change: NotaryChange, now: i64) -> Result<NotaryFiles, SignRefused> {
         let root = Signed::<Root>::parse(&change.root)?.content;
         let able = async |role: ServerRole| -> Result<Vec<SignerKey>, SignRefused> {
             let keys = self.metadata.signer_keys(&change.collection, role.as_str()).await?;

@@ -15,6 +15,9 @@ use crate::{NotaryChange, NotaryFiles, SignRefused, Signer, TufChange, TufRefuse
 /// The version of this protocol, as it stands in the path of a request.
 pub const VERSION: u32 = 1;
 
+/// The longest name of a collection or a caller, in bytes.
+const NAME_BYTES: usize = 1_024;
+
 /// What is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -113,6 +116,12 @@ pub enum Unserved {
     /// Its database does not take part at the moment.
     #[error("the signer's database does not take part at the moment")]
     Unavailable,
+    /// It was asked too often.
+    #[error("too many signatures were asked for; one more is given in {wait_ms} ms")]
+    Busy {
+        /// After how many milliseconds it may be asked again.
+        wait_ms: i64,
+    },
     /// This caller may not ask that.
     #[error("the signer does not take this: {0}")]
     NotAllowed(String),
@@ -132,6 +141,26 @@ impl Request {
         }
     }
 
+    /// Which collection or trust domain it is about.
+    fn collection(&self) -> &str {
+        match self {
+            Self::PublicKey(asked) | Self::NextKey(asked) => &asked.collection,
+            Self::Held(asked) | Self::Destroy(asked) => &asked.collection,
+            Self::Sign(change) => &change.collection,
+            Self::Publish(change) => &change.collection,
+            Self::FirstRoot { domain } => domain,
+        }
+    }
+
+    /// Whom the other process names, where the log tells it.
+    fn caller(&self) -> &str {
+        match self {
+            Self::Sign(change) => &change.caller,
+            Self::Publish(change) => &change.caller,
+            Self::PublicKey(_) | Self::NextKey(_) | Self::Held(_) | Self::Destroy(_) | Self::FirstRoot { .. } => "",
+        }
+    }
+
     /// What is asked, in a word for logs.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -145,26 +174,20 @@ impl Request {
             Self::FirstRoot { .. } => "first_root",
         }
     }
-
-    /// Writes before whom the registry names who showed their certificate: the signer's log tells both.
-    #[must_use]
-    pub fn by(mut self, certificate: &str) -> Self {
-        match &mut self {
-            Self::Sign(NotaryChange { caller, .. }) | Self::Publish(TufChange { caller, .. }) => {
-                *caller = format!("{certificate} for {caller}");
-            }
-            Self::PublicKey(_) | Self::NextKey(_) | Self::Held(_) | Self::Destroy(_) | Self::FirstRoot { .. } => {}
-        }
-        self
-    }
 }
 
 impl Signer {
-    /// Does what another process asks for.
+    /// Does what another process asks for, which showed a certificate of this name. The log tells the name, and behind it whom
+    /// that process named.
     ///
     /// # Errors
     /// [`SignRefused`] and [`TufRefused`] as [`Failed`]; what is told of them is [`Failed::refusal`].
-    pub async fn serve(&self, request: Request, now: i64) -> Result<Answer, Failed> {
+    pub async fn serve(&self, request: Request, client: &str, now: i64) -> Result<Answer, Failed> {
+        let told = [client, request.collection(), request.caller()];
+        if !told.into_iter().all(is_plain) {
+            let message = format!("names are at most {NAME_BYTES} bytes without control characters");
+            return Err(SignRefused::Unserved(Unserved::NotAllowed(message)).into());
+        }
         Ok(match request {
             Request::PublicKey(KeyAsked { collection, role, named }) => {
                 Answer::Key(self.public_key(&collection, role, &named, now).await?)
@@ -176,11 +199,24 @@ impl Signer {
             Request::Destroy(asked) => {
                 Answer::Destroyed(self.destroy(asked.collection).await.map_err(SignRefused::from)?)
             }
-            Request::Sign(change) => Answer::Signed(Box::new(self.sign(change, now).await?)),
-            Request::Publish(change) => Answer::Published(self.publish(change, now).await?),
+            Request::Sign(mut change) => {
+                self.bounds.count(&change.collection, client, &change.caller, now).map_err(SignRefused::from)?;
+                change.caller = format!("{client} for {}", change.caller);
+                Answer::Signed(Box::new(self.sign_counted(change, now).await?))
+            }
+            Request::Publish(mut change) => {
+                self.bounds.count(&change.collection, client, &change.caller, now).map_err(TufRefused::from)?;
+                change.caller = format!("{client} for {}", change.caller);
+                Answer::Published(self.publish_counted(change, now).await?)
+            }
             Request::FirstRoot { domain } => Answer::Root(self.first_root(&domain, now).await?),
         })
     }
+}
+
+/// Whether a name can be written down and shown as it is.
+fn is_plain(name: &str) -> bool {
+    name.len() <= NAME_BYTES && !name.chars().any(char::is_control)
 }
 
 /// Why a request of another process was not done.

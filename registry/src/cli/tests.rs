@@ -40,6 +40,8 @@ fn every_verb_of_the_manual_can_be_typed() {
         "readonly status",
         "doctor --output json --listen 127.0.0.1:1",
         "token-key rotate --data /d",
+        "signer log --limit 10 --output json --data /s",
+        "signer keys --output json --data /s",
         "signer serve --data /s --listen 127.0.0.1:5001 --tls-certificate c --tls-key k --tls-client-ca a --log-level debug",
         "token-key list --output json --data /d",
         "user list --context work --output json",

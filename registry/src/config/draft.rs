@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::http::uri::Authority;
+use hallmark_signer::Rates;
 use hallmark_signer::keys::MasterKey;
 use hallmark_storage::blobs::{S3Config, StorageConfig};
 use hallmark_storage::metadata::DatabaseConfig;
@@ -57,6 +58,7 @@ pub(super) struct SignerDraft {
     pub(super) key: Option<PathBuf>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) clients: Vec<String>,
+    pub(super) rates: Rates,
 }
 
 /// The settings of an S3 store beside its URL.
@@ -296,12 +298,12 @@ fn signer(draft: SignerDraft, purpose: Purpose, gathered: &mut Gathered) -> Opti
             gathered.refuse(gathered.place(key), message);
         }
     }
-    let SignerDraft { url, ca, certificate, key, listen, clients } = draft;
+    let SignerDraft { url, ca, certificate, key, listen, clients, rates } = draft;
     let remote = match (url, ca, certificate, key) {
         (Some(url), Some(ca), Some(certificate), Some(key)) => Some(RemoteSigner { url, ca, certificate, key }),
         _ => None,
     };
-    Some(Signer { remote, listen: listen?, clients })
+    Some(Signer { remote, listen: listen?, clients, rates })
 }
 
 fn storage(url: Option<StorageUrl>, s3: S3, data: &std::path::Path, gathered: &mut Gathered) -> StorageConfig {

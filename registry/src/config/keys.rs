@@ -272,6 +272,17 @@ pub(super) static KEYS: &[Key] = &[
         |draft, value| value.list(super::draft::client).map(|names| draft.signer.clients = names),
     )
     .shaped(Shape::List),
+    Key::new(
+        "signer.collection_rate",
+        Some("120"),
+        "a number of signatures a minute from 1 to 60000",
+        |draft, value| value.number(1..=60_000).map(|rate| draft.signer.rates.collection = rate),
+    )
+    .shaped(Shape::Number),
+    Key::new("signer.caller_rate", Some("600"), "a number of signatures a minute from 1 to 60000", |draft, value| {
+        value.number(1..=60_000).map(|rate| draft.signer.rates.caller = rate)
+    })
+    .shaped(Shape::Number),
     Key::new("master_key_file", None, "a file", |draft, value| {
         value.path().map(|path| draft.master_key_file = Some(path))
     })

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::http::uri::Authority;
+use hallmark_signer::Rates;
 use hallmark_storage::blobs::StorageConfig;
 use hallmark_storage::metadata::DatabaseConfig;
 use url::Url;
@@ -205,6 +206,8 @@ pub struct Signer {
     pub listen: SocketAddr,
     /// The names in client certificates that such a signer takes; none means: every certificate of the authority.
     pub clients: Vec<String>,
+    /// How many signatures a minute may be asked for.
+    pub rates: Rates,
 }
 
 /// How a signer that is another process is reached. The files are read at the start and again when it does not answer.

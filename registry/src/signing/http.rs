@@ -43,7 +43,7 @@ async fn ask(State(process): State<Arc<Process>>, request: http::Request<Body>) 
     };
     drop(content);
     let asked = request.word();
-    match process.signer.serve(request.by(&caller), process.clock.now()).await {
+    match process.signer.serve(request, &caller, process.clock.now()).await {
         Ok(done) => {
             tracing::debug!(caller, asked, "done");
             answer(&done)
@@ -74,6 +74,7 @@ fn answer(answer: &Answer) -> Response {
         Answer::Refused(Refusal::Unserved(Unserved::Away(_) | Unserved::Unavailable)) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        Answer::Refused(Refusal::Unserved(Unserved::Busy { .. })) => StatusCode::TOO_MANY_REQUESTS,
         Answer::Refused(Refusal::Unserved(Unserved::Failed(_))) => StatusCode::INTERNAL_SERVER_ERROR,
         Answer::Refused(Refusal::Falling { .. } | Refusal::NoKey { .. } | Refusal::Unsigned) => StatusCode::CONFLICT,
         Answer::Key(_)

@@ -2,6 +2,7 @@
 //! Never here: private keys and what they sign (the crate `signer`), and what is published with it (`trust`).
 //! Start reading at [`Signing`]; the other side of the wire is `http.rs`.
 
+pub(crate) mod commands;
 mod http;
 pub mod process;
 pub mod remote;

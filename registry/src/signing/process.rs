@@ -9,12 +9,12 @@ use hallmark_storage::metadata::Metadata;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::http;
+use super::{commands, http};
 use crate::app::{self, StartError};
 use crate::auth::certificate::Names;
 use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
-use crate::control::FolderLock;
+use crate::control::{ControlServer, FolderLock};
 use crate::http::server::{self, Drained};
 use crate::http::tls::Certificates;
 use crate::serve::{ServeError, stop_signal, stopped};
@@ -50,7 +50,7 @@ impl Process {
         let now = clock.now();
         let metadata = Metadata::open(&config.database, now).await?;
         let master = app::master_key(config, &Random::system())?;
-        let signer = Signer::open(metadata.clone(), &master, now).await?;
+        let signer = Signer::open(metadata.clone(), &master, now).await?.bounded(config.signer.rates);
         Ok(Arc::new(Self {
             signer,
             clock,
@@ -91,7 +91,7 @@ impl Process {
 /// # Errors
 /// [`ServeError`] says what to put right.
 pub async fn run(config: Config) -> Result<(), ServeError> {
-    let _lock = FolderLock::take(&config.data)?;
+    let lock = FolderLock::take(&config.data)?;
     let files = config.tls.clone().ok_or(ServeError::NoTls)?;
     let certificates = Certificates::load_for_known(files)?;
     let process = Process::open(&config, Clock::System).await?;
@@ -99,12 +99,23 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let listen = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
     let stop = stop_signal().map_err(ServeError::Signal)?;
+    let control = ControlServer::bind(&config.data, &lock).map_err(ServeError::Control)?;
+    let control = tokio::spawn(control.run(
+        {
+            let process = Arc::clone(&process);
+            move |command| {
+                let process = Arc::clone(&process);
+                async move { commands::perform(&process.signer, command).await }
+            }
+        },
+        stopped(stop.clone()),
+    ));
     let watch = tokio::spawn(Arc::clone(&certificates).watch(stopped(stop.clone())));
     announce(listen, &config);
     let drained = Arc::clone(&process).serve(listener, certificates, stopped(stop)).await;
     tracing::info!(open = drained.open, cut = drained.cut, "connections drained");
-    // It ends with the signal that ended the server; a panic in it is nothing that the end waits for.
-    let _ = watch.await;
+    // They end with the signal that ended the server; a panic in one is nothing that the end waits for.
+    let _ = tokio::join!(watch, control);
     process.close().await;
     Ok(())
 }

@@ -63,6 +63,11 @@ impl Remote {
         Ok(Self { settings, url, client })
     }
 
+    /// Where it is.
+    pub(super) fn url(&self) -> &Url {
+        &self.settings.url
+    }
+
     /// Asks the signer. What surely never arrived is sent once more, and so is what may be asked twice.
     ///
     /// # Errors

@@ -239,6 +239,10 @@ fn unserved(unserved: Unserved) -> Error {
             let message = "the signer does not answer at the moment; images can be pushed and pulled meanwhile";
             Error::unavailable(message, Some(unserved.into()))
         }
+        Unserved::Busy { wait_ms } => {
+            let seconds = u32::try_from(wait_ms.div_euclid(1_000) + 1).unwrap_or(u32::MAX);
+            Error::plain(ErrorCode::TooManyRequests).retry_after(seconds).because(unserved)
+        }
         Unserved::NotAllowed(_) | Unserved::Failed(_) => Error::internal(unserved),
     }
 }

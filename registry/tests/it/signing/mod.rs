@@ -3,6 +3,7 @@
 //! Start reading at [`Site`].
 
 mod away;
+mod bounds;
 mod notary;
 mod remote;
 mod strangers;

@@ -1,0 +1,71 @@
+//! What the operator asks of the signer over the control socket, whether it is in the registry or a process of its own.
+
+use hallmark_signer::{KeyRecord, Signer};
+use hallmark_storage::metadata::LogLine;
+
+use super::remote::Remote;
+use crate::control::{Answer, Command, SignatureLine, SignerKeyLine};
+use crate::telemetry::chain;
+
+/// How many keys or lines one answer holds.
+const PAGE: u32 = 1_000;
+
+/// Does what the operator asks of the signer.
+pub(crate) async fn perform(signer: &Signer, command: Command) -> Answer {
+    match command {
+        Command::SignerLog { before } => log(signer, before).await,
+        Command::SignerKeys { after } => keys(signer, after.as_deref().unwrap_or_default()).await,
+        Command::UserAdd { .. }
+        | Command::UserRemove { .. }
+        | Command::UserPassword { .. }
+        | Command::UserLogout { .. }
+        | Command::UserList { .. }
+        | Command::RepositoryVisibility { .. }
+        | Command::RepositoryDelete { .. }
+        | Command::RepositoryList { .. }
+        | Command::ReadOnly { .. }
+        | Command::TokenKeyRotate
+        | Command::TokenKeyList
+        | Command::Status => {
+            let message =
+                "this is a signer: it does what `hallmark signer` asks; name the registry's folder with --data";
+            Answer::Refused { message: message.to_owned() }
+        }
+    }
+}
+
+/// What a registry says whose signer is another process.
+pub(crate) fn elsewhere(remote: &Remote) -> String {
+    format!("the signer is another process ({}): ask it on its machine, its folder named with --data", remote.url())
+}
+
+async fn log(signer: &Signer, before: Option<i64>) -> Answer {
+    match signer.log_records(before, PAGE).await {
+        Ok(page) => {
+            let next = (page.len() == PAGE as usize).then(|| page.last().map(|line| line.id)).flatten();
+            Answer::SignerLog { lines: page.into_iter().map(signature).collect(), next }
+        }
+        Err(error) => Answer::Refused { message: chain(&error) },
+    }
+}
+
+async fn keys(signer: &Signer, after: &str) -> Answer {
+    match signer.key_records(after, PAGE).await {
+        Ok(page) => {
+            let next = (page.len() == PAGE as usize).then(|| page.last().map(|key| key.id.clone())).flatten();
+            Answer::SignerKeys { keys: page.into_iter().map(key).collect(), next }
+        }
+        Err(error) => Answer::Refused { message: chain(&error) },
+    }
+}
+
+fn signature(line: LogLine) -> SignatureLine {
+    let LogLine { id: _, at, caller, collection, role, version, sha256, key_id } = line;
+    let sha256 = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    SignatureLine { at, caller, collection, role, version, sha256, key: key_id }
+}
+
+fn key(record: KeyRecord) -> SignerKeyLine {
+    let KeyRecord { id, collection, role, algorithm, made_at, used_at } = record;
+    SignerKeyLine { id, collection, role, algorithm, made_at, used_at }
+}
