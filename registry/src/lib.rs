@@ -14,6 +14,7 @@ pub mod distribution;
 pub mod events;
 pub mod http;
 mod jobs;
+mod master;
 mod memory;
 mod operate;
 pub mod people;

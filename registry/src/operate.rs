@@ -52,6 +52,10 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             };
         }
         Command::TokenKeyList => return list_token_keys(app).await,
+        Command::SignerRewrap { to } => {
+            let _sealing = app.sealing.lock().await;
+            signing::commands::rewrap(&app.metadata, &app.master, to, app.clock.now()).await
+        }
         Command::SignerLog { .. } | Command::SignerKeys { .. } => {
             return match &app.signer {
                 Signing::Embedded(signer) => signing::commands::perform(signer, command).await,

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod notary;
 mod publisher;
 mod records;
+mod rewrap;
 mod signer;
 pub mod tuf;
 pub mod wire;
@@ -16,6 +17,7 @@ pub use bounds::Rates;
 pub use custody::CustodyError;
 pub use publisher::{TufChange, TufRefused};
 pub use records::KeyRecord;
+pub use rewrap::{RewrapRefused, Rewrapped, rewrap};
 pub use signer::{NotaryChange, NotaryFiles, SignRefused, Signer, SnapshotOf};
 
 /// The lower-case hexadecimal spelling of `bytes`.

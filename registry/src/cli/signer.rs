@@ -1,11 +1,13 @@
 //! `hallmark signer`.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 
 use super::ask::{Asked, AskedServer, not_understood};
 use super::output::{self, Failure, Format};
 use super::settings::SignerSettings;
-use crate::control::{Answer, Command, SignatureLine, SignerKeyLine};
+use crate::control::{Answer, Command, NewMaster, SignatureLine, SignerKeyLine};
 use crate::{serve, signing, telemetry};
 
 #[derive(Debug, Subcommand)]
@@ -18,6 +20,11 @@ pub(super) enum SignerVerb {
     Serve(Serve),
     /// List the signatures that were made, the newest first: when, for whom, over what, by which key.
     Log(Log),
+    /// Seal every key under another master key, while the server goes on.
+    ///
+    /// All of them at once or none: a process that is killed meanwhile starts with the one or with the other. Then name the new one
+    /// in the settings (master_key_file, master_passphrase_file or pkcs11.*), for the next start.
+    Rewrap(Rewrap),
     /// List the keys, never their private parts.
     Keys(Keys),
 }
@@ -47,11 +54,42 @@ pub(super) struct Keys {
     asked: AskedServer,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct Rewrap {
+    #[command(flatten)]
+    to: NewMasterKey,
+    #[command(flatten)]
+    asked: AskedServer,
+}
+
+#[derive(Args, Debug)]
+struct NewMasterKey {
+    /// A file with 32 random bytes in base64; made if it is not there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase_file", "pkcs11_module"])]
+    key_file: Option<PathBuf>,
+    /// A file whose first line is a passphrase of at least 12 bytes
+    #[arg(long, value_name = "FILE", conflicts_with = "pkcs11_module")]
+    passphrase_file: Option<PathBuf>,
+    /// A shared library that speaks PKCS#11
+    #[arg(long, value_name = "FILE", requires_all = ["pkcs11_token", "pkcs11_key", "pkcs11_pin_file"])]
+    pkcs11_module: Option<PathBuf>,
+    /// The label of the token
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_module")]
+    pkcs11_token: Option<String>,
+    /// The label of an AES key of the token; made if it is not there
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_module")]
+    pkcs11_key: Option<String>,
+    /// A file whose first line is the PIN of the token's user
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module")]
+    pkcs11_pin_file: Option<PathBuf>,
+}
+
 impl SignerVerb {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(serve) => serve.run(),
             Self::Log(log) => log.run(),
+            Self::Rewrap(rewrap) => rewrap.run(),
             Self::Keys(keys) => keys.run(),
         }
     }
@@ -69,6 +107,44 @@ impl Serve {
         let served = runtime.block_on(signing::process::run(config));
         runtime.shutdown_timeout(serve::LAST_THREADS);
         served.map_err(|error| Failure::Failed(telemetry::chain(&error)))
+    }
+}
+
+impl Rewrap {
+    fn run(self) -> Result<(), Failure> {
+        let to = self.to.named()?;
+        done(super::block_on(Asked::from(self.asked).ask(Command::SignerRewrap { to }))??)
+    }
+}
+
+impl NewMasterKey {
+    fn named(self) -> Result<NewMaster, Failure> {
+        let Self { key_file, passphrase_file, pkcs11_module, pkcs11_token, pkcs11_key, pkcs11_pin_file } = self;
+        match (key_file, passphrase_file, pkcs11_module, (pkcs11_token, pkcs11_key, pkcs11_pin_file)) {
+            (Some(path), ..) => Ok(NewMaster::KeyFile { path: absolute(&path)? }),
+            (_, Some(path), ..) => Ok(NewMaster::PassphraseFile { path: absolute(&path)? }),
+            (_, _, Some(module), (Some(token), Some(key), Some(pin_file))) => Ok(NewMaster::Token {
+                module: absolute(&module)?,
+                token,
+                key,
+                pin_file: absolute(&pin_file)?,
+            }),
+            _ => Err(Failure::Usage(
+                "say where the new master key is: --key-file, --passphrase-file, or --pkcs11-module and what belongs to it".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The server has another working folder.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
+}
+
+fn done(answer: Answer) -> Result<(), Failure> {
+    match answer {
+        Answer::Done { message } => output::say(message),
+        _ => Err(not_understood()),
     }
 }
 

@@ -45,8 +45,20 @@ pub(super) struct Draft {
     pub(super) allowed_private_hosts: Vec<String>,
     pub(super) master_key_file: Option<PathBuf>,
     pub(super) master_key: Option<Secret>,
+    pub(super) passphrase: Option<Secret>,
+    pub(super) passphrase_file: Option<PathBuf>,
+    pub(super) token: TokenDraft,
     pub(super) admin_password: Option<Secret>,
     pub(super) signer: SignerDraft,
+}
+
+/// The settings of a token of PKCS#11.
+#[derive(Default)]
+pub(super) struct TokenDraft {
+    pub(super) module: Option<PathBuf>,
+    pub(super) token: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) pin_file: Option<PathBuf>,
 }
 
 /// The settings of the signer.
@@ -143,6 +155,15 @@ pub(super) fn endpoint(text: &str) -> Result<Url, Refused> {
     }
 }
 
+/// A passphrase, by its length only.
+pub(super) fn passphrase(text: &str) -> Result<Secret, Refused> {
+    if text.len() < hallmark_signer::keys::PASSPHRASE_BYTES {
+        Err(Refused::default())
+    } else {
+        Ok(Secret::new(text.to_owned()))
+    }
+}
+
 /// `signer.url`: nothing behind the port, and nothing but TLS.
 pub(super) fn signer_url(text: &str) -> Result<Url, Refused> {
     let url = public_url(text)?;
@@ -233,6 +254,8 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
     let storage = storage(draft.storage_url, draft.s3, &draft.data, gathered);
     let signer = signer(draft.signer, purpose, gathered)?;
     let key_file = draft.master_key_file.unwrap_or_else(|| draft.data.join("master.key"));
+    let sources = (draft.master_key, draft.passphrase, draft.passphrase_file, draft.token);
+    let master_key = master_source(sources, key_file, gathered);
     Some(Config {
         listen,
         tls,
@@ -252,7 +275,7 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         limits: draft.limits,
         audit: draft.audit,
         allowed_private_hosts: draft.allowed_private_hosts,
-        master_key: draft.master_key.map_or(super::MasterKey::File(key_file), super::MasterKey::Given),
+        master_key,
         signer,
         admin_password: draft.admin_password,
         data: draft.data,
@@ -275,6 +298,39 @@ fn tls(
         gathered.refuse(gathered.place("tls.client_ca"), message.to_owned());
     }
     Some(Tls { certificate: certificate?, key: key?, client_ca })
+}
+
+/// The one place that a master key comes from.
+fn master_source(
+    (given, passphrase, passphrase_file, token): (Option<Secret>, Option<Secret>, Option<PathBuf>, TokenDraft),
+    key_file: PathBuf,
+    gathered: &mut Gathered,
+) -> super::MasterKey {
+    const TOKEN: [&str; 4] = ["pkcs11.module", "pkcs11.token", "pkcs11.key", "pkcs11.pin_file"];
+    let of_token = TOKEN.into_iter().find(|key| gathered.is_set(key));
+    if let Some(given) = of_token {
+        for missing in TOKEN.into_iter().filter(|key| !gathered.is_set(key)).collect::<Vec<_>>() {
+            gathered
+                .refuse(gathered.place(given), format!("`{given}` is set without `{missing}`: a token needs all four"));
+        }
+    }
+    let places = ["master_key", "master_key_file", "master_passphrase", "master_passphrase_file"];
+    let set: Vec<_> = places.into_iter().filter(|key| gathered.is_set(key)).chain(of_token).collect();
+    // A key that is given beside its file has always been the stronger one.
+    if set.len() > 1 && set != ["master_key", "master_key_file"] {
+        let message = format!("there is one master key, and {} name several", set.join(" and "));
+        gathered.refuse(gathered.place(set[0]), message);
+    }
+    let TokenDraft { module, token, key, pin_file } = token;
+    match (given, passphrase, passphrase_file, (module, token, key, pin_file)) {
+        (Some(key), ..) => super::MasterKey::Given(key),
+        (_, Some(words), ..) => super::MasterKey::Passphrase(words),
+        (_, _, Some(path), _) => super::MasterKey::PassphraseFile(path),
+        (_, _, _, (Some(module), Some(token), Some(key), Some(pin_file))) => {
+            super::MasterKey::Token(super::Token { module, token, key, pin_file })
+        }
+        _ => super::MasterKey::File(key_file),
+    }
 }
 
 /// A signer that is another process is described in full or not at all; that process needs to know its clients.
@@ -393,6 +449,9 @@ impl Draft {
             allowed_private_hosts: Vec::new(),
             master_key_file: None,
             master_key: None,
+            passphrase: None,
+            passphrase_file: None,
+            token: TokenDraft::default(),
             admin_password: None,
             signer: SignerDraft::default(),
         }

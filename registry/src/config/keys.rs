@@ -294,6 +294,31 @@ pub(super) static KEYS: &[Key] = &[
         |draft, value| super::draft::master_key(value.text()?).map(|key| draft.master_key = Some(key)),
     )
     .environment_only(),
+    Key::new(
+        "master_passphrase_file",
+        None,
+        "a file whose first line is a passphrase of at least 12 bytes",
+        |draft, value| value.path().map(|path| draft.passphrase_file = Some(path)),
+    )
+    .shaped(Shape::Path),
+    Key::new("master_passphrase", None, "a passphrase of at least 12 bytes", |draft, value| {
+        super::draft::passphrase(value.text()?).map(|words| draft.passphrase = Some(words))
+    })
+    .environment_only(),
+    Key::new("pkcs11.module", None, "a shared library that speaks PKCS#11", |draft, value| {
+        value.path().map(|path| draft.token.module = Some(path))
+    })
+    .shaped(Shape::Path),
+    Key::new("pkcs11.token", None, "the label of a token", |draft, value| {
+        value.text().map(|label| draft.token.token = Some(label.to_owned()))
+    }),
+    Key::new("pkcs11.key", None, "the label of an AES key of that token", |draft, value| {
+        value.text().map(|label| draft.token.key = Some(label.to_owned()))
+    }),
+    Key::new("pkcs11.pin_file", None, "a file whose first line is the PIN of the token's user", |draft, value| {
+        value.path().map(|path| draft.token.pin_file = Some(path))
+    })
+    .shaped(Shape::Path),
     Key::new("admin_password", None, "8 to 1024 bytes of text", |draft, value| {
         let text = value.text()?;
         if !(8..=1024).contains(&text.len()) {

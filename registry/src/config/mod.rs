@@ -230,6 +230,25 @@ pub enum MasterKey {
     Given(Secret),
     /// Kept in this file (mode 0600), made at the first start.
     File(PathBuf),
+    /// Derived from what `HALLMARK_MASTER_PASSPHRASE` holds.
+    Passphrase(Secret),
+    /// Derived from the first line of this file.
+    PassphraseFile(PathBuf),
+    /// Sealed by a token of PKCS#11.
+    Token(Token),
+}
+
+/// A key of a token of PKCS#11.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The module: a shared library.
+    pub module: PathBuf,
+    /// The label of the token.
+    pub token: String,
+    /// The label of the key.
+    pub key: String,
+    /// The file whose first line is the PIN of the token's user.
+    pub pin_file: PathBuf,
 }
 
 /// The settings and where each came from.

@@ -1,5 +1,7 @@
 //! The commands and their answers: one JSON object a line, commands one way, answers the other, in order.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::Secret;
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     SignerLog { before: Option<i64> },
     /// One page of the signer's keys, by id, behind `after`. Answered by `SignerKeys`.
     SignerKeys { after: Option<String> },
+    /// Seal every key under another master key. Answered by `Done` or `Refused`.
+    SignerRewrap { to: NewMaster },
     /// How the server is. Answered by `Status`.
     Status,
 }
@@ -118,6 +122,18 @@ pub(crate) struct TokenKeyLine {
     pub(crate) created_at: i64,
     /// Until when tokens that it signed are accepted; `None` while it signs.
     pub(crate) retires_at: Option<i64>,
+}
+
+/// Where another master key is; the server reads the files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum NewMaster {
+    /// 32 bytes in base64; made where there is no such file.
+    KeyFile { path: PathBuf },
+    /// A passphrase in the first line.
+    PassphraseFile { path: PathBuf },
+    /// A token of PKCS#11.
+    Token { module: PathBuf, token: String, key: String, pin_file: PathBuf },
 }
 
 /// A signature in the signer's log. Times are in milliseconds since 1970.

@@ -1,14 +1,56 @@
 //! What the operator asks of the signer over the control socket, whether it is in the registry or a process of its own.
 
-use hallmark_signer::{KeyRecord, Signer};
-use hallmark_storage::metadata::LogLine;
+use hallmark_signer::keys::Masters;
+use hallmark_signer::{KeyRecord, Rewrapped, Signer};
+use hallmark_storage::metadata::{LogLine, Metadata};
 
+use super::process::Process;
 use super::remote::Remote;
-use crate::control::{Answer, Command, SignatureLine, SignerKeyLine};
+use crate::clock::Random;
+use crate::control::{Answer, Command, NewMaster, SignatureLine, SignerKeyLine};
 use crate::telemetry::chain;
+use crate::{config, master};
 
 /// How many keys or lines one answer holds.
 const PAGE: u32 = 1_000;
+
+/// Does what the operator asks of a signer that is a process of its own.
+pub(super) async fn of_process(process: &Process, command: Command) -> Answer {
+    match command {
+        Command::SignerRewrap { to } => {
+            let _sealing = process.sealing.lock().await;
+            match rewrap(&process.metadata, &process.master, to, process.clock.now()).await {
+                Ok(message) => Answer::Done { message },
+                Err(message) => Answer::Refused { message },
+            }
+        }
+        command => perform(&process.signer, command).await,
+    }
+}
+
+/// Seals every key of this database under another master key, while everything goes on.
+pub(crate) async fn rewrap(metadata: &Metadata, master: &Masters, to: NewMaster, now: i64) -> Result<String, String> {
+    let named = match to {
+        NewMaster::KeyFile { path } => config::MasterKey::File(path),
+        NewMaster::PassphraseFile { path } => config::MasterKey::PassphraseFile(path),
+        NewMaster::Token { module, token, key, pin_file } => {
+            config::MasterKey::Token(config::Token { module, token, key, pin_file })
+        }
+    };
+    // A passphrase takes a moment by intention, and a token may.
+    let made = tokio::task::spawn_blocking(move || {
+        let source = master::source(&named, &Random::system()).map_err(|error| chain(&error))?;
+        source.make().map_err(|error| chain(&error))
+    });
+    let made = made.await.map_err(|_| "the new master key could not be had".to_owned())??;
+    let done = hallmark_signer::rewrap(metadata, master, made, now).await.map_err(|error| chain(&error))?;
+    let Rewrapped { data_keys, token_keys } = done;
+    tracing::info!(data_keys, token_keys, "sealed under another master key");
+    Ok(format!(
+        "data keys sealed under the new master key: {data_keys}; token keys: {token_keys}. Name it in the settings now: from the \
+         next start on, the one before opens nothing here"
+    ))
+}
 
 /// Does what the operator asks of the signer.
 pub(crate) async fn perform(signer: &Signer, command: Command) -> Answer {
@@ -26,6 +68,7 @@ pub(crate) async fn perform(signer: &Signer, command: Command) -> Answer {
         | Command::ReadOnly { .. }
         | Command::TokenKeyRotate
         | Command::TokenKeyList
+        | Command::SignerRewrap { .. }
         | Command::Status => {
             let message =
                 "this is a signer: it does what `hallmark signer` asks; name the registry's folder with --data";

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallmark_signer::Signer;
+use hallmark_signer::keys::Masters;
 use hallmark_storage::metadata::Metadata;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::{commands, http};
-use crate::app::{self, StartError};
+use crate::app::StartError;
 use crate::auth::certificate::Names;
 use crate::clock::{Clock, Random};
 use crate::config::{self, Config};
 use crate::control::{ControlServer, FolderLock};
 use crate::http::server::{self, Drained};
 use crate::http::tls::Certificates;
+use crate::master;
 use crate::serve::{ServeError, stop_signal, stopped};
 
 /// The largest request, in bytes: a change carries the files that hold before it.
@@ -30,7 +32,9 @@ pub struct Process {
     pub(super) clock: Clock,
     pub(super) patience: Duration,
     pub(super) places: Semaphore,
-    metadata: Metadata,
+    pub(super) metadata: Metadata,
+    pub(super) master: Masters,
+    pub(super) sealing: tokio::sync::Mutex<()>,
     clients: Vec<String>,
     limits: config::Http,
 }
@@ -49,14 +53,16 @@ impl Process {
     pub async fn open(config: &Config, clock: Clock) -> Result<Arc<Self>, StartError> {
         let now = clock.now();
         let metadata = Metadata::open(&config.database, now).await?;
-        let master = app::master_key(config, &Random::system())?;
-        let signer = Signer::open(metadata.clone(), &master, now).await?.bounded(config.signer.rates);
+        let master = Masters::unlock(&metadata, &master::source(&config.master_key, &Random::system())?).await?;
+        let signer = Signer::open(metadata.clone(), &master.current(), now).await?.bounded(config.signer.rates);
         Ok(Arc::new(Self {
             signer,
             clock,
             patience: config.http.body_timeout,
             places: Semaphore::new(PLACES),
             metadata,
+            master,
+            sealing: tokio::sync::Mutex::default(),
             clients: config.signer.clients.clone(),
             limits: config.http,
         }))
@@ -105,7 +111,7 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
             let process = Arc::clone(&process);
             move |command| {
                 let process = Arc::clone(&process);
-                async move { commands::perform(&process.signer, command).await }
+                async move { commands::of_process(&process, command).await }
             }
         },
         stopped(stop.clone()),

@@ -3,9 +3,12 @@
 //! Start reading at [`Site`].
 
 mod away;
+mod binary;
 mod bounds;
 mod notary;
+mod pkcs11;
 mod remote;
+mod rewrap;
 mod strangers;
 
 use std::fs;
