@@ -347,13 +347,16 @@ pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let attempt = || {
-        let draft = path.with_extension("new");
-        let _ = std::fs::remove_file(&draft);
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".new");
+        let draft = Path::new(&draft);
+        let _ = std::fs::remove_file(draft);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&draft, path)?;
-        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        std::fs::rename(draft, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
 }

@@ -56,6 +56,13 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             let _sealing = app.sealing.lock().await;
             signing::commands::rewrap(&app.metadata, &app.master, to, app.clock.now()).await
         }
+        Command::SignerBackup { path, passphrase } => match &app.signer {
+            Signing::Embedded(_) => {
+                let keys = (&app.metadata, &app.master);
+                signing::commands::backup(keys, &path, passphrase.expose(), app.clock.now()).await
+            }
+            Signing::Remote(remote) => Err(signing::commands::elsewhere(remote)),
+        },
         Command::SignerLog { .. } | Command::SignerKeys { .. } => {
             return match &app.signer {
                 Signing::Embedded(signer) => signing::commands::perform(signer, command).await,

@@ -2,6 +2,7 @@
 //! Never here: HTTP, accounts, rights, images, and any private key in the clear outside memory.
 //! Start reading at [`Signer`] for what is signed, and at [`notary::publish`] for what is taken from clients.
 
+mod backup;
 mod bounds;
 mod custody;
 pub mod keys;
@@ -13,6 +14,7 @@ mod signer;
 pub mod tuf;
 pub mod wire;
 
+pub use backup::{BackupRefused, Restored, backup, restore};
 pub use bounds::Rates;
 pub use custody::CustodyError;
 pub use publisher::{TufChange, TufRefused};

@@ -1,14 +1,20 @@
 //! `hallmark signer`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::ask::{Asked, AskedServer, not_understood};
 use super::output::{self, Failure, Format};
-use super::settings::SignerSettings;
-use crate::control::{Answer, Command, NewMaster, SignatureLine, SignerKeyLine};
-use crate::{serve, signing, telemetry};
+use super::settings::{SignerSettings, Where};
+use crate::clock::Clock;
+use crate::config::Secret;
+use crate::control::{Answer, Command, FolderError, FolderLock, NewMaster, SignatureLine, SignerKeyLine};
+use crate::{master, serve, signing, telemetry};
+
+/// The longest backup that is read, in bytes.
+const BACKUP_BYTES: u64 = 1 << 30;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SignerVerb {
@@ -25,6 +31,13 @@ pub(super) enum SignerVerb {
     /// All of them at once or none: a process that is killed meanwhile starts with the one or with the other. Then name the new one
     /// in the settings (master_key_file, master_passphrase_file or pkcs11.*), for the next start.
     Rewrap(Rewrap),
+    /// Copy the keys and the last versions into a file that a passphrase opens, while the server goes on.
+    Backup(Backup),
+    /// Bring keys and versions back from such a file, while no server runs on the folder.
+    ///
+    /// No version is lowered, and no key is put in the place of another: what stands against it is refused before anything is
+    /// written.
+    Restore(Restore),
     /// List the keys, never their private parts.
     Keys(Keys),
 }
@@ -84,12 +97,36 @@ struct NewMasterKey {
     pkcs11_pin_file: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct Backup {
+    /// The file to write, with mode 0600; one that is there is replaced
+    file: PathBuf,
+    /// A file whose first line is the passphrase, of at least 12 bytes
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: PathBuf,
+    #[command(flatten)]
+    asked: AskedServer,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Restore {
+    /// The file that `backup` wrote
+    file: PathBuf,
+    /// A file whose first line is the passphrase
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: PathBuf,
+    #[command(flatten)]
+    place: Where,
+}
+
 impl SignerVerb {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve(serve) => serve.run(),
             Self::Log(log) => log.run(),
             Self::Rewrap(rewrap) => rewrap.run(),
+            Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
             Self::Keys(keys) => keys.run(),
         }
     }
@@ -114,6 +151,47 @@ impl Rewrap {
     fn run(self) -> Result<(), Failure> {
         let to = self.to.named()?;
         done(super::block_on(Asked::from(self.asked).ask(Command::SignerRewrap { to }))??)
+    }
+}
+
+impl Backup {
+    fn run(self) -> Result<(), Failure> {
+        let words = master::line(&self.passphrase_file).map_err(|error| Failure::Failed(telemetry::chain(&error)))?;
+        let passphrase = Secret::new(words.to_string());
+        let command = Command::SignerBackup { path: absolute(&self.file)?, passphrase };
+        done(super::block_on(Asked::from(self.asked).ask(command))??)
+    }
+}
+
+impl Restore {
+    fn run(self) -> Result<(), Failure> {
+        let failed = |error: &(dyn std::error::Error + 'static)| Failure::Failed(telemetry::chain(error));
+        let config = self.place.load_offline()?.config;
+        if let Some(remote) = &config.signer.remote {
+            return Err(Failure::Failed(format!(
+                "the signer is another process ({}): restore its own folder",
+                remote.url
+            )));
+        }
+        let _lock = FolderLock::take(&config.data).map_err(|error| match error {
+            FolderError::InUse { .. } => Failure::Failed(format!("{error}: stop it first")),
+            FolderError::Unusable { .. } => failed(&error),
+        })?;
+        let words = master::line(&self.passphrase_file).map_err(|error| failed(&error))?;
+        let file = read_bounded(&self.file)?;
+        let restored = super::block_on(signing::commands::restore(&config, &file, &words, &Clock::System))?;
+        output::say(restored.map_err(Failure::Failed)?)
+    }
+}
+
+/// A backup as it is read.
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut file = Vec::new();
+    let read = std::fs::File::open(path).and_then(|opened| opened.take(BACKUP_BYTES + 1).read_to_end(&mut file));
+    match read {
+        Err(error) => Err(Failure::Failed(format!("{}: {error}", path.display()))),
+        Ok(_) if file.len() as u64 > BACKUP_BYTES => Err(Failure::Failed(format!("{} is too long", path.display()))),
+        Ok(_) => Ok(file),
     }
 }
 

@@ -52,6 +52,12 @@ pub(crate) enum Command {
     SignerKeys { after: Option<String> },
     /// Seal every key under another master key. Answered by `Done` or `Refused`.
     SignerRewrap { to: NewMaster },
+    /// Write a backup of the signer's keys into a file. Answered by `Done` or `Refused`.
+    SignerBackup {
+        path: PathBuf,
+        #[serde(serialize_with = "exposed")]
+        passphrase: Secret,
+    },
     /// How the server is. Answered by `Status`.
     Status,
 }

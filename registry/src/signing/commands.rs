@@ -1,15 +1,18 @@
 //! What the operator asks of the signer over the control socket, whether it is in the registry or a process of its own.
 
+use std::path::Path;
+
 use hallmark_signer::keys::Masters;
-use hallmark_signer::{KeyRecord, Rewrapped, Signer};
+use hallmark_signer::{KeyRecord, Restored, Rewrapped, Signer};
 use hallmark_storage::metadata::{LogLine, Metadata};
 
 use super::process::Process;
 use super::remote::Remote;
-use crate::clock::Random;
+use crate::clock::{Clock, Random};
+use crate::config::Config;
 use crate::control::{Answer, Command, NewMaster, SignatureLine, SignerKeyLine};
 use crate::telemetry::chain;
-use crate::{config, master};
+use crate::{app, config, master};
 
 /// How many keys or lines one answer holds.
 const PAGE: u32 = 1_000;
@@ -24,8 +27,50 @@ pub(super) async fn of_process(process: &Process, command: Command) -> Answer {
                 Err(message) => Answer::Refused { message },
             }
         }
+        Command::SignerBackup { path, passphrase } => {
+            let keys = (&process.metadata, &process.master);
+            match backup(keys, &path, passphrase.expose(), process.clock.now()).await {
+                Ok(message) => Answer::Done { message },
+                Err(message) => Answer::Refused { message },
+            }
+        }
         command => perform(&process.signer, command).await,
     }
+}
+
+/// Writes a backup of the keys into a file that only its owner may read, whole or not at all.
+pub(crate) async fn backup(
+    (metadata, master): (&Metadata, &Masters),
+    path: &Path,
+    words: &str,
+    now: i64,
+) -> Result<String, String> {
+    let file = hallmark_signer::backup(metadata, master, words, now).await.map_err(|error| chain(&error))?;
+    app::write_secret(path, &file).map_err(|error| chain(&error))?;
+    Ok(format!("the signer's keys are in {} ({} bytes); its passphrase opens them", path.display(), file.len()))
+}
+
+/// Brings keys back from a backup, in a folder that no process works in.
+///
+/// # Errors
+/// Why not, as a sentence.
+pub(crate) async fn restore(config: &Config, file: &[u8], words: &str, clock: &Clock) -> Result<String, String> {
+    let failed = |error: &(dyn std::error::Error + 'static)| chain(error);
+    let now = clock.now();
+    let metadata = Metadata::open(&config.database, now).await.map_err(|error| failed(&error))?;
+    let restored = async {
+        let source = master::source(&config.master_key, &Random::system()).map_err(|error| failed(&error))?;
+        let master = Masters::unlock(&metadata, &source).await.map_err(|error| failed(&error))?;
+        // Also that what is here opens under this master key, before anything is added to it.
+        Signer::open(metadata.clone(), &master.current(), now).await.map_err(|error| failed(&error))?;
+        let done = hallmark_signer::restore(&metadata, &master, words, file).await.map_err(|error| failed(&error))?;
+        Signer::open(metadata.clone(), &master.current(), now).await.map_err(|error| failed(&error))?;
+        Ok(done)
+    };
+    let restored: Result<Restored, String> = restored.await;
+    metadata.close().await;
+    let Restored { keys, known, versions } = restored?;
+    Ok(format!("keys brought back: {keys}; keys that were here: {known}; versions that none falls below: {versions}"))
 }
 
 /// Seals every key of this database under another master key, while everything goes on.
@@ -69,6 +114,7 @@ pub(crate) async fn perform(signer: &Signer, command: Command) -> Answer {
         | Command::TokenKeyRotate
         | Command::TokenKeyList
         | Command::SignerRewrap { .. }
+        | Command::SignerBackup { .. }
         | Command::Status => {
             let message =
                 "this is a signer: it does what `hallmark signer` asks; name the registry's folder with --data";

@@ -9,6 +9,7 @@ mod source;
 mod token;
 
 pub use derive::Costs;
+pub(crate) use derive::derive;
 pub use master::{MasterKey, MasterKeyInvalid, OpenRefused};
 pub use masters::Masters;
 pub(crate) use masters::RECORD;

@@ -3,6 +3,7 @@
 //! Start reading at [`Site`].
 
 mod away;
+mod backups;
 mod binary;
 mod bounds;
 mod notary;
