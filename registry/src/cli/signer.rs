@@ -11,6 +11,7 @@ use super::settings::{SignerSettings, Where};
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::control::{Answer, Command, FolderError, FolderLock, NewMaster, SignatureLine, SignerKeyLine};
+use crate::signing::commands::Roots;
 use crate::{master, serve, signing, telemetry};
 
 /// The longest backup that is read, in bytes.
@@ -38,6 +39,11 @@ pub(super) enum SignerVerb {
     /// No version is lowered, and no key is put in the place of another: what stands against it is refused before anything is
     /// written.
     Restore(Restore),
+    /// Delete every key, because the master key is lost or the keys are stolen, while no server runs on the folder.
+    ///
+    /// Docs: signer.md tells what to do before and after. The versions that were given and the log stay; the keys that sign tokens
+    /// go too, and everybody signs in again.
+    Abandon(Abandon),
     /// List the keys, never their private parts.
     Keys(Keys),
 }
@@ -119,6 +125,18 @@ pub(super) struct Restore {
     place: Where,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct Abandon {
+    /// Forget the roots of trust domains too, and what was published under them: clients pin a new root
+    #[arg(long)]
+    new_root: bool,
+    /// Do it; without this nothing is done
+    #[arg(long, required = true)]
+    yes: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
 impl SignerVerb {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
@@ -127,6 +145,7 @@ impl SignerVerb {
             Self::Rewrap(rewrap) => rewrap.run(),
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),
+            Self::Abandon(abandon) => abandon.run(),
             Self::Keys(keys) => keys.run(),
         }
     }
@@ -173,15 +192,30 @@ impl Restore {
                 remote.url
             )));
         }
-        let _lock = FolderLock::take(&config.data).map_err(|error| match error {
-            FolderError::InUse { .. } => Failure::Failed(format!("{error}: stop it first")),
-            FolderError::Unusable { .. } => failed(&error),
-        })?;
+        let _lock = alone(&config.data)?;
         let words = master::line(&self.passphrase_file).map_err(|error| failed(&error))?;
         let file = read_bounded(&self.file)?;
         let restored = super::block_on(signing::commands::restore(&config, &file, &words, &Clock::System))?;
         output::say(restored.map_err(Failure::Failed)?)
     }
+}
+
+impl Abandon {
+    fn run(self) -> Result<(), Failure> {
+        let config = self.place.load_offline()?.config;
+        let _lock = alone(&config.data)?;
+        let roots = if self.new_root { Roots::BeginAnew } else { Roots::Keep };
+        let abandoned = super::block_on(signing::commands::abandon(&config, roots, &Clock::System))?;
+        output::say(abandoned.map_err(Failure::Failed)?)
+    }
+}
+
+/// That no server works in the folder.
+fn alone(data: &Path) -> Result<FolderLock, Failure> {
+    FolderLock::take(data).map_err(|error| match error {
+        FolderError::InUse { .. } => Failure::Failed(format!("{error}: stop it first")),
+        FolderError::Unusable { .. } => Failure::Failed(error.to_string()),
+    })
 }
 
 /// A backup as it is read.

@@ -46,6 +46,7 @@ fn every_verb_of_the_manual_can_be_typed() {
         "signer rewrap --pkcs11-module m --pkcs11-token t --pkcs11-key k --pkcs11-pin-file p",
         "signer backup keys.bak --passphrase-file p --data /s",
         "signer restore keys.bak --passphrase-file p --data /s --config /c.toml",
+        "signer abandon --new-root --yes --data /s",
         "signer keys --output json --data /s",
         "signer serve --data /s --listen 127.0.0.1:5001 --tls-certificate c --tls-key k --tls-client-ca a --log-level debug",
         "token-key list --output json --data /d",

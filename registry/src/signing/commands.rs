@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hallmark_signer::keys::Masters;
 use hallmark_signer::{KeyRecord, Restored, Rewrapped, Signer};
-use hallmark_storage::metadata::{LogLine, Metadata};
+use hallmark_storage::metadata::{self, Event, LogLine, Metadata};
 
 use super::process::Process;
 use super::remote::Remote;
@@ -12,7 +12,7 @@ use crate::clock::{Clock, Random};
 use crate::config::Config;
 use crate::control::{Answer, Command, NewMaster, SignatureLine, SignerKeyLine};
 use crate::telemetry::chain;
-use crate::{app, config, master};
+use crate::{app, config, master, trust};
 
 /// How many keys or lines one answer holds.
 const PAGE: u32 = 1_000;
@@ -71,6 +71,42 @@ pub(crate) async fn restore(config: &Config, file: &[u8], words: &str, clock: &C
     metadata.close().await;
     let Restored { keys, known, versions } = restored?;
     Ok(format!("keys brought back: {keys}; keys that were here: {known}; versions that none falls below: {versions}"))
+}
+
+/// What becomes of the roots of trust domains when keys are abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Roots {
+    /// They stay, because other keys than those may rotate them.
+    Keep,
+    /// They are forgotten with what was published under them: a chain of its own begins, which clients pin anew.
+    BeginAnew,
+}
+
+/// Deletes every key that is sealed in this folder's database, for nothing opens them any more or nobody may. The next start makes
+/// others.
+///
+/// # Errors
+/// Why not, as a sentence.
+pub(crate) async fn abandon(config: &Config, roots: Roots, clock: &Clock) -> Result<String, String> {
+    let now = clock.now();
+    let metadata = Metadata::open(&config.database, now).await.map_err(|error| chain(&error))?;
+    let abandoned: Result<u64, metadata::Error> = metadata
+        .write((roots, now), |tx, (roots, now)| {
+            Box::pin(async move {
+                let keys = tx.abandon_sealed_keys().await?;
+                Masters::forget(tx).await?;
+                if *roots == Roots::BeginAnew {
+                    tx.forget_trust_roots().await?;
+                    trust::tuf::begin_anew(tx).await?;
+                }
+                tx.record(&Event::of_system("signer_keys_abandoned", &keys.to_string(), *now)).await?;
+                Ok(keys)
+            })
+        })
+        .await;
+    metadata.close().await;
+    let keys = abandoned.map_err(|error| chain(&error))?;
+    Ok(format!("keys deleted: {keys}, and those that signed tokens; the next start makes others"))
 }
 
 /// Seals every key of this database under another master key, while everything goes on.

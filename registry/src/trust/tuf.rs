@@ -375,3 +375,9 @@ pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     }
     Ok(is_full)
 }
+
+/// Lets the job look at every event again: what is vouched for is published anew.
+pub(crate) async fn begin_anew(tx: &mut Tx) -> Result<(), metadata::Error> {
+    tx.set_setting(CURSOR, None).await?;
+    tx.set_setting(PENDING, None).await
+}

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hallmark_storage::metadata::{self, Metadata};
+use hallmark_storage::metadata::{self, Metadata, Tx};
 use zeroize::Zeroizing;
 
 use super::source::{MasterRefused, Record, Source};
@@ -63,6 +63,14 @@ impl Masters {
             }
         }
         Err(refused)
+    }
+
+    /// Forgets the record of a master key under which nothing is sealed any more.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget(tx: &mut Tx) -> Result<(), metadata::Error> {
+        tx.set_setting(RECORD, None).await
     }
 
     /// Seals with another key from now on.

@@ -29,6 +29,12 @@ statements! {
     ];
     SETTING = ["SELECT value FROM settings WHERE name = $1" {update}];
     TOKEN_KEYS = ["SELECT kid, sealed, public, created_at, retires_at FROM token_keys ORDER BY created_at, kid"];
+    ABANDON_KEYS = ["DELETE FROM signer_keys"];
+    ABANDON_DATA_KEYS = ["DELETE FROM signer_data_keys"];
+    ABANDON_TOKEN_KEYS = ["DELETE FROM token_keys"];
+    FORGET_ROOTS = ["DELETE FROM trust_roots"];
+    FORGET_TUF = ["DELETE FROM trust_collections WHERE dialect = 'tuf1'"];
+    FORGET_BASES = ["DELETE FROM signer_floors WHERE role = 'base'"];
     RESEAL = ["UPDATE token_keys SET sealed = $3 WHERE kid = $1 AND sealed = $2"];
 }
 
@@ -128,6 +134,29 @@ impl Tx {
     /// The database failed.
     pub async fn token_keys(&mut self) -> Result<Vec<TokenKey>, Error> {
         self.rows(&TOKEN_KEYS, &[]).await?.iter().map(token_key).collect()
+    }
+
+    /// Deletes every key that is sealed, whatever under: those that sign for collections, those under which they are sealed, and
+    /// those that sign tokens. How many there were of the first. The versions and the log stay.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn abandon_sealed_keys(&mut self) -> Result<u64, Error> {
+        let keys = self.execute(&ABANDON_KEYS, &[]).await?;
+        self.execute(&ABANDON_DATA_KEYS, &[]).await?;
+        self.execute(&ABANDON_TOKEN_KEYS, &[]).await?;
+        Ok(keys)
+    }
+
+    /// Forgets every root of a trust domain and what was published under it, so that the chain begins anew.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_trust_roots(&mut self) -> Result<(), Error> {
+        for statement in [&FORGET_TUF, &FORGET_ROOTS, &FORGET_BASES] {
+            self.execute(statement, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Puts another sealing in the place of the one that was read; whether that one was still there.

@@ -1,6 +1,9 @@
 //! What the operator of the signer asks for: pages, and what is sealed under the master key sealed anew.
 
-use hallmark_storage::metadata::{LoggedSignature, SignerFloor, SignerKey, TokenKey, WrappedDataKey};
+use hallmark_storage::metadata::{
+    CollectionKey, Freshness, LoggedSignature, NewTrustFile, SignerFloor, SignerKey, TokenKey, TrustDialect, TrustRoot,
+    TrustState, WrappedDataKey,
+};
 
 use crate::harness::{NOW, World, family};
 
@@ -11,6 +14,8 @@ family! {
     the_log_is_told_backwards_page_by_page,
     a_setting_is_seen_by_the_change_that_sets_it,
     a_token_key_is_sealed_anew_once,
+    abandoned_keys_leave_versions_and_log,
+    forgotten_roots_leave_notary_s_collections,
 }
 
 fn key(id: &str, collection: &str) -> SignerKey {
@@ -118,4 +123,63 @@ async fn a_token_key_is_sealed_anew_once(world: World) {
     assert!(!reseal().await, "it is not what was read any more");
     let keys = world.change((), |tx, ()| Box::pin(tx.token_keys())).await;
     assert_eq!(keys, [TokenKey { sealed: b"new".to_vec(), ..key }]);
+}
+
+async fn lift(world: &World, collection: &'static str, role: &'static str) {
+    world
+        .change((collection, role), |tx, (collection, role)| Box::pin(tx.lift_signer_floor(collection, role, 7)))
+        .await;
+}
+
+async fn abandoned_keys_leave_versions_and_log(world: World) {
+    with_keys(&world, &[key("a", "c1"), key("b", "c2")]).await;
+    let token = TokenKey {
+        kid: "k".to_owned(),
+        sealed: b"s".to_vec(),
+        public: b"p".to_vec(),
+        created_at: NOW,
+        retires_at: None,
+    };
+    assert!(world.change(token, |tx, key| Box::pin(tx.insert_token_key(key))).await);
+    lift(&world, "c1", "timestamp").await;
+    assert_eq!(world.change((), |tx, ()| Box::pin(tx.abandon_sealed_keys())).await, 2);
+    for table in ["signer_keys", "signer_data_keys", "token_keys"] {
+        assert_eq!(world.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
+    }
+    assert_eq!(world.metadata.signer_floor_page(("", ""), 9).await.unwrap().len(), 1);
+}
+
+async fn forgotten_roots_leave_notary_s_collections(world: World) {
+    let root = TrustRoot { version: 1, body: b"root".to_vec() };
+    assert!(world.change(root, |tx, root| Box::pin(tx.add_trust_root("tuf1/registry", root, NOW))).await);
+    let repository = world.repository("ann/web").await;
+    for (dialect, role) in [(TrustDialect::Notary, "timestamp"), (TrustDialect::Tuf, "timestamp")] {
+        let key = CollectionKey { repository: repository.id, dialect, gun: String::new() };
+        let file = NewTrustFile {
+            state: TrustState {
+                role: role.parse().unwrap(),
+                version: 1,
+                sha256: vec![1; 32],
+                sha512: vec![1; 64],
+                length: 1,
+            },
+            body: b"x".to_vec(),
+        };
+        let fresh = Freshness { renew_at: NOW, expires_at: NOW };
+        world
+            .change((key, [file], fresh), |tx, (key, files, fresh)| {
+                Box::pin(tx.publish_trust(key, None, files, *fresh, NOW))
+            })
+            .await;
+    }
+    for (collection, role) in
+        [("tuf1/repository/1", "base"), ("tuf1/repository/1", "timestamp"), ("notary1/1/x", "root")]
+    {
+        lift(&world, collection, role).await;
+    }
+    world.change((), |tx, ()| Box::pin(tx.forget_trust_roots())).await;
+    assert_eq!(world.metadata.trust_root("tuf1/registry", None).await.unwrap(), None);
+    assert_eq!(world.count("SELECT COUNT(*) FROM trust_collections").await, 1);
+    assert_eq!(world.count("SELECT COUNT(*) FROM trust_metadata").await, 1);
+    assert_eq!(world.metadata.signer_floor_page(("", ""), 9).await.unwrap().len(), 2, "what was given stays given");
 }

@@ -6,6 +6,7 @@ mod away;
 mod backups;
 mod binary;
 mod bounds;
+mod drills;
 mod notary;
 mod pkcs11;
 mod remote;

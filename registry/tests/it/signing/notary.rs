@@ -39,6 +39,12 @@ impl Client {
         world.get(&format!("{TUF}/{role}.key")).by(&basic("ann")).await
     }
 
+    /// Has a key of the server's replaced.
+    pub(super) async fn rotate(world: &World, role: &str) -> KeyDocument {
+        let answer = world.post(&format!("{TUF}/{role}.key")).by(&basic("ann")).await.expect(200);
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
     /// Publishes root and targets of these versions, the root naming these keys of the server.
     pub(super) async fn publish(&self, world: &World, keys: &[(&str, KeyDocument)], version: u64) -> Answer {
         let own = [("root", self.root.document.clone()), ("targets", self.targets.document.clone())];
