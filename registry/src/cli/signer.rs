@@ -263,16 +263,14 @@ fn done(answer: Answer) -> Result<(), Failure> {
 impl Log {
     fn run(self) -> Result<(), Failure> {
         let mut left = self.limit;
-        if self.output == Format::Text {
-            output::say(format_args!(
-                "{:<22} {:<10} {:>10} {:<12} {:<50} CALLER",
-                "AT", "ROLE", "VERSION", "KEY", "COLLECTION"
-            ))?;
-        }
+        let mut begins = self.output == Format::Text;
         super::block_on(Asked::from(self.asked).converse(|answer| {
             let before = match answer {
                 None => None,
                 Some(Answer::SignerLog { lines, next }) => {
+                    if std::mem::take(&mut begins) {
+                        say_log_head()?;
+                    }
                     lines.iter().take(left).try_for_each(|line| say_signature(line, self.output))?;
                     left = left.saturating_sub(lines.len());
                     match next.filter(|_| left > 0) {
@@ -289,16 +287,14 @@ impl Log {
 
 impl Keys {
     fn run(self) -> Result<(), Failure> {
-        if self.output == Format::Text {
-            output::say(format_args!(
-                "{:<64} {:<10} {:<8} {:<22} {:<22} COLLECTION",
-                "KEY", "ROLE", "KIND", "MADE", "USED"
-            ))?;
-        }
+        let mut begins = self.output == Format::Text;
         super::block_on(Asked::from(self.asked).converse(|answer| {
             let after = match answer {
                 None => None,
                 Some(Answer::SignerKeys { keys, next }) => {
+                    if std::mem::take(&mut begins) {
+                        say_keys_head()?;
+                    }
                     keys.iter().try_for_each(|key| say_key(key, self.output))?;
                     match next {
                         Some(next) => Some(next),
@@ -310,6 +306,19 @@ impl Keys {
             Ok(Some(Command::SignerKeys { after }))
         }))?
     }
+}
+
+fn say_log_head() -> Result<(), Failure> {
+    let names = ("AT", "ROLE", "VERSION", "KEY", "COLLECTION");
+    output::say(format_args!("{:<22} {:<10} {:>10} {:<12} {:<50} CALLER", names.0, names.1, names.2, names.3, names.4))
+}
+
+fn say_keys_head() -> Result<(), Failure> {
+    let names = ("KEY", "ROLE", "KIND", "MADE", "USED");
+    output::say(format_args!(
+        "{:<64} {:<10} {:<8} {:<22} {:<22} COLLECTION",
+        names.0, names.1, names.2, names.3, names.4
+    ))
 }
 
 fn say_signature(line: &SignatureLine, format: Format) -> Result<(), Failure> {

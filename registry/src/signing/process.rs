@@ -97,6 +97,7 @@ impl Process {
 /// # Errors
 /// [`ServeError`] says what to put right.
 pub async fn run(config: Config) -> Result<(), ServeError> {
+    keep_memory_private();
     let lock = FolderLock::take(&config.data)?;
     let files = config.tls.clone().ok_or(ServeError::NoTls)?;
     let certificates = Certificates::load_for_known(files)?;
@@ -124,6 +125,14 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     let _ = tokio::join!(watch, control);
     process.close().await;
     Ok(())
+}
+
+/// No core dump and no debugger of the same user gets to see the keys. Where the system does not do it, it is said.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "this process can be dumped and traced: its memory holds keys");
+    }
 }
 
 fn announce(listen: SocketAddr, config: &Config) {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
@@ -16,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::notary::{Client, server_keys};
 use super::{Authority, Site};
 
 /// A client that shows this certificate, or none.
@@ -126,6 +129,34 @@ async fn what_is_no_typed_request_is_refused_and_signs_nothing() {
     assert_eq!(ask(&site, shown, "/v1/ask", &root.to_string()).await.unwrap().0, 500, "a root that is none");
     assert_eq!(ask(&site, shown, "/v2/ask", &held()).await.unwrap().0, 404, "another version");
     assert_eq!(site.look("SELECT * FROM signer_log").await, [""; 0]);
+}
+
+/// Whoever records a request and sends it again gets a version that nobody has, or a refusal.
+#[tokio::test]
+async fn a_request_that_is_sent_again_signs_no_version_twice() {
+    let site = Site::open().await;
+    let keys = server_keys(&site.world).await;
+    Client::new().publish(&site.world, &keys, 1).await.expect(200);
+    let (certificate, key) = site.authority.certify("known", ExtendedKeyUsagePurpose::ClientAuth);
+    let shown = Some((certificate.as_path(), key.as_path()));
+    let collection = site
+        .look("SELECT DISTINCT collection FROM signer_keys WHERE role = 'snapshot' AND collection LIKE 'notary1/%'")
+        .await;
+    let root = Client::file(&site.world, "root").await.expect(200).body;
+    let change = json!({"sign": {
+        "collection": collection[0], "caller": "7 r-1", "root": STANDARD.encode(&root), "base": [],
+        "snapshot": {"files": []},
+    }});
+    let change = change.to_string();
+    let mut versions = Vec::new();
+    for _ in 0..3 {
+        let (status, answer) = ask(&site, shown, "/v1/ask", &change).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        versions.push(answer["signed"]["timestamp"][0]["version"].as_i64().unwrap());
+    }
+    assert_eq!(versions, [2, 3, 4]);
+    let twice = "SELECT role, version FROM signer_log GROUP BY collection, role, version HAVING COUNT(*) > 1";
+    assert_eq!(site.look(twice).await, [""; 0]);
 }
 
 #[tokio::test]
