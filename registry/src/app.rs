@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hallmark_signer::keys::{MasterKey, MasterKeyInvalid};
-use hallmark_signer::{CustodyError, Signer};
+use hallmark_signer::keys::{MasterKeyInvalid, MasterRefused, Masters};
+use hallmark_signer::{CustodyError, Signer, TufRefused};
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
 use tokio::sync::Semaphore;
@@ -24,12 +24,15 @@ use crate::auth::token::TokenMemory;
 use crate::auth::users::{self, UserError};
 use crate::auth::workloads::Workloads;
 use crate::clock::{Clock, Random};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control;
 use crate::events::{self, Recorder};
 use crate::http::request::RequestIds;
+use crate::master;
 use crate::readonly::ReadOnly;
-use crate::telemetry::{Metrics, Readiness};
+use crate::signing::Signing;
+use crate::signing::remote::{Remote, RemoteInvalid};
+use crate::telemetry::{Metrics, Readiness, chain};
 use crate::trust::renew::Renewals;
 use crate::trust::tuf::{self, TufError};
 
@@ -88,12 +91,14 @@ pub struct App {
     /// Requests that change something; they end even when their client goes away, and shutdown waits for them.
     pub changes: TaskTracker,
     /// Who holds the private keys of content trust.
-    pub signer: Signer,
+    pub signer: Signing,
     /// Places for publishes that are being checked, each of which may take many times the memory of what was sent.
     pub(crate) trust_checks: Semaphore,
     /// Where readers of content trust tell what has expired.
     pub renewals: Renewals,
-    master: MasterKey,
+    pub(crate) master: Masters,
+    /// Held while keys are sealed: none is sealed under a master key that is being replaced.
+    pub(crate) sealing: tokio::sync::Mutex<()>,
     /// Whether writes are refused for now, and the changes that began before they were.
     pub readonly: ReadOnly,
 }
@@ -129,12 +134,18 @@ pub enum StartError {
         /// What is wrong with it.
         source: MasterKeyInvalid,
     },
+    /// There is no master key.
+    #[error("the master key cannot be had")]
+    Master(#[from] MasterRefused),
     /// The token keys cannot be used.
     #[error(transparent)]
     TokenKeys(#[from] KeyError),
     /// The keys of content trust cannot be used.
     #[error(transparent)]
     Signer(#[from] CustodyError),
+    /// The signer of the settings cannot be reached as they say.
+    #[error(transparent)]
+    Remote(#[from] RemoteInvalid),
     /// The root of what is signed cannot be made.
     #[error("the root of the signed tags cannot be made")]
     Trust(#[from] Box<TufError>),
@@ -172,9 +183,15 @@ impl App {
         let metadata = Metadata::open(&config.database, now).await?;
         metadata.let_names_rest(i64::try_from(config.names.rest.as_millis()).unwrap_or(i64::MAX));
         let blobs = Blobs::open(&config.storage).await?;
-        let master = master_key(&config, &random)?;
+        let master = Masters::unlock(&metadata, &master::source(&config.master_key, &random)?).await?;
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;
-        let signer = Signer::open(metadata.clone(), &master, now).await?;
+        let signer = match &config.signer.remote {
+            Some(settings) => Signing::Remote(Box::new(Remote::open(settings.clone())?)),
+            None => {
+                let signer = Signer::open(metadata.clone(), &master.current(), now).await?.bounded(config.signer.rates);
+                Signing::Embedded(Box::new(signer))
+            }
+        };
         let readonly = metadata.setting(READONLY).await?.as_deref() == Some("on");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let app = Arc::new(Self {
@@ -202,9 +219,16 @@ impl App {
             trust_checks: Semaphore::new(TRUST_CHECKS),
             renewals: Renewals::default(),
             master,
+            sealing: tokio::sync::Mutex::default(),
         });
         app.make_administrator(now).await?;
-        tuf::root::first(&app, tuf::DOMAIN).await.map_err(Box::new)?;
+        match tuf::root::first(&app, tuf::DOMAIN).await {
+            // Pulls and pushes need no signer; what is to be signed makes the root when it is back.
+            Err(TufError::Signer(TufRefused::Unserved(away))) => {
+                tracing::warn!(error = chain(&away), "the root of the signed tags is not made yet");
+            }
+            made => drop(made.map_err(Box::new)?),
+        }
         // Those of a release that gave them no places; from here on the writer does.
         events::number(&app).await?;
         Ok(app)
@@ -251,6 +275,7 @@ impl App {
     /// # Errors
     /// `KeyError`; the keys stay as they are.
     pub async fn rotate_token_keys(&self) -> Result<String, KeyError> {
+        let _sealing = self.sealing.lock().await;
         let overlap = i64::try_from(self.config.tokens.lifetime.as_millis()).unwrap_or(i64::MAX / 4) + 2 * 60_000;
         let kid = self.token_keys.rotate(&self.metadata, &self.master, &self.random, overlap, self.clock.now()).await?;
         self.token_memory.forget();
@@ -317,34 +342,21 @@ fn network(config: &Config) -> oidc::Network {
     oidc::Network { allowed_private_hosts: config.allowed_private_hosts.clone(), ..oidc::Network::default() }
 }
 
-fn master_key(config: &Config, random: &Random) -> Result<MasterKey, StartError> {
-    let (text, place) = match &config.master_key {
-        config::MasterKey::Given(secret) => (secret.expose().to_owned(), "HALLMARK_MASTER_KEY".to_owned()),
-        config::MasterKey::File(path) => {
-            let place = path.display().to_string();
-            if !path.exists() {
-                write_secret(path, MasterKey::generate_text(&random.bytes()).as_bytes())?;
-            }
-            let text =
-                std::fs::read_to_string(path).map_err(|source| StartError::File { path: place.clone(), source })?;
-            (text, place)
-        }
-    };
-    text.parse().map_err(|source| StartError::MasterKey { place, source })
-}
-
 /// Writes a file that only its owner may read, whole and synced or not at all.
-fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
+pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let attempt = || {
-        let draft = path.with_extension("new");
-        let _ = std::fs::remove_file(&draft);
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".new");
+        let draft = Path::new(&draft);
+        let _ = std::fs::remove_file(draft);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&draft, path)?;
-        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        std::fs::rename(draft, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
 }
@@ -352,7 +364,7 @@ fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Flag, Purpose, Sources};
+    use crate::config::{self, Flag, Purpose, Sources};
 
     /// Two replicas on one new database find no user at the same moment; the one whose turn comes second is this.
     #[tokio::test]

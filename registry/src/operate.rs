@@ -13,6 +13,7 @@ use crate::auth::users;
 use crate::control::{
     Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, TokenKeyLine, UserLine, Visibility,
 };
+use crate::signing::{self, Signing};
 use crate::telemetry::chain;
 
 /// How many users or repositories one answer holds.
@@ -51,6 +52,23 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             };
         }
         Command::TokenKeyList => return list_token_keys(app).await,
+        Command::SignerRewrap { to } => {
+            let _sealing = app.sealing.lock().await;
+            signing::commands::rewrap(&app.metadata, &app.master, to, app.clock.now()).await
+        }
+        Command::SignerBackup { path, passphrase } => match &app.signer {
+            Signing::Embedded(_) => {
+                let keys = (&app.metadata, &app.master);
+                signing::commands::backup(keys, &path, passphrase.expose(), app.clock.now()).await
+            }
+            Signing::Remote(remote) => Err(signing::commands::elsewhere(remote)),
+        },
+        Command::SignerLog { .. } | Command::SignerKeys { .. } => {
+            return match &app.signer {
+                Signing::Embedded(signer) => signing::commands::perform(signer, command).await,
+                Signing::Remote(remote) => Answer::Refused { message: signing::commands::elsewhere(remote) },
+            };
+        }
         Command::Status => return Answer::Status(status(app, listen).await),
     };
     match done {

@@ -47,6 +47,9 @@ pub enum ServeError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// A signer that listens without certificates.
+    #[error("a signer is reached over mutual TLS only: set tls.certificate, tls.key and tls.client_ca")]
+    NoTls,
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signal(#[source] io::Error),
@@ -123,7 +126,7 @@ async fn wind_up(app: &App, tasks: &mut JoinSet<()>, limit: Duration) -> bool {
 }
 
 /// Turns true once the process is told to stop.
-fn stop_signal() -> io::Result<watch::Receiver<bool>> {
+pub(crate) fn stop_signal() -> io::Result<watch::Receiver<bool>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {

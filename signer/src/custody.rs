@@ -10,7 +10,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hallmark_storage::metadata::{self, Metadata, SignerKey, WrappedDataKey};
+use hallmark_storage::metadata::{self, Metadata, SignerKey, Tx, WrappedDataKey};
 use zeroize::Zeroizing;
 
 use crate::hex;
@@ -124,7 +124,7 @@ impl Custody {
         let ring = self.ring();
         let data_key = ring.keys.get(&key.data_key).ok_or_else(|| CustodyError::Damaged(key.id.clone()))?;
         let opened = data_key.open(&purpose(&key.collection, &key.role, &key.id), &key.sealed);
-        opened.map(Zeroizing::new).map_err(|source| CustodyError::Sealed { id: key.id.clone(), source })
+        opened.map_err(|source| CustodyError::Sealed { id: key.id.clone(), source })
     }
 
     /// Makes a key for `role` of `collection`.
@@ -170,10 +170,9 @@ impl DataKeys {
         let mut keys = HashMap::new();
         let mut newest = String::new();
         for key in stored {
-            let opened = master
+            let plain = master
                 .open(&wrapping(&key.id), &key.wrapped)
                 .map_err(|source| CustodyError::Wrapped { id: key.id.clone(), source })?;
-            let plain = Zeroizing::new(opened);
             let bytes: &[u8; 32] = plain.as_slice().try_into().map_err(|_| CustodyError::Damaged(key.id.clone()))?;
             keys.insert(key.id.clone(), MasterKey::new(bytes));
             newest.clone_from(&key.id);
@@ -193,8 +192,7 @@ async fn keep_first(metadata: &Metadata, made: WrappedDataKey) -> Result<(), met
     metadata
         .write(made, |tx, made| {
             Box::pin(async move {
-                tx.lift_signer_floor(FIRST, FIRST, 0).await?;
-                tx.signer_floor(FIRST, FIRST).await?;
+                one_at_a_time(tx).await?;
                 if tx.signer_data_keys().await?.is_empty() {
                     tx.add_signer_data_key(made).await?;
                 }
@@ -202,6 +200,12 @@ async fn keep_first(metadata: &Metadata, made: WrappedDataKey) -> Result<(), met
             })
         })
         .await
+}
+
+/// Waits until no other change is under way that says under what keys are sealed.
+pub(crate) async fn one_at_a_time(tx: &mut Tx) -> Result<(), metadata::Error> {
+    tx.lift_signer_floor(FIRST, FIRST, 0).await?;
+    tx.signer_floor(FIRST, FIRST).await.map(drop)
 }
 
 fn make_data_key(random: &SystemRandom, master: &MasterKey, now: i64) -> Result<WrappedDataKey, CustodyError> {
@@ -212,11 +216,11 @@ fn make_data_key(random: &SystemRandom, master: &MasterKey, now: i64) -> Result<
 }
 
 /// Keys and signatures need the system's randomness in this library's own shape, which the registry's source has not.
-fn random() -> SystemRandom {
+pub(crate) fn random() -> SystemRandom {
     SystemRandom::new()
 }
 
-fn fill<const N: usize>(random: &SystemRandom) -> Result<[u8; N], CustodyError> {
+pub(crate) fn fill<const N: usize>(random: &SystemRandom) -> Result<[u8; N], CustodyError> {
     use aws_lc_rs::rand::SecureRandom as _;
     let mut bytes = [0; N];
     random.fill(&mut bytes).map_err(|_| CustodyError::Random)?;
@@ -228,6 +232,6 @@ fn purpose(collection: &str, role: &str, id: &str) -> String {
     format!("signer key {id} for {role} of {collection}")
 }
 
-fn wrapping(id: &str) -> String {
+pub(crate) fn wrapping(id: &str) -> String {
     format!("signer data key {id}")
 }

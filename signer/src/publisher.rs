@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hallmark_storage::metadata::{self, LoggedSignature, SignerKey};
 use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 
 use crate::custody::CustodyError;
 use crate::signer::Signer;
@@ -11,6 +12,7 @@ use crate::tuf::{
     self, Authors, BuildError, Change, Files, Flaw, Held, Keyholders, ROOT_DAYS, RootContent, RootRole, Standing, TAGS,
     Target,
 };
+use crate::wire::{self, Unserved};
 
 /// Where the signer remembers on which snapshot the last change rested, and the last version that it gave.
 const BASE: &str = "base";
@@ -19,7 +21,8 @@ const VERSION: &str = "version";
 const DAYS: std::ops::RangeInclusive<i64> = 1..=10 * 365;
 
 /// A change of what a repository's tags mean.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TufChange {
     /// The trust domain whose root vouches for it.
     pub domain: String,
@@ -30,6 +33,7 @@ pub struct TufChange {
     /// Who asked for it, for the log.
     pub caller: String,
     /// The root that holds.
+    #[serde(with = "wire::base64_bytes")]
     pub root: Vec<u8>,
     /// The files that hold, with those that [`tuf::needed`] names; `None` where nothing was published.
     pub standing: Option<Standing>,
@@ -40,7 +44,8 @@ pub struct TufChange {
 }
 
 /// How a change is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TufMode {
     /// Upon what stands, if anything changes.
     Upon,
@@ -51,7 +56,8 @@ pub enum TufMode {
 }
 
 /// What the next root of a domain is to say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RootPlan {
     /// Who holds the root's own keys from then on; `None`: whoever holds them now.
     pub holders: Option<Keyholders>,
@@ -78,7 +84,7 @@ pub enum TufRefused {
     Root(#[from] Flaw),
     /// The next root is not one that this signer could work under.
     #[error("{0}")]
-    Plan(&'static str),
+    Plan(String),
     /// What the change rests on is older than what one before it rested on: a registry that was set back, or taken over, gets
     /// no fresh timestamp for old files.
     #[error("the change rests on snapshot {to}, and one before it rested on {from}")]
@@ -91,6 +97,9 @@ pub enum TufRefused {
     /// The domain has no key for a role, or fewer than its root asks for.
     #[error("the signer holds too few keys for {0} of this trust domain")]
     NoKey(&'static str),
+    /// It was not looked at.
+    #[error(transparent)]
+    Unserved(#[from] Unserved),
 }
 
 impl Signer {
@@ -127,11 +136,11 @@ impl Signer {
         let mut content = RootContent::read(current)?;
         let days = plan.days.unwrap_or(ROOT_DAYS);
         if !DAYS.contains(&days) {
-            return Err(TufRefused::Plan("a root holds for 1 to 3650 days"));
+            return Err(TufRefused::Plan("a root holds for 1 to 3650 days".to_owned()));
         }
         for role in plan.rotate {
             if role == RootRole::Root && self.held_for(domain, role, &content).await?.is_empty() {
-                return Err(TufRefused::Plan("the root's keys are held by people: name their new ones"));
+                return Err(TufRefused::Plan("the root's keys are held by people: name their new ones".to_owned()));
             }
             let named = content.ids(role);
             let known = self.metadata.signer_keys(domain, role.as_str()).await?;
@@ -167,11 +176,11 @@ impl Signer {
             return Err(Flaw::Version { found: after.version, wanted: before.version + 1 }.into());
         }
         if after.expires <= now || after.expires > tuf::expires(now, *DAYS.end()) {
-            return Err(TufRefused::Plan("a root holds for 1 to 3650 days"));
+            return Err(TufRefused::Plan("a root holds for 1 to 3650 days".to_owned()));
         }
         let holders = &after.roles[&RootRole::Root];
         if holders.threshold < 1 || holders.threshold > holders.keys.len() as u64 {
-            return Err(TufRefused::Plan("the threshold of the root is at least 1 and at most the number of its keys"));
+            return Err(TufRefused::Plan("the threshold of the root is at least 1 and at most the number of its keys".to_owned()));
         }
         self.named_authors(domain, &after).await?;
         let mut held = self.held_for(domain, RootRole::Root, &before).await?;
@@ -272,6 +281,12 @@ impl Signer {
     /// # Errors
     /// [`TufRefused`]; nothing is published then. [`BuildError::Anew`] says that the change is to be made anew.
     pub async fn publish(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
+        self.bounds.count(&change.collection, "", &change.caller, now)?;
+        self.publish_counted(change, now).await
+    }
+
+    /// The same for what was counted already.
+    pub(crate) async fn publish_counted(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
         let TufChange { domain, collection, repository, caller, root, standing, changes, mode } = change;
         let authors = self.named_authors(&domain, &RootContent::read(&root)?).await?;
         let change = Change { repository, tags: changes };
@@ -280,7 +295,7 @@ impl Signer {
                 change.anew(standing.as_ref().map(|standing| standing.snapshot.as_slice()), &authors)?
             }
             (_, Some(standing)) => change.upon(standing, &authors, now)?,
-            (_, None) => return Err(BuildError::Anew("nothing was published").into()),
+            (_, None) => return Err(BuildError::anew("nothing was published").into()),
         };
         if plan.is_empty() && mode == TufMode::Upon {
             return Ok(None);

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use hallmark_oci::{ServerRole, TrustRole};
 use hallmark_storage::metadata::{self, LoggedSignature, Metadata, SignerKey, Tx};
+use serde::{Deserialize, Serialize};
 
+use crate::bounds::{Bounds, Rates};
 use crate::custody::{Custody, CustodyError, document};
 use crate::keys::MasterKey;
 use crate::notary::{
     self, Draft, FileState, Held, KeyDocument, MetadataInvalid, RoleKeys, Root, Signature, Signed, Snapshot, verify,
 };
+use crate::wire::{self, Unserved};
 
 /// For how long a timestamp holds, in milliseconds: 14 days, as the first Notary had it.
 const TIMESTAMP_LIFE: i64 = 14 * DAY;
@@ -21,16 +24,19 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 pub struct Signer {
     pub(crate) metadata: Metadata,
     pub(crate) custody: Custody,
+    pub(crate) bounds: Bounds,
 }
 
 /// A change of a Notary v1 collection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NotaryChange {
     /// Which one: an id of the repository that no other ever has, and the name.
     pub collection: String,
     /// Who asked for it, for the log.
     pub caller: String,
     /// The root that holds with this change.
+    #[serde(with = "wire::base64_bytes")]
     pub root: Vec<u8>,
     /// The files that hold before it; their versions may not fall from one change to the next.
     pub base: Vec<FileState>,
@@ -39,22 +45,25 @@ pub struct NotaryChange {
 }
 
 /// Where the snapshot comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SnapshotOf {
     /// It is made of these files: root, targets and delegations.
     Files(Vec<FileState>),
     /// The client signed it; its bytes.
-    Client(Vec<u8>),
+    Client(#[serde(with = "wire::base64_bytes")] Vec<u8>),
     /// The one that holds; only the timestamp is new.
     Standing(FileState),
 }
 
 /// What was signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotaryFiles {
     /// The snapshot, when the server made it.
+    #[serde(with = "wire::maybe_file")]
     pub snapshot: Option<(FileState, Vec<u8>)>,
     /// The timestamp.
+    #[serde(with = "wire::file")]
     pub timestamp: (FileState, Vec<u8>),
     /// When the first of the files that the server signed expires, in milliseconds since 1970.
     pub expires: i64,
@@ -88,6 +97,9 @@ pub enum SignRefused {
         /// What the change rests on.
         to: i64,
     },
+    /// It was not looked at.
+    #[error(transparent)]
+    Unserved(#[from] Unserved),
 }
 
 impl std::fmt::Debug for Signer {
@@ -103,7 +115,13 @@ impl Signer {
     /// [`CustodyError`] when the database fails or a data key does not open.
     pub async fn open(metadata: Metadata, master: &MasterKey, now: i64) -> Result<Self, CustodyError> {
         let custody = Custody::open(&metadata, master, now).await?;
-        Ok(Self { metadata, custody })
+        Ok(Self { metadata, custody, bounds: Bounds::of(Rates::default()) })
+    }
+
+    /// The same with other bounds on how often a signature may be asked for.
+    #[must_use]
+    pub fn bounded(self, rates: Rates) -> Self {
+        Self { bounds: Bounds::of(rates), ..self }
     }
 
     /// The public half of a key for `role`: one of those that `named` (ids in the root that holds) lists, else the one that
@@ -193,6 +211,12 @@ impl Signer {
     /// # Errors
     /// [`SignRefused`]; nothing is signed then.
     pub async fn sign(&self, change: NotaryChange, now: i64) -> Result<NotaryFiles, SignRefused> {
+        self.bounds.count(&change.collection, "", &change.caller, now)?;
+        self.sign_counted(change, now).await
+    }
+
+    /// The same for what was counted already.
+    pub(crate) async fn sign_counted(&self, change: NotaryChange, now: i64) -> Result<NotaryFiles, SignRefused> {
         let root = Signed::<Root>::parse(&change.root)?.content;
         let able = async |role: ServerRole| -> Result<Vec<SignerKey>, SignRefused> {
             let keys = self.metadata.signer_keys(&change.collection, role.as_str()).await?;

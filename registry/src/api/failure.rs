@@ -83,6 +83,7 @@ impl From<Refused> for Error {
             Refused::Changed => Self::new(ErrorCode::PreconditionFailed, message),
             Refused::User(error) => user(error),
             Refused::Metadata(error) => Self::from_metadata(error),
+            Refused::Unsigned(unserved) => crate::trust::http::unserved(unserved),
         }
     }
 }

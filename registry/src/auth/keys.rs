@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallmark_signer::keys::{MasterKey, OpenRefused};
+use hallmark_signer::keys::{Masters, OpenRefused, token_purpose as purpose};
 use hallmark_storage::metadata::{self, Event, Metadata, TokenKey};
 use ring::digest::{SHA256, digest};
 use ring::signature::{
@@ -76,7 +76,7 @@ impl TokenKeys {
     ///
     /// # Errors
     /// [`KeyError`] when the database fails or a key does not open.
-    pub async fn open(metadata: &Metadata, master: &MasterKey, random: &Random, now: i64) -> Result<Self, KeyError> {
+    pub async fn open(metadata: &Metadata, master: &Masters, random: &Random, now: i64) -> Result<Self, KeyError> {
         let mut stored = metadata.token_keys().await?;
         if !stored.iter().any(|key| key.retires_at.is_none()) {
             add_key(metadata, master, random, Vec::new(), now).await?;
@@ -93,7 +93,7 @@ impl TokenKeys {
     pub async fn rotate(
         &self,
         metadata: &Metadata,
-        master: &MasterKey,
+        master: &Masters,
         random: &Random,
         overlap: i64,
         now: i64,
@@ -112,7 +112,7 @@ impl TokenKeys {
     pub async fn reload(
         &self,
         metadata: &Metadata,
-        master: &MasterKey,
+        master: &Masters,
         random: &Random,
         now: i64,
     ) -> Result<bool, KeyError> {
@@ -141,7 +141,7 @@ impl TokenKeys {
 }
 
 impl KeyRing {
-    fn open(stored: &[TokenKey], master: &MasterKey, random: &Random) -> Result<Self, KeyError> {
+    fn open(stored: &[TokenKey], master: &Masters, random: &Random) -> Result<Self, KeyError> {
         let newest = stored
             .iter()
             .filter(|key| key.retires_at.is_none())
@@ -213,7 +213,7 @@ impl KeyRing {
 
 async fn add_key(
     metadata: &Metadata,
-    master: &MasterKey,
+    master: &Masters,
     random: &Random,
     retiring: Vec<(String, i64)>,
     now: i64,
@@ -224,7 +224,7 @@ async fn add_key(
         .map_err(|_| KeyError::Damaged("(new)".to_owned()))?;
     let public = pair.public_key().as_ref().to_vec();
     let kid = thumbprint(&public);
-    let sealed = master.seal(&purpose(&kid), random.bytes(), document.as_ref());
+    let sealed = master.current().seal(&purpose(&kid), random.bytes(), document.as_ref());
     let key = TokenKey { kid: kid.clone(), sealed, public, created_at: now, retires_at: None };
     metadata
         .write((key, retiring, now), |tx, (key, retiring, now)| {
@@ -243,10 +243,6 @@ async fn add_key(
         .await
         .map_err(KeyError::Metadata)?;
     Ok(kid)
-}
-
-fn purpose(kid: &str) -> String {
-    format!("hallmark token key {kid}")
 }
 
 /// The RFC 7638 thumbprint of a P-256 key, base64url of SHA-256.

@@ -16,6 +16,7 @@ mod repository;
 mod serve;
 mod settings;
 mod shell;
+mod signer;
 mod token_key;
 mod user;
 
@@ -34,7 +35,7 @@ use self::output::Failure;
 /// Settings come from flags, then from HALLMARK_* variables, then from a TOML file (--config FILE, HALLMARK_CONFIG, or
 /// hallmark.toml in the data folder); `hallmark config print` shows them all with their places.
 ///
-/// `serve`, `config`, `user`, `repository`, `readonly`, `token-key` and `doctor` are for the server on this machine. `login`
+/// `serve`, `config`, `user`, `repository`, `readonly`, `token-key`, `signer` and `doctor` are for the server on this machine. `login`
 /// signs in to a registry far away, and `org`, `team`, `repo`, `robot`, `token`, `grant`, `certificate`, `access`, `explain`,
 /// `audit` and `apply` manage it over the network, as do the verbs of `user` with --context.
 ///
@@ -69,6 +70,9 @@ enum Verb {
     /// The keys that sign tokens.
     #[command(subcommand)]
     TokenKey(token_key::TokenKeyVerb),
+    /// The signer, which holds the keys of content trust: within the server, or a process of its own.
+    #[command(subcommand)]
+    Signer(signer::SignerVerb),
     /// Check settings, folder, database, store, clock and address, and say what to do.
     Doctor(doctor::Doctor),
     /// Sign in to a registry: the token for it is kept in contexts.toml in your folder of configuration.
@@ -131,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Repository(verb) => verb.run(),
         Verb::Readonly(verb) => verb.run(),
         Verb::TokenKey(verb) => verb.run(),
+        Verb::Signer(verb) => verb.run(),
         Verb::Doctor(doctor) => doctor.run(),
         Verb::Login(login) => login.run(),
         Verb::Logout(logout) => logout.run(),

@@ -94,6 +94,12 @@ pub(super) fn say_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     }
 }
 
+/// A time as people write it, to the second; a number that is no time stays a number.
+pub(super) fn time(at: i64) -> String {
+    jiff::Timestamp::from_millisecond(at)
+        .map_or_else(|_| at.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 /// Tells on standard error why the command failed.
 pub(super) fn complain(failure: &Failure) {
     if !matches!(failure, Failure::Shown) {

@@ -50,6 +50,46 @@ pub(super) struct Settings {
     log_level: Option<String>,
 }
 
+/// The settings of a signer that are often given as flags.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct SignerSettings {
+    #[command(flatten)]
+    place: Where,
+    /// The address and port to listen on [default: 127.0.0.1:5001]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The signer's own certificate chain, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// The authority whose clients may ask, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// off, error, warn, info, debug or trace, alone or as module=level,…
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl SignerSettings {
+    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        let mut given = self.place.flags();
+        given.extend(flags([
+            ("signer.listen", "--listen", &self.listen),
+            ("tls.certificate", "--tls-certificate", &self.tls_certificate),
+            ("tls.key", "--tls-key", &self.tls_key),
+            ("tls.client_ca", "--tls-client-ca", &self.tls_client_ca),
+            ("log.format", "--log-format", &self.log_format),
+            ("log.level", "--log-level", &self.log_level),
+        ]));
+        Ok(config::load(&Sources::of_process(given, self.place.config.clone()), Purpose::Sign)?)
+    }
+}
+
 impl Where {
     fn flags(&self) -> Vec<Flag> {
         flags([("data", "--data", &self.data)])

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::ask::{Asked, AskedServer, not_understood};
-use super::output::{self, Failure, Format};
+use super::output::{self, Failure, Format, time};
 use crate::control::{Answer, Command, TokenKeyLine};
 
 #[derive(Debug, Subcommand)]
@@ -54,10 +54,4 @@ fn show(key: &TokenKeyLine) -> Result<(), Failure> {
         Some(at) => format!("verifies until {}", time(at)),
     };
     output::say(format_args!("{:<44} {:<22} {state}", key.kid, time(key.created_at)))
-}
-
-/// A time as people write it, to the second; a number that is no time stays a number.
-fn time(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at)
-        .map_or_else(|_| at.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::http::uri::Authority;
+use hallmark_signer::Rates;
 use hallmark_signer::keys::MasterKey;
 use hallmark_storage::blobs::{S3Config, StorageConfig};
 use hallmark_storage::metadata::DatabaseConfig;
@@ -14,7 +15,8 @@ use super::keys::{Hidden, KEYS};
 use super::source::{Gathered, Place};
 use super::value::{Refused, Setting};
 use super::{
-    Audit, Config, Http, Limits, Log, LogFormat, Names, Network, Passwords, Purpose, Secret, Tls, Tokens, Uploads,
+    Audit, Config, Http, Limits, Log, LogFormat, Names, Network, Passwords, Purpose, RemoteSigner, Secret, Signer, Tls,
+    Tokens, Uploads,
 };
 
 /// What the table's setters fill. A value that has a default is there after [`fill`]; the others are options.
@@ -43,7 +45,32 @@ pub(super) struct Draft {
     pub(super) allowed_private_hosts: Vec<String>,
     pub(super) master_key_file: Option<PathBuf>,
     pub(super) master_key: Option<Secret>,
+    pub(super) passphrase: Option<Secret>,
+    pub(super) passphrase_file: Option<PathBuf>,
+    pub(super) token: TokenDraft,
     pub(super) admin_password: Option<Secret>,
+    pub(super) signer: SignerDraft,
+}
+
+/// The settings of a token of PKCS#11.
+#[derive(Default)]
+pub(super) struct TokenDraft {
+    pub(super) module: Option<PathBuf>,
+    pub(super) token: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) pin_file: Option<PathBuf>,
+}
+
+/// The settings of the signer.
+#[derive(Default)]
+pub(super) struct SignerDraft {
+    pub(super) url: Option<Url>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) clients: Vec<String>,
+    pub(super) rates: Rates,
 }
 
 /// The settings of an S3 store beside its URL.
@@ -128,6 +155,26 @@ pub(super) fn endpoint(text: &str) -> Result<Url, Refused> {
     }
 }
 
+/// A passphrase, by its length only.
+pub(super) fn passphrase(text: &str) -> Result<Secret, Refused> {
+    if text.len() < hallmark_signer::keys::PASSPHRASE_BYTES {
+        Err(Refused::default())
+    } else {
+        Ok(Secret::new(text.to_owned()))
+    }
+}
+
+/// `signer.url`: nothing behind the port, and nothing but TLS.
+pub(super) fn signer_url(text: &str) -> Result<Url, Refused> {
+    let url = public_url(text)?;
+    if url.scheme() == "https" { Ok(url) } else { Err(Refused::because("it is not https://")) }
+}
+
+/// A name in a certificate: a subject or an alternative name, spelled as the certificate spells it.
+pub(super) fn client(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
+}
+
 pub(super) fn master_key(text: &str) -> Result<Secret, Refused> {
     match text.parse::<MasterKey>() {
         Ok(_) => Ok(Secret::new(text.to_owned())),
@@ -205,7 +252,10 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         }
     };
     let storage = storage(draft.storage_url, draft.s3, &draft.data, gathered);
+    let signer = signer(draft.signer, purpose, gathered)?;
     let key_file = draft.master_key_file.unwrap_or_else(|| draft.data.join("master.key"));
+    let sources = (draft.master_key, draft.passphrase, draft.passphrase_file, draft.token);
+    let master_key = master_source(sources, key_file, gathered);
     Some(Config {
         listen,
         tls,
@@ -225,7 +275,8 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         limits: draft.limits,
         audit: draft.audit,
         allowed_private_hosts: draft.allowed_private_hosts,
-        master_key: draft.master_key.map_or(super::MasterKey::File(key_file), super::MasterKey::Given),
+        master_key,
+        signer,
         admin_password: draft.admin_password,
         data: draft.data,
     })
@@ -247,6 +298,68 @@ fn tls(
         gathered.refuse(gathered.place("tls.client_ca"), message.to_owned());
     }
     Some(Tls { certificate: certificate?, key: key?, client_ca })
+}
+
+/// The one place that a master key comes from.
+fn master_source(
+    (given, passphrase, passphrase_file, token): (Option<Secret>, Option<Secret>, Option<PathBuf>, TokenDraft),
+    key_file: PathBuf,
+    gathered: &mut Gathered,
+) -> super::MasterKey {
+    const TOKEN: [&str; 4] = ["pkcs11.module", "pkcs11.token", "pkcs11.key", "pkcs11.pin_file"];
+    let of_token = TOKEN.into_iter().find(|key| gathered.is_set(key));
+    if let Some(given) = of_token {
+        for missing in TOKEN.into_iter().filter(|key| !gathered.is_set(key)).collect::<Vec<_>>() {
+            gathered
+                .refuse(gathered.place(given), format!("`{given}` is set without `{missing}`: a token needs all four"));
+        }
+    }
+    let places = ["master_key", "master_key_file", "master_passphrase", "master_passphrase_file"];
+    let set: Vec<_> = places.into_iter().filter(|key| gathered.is_set(key)).chain(of_token).collect();
+    // A key that is given beside its file has always been the stronger one.
+    if set.len() > 1 && set != ["master_key", "master_key_file"] {
+        let message = format!("there is one master key, and {} name several", set.join(" and "));
+        gathered.refuse(gathered.place(set[0]), message);
+    }
+    let TokenDraft { module, token, key, pin_file } = token;
+    match (given, passphrase, passphrase_file, (module, token, key, pin_file)) {
+        (Some(key), ..) => super::MasterKey::Given(key),
+        (_, Some(words), ..) => super::MasterKey::Passphrase(words),
+        (_, _, Some(path), _) => super::MasterKey::PassphraseFile(path),
+        (_, _, _, (Some(module), Some(token), Some(key), Some(pin_file))) => {
+            super::MasterKey::Token(super::Token { module, token, key, pin_file })
+        }
+        _ => super::MasterKey::File(key_file),
+    }
+}
+
+/// A signer that is another process is described in full or not at all; that process needs to know its clients.
+fn signer(draft: SignerDraft, purpose: Purpose, gathered: &mut Gathered) -> Option<Signer> {
+    const PARTS: [&str; 4] = ["signer.url", "signer.ca_file", "signer.certificate_file", "signer.key_file"];
+    if let Some(given) = PARTS.into_iter().find(|key| gathered.is_set(key)) {
+        for missing in PARTS.into_iter().filter(|key| !gathered.is_set(key)).collect::<Vec<_>>() {
+            let message =
+                format!("`{given}` is set without `{missing}`: a signer of its own is reached over mutual TLS");
+            gathered.refuse(gathered.place(given), message);
+        }
+        if purpose == Purpose::Sign {
+            let message = format!("`{given}` has no meaning for the signer itself: it is how a registry reaches it");
+            gathered.refuse(gathered.place(given), message);
+        }
+    }
+    if purpose == Purpose::Sign {
+        let needed = ["tls.certificate", "tls.key", "tls.client_ca"];
+        for key in needed.into_iter().filter(|key| !gathered.is_set(key)).collect::<Vec<_>>() {
+            let message = format!("`{key}` is not set: a signer is reached over mutual TLS only");
+            gathered.refuse(gathered.place(key), message);
+        }
+    }
+    let SignerDraft { url, ca, certificate, key, listen, clients, rates } = draft;
+    let remote = match (url, ca, certificate, key) {
+        (Some(url), Some(ca), Some(certificate), Some(key)) => Some(RemoteSigner { url, ca, certificate, key }),
+        _ => None,
+    };
+    Some(Signer { remote, listen: listen?, clients, rates })
 }
 
 fn storage(url: Option<StorageUrl>, s3: S3, data: &std::path::Path, gathered: &mut Gathered) -> StorageConfig {
@@ -336,7 +449,11 @@ impl Draft {
             allowed_private_hosts: Vec::new(),
             master_key_file: None,
             master_key: None,
+            passphrase: None,
+            passphrase_file: None,
+            token: TokenDraft::default(),
             admin_password: None,
+            signer: SignerDraft::default(),
         }
     }
 }

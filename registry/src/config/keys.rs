@@ -241,6 +241,48 @@ pub(super) static KEYS: &[Key] = &[
         |draft, value| value.list(super::draft::host).map(|hosts| draft.allowed_private_hosts = hosts),
     )
     .shaped(Shape::List),
+    Key::new("signer.url", None, "https:// with host and port of a signer that is another process", |draft, value| {
+        super::draft::signer_url(value.text()?).map(|url| draft.signer.url = Some(url))
+    }),
+    Key::new("signer.ca_file", None, "a file with the authority of that signer in PEM", |draft, value| {
+        value.path().map(|path| draft.signer.ca = Some(path))
+    })
+    .shaped(Shape::Path),
+    Key::new(
+        "signer.certificate_file",
+        None,
+        "a file with the certificate that is shown to that signer in PEM",
+        |draft, value| value.path().map(|path| draft.signer.certificate = Some(path)),
+    )
+    .shaped(Shape::Path),
+    Key::new("signer.key_file", None, "a file with the private key of that certificate in PEM", |draft, value| {
+        value.path().map(|path| draft.signer.key = Some(path))
+    })
+    .shaped(Shape::Path),
+    Key::new(
+        "signer.listen",
+        Some("127.0.0.1:5001"),
+        "an IP address and a port for `hallmark signer serve`",
+        |draft, value| value.parse::<SocketAddr>().map(|address| draft.signer.listen = Some(address)),
+    ),
+    Key::new(
+        "signer.clients",
+        Some(""),
+        "a list of names in client certificates that `hallmark signer serve` takes",
+        |draft, value| value.list(super::draft::client).map(|names| draft.signer.clients = names),
+    )
+    .shaped(Shape::List),
+    Key::new(
+        "signer.collection_rate",
+        Some("120"),
+        "a number of signatures a minute from 1 to 60000",
+        |draft, value| value.number(1..=60_000).map(|rate| draft.signer.rates.collection = rate),
+    )
+    .shaped(Shape::Number),
+    Key::new("signer.caller_rate", Some("600"), "a number of signatures a minute from 1 to 60000", |draft, value| {
+        value.number(1..=60_000).map(|rate| draft.signer.rates.caller = rate)
+    })
+    .shaped(Shape::Number),
     Key::new("master_key_file", None, "a file", |draft, value| {
         value.path().map(|path| draft.master_key_file = Some(path))
     })
@@ -252,6 +294,31 @@ pub(super) static KEYS: &[Key] = &[
         |draft, value| super::draft::master_key(value.text()?).map(|key| draft.master_key = Some(key)),
     )
     .environment_only(),
+    Key::new(
+        "master_passphrase_file",
+        None,
+        "a file whose first line is a passphrase of at least 12 bytes",
+        |draft, value| value.path().map(|path| draft.passphrase_file = Some(path)),
+    )
+    .shaped(Shape::Path),
+    Key::new("master_passphrase", None, "a passphrase of at least 12 bytes", |draft, value| {
+        super::draft::passphrase(value.text()?).map(|words| draft.passphrase = Some(words))
+    })
+    .environment_only(),
+    Key::new("pkcs11.module", None, "a shared library that speaks PKCS#11", |draft, value| {
+        value.path().map(|path| draft.token.module = Some(path))
+    })
+    .shaped(Shape::Path),
+    Key::new("pkcs11.token", None, "the label of a token", |draft, value| {
+        value.text().map(|label| draft.token.token = Some(label.to_owned()))
+    }),
+    Key::new("pkcs11.key", None, "the label of an AES key of that token", |draft, value| {
+        value.text().map(|label| draft.token.key = Some(label.to_owned()))
+    }),
+    Key::new("pkcs11.pin_file", None, "a file whose first line is the PIN of the token's user", |draft, value| {
+        value.path().map(|path| draft.token.pin_file = Some(path))
+    })
+    .shaped(Shape::Path),
     Key::new("admin_password", None, "8 to 1024 bytes of text", |draft, value| {
         let text = value.text()?;
         if !(8..=1024).contains(&text.len()) {

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::http::uri::Authority;
+use hallmark_signer::Rates;
 use hallmark_storage::blobs::StorageConfig;
 use hallmark_storage::metadata::DatabaseConfig;
 use url::Url;
@@ -78,6 +79,8 @@ pub struct Config {
     pub sections: Sections,
     /// The key that seals the private keys kept in the database (I10).
     pub master_key: MasterKey,
+    /// Who signs, and who may ask a signer that is a process of its own.
+    pub signer: Signer,
     /// The password that the user `admin` is created with at the first start.
     pub admin_password: Option<Secret>,
 }
@@ -194,6 +197,32 @@ pub struct Audit {
     pub pulls: bool,
 }
 
+/// Who signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The signer that is another process; none means: within this one.
+    pub remote: Option<RemoteSigner>,
+    /// The address and port that `hallmark signer serve` listens on.
+    pub listen: SocketAddr,
+    /// The names in client certificates that such a signer takes; none means: every certificate of the authority.
+    pub clients: Vec<String>,
+    /// How many signatures a minute may be asked for.
+    pub rates: Rates,
+}
+
+/// How a signer that is another process is reached. The files are read at the start and again when it does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteSigner {
+    /// Scheme (https), host and port.
+    pub url: Url,
+    /// The file of the authority that certified the signer.
+    pub ca: PathBuf,
+    /// The file of the certificate that is shown to it.
+    pub certificate: PathBuf,
+    /// The file of that certificate's private key.
+    pub key: PathBuf,
+}
+
 /// Where the master key comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MasterKey {
@@ -201,6 +230,25 @@ pub enum MasterKey {
     Given(Secret),
     /// Kept in this file (mode 0600), made at the first start.
     File(PathBuf),
+    /// Derived from what `HALLMARK_MASTER_PASSPHRASE` holds.
+    Passphrase(Secret),
+    /// Derived from the first line of this file.
+    PassphraseFile(PathBuf),
+    /// Sealed by a token of PKCS#11.
+    Token(Token),
+}
+
+/// A key of a token of PKCS#11.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The module: a shared library.
+    pub module: PathBuf,
+    /// The label of the token.
+    pub token: String,
+    /// The label of the key.
+    pub key: String,
+    /// The file whose first line is the PIN of the token's user.
+    pub pin_file: PathBuf,
 }
 
 /// The settings and where each came from.
@@ -248,6 +296,8 @@ fn lines(problems: &[Problem]) -> String {
 pub enum Purpose {
     /// To listen: plain HTTP where others can reach it is refused unless it was asked for.
     Serve,
+    /// To sign for others, as a process of its own: its clients must be known.
+    Sign,
     /// To work on the stores without listening.
     Offline,
 }

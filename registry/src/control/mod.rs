@@ -14,7 +14,8 @@ mod tests;
 pub(crate) use self::client::{CallError, call};
 pub(crate) use self::folder::{FolderError, FolderLock, make_folder};
 pub(crate) use self::protocol::{
-    Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, TokenKeyLine, UserLine, Visibility,
+    Answer, Command, Health, NewMaster, RepositoryLine, SignatureLine, SignerKeyLine, StatusReport, SwitchChange,
+    TokenKeyLine, UserLine, Visibility,
 };
 pub(crate) use self::server::ControlServer;
 

@@ -1,5 +1,7 @@
 //! The commands and their answers: one JSON object a line, commands one way, answers the other, in order.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::Secret;
@@ -44,6 +46,18 @@ pub(crate) enum Command {
     TokenKeyRotate,
     /// The keys that tokens are signed and verified with. Answered by `TokenKeys`.
     TokenKeyList,
+    /// One page of the signer's log, from the line before `before` backwards. Answered by `SignerLog`.
+    SignerLog { before: Option<i64> },
+    /// One page of the signer's keys, by id, behind `after`. Answered by `SignerKeys`.
+    SignerKeys { after: Option<String> },
+    /// Seal every key under another master key. Answered by `Done` or `Refused`.
+    SignerRewrap { to: NewMaster },
+    /// Write a backup of the signer's keys into a file. Answered by `Done` or `Refused`.
+    SignerBackup {
+        path: PathBuf,
+        #[serde(serialize_with = "exposed")]
+        passphrase: Secret,
+    },
     /// How the server is. Answered by `Status`.
     Status,
 }
@@ -66,6 +80,10 @@ pub(crate) enum Answer {
     TokenKey { kid: String },
     /// The keys, the oldest first.
     TokenKeys { keys: Vec<TokenKeyLine> },
+    /// A page of the signer's log; `next` is the `before` of the next page, if there is one.
+    SignerLog { lines: Vec<SignatureLine>, next: Option<i64> },
+    /// A page of the signer's keys; `next` is the `after` of the next page, if there is one.
+    SignerKeys { keys: Vec<SignerKeyLine>, next: Option<String> },
     /// How the server is.
     Status(StatusReport),
 }
@@ -110,6 +128,44 @@ pub(crate) struct TokenKeyLine {
     pub(crate) created_at: i64,
     /// Until when tokens that it signed are accepted; `None` while it signs.
     pub(crate) retires_at: Option<i64>,
+}
+
+/// Where another master key is; the server reads the files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum NewMaster {
+    /// 32 bytes in base64; made where there is no such file.
+    KeyFile { path: PathBuf },
+    /// A passphrase in the first line.
+    PassphraseFile { path: PathBuf },
+    /// A token of PKCS#11.
+    Token { module: PathBuf, token: String, key: String, pin_file: PathBuf },
+}
+
+/// A signature in the signer's log. Times are in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SignatureLine {
+    pub(crate) at: i64,
+    /// For whom: through which client certificate, if the signer is a process of its own, and whom the registry named.
+    pub(crate) caller: String,
+    pub(crate) collection: String,
+    pub(crate) role: String,
+    pub(crate) version: i64,
+    /// Of what was signed, in hexadecimal.
+    pub(crate) sha256: String,
+    pub(crate) key: String,
+}
+
+/// A key of the signer's in a list, without its private part. Times are in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SignerKeyLine {
+    pub(crate) id: String,
+    pub(crate) collection: String,
+    pub(crate) role: String,
+    pub(crate) algorithm: String,
+    pub(crate) made_at: i64,
+    /// `None`: it has signed nothing yet.
+    pub(crate) used_at: Option<i64>,
 }
 
 /// How a running server is; what `hallmark doctor` asks for.

@@ -57,6 +57,9 @@ pub enum TlsError {
         /// What the TLS library says.
         source: rustls::server::VerifierBuilderError,
     },
+    /// Clients must show certificates, and no authority is named that may have made them.
+    #[error("clients must show certificates here: set tls.client_ca to the authority that makes them")]
+    NoAuthority,
     /// The protocol versions are not supported by the cryptography that was built in.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
@@ -90,11 +93,26 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] names the file and what is wrong with it.
     pub fn load(files: Tls) -> Result<Arc<Self>, TlsError> {
+        Self::load_for(files, Clients::MayShow)
+    }
+
+    /// The same where nobody gets past the handshake who shows no certificate of the authority.
+    ///
+    /// # Errors
+    /// [`TlsError`]; [`TlsError::NoAuthority`] where the settings name none.
+    pub fn load_for_known(files: Tls) -> Result<Arc<Self>, TlsError> {
+        if files.client_ca.is_none() {
+            return Err(TlsError::NoAuthority);
+        }
+        Self::load_for(files, Clients::MustShow)
+    }
+
+    fn load_for(files: Tls, clients: Clients) -> Result<Arc<Self>, TlsError> {
         // Before the files are read: a change in between is then seen as one.
         let loaded = Stamps::of(&files);
         let provider = Arc::new(aws_lc_rs::default_provider());
         let key = RwLock::new(Arc::new(read(&files, &provider)?));
-        let verifier = client_verifier(files.client_ca.as_deref(), &provider)?;
+        let verifier = client_verifier(files.client_ca.as_deref(), clients, &provider)?;
         let current = Arc::new(Current { provider: Arc::clone(&provider), key });
         let mut server_config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -168,9 +186,19 @@ impl Certificates {
     }
 }
 
-/// Who checks the certificates of clients: against one authority, for clients who show one. It is read at the start.
+/// Whether clients have certificates.
+#[derive(Debug, Clone, Copy)]
+enum Clients {
+    /// Some do.
+    MayShow,
+    /// All do: who shows none is refused in the handshake.
+    MustShow,
+}
+
+/// Who checks the certificates of clients, against one authority. It is read at the start.
 fn client_verifier(
     authority: Option<&Path>,
+    clients: Clients,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let Some(path) = authority else { return Ok(WebPkiClientVerifier::no_client_auth()) };
@@ -182,10 +210,12 @@ fn client_verifier(
     if roots.is_empty() {
         return Err(TlsError::Empty(path.to_owned()));
     }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|source| TlsError::Authority { path: path.to_owned(), source })
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = match clients {
+        Clients::MayShow => builder.allow_unauthenticated(),
+        Clients::MustShow => builder,
+    };
+    builder.build().map_err(|source| TlsError::Authority { path: path.to_owned(), source })
 }
 
 /// Reads the two files as a start would; until when the certificate is valid, in milliseconds since 1970, or `None` when it

@@ -1,5 +1,6 @@
 //! Why something about people is not done.
 
+use hallmark_signer::wire::Unserved;
 use hallmark_storage::metadata;
 
 use crate::auth::users::UserError;
@@ -30,6 +31,9 @@ pub enum Refused {
     /// A rule about users.
     #[error(transparent)]
     User(#[from] UserError),
+    /// The signer did not look at it.
+    #[error(transparent)]
+    Unsigned(#[from] Unserved),
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
@@ -41,6 +45,7 @@ impl Refused {
     pub(super) fn or_unknown(self, what: &'static str) -> Self {
         match self {
             Self::Metadata(error) => Self::Metadata(error),
+            Self::Unsigned(unserved) => Self::Unsigned(unserved),
             _ => Self::Unknown(what),
         }
     }

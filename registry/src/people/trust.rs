@@ -119,6 +119,7 @@ impl From<RootError> for Refused {
     fn from(error: RootError) -> Self {
         match error {
             RootError::Metadata(error) | RootError::Signer(TufRefused::Metadata(error)) => Self::Metadata(error),
+            RootError::Signer(TufRefused::Unserved(unserved)) => Self::Unsigned(unserved),
             RootError::Unknown => Self::Unknown("trust domain"),
             RootError::Overtaken => Self::Changed,
             RootError::Many => Self::Conflict(error.to_string()),
@@ -206,6 +207,7 @@ pub async fn begin(app: &App, caller: &Caller, organization: &str) -> Result<Roo
     }
     let made = root::make(app, &domain).await.map_err(|error| match error {
         TufError::Metadata(error) => Refused::Metadata(error),
+        TufError::Signer(refused) => RootError::Signer(refused).into(),
         error => Refused::Conflict(format!("the signer did not sign: {error}")),
     })?;
     let change = (caller.clone(), organization.to_owned(), made);

@@ -4,7 +4,7 @@ use hallmark_oci::{DeleteTrust, Gun, TrustRole};
 use hallmark_storage::metadata::{self, CollectionKey, PrincipalId, TrustFileKey, Tx};
 use serde_json::json;
 
-use super::{collection, signer_name};
+use super::{Failure, collection, signer_name};
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::Occasion;
@@ -17,7 +17,7 @@ pub(super) async fn delete(
     granted: &Granted<DeleteTrust>,
     actor: PrincipalId,
     occasion: Occasion,
-) -> Result<(), metadata::Error> {
+) -> Result<(), Failure> {
     let gun = &granted.operation().gun;
     let Some(repository) = granted.repository() else { return Ok(()) };
     let key = collection(repository.id, gun);
@@ -25,7 +25,9 @@ pub(super) async fn delete(
     let root = root.map(|root| root.sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     app.signer.destroy(signer_name(&key)).await?;
     let change = (key, (gun.clone(), root), granted.ground(), (actor, occasion));
-    app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await
+    let removed: Result<(), metadata::Error> =
+        app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await;
+    Ok(removed?)
 }
 
 /// What is removed, with the fingerprint of the root that clients may have pinned; by whom, and under which rights.

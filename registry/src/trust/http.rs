@@ -7,6 +7,7 @@ use axum::response::Response;
 use hallmark_oci::{ErrorCode, PublishTrust, ReadTrust, ReadTuf, TrustVersion};
 use hallmark_signer::SignRefused;
 use hallmark_signer::notary::publish::Refused;
+use hallmark_signer::wire::Unserved;
 use hallmark_storage::metadata::{PrincipalId, TrustChange};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::request::Parts;
@@ -58,7 +59,7 @@ pub(crate) async fn serve(
         }
         TrustWork::Delete(granted) => {
             let deleted = delete::delete(app, &granted, actor(&granted)?, occasion).await;
-            deleted.map_err(Error::from_metadata)?;
+            deleted.map_err(failure)?;
             Ok(done())
         }
         TrustWork::Tuf(granted) => tuf_file(app, &granted).await,
@@ -244,6 +245,22 @@ fn key_error(refused: KeyRefused, standing: &Standing<'_>) -> Error {
 fn failure(failure: Failure) -> Error {
     match failure {
         Failure::Metadata(error) | Failure::Signer(SignRefused::Metadata(error)) => Error::from_metadata(error),
+        Failure::Signer(SignRefused::Unserved(unserved)) => self::unserved(unserved),
         Failure::Signer(_) | Failure::Stored(_) | Failure::Damaged => Error::internal(failure),
+    }
+}
+
+/// What the signer did not look at: it may be back in a moment, or its operator has to act.
+pub(crate) fn unserved(unserved: Unserved) -> Error {
+    match unserved {
+        Unserved::Away(_) | Unserved::Unavailable => {
+            let message = "the signer does not answer at the moment; images can be pushed and pulled meanwhile";
+            Error::unavailable(message, Some(unserved.into()))
+        }
+        Unserved::Busy { wait_ms } => {
+            let seconds = u32::try_from(wait_ms.div_euclid(1_000) + 1).unwrap_or(u32::MAX);
+            Error::plain(ErrorCode::TooManyRequests).retry_after(seconds).because(unserved)
+        }
+        Unserved::NotAllowed(_) | Unserved::Failed(_) => Error::internal(unserved),
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn publish(
         };
         let key = collection(repository.id, gun);
         let before = Before::read(app, &key, &uploads).await?;
-        let held = app.signer.held(&signer_name(&key)).await?;
+        let held = app.signer.held(&signer_name(&key)).await.map_err(Failure::from)?;
         let change = prepare(app, (gun, &key), (before, uploads.clone()), &held, (granted, actor, occasion)).await?;
         match app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await {
             Err(PublishError::Overtaken) => {}

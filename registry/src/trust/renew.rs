@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hallmark_oci::{RepositoryName, TrustRole};
 use hallmark_signer::notary::{FileState, MetadataInvalid, Root, Signed, Snapshot};
-use hallmark_signer::{NotaryChange, SnapshotOf};
+use hallmark_signer::{NotaryChange, SignRefused, SnapshotOf};
 use hallmark_storage::metadata::{
     self, DueCollection, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustDialect,
     TrustFileKey, Tx,
@@ -24,6 +24,8 @@ const BATCH: u32 = 64;
 const WAITED: usize = 1_000;
 /// How long a collection that cannot be renewed is left alone, in milliseconds.
 const PUT_OFF: i64 = 60 * 60 * 1_000;
+/// How long all are left alone while the signer is away, in milliseconds.
+const AWAY: i64 = 60 * 1_000;
 /// How long before its expiry a snapshot of the server's is made anew, in milliseconds.
 const SNAPSHOT_BEFORE: i64 = 90 * 24 * 60 * 60 * 1_000;
 /// For how long a file that holds no more is kept, in milliseconds: longer than caches are told to keep one.
@@ -117,7 +119,7 @@ pub(crate) async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
             Ok(()) | Err(RenewError::Gone | RenewError::Overtaken) => {}
             Err(RenewError::Failed(failure)) => {
                 tracing::error!(gun = one.key.gun, error = chain(&failure), "trust data could not be renewed");
-                let until = (collection, now + PUT_OFF);
+                let until = (collection, now + put_off(&failure));
                 let put: Result<bool, metadata::Error> =
                     app.metadata.write(until, |tx, (seen, until)| Box::pin(tx.put_trust_off(*seen, *until))).await;
                 put?;
@@ -125,6 +127,14 @@ pub(crate) async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
         }
     }
     Ok(is_full)
+}
+
+/// For how long: what failed for a signer that is away is no fault of the collection's.
+fn put_off(failure: &Failure) -> i64 {
+    match failure {
+        Failure::Signer(SignRefused::Unserved(_)) => AWAY,
+        Failure::Signer(_) | Failure::Metadata(_) | Failure::Stored(_) | Failure::Damaged => PUT_OFF,
+    }
 }
 
 /// Everything the transaction needs; it may run more than once.
@@ -166,7 +176,7 @@ async fn snapshot(
     let file = app.metadata.trust_file(&due.key, &standing.role, TrustFileKey::Current).await?;
     let file = Signed::<Snapshot>::parse(&file.ok_or(RenewError::Gone)?.body)?;
     let root = Signed::<Root>::parse(root)?.content;
-    let held = app.signer.held(&signer_name(&due.key)).await?;
+    let held = app.signer.held(&signer_name(&due.key)).await.map_err(Failure::from)?;
     let is_ours =
         root.roles.get("snapshot").is_some_and(|keys| keys.keyids.iter().any(|id| held.snapshot.contains(id)));
     if is_ours && file.expires - now < SNAPSHOT_BEFORE {

@@ -14,6 +14,7 @@ mod invariants;
 mod operator;
 mod rights;
 mod sign_in;
+mod signing;
 mod token;
 mod trust;
 mod v2;

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
+use zeroize::Zeroizing;
 
 const VERSION: u8 = 1;
 const KEY_BYTES: usize = 32;
@@ -51,6 +52,11 @@ impl MasterKey {
         Self { id, key: LessSafeKey::new(key) }
     }
 
+    /// What tells it from others: the beginning of its SHA-256.
+    pub(crate) fn id(&self) -> [u8; ID_BYTES] {
+        self.id
+    }
+
     /// The text of a master key of these 32 random bytes, as [`MasterKey::from_str`] reads it.
     #[must_use]
     pub fn generate_text(bytes: &[u8; KEY_BYTES]) -> String {
@@ -79,7 +85,7 @@ impl MasterKey {
     /// # Errors
     /// [`OpenRefused::Malformed`] for bytes of another shape, [`OpenRefused::OtherMasterKey`] when it was sealed under
     /// another key, [`OpenRefused::Forged`] when the purpose differs or a bit was changed.
-    pub fn open(&self, purpose: &str, envelope: &[u8]) -> Result<Vec<u8>, OpenRefused> {
+    pub fn open(&self, purpose: &str, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenRefused> {
         if envelope.len() < HEAD_BYTES + AES_256_GCM.tag_len() || envelope[0] != VERSION {
             return Err(OpenRefused::Malformed);
         }
@@ -88,7 +94,7 @@ impl MasterKey {
             return Err(OpenRefused::OtherMasterKey);
         }
         let nonce = Nonce::try_assume_unique_for_key(&head[1 + ID_BYTES..]).map_err(|_| OpenRefused::Malformed)?;
-        let mut text = text.to_vec();
+        let mut text = Zeroizing::new(text.to_vec());
         let plain = self
             .key
             .open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut text)
@@ -104,7 +110,7 @@ impl FromStr for MasterKey {
 
     /// Reads 32 bytes in base64; white space around them is ignored.
     fn from_str(text: &str) -> Result<Self, MasterKeyInvalid> {
-        let bytes = STANDARD.decode(text.trim()).map_err(|_| MasterKeyInvalid)?;
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| MasterKeyInvalid)?);
         bytes.as_slice().try_into().map(Self::new).map_err(|_| MasterKeyInvalid)
     }
 }

@@ -6,7 +6,7 @@ const NONCE: [u8; 12] = [7; 12];
 fn what_was_sealed_opens_for_the_same_purpose() {
     let master = MasterKey::new(&[1; 32]);
     let sealed = master.seal("token key a", NONCE, b"private");
-    assert_eq!(master.open("token key a", &sealed).unwrap(), b"private");
+    assert_eq!(*master.open("token key a", &sealed).unwrap(), b"private");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn another_master_key_is_named_as_the_cause() {
 fn a_master_key_is_thirty_two_bytes_in_base64() {
     let text = MasterKey::generate_text(&[5; 32]);
     let sealed = MasterKey::new(&[5; 32]).seal("x", NONCE, b"y");
-    assert_eq!(text.parse::<MasterKey>().unwrap().open("x", &sealed).unwrap(), b"y");
+    assert_eq!(*text.parse::<MasterKey>().unwrap().open("x", &sealed).unwrap(), b"y");
     for bad in ["", "AAAA", &"A".repeat(44), &"*".repeat(44), &text.trim()[1..], &text.repeat(2)] {
         assert_eq!(bad.parse::<MasterKey>().err(), Some(MasterKeyInvalid), "{bad:?}");
     }

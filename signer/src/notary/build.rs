@@ -6,21 +6,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hallmark_oci::TrustRole;
 use ring::digest::{SHA256, SHA512, digest};
+use serde::{Deserialize, Serialize};
 
 use super::{Kind, Signature, Value};
 
 /// What is known of a file: what a snapshot says of it, and its version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileState {
     /// Its role.
+    #[serde(with = "crate::wire::grammar")]
     pub role: TrustRole,
     /// Its version.
     pub version: u64,
     /// In bytes.
     pub length: u64,
     /// SHA-256 of its bytes.
+    #[serde(with = "crate::wire::base64_bytes")]
     pub sha256: [u8; 32],
     /// SHA-512 of its bytes.
+    #[serde(with = "crate::wire::base64_bytes")]
     pub sha512: [u8; 64],
 }
 

@@ -45,7 +45,7 @@ pub struct Published {
 }
 
 /// The ids of the keys that the server can sign with for the collection.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Held {
     /// For its snapshots.
     pub snapshot: BTreeSet<String>,

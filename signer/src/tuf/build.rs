@@ -7,8 +7,10 @@
 //! stands and cannot be built on (of another name, near its end, signed by keys that hold no more, grown too large) is a reason
 //! to begin anew, and never one to stay as it is.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -25,18 +27,22 @@ const SNAPSHOT_LIFE: i64 = 30 * DAY;
 const TIMESTAMP_LIFE: i64 = 7 * DAY;
 
 /// The files that hold, each by its role.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Standing {
     /// The snapshot.
+    #[serde(with = "crate::wire::base64_bytes")]
     pub snapshot: Vec<u8>,
     /// Those that [`needed`] named.
+    #[serde(with = "crate::wire::named_bytes")]
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// New files of a repository, in the order in which they may appear: the timestamp last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     /// The role and the bytes of each.
+    #[serde(with = "crate::wire::tuf_files")]
     pub files: Vec<(String, Vec<u8>)>,
     /// The version of each of them.
     pub version: u64,
@@ -49,13 +55,19 @@ pub struct Files {
 pub enum BuildError {
     /// What stands cannot be built on; the change is to be made anew.
     #[error("what is published is made anew: {0}")]
-    Anew(&'static str),
+    Anew(Cow<'static, str>),
     /// It could not be written down.
     #[error("metadata could not be written")]
     Write(#[from] serde_json::Error),
     /// A time, a name or a version outside of what metadata can say.
     #[error("a time, a name or a version is out of range")]
     Range,
+}
+
+impl BuildError {
+    pub(crate) fn anew(why: &'static str) -> Self {
+        Self::Anew(Cow::Borrowed(why))
+    }
 }
 
 /// The roles, but for the snapshot, whose files a change of these tags rests on.
@@ -185,7 +197,7 @@ impl Change {
                 };
             }
             if layout.is_crowded(targets.len()) {
-                return Err(BuildError::Anew("a role names too many tags"));
+                return Err(BuildError::anew("a role names too many tags"));
             }
             if changed {
                 roles.push(Draft::of(role, targets));
@@ -201,15 +213,15 @@ impl Change {
         let targets: Names = part(targets.signed)?;
         let told = targets.delegations.as_ref().map(|told| told.get());
         if told != Some(handed_over(authors, &self.repository)?.get()) {
-            return Err(BuildError::Anew("targets hands the tags to another name or key"));
+            return Err(BuildError::anew("targets hands the tags to another name or key"));
         }
         let tags = stands(standing, lines, TAGS)?;
         check_signed(&tags, std::slice::from_ref(&authors.tags))?;
         for names in [targets, part(tags.signed)?] {
             let expires: jiff::Timestamp =
-                names.expires.parse().map_err(|_| BuildError::Anew("a time cannot be read"))?;
+                names.expires.parse().map_err(|_| BuildError::anew("a time cannot be read"))?;
             if expires.as_millisecond() - now < TARGETS_BEFORE * 1_000 {
-                return Err(BuildError::Anew("it nears its end"));
+                return Err(BuildError::anew("it nears its end"));
             }
         }
         Ok(())
@@ -256,24 +268,24 @@ pub(crate) fn of_files(
 }
 
 fn file(bytes: &[u8]) -> Result<File<'_>, BuildError> {
-    serde_json::from_slice(bytes).map_err(|_| BuildError::Anew("a file cannot be read"))
+    serde_json::from_slice(bytes).map_err(|_| BuildError::anew("a file cannot be read"))
 }
 
-fn part<'de, T: serde::Deserialize<'de>>(signed: &'de RawValue) -> Result<T, BuildError> {
-    serde_json::from_str(signed.get()).map_err(|_| BuildError::Anew("a file cannot be read"))
+fn part<'de, T: Deserialize<'de>>(signed: &'de RawValue) -> Result<T, BuildError> {
+    serde_json::from_str(signed.get()).map_err(|_| BuildError::anew("a file cannot be read"))
 }
 
 fn layout(lines: &Lines) -> Result<Layout, BuildError> {
     Layout::read(lines.meta.keys().map(String::as_str))
-        .ok_or(BuildError::Anew("the snapshot names a number of bins that is none"))
+        .ok_or(BuildError::anew("the snapshot names a number of bins that is none"))
 }
 
 /// The file of a role that stands, and is the one that the snapshot names.
 fn stands<'s>(standing: &'s Standing, lines: &Lines, role: &str) -> Result<File<'s>, BuildError> {
-    let bytes = standing.files.get(role).ok_or(BuildError::Anew("a file is missing"))?;
-    let named = lines.meta.get(&format!("{role}.json")).ok_or(BuildError::Anew("the snapshot lacks a role"))?;
+    let bytes = standing.files.get(role).ok_or(BuildError::anew("a file is missing"))?;
+    let named = lines.meta.get(&format!("{role}.json")).ok_or(BuildError::anew("the snapshot lacks a role"))?;
     if described(bytes, named.version) != *named {
-        return Err(BuildError::Anew("a file is not the one that the snapshot names"));
+        return Err(BuildError::anew("a file is not the one that the snapshot names"));
     }
     file(bytes)
 }
@@ -288,13 +300,13 @@ fn check_signed(file: &File<'_>, keys: &[Held]) -> Result<(), BuildError> {
     };
     for key in keys {
         if !signed(key)? {
-            return Err(BuildError::Anew("a key that holds now has not signed it"));
+            return Err(BuildError::anew("a key that holds now has not signed it"));
         }
     }
     if file.signatures.len() == keys.len() {
         Ok(())
     } else {
-        Err(BuildError::Anew("a key that holds no more signed it"))
+        Err(BuildError::anew("a key that holds no more signed it"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -16,7 +16,8 @@ const DAY: i64 = 24 * 60 * 60;
 pub(crate) const ROOT_DAYS: i64 = 10 * 365;
 
 /// The roles that a root names keys for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant is the role of its name")]
 pub enum RootRole {
     Root,
@@ -41,7 +42,8 @@ impl RootRole {
 }
 
 /// The keys of a role, each as metadata holds it, and how many of them must sign.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Keyholders {
     /// Public keys.
     pub keys: Vec<Value>,
@@ -188,7 +190,7 @@ pub fn with_signature(root: &[u8], key_id: &str, signature: &[u8]) -> Result<Vec
 
 /// The root with the signatures of those keys that sign it.
 pub(crate) fn endorsed(root: &[u8], keys: &[Held]) -> Result<Vec<u8>, BuildError> {
-    let damaged = |_| BuildError::Anew("the root cannot be read");
+    let damaged = |_| BuildError::anew("the root cannot be read");
     let message = payload(root).map_err(damaged)?;
     let mut root = root.to_vec();
     for key in keys {

@@ -1,5 +1,6 @@
 //! What a tag means, and how a targets file says so.
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -7,9 +8,11 @@ use super::BuildError;
 use super::write::canonical;
 
 /// What a tag means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Target {
     /// SHA-256 of the manifest.
+    #[serde(with = "crate::wire::base64_bytes")]
     pub sha256: [u8; 32],
     /// The manifest's size in bytes.
     pub length: u64,

@@ -89,10 +89,11 @@ impl Registry {
     }
 
     /// One publish as it is asked for; whether it had to be made anew.
-    pub(crate) async fn publish(&mut self, tags: &[&str], mode: TufMode) -> Option<&'static str> {
+    pub(crate) async fn publish(&mut self, tags: &[&str], mode: TufMode) -> Option<String> {
         let mode = if self.standing.is_empty() { TufMode::Anew } else { mode };
         let (made, why) = match self.signer.publish(self.change(tags, mode), self.now).await {
             Err(TufRefused::Build(BuildError::Anew(why))) => {
+                let why = why.to_string();
                 (self.signer.publish(self.change(tags, TufMode::Anew), self.now).await, Some(why))
             }
             made => (made, None),
@@ -113,7 +114,7 @@ impl Registry {
     }
 
     /// Vouches for tags numbered so, and publishes them.
-    pub(crate) async fn vouch(&mut self, numbers: std::ops::Range<u64>) -> Option<&'static str> {
+    pub(crate) async fn vouch(&mut self, numbers: std::ops::Range<u64>) -> Option<String> {
         let tags: Vec<String> = numbers.clone().map(|number| format!("v{number}")).collect();
         self.facts.extend(tags.iter().cloned().zip(numbers.map(target)));
         self.publish(&tags.iter().map(String::as_str).collect::<Vec<_>>(), TufMode::Upon).await
@@ -183,7 +184,7 @@ async fn tags_past_a_thousand_stand_in_bins_and_a_move_costs_one_of_them() {
     registry.vouch(0..900).await;
     assert_eq!(registry.bins(), 0);
     registry.all_find(memory.path(), &[0, 899]).await;
-    assert_eq!(registry.vouch(900..1_100).await, Some("a role names too many tags"));
+    assert_eq!(registry.vouch(900..1_100).await.as_deref(), Some("a role names too many tags"));
     assert_eq!(registry.bins(), 16);
     registry.all_find(memory.path(), &[0, 899, 1_099]).await;
     let before = registry.standing.clone();
@@ -208,7 +209,7 @@ async fn bins_that_grow_too_large_are_four_times_as_many_and_a_client_follows() 
     registry.vouch(0..15_000).await;
     assert_eq!(registry.bins(), 16);
     registry.all_find(memory.path(), &[1]).await;
-    assert_eq!(registry.vouch(15_000..35_000).await, Some("a role names too many tags"));
+    assert_eq!(registry.vouch(15_000..35_000).await.as_deref(), Some("a role names too many tags"));
     assert_eq!(registry.bins(), 16 + 64, "the old ones stay named");
     registry.all_find(memory.path(), &[1, 34_999]).await;
     registry.facts.retain(|tag, _| tag.len() < 3);
@@ -232,7 +233,7 @@ async fn every_role_gets_a_new_key_and_clients_follow_from_the_first_root() {
         registry.all_find(memory.path(), &[1]).await;
     }
     registry.signer.rotate_tags(DOMAIN, registry.now).await.unwrap();
-    assert_eq!(registry.publish(&[], TufMode::Renewal).await, Some("targets hands the tags to another name or key"));
+    assert_eq!(registry.publish(&[], TufMode::Renewal).await.as_deref(), Some("targets hands the tags to another name or key"));
     registry.all_find(memory.path(), &[1]).await;
     for role in ["root", "targets", "snapshot", "timestamp"] {
         assert_eq!(
@@ -314,7 +315,7 @@ async fn another_name_has_metadata_of_its_own_and_names_nothing_under_the_old() 
     let memory = tempfile::tempdir().unwrap();
     registry.vouch(0..3).await;
     registry.name = "acme/site".to_owned();
-    assert_eq!(registry.publish(&["v1"], TufMode::Upon).await, Some("targets hands the tags to another name or key"));
+    assert_eq!(registry.publish(&["v1"], TufMode::Upon).await.as_deref(), Some("targets hands the tags to another name or key"));
     registry.all_find(memory.path(), &[1]).await;
     registry.name = "acme/web".to_owned();
     assert!(matches!(registry.found("v1", memory.path()).await, Err(VerifyError::Unnamed)));
@@ -333,7 +334,7 @@ async fn a_renewal_signs_no_name_again_until_three_months_before_the_end() {
         assert_eq!(registry.found("v1", memory.path()).await.unwrap(), target(1));
     }
     registry.now = NOW + (3 * 365 - 89) * DAY;
-    assert_eq!(registry.publish(&[], TufMode::Renewal).await, Some("it nears its end"));
+    assert_eq!(registry.publish(&[], TufMode::Renewal).await.as_deref(), Some("it nears its end"));
     assert!(registry.version("tags") > tags);
     assert_eq!(registry.found("v1", memory.path()).await.unwrap(), target(1));
 }

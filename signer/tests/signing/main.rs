@@ -4,7 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod backups;
 mod keys;
+mod masters;
+mod records;
 mod sealed;
 mod versions;
 mod world;

@@ -77,7 +77,7 @@ impl Tx {
     }
 }
 
-fn token_key(row: &Row) -> Result<TokenKey, Error> {
+pub(super) fn token_key(row: &Row) -> Result<TokenKey, Error> {
     Ok(TokenKey {
         kid: row.text(0)?,
         sealed: row.bytes(1)?,

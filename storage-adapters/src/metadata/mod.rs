@@ -16,6 +16,7 @@ mod candidates;
 mod catalog;
 mod config;
 mod credentials;
+mod custody;
 mod database;
 mod delete;
 mod doomed;
@@ -71,6 +72,7 @@ pub use blobs::{Blob, BlobDeletion, Body, Finish, Finished};
 pub use catalog::{Sight, Viewer};
 pub use config::DatabaseConfig;
 pub use credentials::{Credential, NewCredential};
+pub use custody::{LogLine, SignerFloor};
 pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
@@ -117,6 +119,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     candidates::ALL,
     catalog::ALL,
     credentials::ALL,
+    custody::ALL,
     delete::ALL,
     doomed::ALL,
     events::ALL,

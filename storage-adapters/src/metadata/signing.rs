@@ -261,7 +261,7 @@ fn data_key(row: &Row) -> Result<WrappedDataKey, Error> {
     Ok(WrappedDataKey { id: row.text(0)?, wrapped: row.bytes(1)?, made_at: row.integer(2)? })
 }
 
-fn key(row: &Row) -> Result<SignerKey, Error> {
+pub(super) fn key(row: &Row) -> Result<SignerKey, Error> {
     Ok(SignerKey {
         id: row.text(0)?,
         collection: row.text(1)?,

@@ -4,8 +4,8 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 
 use crate::harness::run;
 use crate::{
-    accounts, blobs, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim, referrers,
-    repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, vouches, workloads,
+    accounts, blobs, credentials, custody, events, facts, grants, manifests, mounts, names, organizations, reclaim,
+    referrers, repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -17,6 +17,7 @@ fn every_statement_runs_on_both_engines() {
         accounts::CLAUSES,
         blobs::CLAUSES,
         credentials::CLAUSES,
+        custody::CLAUSES,
         events::CLAUSES,
         facts::CLAUSES,
         grants::CLAUSES,

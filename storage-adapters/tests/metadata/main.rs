@@ -11,6 +11,7 @@ mod changes;
 mod coverage;
 mod credentials;
 mod crowds;
+mod custody;
 mod events;
 mod facts;
 mod folder;

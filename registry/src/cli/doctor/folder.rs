@@ -71,7 +71,9 @@ pub(super) fn secrets(config: &Config, settings: Option<&Path>) -> Vec<Finding> 
     let mut files: Vec<PathBuf> = vec![config.data.join("admin-password"), config.data.join("control.sock")];
     files.extend(match &config.master_key {
         MasterKey::File(path) => Some(path.clone()),
-        MasterKey::Given(_) => None,
+        MasterKey::PassphraseFile(path) => Some(path.clone()),
+        MasterKey::Token(token) => Some(token.pin_file.clone()),
+        MasterKey::Given(_) | MasterKey::Passphrase(_) => None,
     });
     files.extend(config.tls.as_ref().map(|tls| tls.key.clone()));
     // The file of settings holds a secret only if the key to the bucket or the database stands in it; it is read as text.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, TrustDialect};
+use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, TrustDialect, Tx};
 use serde_json::{Value, json};
 
 use super::publish::{self, Occasion, publish};
@@ -26,6 +26,13 @@ const BATCH: u32 = 64;
 /// The database's.
 pub(crate) async fn followed(app: &App) -> Result<i64, metadata::Error> {
     Ok(app.metadata.setting(CURSOR).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Lets the job look at every event again: what is vouched for is published anew.
+pub(crate) async fn begin_anew(tx: &mut Tx) -> Result<(), metadata::Error> {
+    tx.renew_all_trust(TrustDialect::Tuf, None).await?;
+    tx.set_setting(CURSOR, None).await?;
+    tx.set_setting(PENDING, None).await
 }
 
 /// Repositories whose tags could not be published, each with the tags and when they are tried again: kept beside the cursor, so

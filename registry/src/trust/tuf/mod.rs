@@ -14,7 +14,7 @@ use hallmark_oci::TrustRole;
 use hallmark_signer::TufRefused;
 use hallmark_storage::metadata::{self, CollectionKey, RepositoryId, TrustDialect};
 
-pub(crate) use follow::followed;
+pub(crate) use follow::{begin_anew, followed};
 pub use follow::{follow, renew_due};
 pub(super) use read::{ReadError, file};
 

@@ -9,7 +9,7 @@ mod log;
 mod metrics;
 mod people;
 mod postgres;
-mod rows;
+pub(crate) mod rows;
 #[path = "../../../src/auth/oidc/tests/stage.rs"]
 #[expect(dead_code, reason = "the unit tests use the rest")]
 pub(crate) mod stage;

@@ -1,0 +1,72 @@
+//! A signer that is away: images come and go, what needs it says so, and everything is caught up with when it is back.
+
+use hallmark::trust::tuf;
+use serde_json::json;
+
+use super::notary::{Client, server_keys};
+use super::{Site, basic};
+use crate::harness::World;
+
+#[tokio::test]
+async fn images_are_pushed_and_pulled_and_what_needs_the_signer_asks_to_come_back() {
+    let site = Site::open().await;
+    let client = Client::new();
+    let keys = server_keys(&site.world).await;
+    client.publish(&site.world, &keys, 1).await.expect(200);
+    let (world, stopped) = site.without_signer().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    world.image(&ann, "ann/web", "1", "layer").await;
+    world.get("/v2/ann/web/manifests/1").by(&ann).await.expect(200);
+    Client::file(&world, "timestamp").await.expect(200);
+    for answer in [
+        client.publish(&world, &keys, 2).await,
+        Client::server_key(&world, "timestamp").await,
+        world.delete("/v2/registry.test/ann/web/_trust/tuf/").by(&basic("ann")).await,
+    ] {
+        assert_eq!(answer.gist(), (503, "UNAVAILABLE".to_owned()), "{answer}");
+        assert_eq!(answer.header("retry-after"), "5");
+        let message = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("the signer does not answer"), "{message}");
+        assert!(!answer.to_string().contains("127.0.0.1"), "nothing of the inside: {answer}");
+    }
+    let signer = stopped.start().await;
+    let keys = server_keys(&world).await;
+    Client::new().publish(&world, &keys, 1).await.expect(200);
+    signer.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_signed_meanwhile_is_published_when_it_is_back() {
+    let (world, stopped) = Site::open().await.without_signer().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let digest = world.image(&ann, "ann/web", "1", "layer").await;
+    let document = json!({"tag": "1", "digest": digest});
+    world.sends("POST", "/repositories/ann%2Fweb/signatures", &basic("ann"), &document).await.expect(201);
+    follow(&world).await;
+    world.get("/tuf/ann/web/timestamp.json").by(&basic("ann")).await.expect(404);
+    let signer = stopped.start().await;
+    world.pass(61);
+    follow(&world).await;
+    world.get("/tuf/ann/web/timestamp.json").by(&basic("ann")).await.expect(200);
+    signer.stop().await;
+}
+
+#[tokio::test]
+async fn a_registry_starts_before_its_signer() {
+    let (world, stopped) = Site::open().await.without_signer().await;
+    let remote = world.app.config.signer.remote.clone();
+    let fresh = World::with(|config| config.signer.remote = remote).await;
+    fresh.get("/v2/").by(&basic("ann")).await.expect(200);
+    let ann = fresh.all_of("ann", "ann/web").await;
+    let digest = fresh.image(&ann, "ann/web", "1", "layer").await;
+    let signer = stopped.start().await;
+    let document = json!({"tag": "1", "digest": digest});
+    fresh.sends("POST", "/repositories/ann%2Fweb/signatures", &basic("ann"), &document).await.expect(201);
+    follow(&fresh).await;
+    fresh.get("/tuf/ann/web/1.root.json").by(&basic("ann")).await.expect(200);
+    signer.stop().await;
+}
+
+async fn follow(world: &World) {
+    while tuf::follow(&world.app).await.unwrap() {}
+}

@@ -1,0 +1,40 @@
+//! Keys that leave the data folder in a file, and come back into another.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::binary::{Program, told};
+
+#[test]
+fn a_backup_is_private_and_whole_and_comes_back_into_a_new_folder() {
+    let program = Program::new();
+    let (words, copy) = (program.path("words"), program.path("keys.bak"));
+    fs::write(&words, "correct horse battery staple\n").unwrap();
+    let (words, copy) = (words.to_str().unwrap(), copy.to_str().unwrap());
+    let serving = program.serve().unwrap();
+    let keys = program.does(&["signer", "keys", "--output", "json"]);
+    for _ in 0..2 {
+        program.does(&["signer", "backup", copy, "--passphrase-file", words]);
+    }
+    assert_eq!(fs::metadata(copy).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!program.path("keys.bak.new").exists());
+    let busy = program.run(&["signer", "restore", copy, "--passphrase-file", words]);
+    assert!(!busy.status.success() && told(&busy).contains("in use"), "{}", told(&busy));
+    let nowhere = program.run(&["signer", "backup", "/nonexistent/keys.bak", "--passphrase-file", words]);
+    assert_eq!(nowhere.status.code(), Some(1), "{}", told(&nowhere));
+    serving.stop();
+
+    let other = Program::new();
+    let said = other.does(&["signer", "restore", copy, "--passphrase-file", words]);
+    assert!(said.starts_with("keys brought back: 5; keys that were here: 0"), "{said}");
+    let serving = other.serve().unwrap();
+    assert_eq!(other.does(&["signer", "keys", "--output", "json"]), keys);
+    serving.stop();
+
+    // A registry that has made keys of its own since keeps them.
+    let third = Program::new();
+    third.serve().unwrap().stop();
+    let refused = third.run(&["signer", "restore", copy, "--passphrase-file", words]);
+    assert!(!refused.status.success() && told(&refused).contains("has another key"), "{}", told(&refused));
+    third.serve().unwrap().stop();
+}

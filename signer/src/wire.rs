@@ -1,0 +1,545 @@
+//! What is asked of a signer that is another process, and what it answers: one JSON object each way, bytes as base64.
+//!
+//! A request is a typed change or a question about keys; there is none that hands over bytes to sign (I10). Members that are
+//! not known are refused, so that nobody believes to have said what was not understood. Refusals that the registry acts upon
+//! travel as they are; what else went wrong stays in the signer's own log, and a sentence goes out.
+
+use std::collections::BTreeMap;
+
+use hallmark_oci::ServerRole;
+use serde::{Deserialize, Serialize};
+
+use crate::notary::KeyDocument;
+use crate::notary::publish::Held;
+use crate::tuf::{BuildError, Files, Flaw};
+use crate::{NotaryChange, NotaryFiles, RootPlan, SignRefused, Signer, TufChange, TufRefused};
+
+/// The version of this protocol, as it stands in the path of a request.
+pub const VERSION: u32 = 1;
+
+/// The longest name of a collection or a caller, in bytes.
+const NAME_BYTES: usize = 1_024;
+
+/// What is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// [`Signer::public_key`].
+    PublicKey(KeyAsked),
+    /// [`Signer::next_key`].
+    NextKey(KeyAsked),
+    /// [`Signer::held`].
+    Held(CollectionAsked),
+    /// [`Signer::destroy`].
+    Destroy(CollectionAsked),
+    /// [`Signer::sign`].
+    Sign(NotaryChange),
+    /// [`Signer::publish`].
+    Publish(TufChange),
+    /// [`Signer::first_root`].
+    FirstRoot {
+        /// The trust domain.
+        domain: String,
+    },
+    /// [`Signer::next_root`].
+    NextRoot {
+        /// The trust domain.
+        domain: String,
+        /// The root that holds.
+        #[serde(with = "base64_bytes")]
+        current: Vec<u8>,
+        /// What the next is to say.
+        plan: RootPlan,
+    },
+    /// [`Signer::endorse_root`].
+    EndorseRoot {
+        /// The trust domain.
+        domain: String,
+        /// The root that holds.
+        #[serde(with = "base64_bytes")]
+        current: Vec<u8>,
+        /// The one that is to follow.
+        #[serde(with = "base64_bytes")]
+        next: Vec<u8>,
+    },
+    /// [`Signer::rotate_tags`].
+    RotateTags {
+        /// The trust domain.
+        domain: String,
+    },
+    /// [`Signer::retire`].
+    Retire {
+        /// The trust domain.
+        domain: String,
+        /// The root that holds.
+        #[serde(with = "base64_bytes")]
+        root: Vec<u8>,
+    },
+    /// [`Signer::publish_files`].
+    PublishFiles(FilesAsked),
+}
+
+/// Which files are to be named.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesAsked {
+    /// The trust domain.
+    pub domain: String,
+    /// The root that holds.
+    #[serde(with = "base64_bytes")]
+    pub root: Vec<u8>,
+    /// Each path with length and SHA-256.
+    pub files: BTreeMap<String, (u64, [u8; 32])>,
+    /// Who asked for it, for the log.
+    pub caller: String,
+}
+
+/// For which role a key is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyAsked {
+    /// Whose.
+    pub collection: String,
+    /// The role.
+    #[serde(with = "role")]
+    pub role: ServerRole,
+    /// The ids that the root names.
+    pub named: Vec<String>,
+}
+
+/// Which collection is meant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectionAsked {
+    /// Its name.
+    pub collection: String,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The public half of a key.
+    Key(KeyDocument),
+    /// The ids of the keys of a collection.
+    Held(Held),
+    /// How many keys were destroyed.
+    Destroyed(u64),
+    /// What was signed for Notary v1.
+    Signed(Box<NotaryFiles>),
+    /// What was signed for TUF 1.0; nothing when the change changes nothing.
+    Published(Option<Files>),
+    /// A root.
+    Root(#[serde(with = "base64_bytes")] Vec<u8>),
+    /// It is done.
+    Done,
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// Why nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// What the change rests on has fallen.
+    Falling {
+        /// The role; for TUF 1.0 always the snapshot.
+        role: String,
+        /// What was there.
+        from: i64,
+        /// What the change rests on.
+        to: i64,
+    },
+    /// There is no key for the role.
+    NoKey {
+        /// The role.
+        role: String,
+    },
+    /// The client's snapshot is not signed by the keys that the root names.
+    Unsigned,
+    /// What stands cannot be built on: the change is to be made anew.
+    Anew {
+        /// Why.
+        why: String,
+    },
+    /// A root is refused.
+    Root(Flaw),
+    /// The next root is not one that the signer could work under.
+    Plan(String),
+    /// Nobody looked at it.
+    Unserved(Unserved),
+}
+
+/// Why a signer did not look at a request, or could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unserved {
+    /// It does not answer, or its answer is not understood.
+    #[error("the signer is away: {0}")]
+    Away(String),
+    /// Its database does not take part at the moment.
+    #[error("the signer's database does not take part at the moment")]
+    Unavailable,
+    /// It was asked too often.
+    #[error("too many signatures were asked for; one more is given in {wait_ms} ms")]
+    Busy {
+        /// After how many milliseconds it may be asked again.
+        wait_ms: i64,
+    },
+    /// This caller may not ask that.
+    #[error("the signer does not take this: {0}")]
+    NotAllowed(String),
+    /// It failed inside; its own log tells more.
+    #[error("the signer failed: {0}")]
+    Failed(String),
+}
+
+impl Request {
+    /// Whether asking twice does no more than asking once. What gives versions away is not asked again unless it surely never
+    /// arrived.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Self::PublicKey(_) | Self::NextKey(_) | Self::Held(_) | Self::Destroy(_) | Self::Retire { .. } => true,
+            Self::Sign(_)
+            | Self::Publish(_)
+            | Self::PublishFiles(_)
+            | Self::FirstRoot { .. }
+            | Self::NextRoot { .. }
+            | Self::EndorseRoot { .. }
+            | Self::RotateTags { .. } => false,
+        }
+    }
+
+    /// Which collection or trust domain it is about.
+    fn collection(&self) -> &str {
+        match self {
+            Self::PublicKey(asked) | Self::NextKey(asked) => &asked.collection,
+            Self::Held(asked) | Self::Destroy(asked) => &asked.collection,
+            Self::Sign(change) => &change.collection,
+            Self::Publish(change) => &change.collection,
+            Self::PublishFiles(asked) => &asked.domain,
+            Self::FirstRoot { domain }
+            | Self::NextRoot { domain, .. }
+            | Self::EndorseRoot { domain, .. }
+            | Self::RotateTags { domain }
+            | Self::Retire { domain, .. } => domain,
+        }
+    }
+
+    /// Whom the other process names, where the log tells it.
+    fn caller(&self) -> &str {
+        match self {
+            Self::Sign(change) => &change.caller,
+            Self::Publish(change) => &change.caller,
+            Self::PublishFiles(asked) => &asked.caller,
+            Self::PublicKey(_)
+            | Self::NextKey(_)
+            | Self::Held(_)
+            | Self::Destroy(_)
+            | Self::FirstRoot { .. }
+            | Self::NextRoot { .. }
+            | Self::EndorseRoot { .. }
+            | Self::RotateTags { .. }
+            | Self::Retire { .. } => "",
+        }
+    }
+
+    /// What is asked, in a word for logs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::PublicKey(_) => "public_key",
+            Self::NextKey(_) => "next_key",
+            Self::Held(_) => "held",
+            Self::Destroy(_) => "destroy",
+            Self::Sign(_) => "sign",
+            Self::Publish(_) => "publish",
+            Self::FirstRoot { .. } => "first_root",
+            Self::NextRoot { .. } => "next_root",
+            Self::EndorseRoot { .. } => "endorse_root",
+            Self::RotateTags { .. } => "rotate_tags",
+            Self::Retire { .. } => "retire",
+            Self::PublishFiles(_) => "publish_files",
+        }
+    }
+}
+
+impl Signer {
+    /// Does what another process asks for, which showed a certificate of this name. The log tells the name, and behind it whom
+    /// that process named.
+    ///
+    /// # Errors
+    /// [`SignRefused`] and [`TufRefused`] as [`Failed`]; what is told of them is [`Failed::refusal`].
+    pub async fn serve(&self, request: Request, client: &str, now: i64) -> Result<Answer, Failed> {
+        let told = [client, request.collection(), request.caller()];
+        if !told.into_iter().all(is_plain) {
+            let message = format!("names are at most {NAME_BYTES} bytes without control characters");
+            return Err(SignRefused::Unserved(Unserved::NotAllowed(message)).into());
+        }
+        Ok(match request {
+            Request::PublicKey(KeyAsked { collection, role, named }) => {
+                Answer::Key(self.public_key(&collection, role, &named, now).await?)
+            }
+            Request::NextKey(KeyAsked { collection, role, named }) => {
+                Answer::Key(self.next_key(&collection, role, &named, now).await?)
+            }
+            Request::Held(asked) => Answer::Held(self.held(&asked.collection).await.map_err(SignRefused::from)?),
+            Request::Destroy(asked) => {
+                Answer::Destroyed(self.destroy(asked.collection).await.map_err(SignRefused::from)?)
+            }
+            Request::Sign(mut change) => {
+                self.bounds.count(&change.collection, client, &change.caller, now).map_err(SignRefused::from)?;
+                change.caller = format!("{client} for {}", change.caller);
+                Answer::Signed(Box::new(self.sign_counted(change, now).await?))
+            }
+            Request::Publish(mut change) => {
+                self.bounds.count(&change.collection, client, &change.caller, now).map_err(TufRefused::from)?;
+                change.caller = format!("{client} for {}", change.caller);
+                Answer::Published(self.publish_counted(change, now).await?)
+            }
+            Request::PublishFiles(FilesAsked { domain, root, files, caller }) => {
+                self.bounds.count(&domain, client, &caller, now).map_err(TufRefused::from)?;
+                let caller = format!("{client} for {caller}");
+                Answer::Published(Some(self.publish_files((&domain, &root), &files, &caller, now).await?))
+            }
+            Request::FirstRoot { domain } => Answer::Root(self.first_root(&domain, now).await?),
+            Request::NextRoot { domain, current, plan } => {
+                self.bounds.count(&domain, client, "", now).map_err(TufRefused::from)?;
+                Answer::Root(self.next_root(&domain, &current, plan, now).await?)
+            }
+            Request::EndorseRoot { domain, current, next } => {
+                self.bounds.count(&domain, client, "", now).map_err(TufRefused::from)?;
+                Answer::Root(self.endorse_root(&domain, &current, &next, now).await?)
+            }
+            Request::RotateTags { domain } => {
+                self.bounds.count(&domain, client, "", now).map_err(TufRefused::from)?;
+                self.rotate_tags(&domain, now).await?;
+                Answer::Done
+            }
+            Request::Retire { domain, root } => Answer::Destroyed(self.retire(&domain, &root).await?),
+        })
+    }
+}
+
+/// Whether a name can be written down and shown as it is.
+fn is_plain(name: &str) -> bool {
+    name.len() <= NAME_BYTES && !name.chars().any(char::is_control)
+}
+
+/// Why a request of another process was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// About a collection of Notary v1.
+    #[error(transparent)]
+    Sign(#[from] SignRefused),
+    /// About a repository as TUF 1.0.
+    #[error(transparent)]
+    Tuf(#[from] TufRefused),
+}
+
+impl Failed {
+    /// What the other process is told.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let failed = |error: &dyn std::error::Error| Refusal::Unserved(Unserved::Failed(error.to_string()));
+        match self {
+            Self::Sign(SignRefused::Falling { role, from, to }) => {
+                Refusal::Falling { role: role.clone(), from: *from, to: *to }
+            }
+            Self::Tuf(TufRefused::Falling { from, to }) => {
+                Refusal::Falling { role: "snapshot".to_owned(), from: *from, to: *to }
+            }
+            Self::Sign(SignRefused::NoKey(role)) => Refusal::NoKey { role: role.to_string() },
+            Self::Tuf(TufRefused::NoKey(role)) => Refusal::NoKey { role: (*role).to_owned() },
+            Self::Sign(SignRefused::Unsigned) => Refusal::Unsigned,
+            Self::Tuf(TufRefused::Build(BuildError::Anew(why))) => Refusal::Anew { why: why.to_string() },
+            Self::Tuf(TufRefused::Root(flaw)) => Refusal::Root(flaw.clone()),
+            Self::Tuf(TufRefused::Plan(why)) => Refusal::Plan(why.clone()),
+            Self::Sign(SignRefused::Unserved(unserved)) | Self::Tuf(TufRefused::Unserved(unserved)) => {
+                Refusal::Unserved(unserved.clone())
+            }
+            Self::Sign(SignRefused::Metadata(error)) | Self::Tuf(TufRefused::Metadata(error))
+                if error.is_unavailable() =>
+            {
+                Refusal::Unserved(Unserved::Unavailable)
+            }
+            Self::Sign(error) => failed(error),
+            Self::Tuf(error) => failed(error),
+        }
+    }
+}
+
+impl From<Refusal> for SignRefused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Falling { role, from, to } => Self::Falling { role, from, to },
+            Refusal::NoKey { role } if role == ServerRole::Snapshot.as_str() => Self::NoKey(ServerRole::Snapshot),
+            Refusal::NoKey { .. } => Self::NoKey(ServerRole::Timestamp),
+            Refusal::Unsigned => Self::Unsigned,
+            Refusal::Unserved(unserved) => Self::Unserved(unserved),
+            Refusal::Anew { .. } | Refusal::Root(_) | Refusal::Plan(_) => {
+                Self::Unserved(Unserved::Away("its answer is to another question".to_owned()))
+            }
+        }
+    }
+}
+
+impl From<Refusal> for TufRefused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Falling { from, to, .. } => Self::Falling { from, to },
+            Refusal::NoKey { role } => {
+                let known = ["targets", "snapshot", "timestamp", "tags"].into_iter().find(|known| *known == role);
+                Self::NoKey(known.unwrap_or("a role"))
+            }
+            Refusal::Anew { why } => Self::Build(BuildError::Anew(why.into())),
+            Refusal::Root(flaw) => Self::Root(flaw),
+            Refusal::Plan(why) => Self::Plan(why),
+            Refusal::Unsigned => Self::Unserved(Unserved::Failed("a snapshot is not signed".to_owned())),
+            Refusal::Unserved(unserved) => Self::Unserved(unserved),
+        }
+    }
+}
+
+/// Bytes as base64.
+pub(crate) mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, T: TryFrom<Vec<u8>>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text).map_err(|_| D::Error::custom("not base64"))?;
+        T::try_from(bytes).map_err(|_| D::Error::custom("of another length"))
+    }
+}
+
+/// A role of the server's, by its name.
+mod role {
+    use hallmark_oci::ServerRole;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(role: &ServerRole, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(role.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ServerRole, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let roles = [ServerRole::Snapshot, ServerRole::Timestamp];
+        roles
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| D::Error::custom("not a role of the server's"))
+    }
+}
+
+/// A value that is a text with a grammar.
+pub(crate) mod grammar {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// What is known of a file, with its bytes.
+pub(crate) mod file {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::notary::FileState;
+
+    #[derive(Serialize, Deserialize)]
+    pub(super) struct Sent(FileState, #[serde(with = "super::base64_bytes")] Vec<u8>);
+
+    impl From<(FileState, Vec<u8>)> for Sent {
+        fn from((state, bytes): (FileState, Vec<u8>)) -> Self {
+            Self(state, bytes)
+        }
+    }
+
+    impl From<Sent> for (FileState, Vec<u8>) {
+        fn from(Sent(state, bytes): Sent) -> Self {
+            (state, bytes)
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(file: &(FileState, Vec<u8>), serializer: S) -> Result<S::Ok, S::Error> {
+        Sent::from(file.clone()).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(FileState, Vec<u8>), D::Error> {
+        Sent::deserialize(deserializer).map(Into::into)
+    }
+}
+
+/// The same where there may be none.
+pub(crate) mod maybe_file {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::file::Sent;
+    use crate::notary::FileState;
+
+    type File = Option<(FileState, Vec<u8>)>;
+
+    pub(crate) fn serialize<S: Serializer>(file: &File, serializer: S) -> Result<S::Ok, S::Error> {
+        file.clone().map(Sent::from).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<File, D::Error> {
+        Ok(Option::<Sent>::deserialize(deserializer)?.map(Into::into))
+    }
+}
+
+/// Files of TUF 1.0, each with its role.
+pub(crate) mod tuf_files {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type File = (String, Vec<u8>);
+
+    #[derive(Serialize, Deserialize)]
+    struct Sent(String, #[serde(with = "super::base64_bytes")] Vec<u8>);
+
+    pub(crate) fn serialize<S: Serializer>(files: &[File], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(files.iter().map(|(role, bytes)| Sent(role.clone(), bytes.clone())))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
+        let files = Vec::<Sent>::deserialize(deserializer)?;
+        Ok(files.into_iter().map(|Sent(role, bytes)| (role, bytes)).collect())
+    }
+}
+
+/// The same as a map.
+pub(crate) mod named_bytes {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserializer, Serializer};
+
+    type Named = BTreeMap<String, Vec<u8>>;
+
+    pub(crate) fn serialize<S: Serializer>(files: &Named, serializer: S) -> Result<S::Ok, S::Error> {
+        let files: Vec<(String, Vec<u8>)> = files.clone().into_iter().collect();
+        super::tuf_files::serialize(&files, serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Named, D::Error> {
+        Ok(super::tuf_files::deserialize(deserializer)?.into_iter().collect())
+    }
+}
