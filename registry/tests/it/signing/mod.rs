@@ -94,6 +94,7 @@ impl Authority {
 struct Running {
     address: SocketAddr,
     process: Arc<Process>,
+    clock: Arc<AtomicI64>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Drained>,
 }
@@ -103,14 +104,15 @@ impl Running {
     async fn start(data: &Path, tls: Tls, port: u16, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = settings(data, &tls);
         change(&mut config);
-        let process = Process::open(&config, Clock::Fixed(Arc::new(AtomicI64::new(NOW)))).await.unwrap();
+        let clock = Arc::new(AtomicI64::new(NOW));
+        let process = Process::open(&config, Clock::Fixed(Arc::clone(&clock))).await.unwrap();
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let certificates = Certificates::load_for_known(tls).unwrap();
         let serving = Arc::clone(&process).serve(listener, certificates, async { drop(stopped.await) });
         let task = tokio::spawn(serving);
-        Self { address, process, stop, task }
+        Self { address, process, clock, stop, task }
     }
 
     async fn stop(self) {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,6 +21,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::notary::{Client, server_keys};
 use super::{Authority, Site};
+
+/// 2100-01-02T00:00:00Z in milliseconds.
+const IN_2100: i64 = 4_102_531_200_000;
 
 /// A client that shows this certificate, or none.
 async fn connect(site: &Site, shown: Option<(&Path, &Path)>) -> io::Result<TlsStream<TcpStream>> {
@@ -85,9 +89,12 @@ async fn a_client_without_a_certificate_or_with_a_foreign_one_is_refused() {
 #[tokio::test]
 async fn a_certificate_that_ends_while_its_connection_stands_is_taken_no_longer() {
     let site = Site::open().await;
-    let ends = |parameters: &mut rcgen::CertificateParams| parameters.not_after = rcgen::date_time_ymd(2027, 1, 1);
+    let ends = |parameters: &mut rcgen::CertificateParams| parameters.not_after = rcgen::date_time_ymd(2100, 1, 1);
     let (certificate, key) = site.authority.certify_with("ends", ExtendedKeyUsagePurpose::ClientAuth, ends);
-    let (status, answer) = ask(&site, Some((&certificate, &key)), "/v1/ask", &held()).await.unwrap();
+    let shown = Some((certificate.as_path(), key.as_path()));
+    assert_eq!(ask(&site, shown, "/v1/ask", &held()).await.unwrap().0, 200);
+    site.signer.clock.store(IN_2100, Ordering::Relaxed);
+    let (status, answer) = ask(&site, shown, "/v1/ask", &held()).await.unwrap();
     assert_eq!(status, 403, "{answer}");
 }
 
