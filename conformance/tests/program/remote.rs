@@ -152,8 +152,8 @@ fn each_way_to_fail_has_its_exit_code() -> Outcome<()> {
     bob.types("org show acme", 4, &["no organization"])?;
     admin.types("team show dev", 2, &["write account/name"])?;
     admin.types("org list --context nowhere", 2, &["no context \"nowhere\""])?;
-    admin.types("user role bob auditor", 0, &["bob", "auditor"])?;
-    admin.types("user list --context test", 0, &["admin", "administrator", "bob", "auditor"])?;
+    admin.types("user role bob auditor", 5, &["sign in with a password"])?;
+    admin.types("user list --context test", 0, &["admin", "administrator", "bob", "user"])?;
     admin.types("user disable bob", 0, &["disabled"])?;
     bob.types("org list", 5, &["hallmark login"])?;
     server.stop()?;

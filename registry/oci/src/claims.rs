@@ -43,6 +43,9 @@ pub struct Claims {
     /// The long-lived credential that the token was made from, `hcr` on the wire: revoked, it revokes the token.
     #[serde(rename = "hcr", skip_serializing_if = "Option::is_none")]
     pub credential_id: Option<i64>,
+    /// When the client certificate ends that it was made by, if it was, in milliseconds since 1970.
+    #[serde(rename = "hct", skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<i64>,
 }
 
 fn one_or_many<S: Serializer>(audience: &[String], serializer: S) -> Result<S::Ok, S::Error> {
@@ -71,6 +74,7 @@ impl Claims {
             principal_id: number(&claims, "hid")?,
             credential_epoch: number(&claims, "hep")?,
             credential_id: number(&claims, "hcr")?,
+            certificate: number(&claims, "hct")?,
         })
     }
 

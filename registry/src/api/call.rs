@@ -168,8 +168,8 @@ page_query! {
     IdPageQuery r"^[0-9]{0,18}$"
 }
 page_query! {
-    /// By the id of the last entry, and a text behind it.
-    IdAndTextPageQuery r"^([0-9]{1,18}( [a-z0-9-]{0,64})?)?$"
+    /// By the id of the last entry, and a text behind it: the name of a directory, or the URL of a provider.
+    IdAndTextPageQuery r"^([0-9]{1,18}( [!-~]{0,580})?)?$"
 }
 page_query! {
     /// By a text of the last entry, and an id behind it.

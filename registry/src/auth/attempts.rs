@@ -2,7 +2,8 @@
 //! each region of addresses, and for each name wherever it is guessed.
 //!
 //! The two widest do not hold where a name is at home: a stranger elsewhere, or next door, locks nobody out of the places that
-//! they sign in from. There is none for tokens, whose secrets nobody guesses. A name that nobody has is counted like any other.
+//! they sign in from. The one of a name does not hold for its first tries from anywhere: somebody in a new place, or after a start
+//! of the server, is let in by the right password while others guess. There is none for tokens, whose secrets nobody guesses. A name that nobody has is counted like any other.
 //! Each process counts for itself, and knows homes of its own.
 
 use std::convert::Infallible;
@@ -24,6 +25,9 @@ const OF_ADDRESS: (i64, i64) = (100, 3_000);
 const OF_REGION: (i64, i64) = (400, 1_000);
 /// Wrong passwords for one name, wherever from.
 const OF_NAME: (i64, i64) = (100, 30_000);
+/// Wrong passwords for one name from one place that the bound of the name does not touch: a stranger who guesses elsewhere locks
+/// nobody out of a place where nobody has failed.
+const FIRST: (i64, i64) = (3, 60 * 60 * 1_000);
 /// How many of each are remembered; the longest unused is forgotten first.
 const REMEMBERED: usize = 100_000;
 /// How long a name is at home where it signed in, in milliseconds.
@@ -38,6 +42,8 @@ pub(super) struct Attempts {
     addresses: Counts<IpAddr>,
     regions: Counts<IpAddr>,
     names: Counts<Name>,
+    /// By name and place.
+    first: Counts<(Name, IpAddr)>,
     /// When each name last signed in from each address, in milliseconds since 1970.
     homes: Cache<(Name, IpAddr), i64>,
 }
@@ -55,6 +61,7 @@ impl Default for Attempts {
             addresses: Counts::none(),
             regions: Counts::none(),
             names: Counts::none(),
+            first: Counts::none(),
             homes: Cache::new(REMEMBERED),
         }
     }
@@ -70,7 +77,11 @@ impl Attempts {
             return near;
         }
         let far = self.regions.wait(&region(address), OF_REGION, now);
-        near.max(far).max(self.names.wait(&pair.0, OF_NAME, now))
+        let near = near.max(far);
+        if self.first.wait(&(pair.0, place(address)), FIRST, now).is_none() {
+            return near;
+        }
+        near.max(self.names.wait(&pair.0, OF_NAME, now))
     }
 
     /// Counts a wrong password.
@@ -81,6 +92,7 @@ impl Attempts {
         self.addresses.count(&pair.1, OF_ADDRESS, now);
         self.regions.count(&region(address), OF_REGION, now);
         self.names.count(&pair.0, OF_NAME, now);
+        self.first.count(&(pair.0, place(address)), FIRST, now);
     }
 
     /// Forgets a pair's wrong passwords after a right one; those of the address, its region and the name stay.
@@ -127,6 +139,14 @@ impl<K: Hash + Eq + Clone> Counts<K> {
     /// Counts from nothing again.
     pub(super) fn forget(&self, key: &K) {
         self.0.remove(key);
+    }
+}
+
+/// What is one place to the first tries of a name: an address of IPv4, and a region of IPv6, of which one customer has all.
+fn place(address: IpAddr) -> IpAddr {
+    match network(address) {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(_) => region(address),
     }
 }
 
@@ -215,16 +235,31 @@ mod tests {
         let attempts = Attempts::default();
         attempts.succeeded("admin", HERE, 0);
         let everywhere = |n: usize| format!("10.{}.{}.1", n / 256, n % 256);
-        let taken = (0..1_000).filter(|n| tried(&attempts, "admin", &everywhere(*n), 1)).count();
-        assert_eq!(taken, OF_NAME.0 as usize);
-        assert!(attempts.wait("admin", THERE, 1).is_some_and(|seconds| seconds <= 31));
+        let from_each = |n: usize| (0..5).filter(|_| tried(&attempts, "admin", &everywhere(n), 1)).count();
+        assert_eq!((0..20).map(from_each).sum::<usize>(), OF_NAME.0 as usize);
+        assert_eq!((20..120).map(from_each).sum::<usize>(), 100 * FIRST.0 as usize, "the first tries of each place");
+        assert_eq!(attempts.wait("admin", THERE, 1), None, "nobody has failed there");
+        assert_eq!((0..9).filter(|_| tried(&attempts, "admin", "198.51.100.7", 1)).count(), FIRST.0 as usize);
+        assert!(attempts.wait("admin", THERE, 1).is_some_and(|seconds| seconds <= 61));
         assert_eq!((attempts.wait("admin", HERE, 1), attempts.wait("ann", THERE, 1)), (None, None));
-        assert_eq!(attempts.wait("admin", THERE, 1 + OF_NAME.1), None, "one more every half minute");
+        assert_eq!(attempts.wait("admin", THERE, 1 + 2 * OF_NAME.1), None, "one more every half minute");
         // At home the narrow bounds hold all the same.
         assert_eq!((0..100).filter(|_| tried(&attempts, "admin", "192.0.2.1", 1)).count(), OF_PAIR.0 as usize);
         let later = AT_HOME + 1;
-        assert!((1_000..2_000).filter(|n| tried(&attempts, "admin", &everywhere(*n), later)).count() > 0);
+        let again = |n: usize| (0..5).filter(|_| tried(&attempts, "admin", &everywhere(n), later)).count();
+        assert!((1_000..1_100).map(again).sum::<usize>() > 0);
+        assert_eq!((0..9).filter(|_| tried(&attempts, "admin", "192.0.2.1", later)).count(), FIRST.0 as usize);
         assert!(attempts.wait("admin", HERE, later).is_some(), "a month later it is a place like any");
+    }
+
+    #[test]
+    fn a_whole_region_of_ipv6_is_one_place_to_the_first_tries() {
+        let attempts = Attempts::default();
+        for n in 0..OF_NAME.0 {
+            attempts.failed("admin", Client::At(format!("10.0.{n}.1").parse().unwrap()), 0);
+        }
+        let taken = (0..300).filter(|n| tried(&attempts, "admin", &format!("2001:db8:1:{n:x}::1"), 0)).count();
+        assert_eq!(taken, FIRST.0 as usize);
     }
 
     #[test]

@@ -65,6 +65,8 @@ impl Sources {
         // Directories tell no case apart in the names that people sign in with, and names here are in small letters.
         let (source, subject, name) = (person.directory, person.subject, person.name.to_ascii_lowercase());
         let (create, password_at) = (section.create_users, person.password_at);
+        // Of somebody alone nobody can tell whether they left every group, or the groups can be read no more: the regular look can.
+        let teams = Some(teams).filter(|_| !person.groups.is_empty());
         Some(Vouched { source, subject, name, teams, create, signs_in: true, password_at })
     }
 }
@@ -106,7 +108,7 @@ pub(super) async fn sign_in(
 pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized, SyncError> {
     let directory = app.sources.directories.named(name).ok_or(SyncError::Unknown)?;
     let mut done = Synchronized::default();
-    let (mut gone, mut after) = (Vec::new(), None::<String>);
+    let (mut gone, mut groupless, mut after) = (Vec::new(), Vec::new(), None::<String>);
     loop {
         let batch = app.metadata.subjects(name, after.as_deref(), BATCH).await?;
         let Some((_, last)) = batch.last() else { break };
@@ -114,8 +116,12 @@ pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized
         for (principal, subject) in batch {
             done.people += 1;
             match look(app, directory, &subject, now).await {
-                Ok(true) => {}
-                Ok(false) => gone.push(principal),
+                Ok(Seen::There) => {}
+                Ok(Seen::Gone) => gone.push(principal),
+                Ok(Seen::Groupless(vouched)) if app.metadata.is_in_a_team_from(principal, name).await? => {
+                    groupless.push(vouched);
+                }
+                Ok(Seen::Groupless(_)) => {}
                 // What is wrong with one entry says nothing about the others.
                 Err(SyncError::Directory(error)) if error.is_about_one() => {
                     done.unreadable += 1;
@@ -132,7 +138,8 @@ pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized
             }
         }
     }
-    if gone.len() > GONE_AT_ONCE.max(done.people / 10) {
+    let most = GONE_AT_ONCE.max(done.people / 10);
+    if gone.len() > most {
         return Err(SyncError::TooManyGone { gone: gone.len(), people: done.people });
     }
     for principal in &gone {
@@ -142,17 +149,36 @@ pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized
             None => {}
         }
     }
+    if groupless.len() > most {
+        return Err(SyncError::TooManyGroupless { groupless: groupless.len(), people: done.people });
+    }
+    for vouched in groupless {
+        bring_up_to_date(app, Vouched { teams: Some(BTreeSet::new()), ..vouched }, now).await?;
+    }
     Ok(done)
 }
 
-/// Whether the directory still has somebody; their teams are brought up to date.
-async fn look(app: &App, directory: &Directory, subject: &str, now: i64) -> Result<bool, SyncError> {
-    let Some(person) = directory.person(subject).await? else { return Ok(false) };
-    let Some(vouched) = app.sources.vouched(person) else { return Ok(true) };
-    match admit(app, Vouched { create: false, signs_in: false, ..vouched }, now).await {
-        Ok(_) | Err(Refused::WrongPassword) => Ok(true),
+/// What a look at somebody in a directory showed.
+enum Seen {
+    There,
+    Gone,
+    /// They are there and in no group.
+    Groupless(Vouched),
+}
+
+/// Whether the directory still has somebody; their teams are brought up to date when it says any group of theirs.
+async fn look(app: &App, directory: &Directory, subject: &str, now: i64) -> Result<Seen, SyncError> {
+    let Some(person) = directory.person(subject).await? else { return Ok(Seen::Gone) };
+    let Some(vouched) = app.sources.vouched(person) else { return Ok(Seen::There) };
+    let vouched = Vouched { create: false, signs_in: false, ..vouched };
+    bring_up_to_date(app, vouched.clone(), now).await?;
+    Ok(if vouched.teams.is_none() { Seen::Groupless(vouched) } else { Seen::There })
+}
+
+async fn bring_up_to_date(app: &App, vouched: Vouched, now: i64) -> Result<(), SyncError> {
+    match admit(app, vouched, now).await {
         Err(Refused::Metadata(error)) => Err(error.into()),
-        Err(_) => Ok(true),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -230,6 +256,16 @@ pub enum SyncError {
     TooManyGone {
         /// How many.
         gone: usize,
+        /// Of how many.
+        people: usize,
+    },
+    /// So many are suddenly in no group that it is more likely a change of what may be read there. Who is gone was disabled.
+    #[error(
+        "{groupless} of {people} people are in no group of the directory any more and keep their teams: look at what may be read there"
+    )]
+    TooManyGroupless {
+        /// How many.
+        groupless: usize,
         /// Of how many.
         people: usize,
     },

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use hallmark_storage::metadata::{
-    self, Event, NameKind, NewUser, OrganizationChange, PasswordSeen, Principal, SystemRole, Tx,
+    self, Event, GrantLine, NameKind, NewUser, Organization, OrganizationChange, PasswordSeen, Principal, RepositoryId,
+    SystemRole, Tx,
 };
 use serde_json::{Value, json};
 
@@ -23,8 +24,8 @@ pub(crate) struct Vouched {
     pub(crate) subject: String,
     /// What it calls them now; their name here, if they are made a user.
     pub(crate) name: String,
-    /// The teams that their groups are mapped to.
-    pub(crate) teams: BTreeSet<TeamName>,
+    /// The teams that their groups are mapped to; none when it was not told in which groups they are, and all stays as it was.
+    pub(crate) teams: Option<BTreeSet<TeamName>>,
     /// Whether they are made a user when they are none.
     pub(crate) create: bool,
     /// Whether they sign in now, and were not merely looked up.
@@ -144,7 +145,7 @@ pub(crate) async fn lapse(
     now: i64,
 ) -> Result<bool, metadata::Error> {
     let (source, subject, name) = (source.to_owned(), subject.to_owned(), String::new());
-    let teams = BTreeSet::new();
+    let teams = Some(BTreeSet::new());
     let vouched = Vouched { source, subject, name, teams, create: false, signs_in: false, password_at: None };
     app.metadata
         .write((vouched, before, now), |tx, (vouched, before, now)| {
@@ -162,11 +163,13 @@ pub(crate) async fn lapse(
 }
 
 /// Makes the memberships that come from this source those that it vouches for now; others stay. Whoever was made a member of an
-/// organization for a team leaves it with their last team there.
+/// organization for a team leaves it with their last team there, and what was granted to them in it rests until their groups bring
+/// them back.
 async fn put_into_teams(tx: &mut Tx, user: &Principal, vouched: &Vouched, now: i64) -> Result<(), metadata::Error> {
+    let Some(teams) = &vouched.teams else { return Ok(()) };
     let in_team = || json!({"user": user.name, "source": vouched.source});
     let mut before = tx.teams_from(user.id, &vouched.source).await?;
-    for wanted in &vouched.teams {
+    for wanted in teams {
         let TeamName { organization, team } = wanted;
         if let Some(at) = before.iter().position(|(_, held, name)| held == organization && name == team) {
             before.swap_remove(at);
@@ -181,6 +184,7 @@ async fn put_into_teams(tx: &mut Tx, user: &Principal, vouched: &Vouched, now: i
         }
         tx.add_to_team(&team, user.id, &vouched.source).await?;
         record(tx, ("team_member_added", &team.name), (organization.id, in_team()), now).await?;
+        wake_grants(tx, user, (&organization, &vouched.source), now).await?;
     }
     for (team, organization, name) in before {
         let Some(organization) = tx.organization(&organization).await? else { continue };
@@ -197,18 +201,60 @@ async fn leave_organizations(
     vouched: &Vouched,
     now: i64,
 ) -> Result<(), metadata::Error> {
-    for name in tx.organizations_from(user.id, &vouched.source).await? {
+    for name in tx.organizations_without_team(user.id, &vouched.source).await? {
         let Some(organization) = tx.organization(&name).await? else { continue };
+        // Somebody may have put them into one before it was held.
         if tx.is_in_a_team(organization.id, user.id).await? {
             continue;
         }
         // An organization keeps one owner at least, also one whom nothing vouches for.
-        if tx.remove_member(&organization, user).await? == OrganizationChange::Made {
+        let grants = tx.grants_in(organization.id, user.id).await?;
+        if tx.part_from(&organization, user).await? == OrganizationChange::Made {
             let payload = json!({"source": vouched.source});
             record(tx, ("member_removed", &user.name), (organization.id, payload), now).await?;
+            for (grant, repository) in grants.iter().filter(|(grant, _)| !grant.rests) {
+                let payload = json!({"holder": holder(user), "source": vouched.source, "rests": true});
+                let of = (organization.id, *repository);
+                record_grant(tx, ("grant_taken", grant), (of, payload), now).await?;
+            }
         }
     }
     Ok(())
+}
+
+/// Lets somebody whom their source brought back into an organization hold again what was granted to them there before.
+async fn wake_grants(
+    tx: &mut Tx,
+    user: &Principal,
+    (organization, source): (&Organization, &str),
+    now: i64,
+) -> Result<(), metadata::Error> {
+    let grants = tx.grants_in(organization.id, user.id).await?;
+    if !grants.iter().any(|(grant, _)| grant.rests) {
+        return Ok(());
+    }
+    tx.wake_grants(organization, user.id).await?;
+    for (grant, repository) in grants.iter().filter(|(grant, _)| grant.rests) {
+        let payload = json!({"holder": holder(user), "rights": grant.rights.to_string(), "source": source});
+        record_grant(tx, ("grant_put", grant), ((organization.id, *repository), payload), now).await?;
+    }
+    Ok(())
+}
+
+fn holder(user: &Principal) -> String {
+    format!("user:{}", user.name)
+}
+
+async fn record_grant(
+    tx: &mut Tx,
+    (kind, grant): (&str, &GrantLine),
+    ((account, repository), payload): ((metadata::AccountId, Option<RepositoryId>), Value),
+    now: i64,
+) -> Result<(), metadata::Error> {
+    let (payload, subject) = (payload.to_string(), grant.target());
+    let event =
+        Event { account: Some(account), repository, payload: &payload, ..Event::of_system(kind, &subject, now) };
+    tx.record(&event).await
 }
 
 async fn record(

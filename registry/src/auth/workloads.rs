@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_storage::metadata::{self, Principal, PrincipalKind, WorkloadRule};
+use serde_json::{Map, Value};
 
 use super::line::{Client, network};
 use super::oidc::{self, Issuer, Issuers, Provider};
@@ -72,7 +75,10 @@ pub(super) fn looks_like_token(name: &str, secret: &str) -> bool {
 /// Whether a text has the shape of a signed token, of an issuer or of this registry: three parts, the first of which is JSON in
 /// base64url.
 pub(super) fn is_three_parts(text: &str) -> bool {
-    text.starts_with("ey") && text.split('.').count() == 3
+    let mut parts = text.split('.');
+    let (header, others) = (parts.next().unwrap_or_default(), parts.count());
+    let decoded = URL_SAFE_NO_PAD.decode(header);
+    others == 2 && decoded.is_ok_and(|header| serde_json::from_slice::<Map<String, Value>>(&header).is_ok())
 }
 
 /// Tells which robot shows `token` under the name `name`, `<account>+<robot>`.
@@ -152,4 +158,18 @@ async fn first_or_same(
     app.metadata
         .write((shown, until), |tx, ((issuer, jti, by), until)| Box::pin(tx.show_token((issuer, jti), by, *until)))
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_with_dots_is_no_token() {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#);
+        assert!(is_three_parts(&format!("{header}.e30.c2ln")));
+        for text in ["eyes.wide.open", "ey.e30.sig", "..", "", &format!("{header}.e30"), &format!("{header}.a.b.c")] {
+            assert!(!is_three_parts(text), "{text}");
+        }
+    }
 }

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn store(home: &std::path::Path) -> Store {
-        let person = Person { folder: Some(home.to_owned()), context: None };
+        let person = Person { folder: Some(home.to_owned()), ..Person::default() };
         Store { kept: PrivateFile::of(&person, FILE).unwrap(), contexts: Contexts::file(&person).unwrap() }
     }
 

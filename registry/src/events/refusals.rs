@@ -16,6 +16,9 @@ const OF_PRINCIPAL: [usize; 2] = [32, 128];
 /// How one is told that stands for all further ones of a place: it has no subject, and a count.
 const FOLDED: &str = "folded";
 
+/// By how many minutes a clock is put back at least, for what was counted before to be of a clock that was ahead.
+const STEP: i64 = 60;
+
 /// The different refusals of this minute, by what they are, whose they are, and where they are from.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
@@ -35,7 +38,8 @@ impl Refusals {
     /// that stands for all further ones of this place.
     pub(super) fn told(&mut self, refusal: Happening, minute: i64) -> Happening {
         let Some(client) = refusal.client else { return refusal };
-        if self.minute != minute {
+        // What was asked before and ends late is of this minute: whoever sends slowly does not empty what is counted.
+        if self.minute < minute || self.minute - minute > STEP {
             *self = Self { minute, of: HashMap::new() };
         }
         let (near, far) = (Place::Network(network(client)), Place::Region(region(client)));
@@ -58,5 +62,33 @@ impl Refusals {
             *self.of.entry(key(place)).or_default() += 1;
         }
         refusal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_ends_late_does_not_empty_what_was_counted() {
+        let mut refusals = Refusals::default();
+        let mut folds = |number: usize, minute: i64| {
+            let refusal = Happening {
+                kind: "sign_in_failed",
+                actor: PrincipalId::SYSTEM,
+                account: None,
+                repository: None,
+                subject: format!("name{number}"),
+                how: "password",
+                client: Some(IpAddr::from([192, 0, 2, 1])),
+            };
+            refusals.told(refusal, minute).how == FOLDED
+        };
+        let [near, ..] = OF_STRANGERS;
+        assert_eq!((0..near).filter(|number| folds(*number, 1_000)).count(), 0);
+        assert!(folds(near, 1_000));
+        assert!(folds(near, 998) && folds(near, 1_000), "one that began before");
+        assert!(!folds(near, 1_001), "the next minute");
+        assert!(!folds(near, 100), "the clock was ahead");
     }
 }

@@ -121,7 +121,7 @@ impl Caller {
         }
     }
 
-    /// Whether what was shown may make somebody an administrator, who stays one when it has ended.
+    /// Whether what was shown may give anybody a role in the whole registry, or a way to it: they have it still when it has ended.
     ///
     /// # Errors
     /// [`Refused::Forbidden`].
@@ -129,7 +129,9 @@ impl Caller {
         if self.signed_in_with_a_password() {
             return Ok(());
         }
-        Err(Refused::Forbidden("sign in with a password to make an administrator; a token or certificate may not"))
+        Err(Refused::Forbidden(
+            "sign in with a password to make an administrator or auditor, or to give one a way in; a token or certificate may not",
+        ))
     }
 
     /// Whether they showed what is theirs for good, and neither a token nor a certificate, which end.

@@ -1,6 +1,6 @@
 //! Which client certificates are whose. The authority is one for the whole registry, so only administrators say so.
 
-use hallmark_storage::metadata::{CertificateKind, CertificateRule, Holder, PrincipalId, Tx};
+use hallmark_storage::metadata::{CertificateKind, CertificateRule, Holder, PrincipalId, SystemRole, Tx, User};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -149,7 +149,10 @@ async fn add(
     (kind, pattern): (CertificateKind, &str),
 ) -> Result<i64, Refused> {
     caller.stands(tx).await?;
-    let principal = principal(tx, holder).await?;
+    let (principal, role) = principal(tx, holder).await?;
+    if role != SystemRole::None {
+        caller.may_make_administrators()?;
+    }
     let id = tx.add_certificate_rule(principal, (kind, pattern), caller.now).await?;
     let id = id.ok_or_else(|| Refused::Conflict(format!("{pattern:?} is somebody's already")))?;
     let payload = serde_json::json!({"holder": holder.to_string(), "kind": kind.word()}).to_string();
@@ -157,13 +160,15 @@ async fn add(
     Ok(id)
 }
 
-async fn principal(tx: &mut Tx, holder: &HolderName) -> Result<PrincipalId, Refused> {
+async fn principal(tx: &mut Tx, holder: &HolderName) -> Result<(PrincipalId, SystemRole), Refused> {
     let unknown = || Refused::invalid("holder", format!("there is no {holder}"));
     match &holder.0 {
-        Holder::User(name) => tx.user(name).await?.map(|user| user.principal.id).ok_or_else(unknown),
+        Holder::User(name) => {
+            tx.user(name).await?.map(|User { principal, .. }| (principal.id, principal.role)).ok_or_else(unknown)
+        }
         Holder::Robot(account, name) => {
             let account = tx.account(account).await?.ok_or_else(unknown)?;
-            tx.robot(account.id, name).await?.map(|robot| robot.id).ok_or_else(unknown)
+            tx.robot(account.id, name).await?.map(|robot| (robot.id, SystemRole::None)).ok_or_else(unknown)
         }
         Holder::Team(..) => Err(Refused::invalid("holder", "a team shows no certificate")),
     }

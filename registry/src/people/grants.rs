@@ -31,6 +31,10 @@ pub struct GrantView {
     pub granted_by: Option<String>,
     /// When (RFC 3339).
     pub granted_at: String,
+    /// Whether it rests: nothing is held by it until the directory or provider that took its holder out of the organization brings
+    /// them back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rests: bool,
 }
 
 /// What somebody is to hold.
@@ -140,6 +144,7 @@ async fn give(
         rights: rights.to_string(),
         granted_by: Some(caller.name()),
         granted_at: rfc3339(caller.now),
+        rests: false,
     })
 }
 
@@ -297,11 +302,12 @@ pub async fn in_account(app: &App, caller: &Caller, name: &str, wanted: &Page) -
 
 fn show(row: GrantLine) -> GrantView {
     GrantView {
-        on: if row.is_prefix { format!("{}*", row.on) } else { row.on },
+        on: row.target(),
         holder: row.holder.map(|(_, holder)| HolderName(holder).to_string()).unwrap_or_default(),
         rights: row.rights.to_string(),
         granted_by: row.giver.map(|giver| HolderName(giver).to_string()),
         granted_at: rfc3339(row.granted_at),
+        rests: row.rests,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who belongs to an organization.
 
-use hallmark_storage::metadata::{Member, OrganizationChange, Tx};
+use hallmark_storage::metadata::{Event, Member, OrganizationChange, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -112,6 +112,10 @@ async fn take(tx: &mut Tx, caller: &Caller, organization: &str, user: &str) -> R
     };
     let principal = member(tx, user).await.map_err(|refused| refused.or_unknown("member"))?;
     tx.record(&caller.event_in(held.id, "member_removed", user, "")).await?;
+    for (grant, repository) in tx.grants_in(held.id, principal.id).await? {
+        let (payload, subject) = (json!({"holder": super::caller::holder(&principal)}).to_string(), grant.target());
+        tx.record(&Event { repository, ..caller.event_in(held.id, "grant_taken", &subject, &payload) }).await?;
+    }
     match tx.remove_member(&held, &principal).await? {
         OrganizationChange::LastOwner => Err(last_owner(organization)),
         OrganizationChange::Unknown => Err(Refused::Unknown("member")),

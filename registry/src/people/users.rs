@@ -182,7 +182,7 @@ fn administrators_only(caller: &Caller) -> Result<(), Refused> {
 pub async fn create(app: &App, caller: &Caller, new: NewUser) -> Result<UserView, Refused> {
     administrators_only(caller)?;
     caller.may_leave_secrets()?;
-    if new.role == Role::Administrator {
+    if new.role != Role::User {
         caller.may_make_administrators()?;
     }
     users::check_name(&new.name)?;
@@ -220,7 +220,7 @@ pub async fn change(
 ) -> Result<UserView, Refused> {
     administrators_only(caller)?;
     // Also of who is one already: whoever asks may not know.
-    if changes.role == Some(Role::Administrator) {
+    if changes.role.is_some_and(|role| role != Role::User) {
         caller.may_make_administrators()?;
     }
     app.metadata
@@ -246,6 +246,10 @@ async fn alter(
     expected.hold(&show(user.clone()))?;
     let role = changes.role.map_or(user.principal.role, Into::into);
     let disabled = changes.disabled.unwrap_or(user.principal.disabled);
+    // Who is let in again has what they had before.
+    if user.principal.disabled && !disabled && role != SystemRole::None {
+        caller.may_make_administrators()?;
+    }
     let goes = user.principal.is_administrator()
         && !user.principal.disabled
         && (role != SystemRole::Administrator || disabled);

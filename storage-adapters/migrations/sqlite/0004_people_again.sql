@@ -19,7 +19,8 @@ ALTER TABLE members ADD COLUMN source TEXT;
 -- When the directory or provider that knows a user last said so, and since when it has had the password that they have there.
 ALTER TABLE users ADD COLUMN vouched_at INTEGER;
 ALTER TABLE users ADD COLUMN source_password_at INTEGER;
-UPDATE users SET vouched_at = (SELECT a.created_at FROM accounts a WHERE a.id = users.account_id) WHERE source IS NOT NULL;
+-- Nobody wrote down when that was: everybody's time begins now, or whoever came long ago would lose their teams at once.
+UPDATE users SET vouched_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000 WHERE source IS NOT NULL;
 
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('resting_names', 'resting_names', '10000 5000 1'),

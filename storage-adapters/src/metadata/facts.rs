@@ -194,6 +194,8 @@ fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {
             other => return Err(Error::new(ErrorKind::Corrupt, format!("a row of kind {other}"))),
         }
     }
+    // By what rests nobody holds anything.
+    facts.grants.retain(|grant| !grant.rights.is_empty());
     // No order of rows means anything; a fixed one makes answers comparable.
     facts.grants.sort_by(|a, b| (a.holder, &a.prefix).cmp(&(b.holder, &b.prefix)));
     // Who is in a team through two sources holds what it holds once.

@@ -3,12 +3,16 @@
 use super::database::Metadata;
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
+use super::organizations::Organization;
 use super::rights::Rights;
 use super::rows::{AccountId, PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
 use super::value::values;
+
+/// How far the rights of a grant that rests are moved up in its row: no release knows a right up there, so that nobody holds any.
+const RESTING: i64 = 32;
 
 /// How many prefixes of one account one holder may have grants on: all of them are read when a right is decided.
 pub const PREFIXES: u32 = 64;
@@ -80,6 +84,31 @@ statements! {
         "SELECT g.prefix, g.rights, g.granted_by, g.granted_at FROM prefix_grants g
           WHERE g.principal_id = $1 ORDER BY g.account_id, g.prefix LIMIT $2"
     ];
+    HELD_IN = [
+        "SELECT r.name, g.rights, g.granted_by, g.granted_at, r.id FROM repository_grants g
+           JOIN repositories r ON r.id = g.repository_id
+          WHERE g.principal_id = $1 AND r.account_id = $2 AND r.name IS NOT NULL ORDER BY r.id"
+    ];
+    PREFIXES_HELD_IN = [
+        "SELECT prefix, rights, granted_by, granted_at FROM prefix_grants
+          WHERE principal_id = $1 AND account_id = $2 ORDER BY prefix"
+    ];
+    REST = [
+        "UPDATE repository_grants SET rights = rights << 32 WHERE principal_id = $2 AND rights < 4294967296 AND EXISTS
+           (SELECT 1 FROM repositories r WHERE r.id = repository_grants.repository_id AND r.account_id = $1)"
+    ];
+    REST_PREFIXES = [
+        "UPDATE prefix_grants SET rights = rights << 32
+          WHERE principal_id = $2 AND account_id = $1 AND rights < 4294967296"
+    ];
+    WAKE = [
+        "UPDATE repository_grants SET rights = rights >> 32 WHERE principal_id = $2 AND rights >= 4294967296 AND EXISTS
+           (SELECT 1 FROM repositories r WHERE r.id = repository_grants.repository_id AND r.account_id = $1)"
+    ];
+    WAKE_PREFIXES = [
+        "UPDATE prefix_grants SET rights = rights >> 32
+          WHERE principal_id = $2 AND account_id = $1 AND rights >= 4294967296"
+    ];
     HOLDER = [
         "SELECT p.kind, COALESCE(u.name, t.name, b.name), h.name FROM principals p
            LEFT JOIN users u ON u.principal_id = p.id
@@ -119,14 +148,24 @@ pub struct GrantLine {
     pub is_prefix: bool,
     /// Who holds it; `None` in a list of one holder's grants.
     pub holder: Option<(PrincipalId, Holder)>,
-    /// What they hold.
+    /// What they hold, or will hold again when it rests no more.
     pub rights: Rights,
+    /// Whether it rests: nobody holds anything by it until a source brings the holder back into the organization.
+    pub rests: bool,
     /// Who gave it.
     pub granted_by: PrincipalId,
     /// Their name; `None` when they are gone, and in a list of one holder's grants.
     pub giver: Option<Holder>,
     /// When, in milliseconds since the epoch.
     pub granted_at: i64,
+}
+
+impl GrantLine {
+    /// What it is on, as people write it: `acme/web`, or `acme/web-*` for a prefix.
+    #[must_use]
+    pub fn target(&self) -> String {
+        if self.is_prefix { format!("{}*", self.on) } else { self.on.clone() }
+    }
 }
 
 /// Who holds a grant, by name.
@@ -249,14 +288,59 @@ impl Tx {
         };
         Ok(taken == 1)
     }
+
+    /// What was granted to a user themselves in an organization that is held, prefixes first, with the repository that each is on.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn grants_in(
+        &mut self,
+        organization: AccountId,
+        user: PrincipalId,
+    ) -> Result<Vec<(GrantLine, Option<RepositoryId>)>, Error> {
+        let mut grants = Vec::new();
+        for row in self.rows(&PREFIXES_HELD_IN, values![user, organization]).await? {
+            grants.push((held(&row, true)?, None));
+        }
+        for row in self.rows(&HELD_IN, values![user, organization]).await? {
+            grants.push((held(&row, false)?, Some(RepositoryId(row.integer(4)?))));
+        }
+        Ok(grants)
+    }
+
+    /// Lays what was granted to a user themselves in an organization that is held to rest: it stays written down, and nobody holds
+    /// anything by it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn rest_grants(&mut self, organization: &Organization, user: PrincipalId) -> Result<(), Error> {
+        self.touch(Slot::account(&organization.name));
+        self.touch(Slot::principal(user));
+        self.execute(&REST, values![organization.id, user]).await?;
+        self.execute(&REST_PREFIXES, values![organization.id, user]).await.map(drop)
+    }
+
+    /// Lets what rests of a user's grants in an organization that is held be held again.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn wake_grants(&mut self, organization: &Organization, user: PrincipalId) -> Result<(), Error> {
+        self.touch(Slot::account(&organization.name));
+        self.touch(Slot::principal(user));
+        self.execute(&WAKE, values![organization.id, user]).await?;
+        self.execute(&WAKE_PREFIXES, values![organization.id, user]).await.map(drop)
+    }
 }
 
 fn held(row: &Row, is_prefix: bool) -> Result<GrantLine, Error> {
+    let bits = row.integer(1)?;
+    let rests = bits >> RESTING != 0;
     Ok(GrantLine {
         on: row.text(0)?,
         is_prefix,
         holder: None,
-        rights: Rights::from_bits(row.integer(1)?),
+        rights: Rights::from_bits(if rests { bits >> RESTING } else { bits }),
+        rests,
         granted_by: PrincipalId(row.integer(2)?),
         giver: None,
         granted_at: row.integer(3)?,

@@ -52,9 +52,12 @@ statements! {
     ];
     FROM_SOURCE = [
         "SELECT a.name FROM members m JOIN accounts a ON a.id = m.account_id
-          WHERE m.user_id = $1 AND m.source = $2 ORDER BY a.name"
+          WHERE m.user_id = $1 AND m.source = $2 AND NOT EXISTS
+            (SELECT 1 FROM team_members t WHERE t.account_id = m.account_id AND t.user_id = m.user_id)
+          ORDER BY a.name"
     ];
     IN_TEAM = ["SELECT team_id FROM team_members WHERE account_id = $1 AND user_id = $2 LIMIT 1"];
+    REMOVE_TEAMLESS = ["DELETE FROM members WHERE account_id = $1 AND user_id = $2 AND source IS NOT NULL"];
     REMOVE_MEMBER = ["DELETE FROM members WHERE account_id = $1 AND user_id = $2"];
     TAKE_GRANTS = [
         "DELETE FROM repository_grants WHERE principal_id = $2 AND EXISTS
@@ -273,11 +276,11 @@ impl Tx {
         Ok(true)
     }
 
-    /// The names of the organizations of which this directory or provider made a user a member.
+    /// The names of the organizations of which this directory or provider made a user a member, and in which they are in no team.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn organizations_from(&mut self, user: PrincipalId, source: &str) -> Result<Vec<String>, Error> {
+    pub async fn organizations_without_team(&mut self, user: PrincipalId, source: &str) -> Result<Vec<String>, Error> {
         let rows = self.rows(&FROM_SOURCE, values![user, source]).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
@@ -288,6 +291,29 @@ impl Tx {
     /// The database failed.
     pub async fn is_in_a_team(&mut self, organization: AccountId, user: PrincipalId) -> Result<bool, Error> {
         Ok(self.row(&IN_TEAM, values![organization, user]).await?.is_some())
+    }
+
+    /// Takes a user whom a source made a member out of an organization that is held; what was granted to them themselves in it
+    /// rests.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn part_from(
+        &mut self,
+        organization: &Organization,
+        user: &Principal,
+    ) -> Result<OrganizationChange, Error> {
+        let Some(owner) = self.membership(organization.id, user.id).await? else {
+            return Ok(OrganizationChange::Unknown);
+        };
+        if owner && self.row(&OTHER_OWNER, values![organization.id, user.id]).await?.is_none() {
+            return Ok(OrganizationChange::LastOwner);
+        }
+        if self.execute(&REMOVE_TEAMLESS, values![organization.id, user.id]).await? == 0 {
+            return Ok(OrganizationChange::Unknown);
+        }
+        self.rest_grants(organization, user.id).await?;
+        Ok(OrganizationChange::Made)
     }
 
     /// Takes a user out of an organization that is held: out of its teams too, and what was granted to them in it is

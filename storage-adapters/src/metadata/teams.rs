@@ -38,6 +38,7 @@ statements! {
            JOIN teams t ON t.principal_id = m.team_id JOIN accounts a ON a.id = t.account_id
           WHERE m.user_id = $1 AND m.source = $2 ORDER BY a.name, t.name"
     ];
+    HAS_FROM_SOURCE = ["SELECT team_id FROM team_members WHERE user_id = $1 AND source = $2 LIMIT 1"];
     OF_USER = [
         "SELECT DISTINCT a.name, t.name FROM team_members m
            JOIN teams t ON t.principal_id = m.team_id JOIN accounts a ON a.id = t.account_id
@@ -112,6 +113,14 @@ impl Metadata {
     pub async fn teams_of(&self, user: PrincipalId) -> Result<Vec<(String, String)>, Error> {
         let rows = self.rows(&OF_USER, values![user]).await?;
         rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+    }
+
+    /// Whether this source put a user into any team.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn is_in_a_team_from(&self, user: PrincipalId, source: &str) -> Result<bool, Error> {
+        Ok(self.row(&HAS_FROM_SOURCE, values![user, source]).await?.is_some())
     }
 }
 

@@ -45,9 +45,12 @@ statements! {
         "SELECT u.principal_id, u.source_subject FROM users u
           WHERE u.source = $1 AND u.source_subject > $2 AND u.vouched_at <= $3
             AND (EXISTS (SELECT 1 FROM team_members t WHERE t.user_id = u.principal_id AND t.source = $1)
-              OR EXISTS (SELECT 1 FROM members m WHERE m.user_id = u.principal_id AND m.source = $1))
+              OR EXISTS (SELECT 1 FROM members m WHERE m.user_id = u.principal_id AND m.source = $1 AND m.owner = 0
+                           AND NOT EXISTS (SELECT 1 FROM team_members t
+                                            WHERE t.account_id = m.account_id AND t.user_id = m.user_id)))
           ORDER BY u.source_subject LIMIT $4"
     ];
+    SOURCES = ["SELECT DISTINCT source FROM users WHERE source IS NOT NULL AND source > $1 ORDER BY source LIMIT $2"];
     SOURCE_PASSWORD = ["SELECT source_password_at FROM users WHERE principal_id = $1"];
     SET_SOURCE_PASSWORD = ["UPDATE users SET source_password_at = $2 WHERE principal_id = $1"];
     BY_NAME = [
@@ -305,6 +308,15 @@ impl Metadata {
         rows.iter().map(|row| Ok((PrincipalId(row.integer(0)?), row.text(1)?))).collect()
     }
 
+    /// The directories and providers that any user comes from, in byte order, after this one, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn sources(&self, after: &str, limit: u32) -> Result<Vec<String>, Error> {
+        let rows = self.rows(&SOURCES, values![after, i64::from(limit)]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
     /// Users of a provider who last signed in with it at `at` or before, and are in teams or organizations through it; in the byte
     /// order of its own ids of them, after this one, at most `limit`.
     ///
@@ -447,14 +459,15 @@ impl Tx {
         self.execute(&VOUCH, values![user.id, now]).await.map(drop)
     }
 
-    /// Writes down since when a directory has had the password that a user has there; whether another was written down before.
+    /// Writes down since when a directory has had the password that a user has there; whether an older one was written down before.
+    /// What one says that has not heard of the last change tells nothing new.
     ///
     /// # Errors
     /// The database failed.
     pub async fn set_source_password(&mut self, user: PrincipalId, at: i64) -> Result<PasswordSeen, Error> {
         let before = self.row(&SOURCE_PASSWORD, values![user]).await?;
         let before = before.map_or(Ok(None), |row| row.maybe_integer(0))?;
-        if before == Some(at) {
+        if before.is_some_and(|before| before >= at) {
             return Ok(PasswordSeen::Same);
         }
         self.execute(&SET_SOURCE_PASSWORD, values![user, at]).await?;

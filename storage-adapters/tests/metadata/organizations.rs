@@ -1,6 +1,6 @@
 //! Organizations and their members.
 
-use hallmark_storage::metadata::{AccountKind, Error, Member, OrganizationChange, Rights, UserRemoval};
+use hallmark_storage::metadata::{AccountKind, Error, Member, OrganizationChange, Rights, UserRemoval, Viewer};
 
 use crate::harness::people::{on_prefix, on_repository};
 use crate::harness::{NOW, World, family};
@@ -18,6 +18,7 @@ family! {
     a_push_may_make_repositories_where_that_is_set,
     who_is_gone_becomes_no_member,
     a_membership_tells_which_directory_made_it,
+    what_rests_is_held_by_nobody_until_it_is_woken,
 }
 
 async fn an_organization_takes_a_name_that_no_account_has(world: World) {
@@ -201,7 +202,7 @@ async fn a_membership_tells_which_directory_made_it(world: World) {
         world.change(input, |tx, (acme, user)| Box::pin(tx.put_member_from(acme, user, "ldap"))).await
     };
     let from = async |source: &'static str| {
-        world.change((bob.id, source), |tx, (bob, source)| Box::pin(tx.organizations_from(*bob, source))).await
+        world.change((bob.id, source), |tx, (bob, source)| Box::pin(tx.organizations_without_team(*bob, source))).await
     };
     let member = async |user| {
         let members = world.metadata.members(acme.id, None, 9).await.unwrap();
@@ -224,4 +225,44 @@ async fn a_membership_tells_which_directory_made_it(world: World) {
     let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("bob", NOW))).await;
     assert_eq!(removed.unwrap(), UserRemoval::Removed);
     assert!(!put(&bob).await, "they are gone");
+}
+
+async fn what_rests_is_held_by_nobody_until_it_is_woken(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let other = world.organization("other", &world.alice).await;
+    let (app, elsewhere) = (world.named("acme/app").await, world.named("other/app").await);
+    for (repository, organization) in [(&app, &acme), (&elsewhere, &other)] {
+        world.give(on_repository(repository, bob.id), "read+sign").await;
+        world.give(on_prefix(organization, &format!("{}/web-", organization.name), bob.id), "admin").await;
+    }
+    let of_acme = async || {
+        let grants = world.change((acme.id, bob.id), |tx, (acme, bob)| Box::pin(tx.grants_in(*acme, *bob))).await;
+        let told = |(grant, repository): (hallmark_storage::metadata::GrantLine, _)| {
+            (grant.target(), grant.rights.to_string(), grant.rests, repository)
+        };
+        grants.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let all = |rests| {
+        [
+            ("acme/web-*".to_owned(), "admin".to_owned(), rests, None),
+            ("acme/app".to_owned(), "read+sign".to_owned(), rests, Some(app.id)),
+        ]
+    };
+    let seen = async || {
+        let sight = Viewer::Principal(world.metadata.sight(bob.id).await.unwrap());
+        let (facts, _) = world.metadata.facts(Some(bob.id), &"acme/app".parse().unwrap()).await.unwrap();
+        (world.metadata.catalog(&sight, None, 9).await.unwrap(), facts.grants.len())
+    };
+    let both = vec!["acme/app".to_owned(), "other/app".to_owned()];
+    assert_eq!((of_acme().await, seen().await), (all(false).to_vec(), (both.clone(), 1)));
+    for _ in 0..2 {
+        let input = (acme.clone(), bob.id);
+        world.change(input, |tx, (acme, bob)| Box::pin(tx.rest_grants(acme, *bob))).await;
+        assert_eq!((of_acme().await, seen().await), (all(true).to_vec(), (vec!["other/app".to_owned()], 0)));
+    }
+    for _ in 0..2 {
+        let input = (acme.clone(), bob.id);
+        world.change(input, |tx, (acme, bob)| Box::pin(tx.wake_grants(acme, *bob))).await;
+        assert_eq!((of_acme().await, seen().await), (all(false).to_vec(), (both.clone(), 1)));
+    }
 }

@@ -187,8 +187,15 @@ async fn whom_a_provider_has_not_vouched_for_lately_is_found_by_what_it_gave(wor
         world.try_join(&team, &user, if gives { source } else { "" }).await.unwrap();
     }
     let e = world.try_user(known("e", "oidc", "5")).await.unwrap();
-    let input = (acme, e.clone());
-    world.change(input, |tx, (acme, e)| Box::pin(tx.put_member_from(acme, e, "oidc"))).await;
+    // Of who is in a team by hand there is nothing to take.
+    let f = world.try_user(known("f", "oidc", "6")).await.unwrap();
+    for user in [&e, &f] {
+        let input = (acme.clone(), user.clone());
+        world.change(input, |tx, (acme, user)| Box::pin(tx.put_member_from(acme, user, "oidc"))).await;
+    }
+    world.join(&team, &f).await;
+    assert_eq!(world.metadata.sources("", 9).await.unwrap(), ["ldap", "oidc"]);
+    assert_eq!(world.metadata.sources("ldap", 9).await.unwrap(), ["oidc"]);
     let found = async |at, after| -> Vec<String> {
         let page = world.metadata.unvouched("oidc", at, after, 2).await.unwrap();
         page.into_iter().map(|(_, subject)| subject).collect()
@@ -205,4 +212,5 @@ async fn a_password_of_a_directory_is_told_from_the_one_before(world: World) {
     let seen = async |at| world.change((bob.id, at), |tx, (bob, at)| Box::pin(tx.set_source_password(*bob, *at))).await;
     assert_eq!((seen(5).await, seen(5).await), (PasswordSeen::First, PasswordSeen::Same));
     assert_eq!((seen(9).await, seen(9).await), (PasswordSeen::Another, PasswordSeen::Same));
+    assert_eq!((seen(5).await, seen(9).await), (PasswordSeen::Same, PasswordSeen::Same), "a controller that lags");
 }

@@ -143,6 +143,7 @@ fn claims() -> Claims {
         principal_id: Some(7),
         credential_epoch: Some(3),
         credential_id: Some(4),
+        certificate: Some(5),
     }
 }
 
@@ -166,8 +167,14 @@ fn claims_are_written_as_clients_and_other_registries_read_them() {
 
 #[test]
 fn anonymous_claims_have_no_principal() {
-    let anonymous =
-        Claims { sub: String::new(), principal_id: None, credential_epoch: None, credential_id: None, ..claims() };
+    let anonymous = Claims {
+        sub: String::new(),
+        principal_id: None,
+        credential_epoch: None,
+        credential_id: None,
+        certificate: None,
+        ..claims()
+    };
     let json = serde_json::to_value(&anonymous).unwrap();
     assert_eq!((json.get("hid"), json.get("hep"), &json["sub"]), (None, None, &json!("")));
     assert_eq!(Claims::parse(json.to_string().as_bytes()).unwrap(), anonymous);

@@ -65,8 +65,8 @@ pub(super) async fn callback(
 /// its old name brings nobody of the old one back.
 fn vouched(known: &Known, person: Person) -> Option<Vouched> {
     let name = user_name(person.preferred_username.as_deref()?)?;
-    let groups = person.groups.into_iter().collect();
-    let teams = teams_of_groups(&known.section.teams, &groups);
+    let of = |groups: Vec<String>| teams_of_groups(&known.section.teams, &groups.into_iter().collect());
+    let teams = person.groups.map(of);
     let create = known.section.create_users;
     let (source, subject) = (person.issuer, person.subject);
     Some(Vouched { source, subject, name, teams, create, signs_in: true, password_at: None })

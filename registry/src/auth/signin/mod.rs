@@ -36,6 +36,11 @@ const FORGOTTEN: u32 = 1_000;
 /// How many people are looked at at once whose provider has not vouched for them lately.
 const LAPSED: u32 = 500;
 
+/// How long the word of a provider holds that the settings have no more, in milliseconds: as long as by default.
+const FORMER: i64 = 90 * 24 * 60 * 60 * 1_000;
+/// How many sources are read from the database at once.
+const SOURCES: u32 = 100;
+
 /// The providers that people sign in with.
 #[derive(Debug, Default)]
 pub struct Providers {
@@ -72,9 +77,17 @@ impl Providers {
     /// vouched for by what they show.
     pub(crate) fn vouch_for(&self, principal: &Principal, now: i64) -> bool {
         let Some(Vouching { source, at: Some(at) }) = &principal.vouched else { return true };
-        let of = self.known.iter().find(|known| known.section.issuer.issuer == *source);
-        let Some(holds) = of.and_then(|known| known.section.vouched_for) else { return true };
-        now.saturating_sub(*at) < milliseconds(holds)
+        self.holds(source).is_none_or(|holds| now.saturating_sub(*at) < holds)
+    }
+
+    /// How long the word of a source holds, in milliseconds; `None` for no end, as of directories, which are asked. The word of an
+    /// issuer that no section of the settings has any more ends like any other.
+    fn holds(&self, source: &str) -> Option<i64> {
+        match self.known.iter().find(|known| known.section.issuer.issuer == source) {
+            Some(known) => known.section.vouched_for.map(milliseconds),
+            // The names of directories are no URLs.
+            None => source.contains("://").then_some(FORMER),
+        }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -150,21 +163,29 @@ enum Refused {
 /// # Errors
 /// The database's; what is left goes the next time.
 pub async fn lapse(app: &App) -> Result<u64, metadata::Error> {
-    let (now, mut lapsed) = (app.clock.now(), 0);
-    for known in &app.providers.known {
-        let Some(holds) = known.section.vouched_for else { continue };
-        let (source, before) = (known.section.issuer.issuer.as_str(), now.saturating_sub(milliseconds(holds)));
-        let mut after = None::<String>;
-        loop {
-            let page = app.metadata.unvouched(source, before, after.as_deref(), LAPSED).await?;
-            let Some((_, last)) = page.last() else { break };
-            after = Some(last.clone());
-            for (_, subject) in page {
-                lapsed += u64::from(sources::lapse(app, (source, &subject), before, now).await?);
+    let (now, mut lapsed, mut after) = (app.clock.now(), 0, String::new());
+    loop {
+        let sources = app.metadata.sources(&after, SOURCES).await?;
+        let Some(last) = sources.last() else { return Ok(lapsed) };
+        after.clone_from(last);
+        for source in &sources {
+            if let Some(holds) = app.providers.holds(source) {
+                lapsed += lapse_people_of(app, source, now.saturating_sub(holds), now).await?;
             }
         }
     }
-    Ok(lapsed)
+}
+
+async fn lapse_people_of(app: &App, source: &str, before: i64, now: i64) -> Result<u64, metadata::Error> {
+    let (mut lapsed, mut after) = (0, None::<String>);
+    loop {
+        let page = app.metadata.unvouched(source, before, after.as_deref(), LAPSED).await?;
+        let Some((_, last)) = page.last() else { return Ok(lapsed) };
+        after = Some(last.clone());
+        for (_, subject) in page {
+            lapsed += u64::from(sources::lapse(app, (source, &subject), before, now).await?);
+        }
+    }
 }
 
 /// Forgets sign-ins, sessions, devices and shown tokens that have ended.

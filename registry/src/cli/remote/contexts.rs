@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_flag_is_stronger_than_the_variable_and_that_than_the_current_one() {
         let by = |flag: Option<&str>, variable: Option<&str>| {
-            let person = Person { folder: None, context: variable.map(str::to_owned) };
+            let person = Person { context: variable.map(str::to_owned), ..Person::default() };
             two().choose(flag.map(str::to_owned), &person).map(|named| named.name)
         };
         assert_eq!(by(None, None).unwrap(), "work");

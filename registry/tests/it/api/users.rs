@@ -266,7 +266,17 @@ async fn a_token_makes_no_administrator() {
         let change = json!({"role": "administrator"});
         refuses(&world, world.sends("PATCH", &format!("/users/{name}"), &by, &change), 403, "DENIED").await;
     }
-    world.sends("POST", "/users", &by, &new("eve", "auditor")).await.expect(201);
+    refuses(&world, world.sends("POST", "/users", &by, &new("eve", "auditor")), 403, "DENIED").await;
+    refuses(&world, world.sends("PATCH", "/users/bob", &by, &json!({"role": "auditor"})), 403, "DENIED").await;
+    world.sends("POST", "/users", &by, &new("eve", "user")).await.expect(201);
     world.sends("PATCH", "/users/bob", &admin(), &json!({"role": "administrator"})).await.expect(200);
-    world.sends("PATCH", "/users/bob", &by, &json!({"role": "user"})).await.expect(200);
+    // Nor does it let one in again who was kept out, or a certificate be one.
+    world.sends("PATCH", "/users/bob", &by, &json!({"disabled": true})).await.expect(200);
+    refuses(&world, world.sends("PATCH", "/users/bob", &by, &json!({"disabled": false})), 403, "DENIED").await;
+    let rule =
+        |user: &str| json!({"holder": format!("user:{user}"), "kind": "subject", "pattern": format!("CN={user}")});
+    refuses(&world, world.sends("POST", "/certificates", &by, &rule("admin")), 403, "DENIED").await;
+    world.sends("POST", "/certificates", &by, &rule("eve")).await.expect(201);
+    world.sends("POST", "/certificates", &admin(), &rule("admin")).await.expect(201);
+    world.sends("PATCH", "/users/bob", &by, &json!({"role": "user", "disabled": false})).await.expect(200);
 }

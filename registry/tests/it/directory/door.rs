@@ -120,6 +120,12 @@ async fn a_group_is_a_right_with_the_next_request_that_asks_the_directory() {
     slapd.change(&format!("{core}delete: member\n{member}"));
     assert_eq!(granted(&world, &ben()).await, "repository:acme/app:pull", "it was just asked");
     world.pass(REMEMBERED);
+    assert_eq!(
+        granted(&world, &ben()).await,
+        "repository:acme/app:pull",
+        "whether they left every group, a look tells"
+    );
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), looked(1, 0, 0));
     assert_eq!(granted(&world, &ben()).await, "");
 }
 
@@ -275,6 +281,37 @@ async fn a_look_takes_teams_away_and_a_directory_that_fails_changes_nothing() {
     let failed = synchronize(&world.app, "example", world.now()).await;
     assert!(matches!(failed, Err(SyncError::Directory(_))), "{failed:?}");
     assert_eq!(world.rows().await, before);
+}
+
+/// When nobody is in any group at once, it is more likely that groups can be read no more.
+#[tokio::test]
+async fn groups_that_can_be_read_no_more_take_nobody_out_of_their_teams() {
+    let name = |n: u32| format!("p{n}");
+    let entry = |n| {
+        format!(
+            "dn: uid=p{n},{PEOPLE}\nobjectClass: inetOrgPerson\nuid: p{n}\ncn: P\nsn: P\nuserPassword: secret {n}\n\n"
+        )
+    };
+    let slapd = Slapd::start(Setup::Usual, &(0..12).map(entry).collect::<String>());
+    let core = format!("dn: cn=core,{GROUPS}\nchangetype: modify\n");
+    let members: String = (0..12).map(|n| format!("member: uid=p{n},{PEOPLE}\n")).collect();
+    slapd.change(&format!("{core}add: member\n{members}"));
+    let world = opened(&slapd).await;
+    let by = |n: u32| Credentials::basic(&name(n), &format!("secret {n}"));
+    for n in 0..12 {
+        assert_eq!(granted(&world, &by(n)).await, "repository:acme/app:pull");
+    }
+    slapd.change(&format!("{core}replace: member\nmember: uid=ben,{PEOPLE}\n"));
+    world.pass(REMEMBERED);
+    assert_eq!(granted(&world, &by(0)).await, "repository:acme/app:pull", "a sign-in cannot tell");
+    let looked = synchronize(&world.app, "example", world.now()).await;
+    assert!(matches!(looked, Err(SyncError::TooManyGroupless { groupless: 12, people: 12 })), "{looked:?}");
+    assert_eq!(world.look("SELECT COUNT(*) FROM team_members").await, ["12"]);
+    // Few of many are believed.
+    let back: String = (0..9).map(|n| format!("member: uid=p{n},{PEOPLE}\n")).collect();
+    slapd.change(&format!("{core}add: member\n{back}"));
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), self::looked(12, 0, 0));
+    assert_eq!(world.look("SELECT COUNT(*) FROM team_members").await, ["9"]);
 }
 
 #[tokio::test]

@@ -448,3 +448,21 @@ async fn a_rule_that_goes_takes_the_tokens_made_by_it_along_and_no_secrets() {
     world.get("/v2/").by(&Credentials::bearer(&personal)).await.expect(200);
     site.close().await;
 }
+
+/// A certificate is its authority's word: a provider that no longer vouches for its holder takes nothing from it.
+#[tokio::test]
+async fn a_certificate_and_its_tokens_go_on_past_a_provider_s_word() {
+    let site = Site::open().await;
+    let world = &site.world;
+    site.rule("user:ann", "subject", "CN=ann").await;
+    let ann = site.authority.client("ann", Vec::new());
+    world
+        .meddle("UPDATE users SET source = 'https://i', source_subject = '1', vouched_at = 0 WHERE name = 'ann'")
+        .await;
+    assert_eq!(site.name(Some(&ann)).await.as_deref(), Some("ann"));
+    let (status, body) = site.ask(Some(&ann), "GET", "/token?service=hallmark").await.unwrap();
+    let token: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    world.get("/v2/").by(&Credentials::bearer(token["token"].as_str().unwrap())).await.expect(200);
+    site.close().await;
+}

@@ -239,6 +239,10 @@ async fn teams_follow_the_groups() {
     assert_eq!(rights(json!(["others", "devs"])).await, ["dev {issuer}"]);
     assert_eq!(rights(json!("devs")).await, ["dev {issuer}"]);
     assert_eq!(rights(json!([])).await, [""; 0]);
+    // A token that says nothing of groups takes nothing.
+    assert_eq!(rights(json!(["devs"])).await, ["dev {issuer}"]);
+    assert_eq!(rights(json!(null)).await, ["dev {issuer}"]);
+    assert_eq!(rights(json!([])).await, [""; 0]);
     assert_eq!(rights(json!(null)).await, [""; 0]);
     // What somebody gave by hand is not taken back by a group.
     assert_eq!(rights(json!(["devs"])).await, ["dev {issuer}"]);
@@ -297,7 +301,80 @@ async fn a_provider_whose_word_has_no_end_is_not_asked_again() {
     assert_eq!(granted(world, &Credentials::basic("cora", &secret)).await, "repository:acme/app:pull");
 }
 
-/// What a group gave goes with the group: the membership too, and what was granted to the member.
+/// The word of a provider that the settings have no more ends as well.
+#[tokio::test]
+async fn a_provider_that_was_taken_from_the_settings_vouches_for_nobody_for_ever() {
+    let scene = Scene::open().await;
+    let world = &scene.world;
+    acme(world).await;
+    let mut browser = scene.sign_in(json!({"groups": ["devs"]})).await;
+    let device = Device::asking(world, &[("scope", "read"), ("expires_in", "31536000")]).await;
+    decide(&mut browser, &device.user_code, "approve").await.expect(200);
+    let secret = device.poll(world).await.expect(200).json()["access_token"].as_str().unwrap().to_owned();
+    let by = Credentials::basic("cora", &secret);
+    for table in ["users", "members", "team_members"] {
+        world.meddle(&format!("UPDATE {table} SET source = 'https://gone.example' WHERE source LIKE 'http%'")).await;
+    }
+    world.pass(90 * 24 * 60 * 60 - 1);
+    assert_eq!(granted(world, &by).await, "repository:acme/app:pull");
+    assert_eq!(hallmark::auth::signin::lapse(&world.app).await.unwrap(), 0);
+    world.pass(1);
+    world.get("/token?service=hallmark").by(&by).await.expect(401);
+    assert_eq!(hallmark::auth::signin::lapse(&world.app).await.unwrap(), 1);
+    assert_eq!(world.look("SELECT user_id FROM team_members").await, [""; 0]);
+}
+
+/// What people gave by hand is not lost with the groups: it rests, nobody holds anything by it, and it comes back with them.
+#[tokio::test]
+async fn what_was_granted_by_hand_rests_with_the_membership_and_comes_back() {
+    let scene = Scene::open().await;
+    let world = &scene.world;
+    world.show_as(&scene.stage.url, "issuer");
+    acme(world).await;
+    let mut browser = scene.sign_in(json!({"groups": ["devs"]})).await;
+    let device = Device::asking(world, &[("scope", "write"), ("expires_in", "31536000")]).await;
+    decide(&mut browser, &device.user_code, "approve").await.expect(200);
+    let secret = device.poll(world).await.expect(200).json()["access_token"].as_str().unwrap().to_owned();
+    let by = Credentials::basic("cora", &secret);
+    world.grant("acme/app", "user:cora", "write").await;
+    world.grant("acme/*", "user:cora", "read").await;
+    let catalog = async || world.get("/v2/_catalog").by(&by).await.expect(200).json()["repositories"].clone();
+    let all = "repository:acme/app:pull,push";
+    assert_eq!((granted(world, &by).await.as_str(), catalog().await), (all, json!(["acme/app"])));
+    let before = world.count_events().await;
+    scene.sign_in(json!({"groups": []})).await;
+    let grants = async || {
+        let events = world.events_after(before).await;
+        events.into_iter().filter(|event| event.contains("grant_")).collect::<Vec<_>>()
+    };
+    let taken = [
+        r#"system grant_taken acme/* {"holder":"user:cora","rests":true,"source":"{issuer}"}"#,
+        r#"system grant_taken acme/app {"holder":"user:cora","rests":true,"source":"{issuer}"}"#,
+    ];
+    assert_eq!(grants().await, taken);
+    assert_eq!((granted(world, &by).await.as_str(), catalog().await), ("", json!([])));
+    world.get("/v2/acme/app/tags/list").by(&by).await.expect(403);
+    let listed = world.api("GET", "/repositories/acme%2Fapp/grants", &super::admin()).await.expect(200).json();
+    let of_cora = listed["items"].as_array().unwrap().iter().find(|grant| grant["holder"] == "user:cora").unwrap();
+    assert_eq!((of_cora["rights"].as_str(), &of_cora["rests"]), (Some("write"), &json!(true)));
+    // What is taken meanwhile does not come back.
+    world.take("acme/*", "user:cora").await;
+    scene.sign_in(json!({"groups": ["devs"]})).await;
+    assert_eq!((granted(world, &by).await.as_str(), catalog().await), (all, json!(["acme/app"])));
+    let again = r#"system grant_put acme/app {"holder":"user:cora","rights":"write","source":"{issuer}"}"#;
+    assert_eq!(grants().await[2..], [r#"admin grant_taken acme/* {"holder":"user:cora"}"#, again]);
+    let listed = world.api("GET", "/repositories/acme%2Fapp/grants", &super::admin()).await.expect(200).json();
+    assert!(listed["items"].as_array().unwrap().iter().all(|grant| grant["rests"].is_null()), "{listed}");
+    // Who is taken out by hand, while it rests or not, leaves nothing that could come back.
+    scene.sign_in(json!({"groups": []})).await;
+    world.member("acme", "cora", "member").await;
+    assert_eq!(granted(world, &by).await, "", "a hand that makes a member gives back nothing");
+    api(world, "DELETE", "/organizations/acme/members/cora", json!({})).await.expect(204);
+    scene.sign_in(json!({"groups": ["devs"]})).await;
+    assert_eq!(granted(world, &by).await, "repository:acme/app:pull");
+}
+
+/// What a group gave goes with the group, the membership too; what was granted to the member rests.
 #[tokio::test]
 async fn a_membership_goes_with_the_last_team_that_it_was_made_for() {
     let scene = Scene::open().await;
@@ -325,7 +402,7 @@ async fn a_membership_goes_with_the_last_team_that_it_was_made_for() {
     ];
     assert_eq!(comes(json!([])).await, left);
     assert_eq!(world.look(members).await, [""; 0]);
-    let granted = "SELECT COUNT(*) FROM repository_grants g JOIN users u ON u.principal_id = g.principal_id";
+    let granted = "SELECT g.rights & 31 FROM repository_grants g JOIN users u ON u.principal_id = g.principal_id";
     assert_eq!(world.look(granted).await, ["0"]);
     // Whom somebody made a member, or put into a team, stays, and so does the last owner.
     comes(json!(["devs"])).await;

@@ -19,8 +19,9 @@ pub struct Person {
     pub preferred_username: Option<String>,
     /// An address to show. It is never looked up and links to no account: whoever the issuer lets claim it has it.
     pub email: Option<String>,
-    /// The groups that the issuer lists; none when no claim is configured, or the token has none.
-    pub groups: Vec<String>,
+    /// The groups that the issuer lists, none when no claim is configured; `None` when there is a claim and the token has it not: a
+    /// provider leaves it out also when the groups are too many to say.
+    pub groups: Option<Vec<String>>,
 }
 
 /// Reads an ID token that was verified and is for this client (OpenID Connect Core 1.0 section 3.1.3.7).
@@ -38,24 +39,27 @@ pub(super) fn read(token: &Verified, pending: &Pending, client: &ClientSettings)
         return Err(SignInRefused::Nonce);
     }
     let shown = |name: &str| text(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    let groups = client.groups_claim.as_ref().map(|claim| groups(token, claim)).transpose()?;
+    let groups = match &client.groups_claim {
+        Some(claim) => groups(token, claim)?,
+        None => Some(Vec::new()),
+    };
     Ok(Person {
         issuer: token.issuer().to_owned(),
         subject: token.subject().to_owned(),
         name: shown("name"),
         preferred_username: shown("preferred_username"),
         email: shown("email"),
-        groups: groups.unwrap_or_default(),
+        groups,
     })
 }
 
 /// One text or a list of them. A person of unknown groups is not one without groups.
-fn groups(token: &Verified, claim: &ClaimPath) -> Result<Vec<String>, SignInRefused> {
+fn groups(token: &Verified, claim: &ClaimPath) -> Result<Option<Vec<String>>, SignInRefused> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let groups = match claim.find(token.claims()) {
-        None => Some(Vec::new()),
+        None => return Ok(None),
         Some(Value::Array(groups)) => groups.iter().map(text).collect(),
         Some(group) => text(group).map(|group| vec![group]),
     };
-    groups.ok_or_else(|| SignInRefused::Groups(claim.clone()))
+    groups.map(Some).ok_or_else(|| SignInRefused::Groups(claim.clone()))
 }
