@@ -25,6 +25,14 @@ statements! {
            (SELECT page.id FROM manifests page WHERE page.repository_id = $1 AND NOT EXISTS
               (SELECT 1 FROM manifest_children e WHERE e.repository_id = $1 AND e.child_id = page.id) LIMIT $2)"
     ];
+    TRASH = [
+        "DELETE FROM trash WHERE repository_id = $1 AND digest IN
+           (SELECT page.digest FROM trash page WHERE page.repository_id = $1 ORDER BY page.digest LIMIT $2)"
+    ];
+    TRASHED = [
+        "SELECT DISTINCT b.blob_id FROM trash_blobs b WHERE b.trash_id IN
+           (SELECT page.id FROM trash page WHERE page.repository_id = $1 ORDER BY page.digest LIMIT $2)"
+    ];
     LINKS = [
         "DELETE FROM repository_blobs WHERE repository_id = $1 AND blob_id IN
            (SELECT page.blob_id FROM repository_blobs page WHERE page.repository_id = $1 ORDER BY page.blob_id LIMIT $2)
@@ -67,6 +75,12 @@ impl Tx {
             if self.execute(statement, values![repository, limit]).await? > 0 {
                 return Ok(true);
             }
+        }
+        let trashed = self.rows(&TRASHED, values![repository, limit]).await?;
+        if self.execute(&TRASH, values![repository, limit]).await? > 0 {
+            let blobs: Result<Vec<i64>, Error> = trashed.iter().map(|row| row.integer(0)).collect();
+            self.candidates(Item::Account, account, blobs?, now).await?;
+            return Ok(true);
         }
         let links = self.rows(&LINKS, values![repository, limit]).await?;
         if !links.is_empty() {

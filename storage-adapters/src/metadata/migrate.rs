@@ -44,6 +44,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0005_trust.sql"),
         postgres: include_str!("../../migrations/postgres/0005_trust.sql"),
     },
+    Migration {
+        version: 7,
+        name: "trash",
+        sqlite: include_str!("../../migrations/sqlite/0007_trash.sql"),
+        postgres: include_str!("../../migrations/postgres/0007_trash.sql"),
+    },
 ];
 
 statements! {

@@ -14,6 +14,7 @@ mod blobs;
 mod cache;
 mod candidates;
 mod catalog;
+mod collect;
 mod config;
 mod credentials;
 mod database;
@@ -24,6 +25,7 @@ mod error;
 mod events;
 mod facts;
 mod generations;
+mod graces;
 mod grants;
 mod ids;
 mod keys;
@@ -54,6 +56,7 @@ mod tags;
 mod teams;
 #[cfg(test)]
 mod tests;
+mod trash;
 mod trust;
 mod tx;
 mod uploads;
@@ -66,7 +69,9 @@ mod writer;
 
 pub use accounts::{Account, AccountKind};
 pub use blobs::{Blob, BlobDeletion, Body, Finish, Finished};
+pub use candidates::{Candidate, Item};
 pub use catalog::{Sight, Viewer};
+pub use collect::{AccountSeen, BlobSeen, LinkSeen, Looked, ManifestSeen};
 pub use config::DatabaseConfig;
 pub use credentials::{Credential, NewCredential};
 pub use database::{Metadata, Source};
@@ -74,6 +79,7 @@ pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
 pub use events::{Event, EventFilter, EventLine, EventPage};
 pub use facts::{AccountFacts, Facts, Granted, SYSTEM_ACCOUNT, Seen, SeenCredential};
+pub use graces::Graces;
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
@@ -112,6 +118,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     blobs::ALL,
     candidates::ALL,
     catalog::ALL,
+    collect::ALL,
     credentials::ALL,
     delete::ALL,
     doomed::ALL,
@@ -138,6 +145,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     small::ALL,
     tags::ALL,
     teams::ALL,
+    trash::ALL,
     trust::ALL,
     uploads::ALL,
     users::ALL,

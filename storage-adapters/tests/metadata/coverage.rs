@@ -4,8 +4,8 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 
 use crate::harness::run;
 use crate::{
-    accounts, blobs, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim, referrers,
-    repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, vouches, workloads,
+    accounts, blobs, collect, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim,
+    referrers, repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -16,6 +16,7 @@ fn every_statement_runs_on_both_engines() {
     let families = [
         accounts::CLAUSES,
         blobs::CLAUSES,
+        collect::CLAUSES,
         credentials::CLAUSES,
         events::CLAUSES,
         facts::CLAUSES,

@@ -8,6 +8,7 @@ mod accounts;
 mod blobs;
 mod cache;
 mod changes;
+mod collect;
 mod coverage;
 mod credentials;
 mod crowds;

@@ -165,6 +165,7 @@ fn no_key_that_guards_an_image_cascades() {
                     | ("workload_rules" | "certificate_rules", "principals", _)
                     | ("sessions" | "device_requests", "principals", _)
                     | ("trust_collections" | "vouches", "repositories", _)
+                    | ("trash_blobs" | "trash_children", "trash", _)
                     | ("trust_metadata", "trust_collections", _)
                     | ("trust_current", "trust_metadata", _)
             );
