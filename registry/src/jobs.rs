@@ -3,7 +3,7 @@
 //! Start reading at [`run`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::people::names;
+use crate::reclaim;
 use crate::telemetry::chain;
 use crate::trust::{renew, tuf};
 
@@ -23,6 +24,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_secs(3);
 /// How often abandoned uploads are given up and doomed keys deleted.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How long one cleaning takes at most.
+const AT_MOST: Duration = Duration::from_secs(30);
 
 /// How often is looked whom a provider has not vouched for lately, in milliseconds.
 const LAPSE: i64 = 60 * 60 * 1_000;
@@ -185,18 +189,20 @@ async fn clean(app: &App, stop: &watch::Receiver<bool>) {
     if app.is_readonly() {
         return;
     }
-    let now = app.clock.now();
-    match hallmark_gc::clean(&app.metadata, &app.blobs, now, || !*stop.borrow()).await {
-        Ok(report) if report.is_empty() => {}
-        Ok(report) => tracing::info!(
+    // Half of every minute is left to others.
+    let ends = Instant::now() + AT_MOST;
+    match reclaim::run(app, || !*stop.borrow() && Instant::now() < ends).await {
+        Ok(Some(report)) if report.took_something() => tracing::info!(
             batches = report.batches,
             uploads = report.uploads,
+            manifests = report.collected.manifests,
+            blobs = report.collected.blobs,
+            freed_bytes = report.collected.bytes,
             keys = report.keys,
-            "emptied {} batches of deleted repositories, gave up {} uploads, deleted {} keys that nothing names",
-            report.batches,
-            report.uploads,
-            report.keys
+            "{}",
+            reclaim::sentence(&report)
         ),
+        Ok(_) => {}
         Err(error) => tracing::warn!(error = chain(&error), "cleaning met a failure; it goes on in a minute"),
     }
 }

@@ -18,6 +18,7 @@ mod memory;
 mod operate;
 pub mod people;
 mod readonly;
+pub(crate) mod reclaim;
 pub mod serve;
 pub mod telemetry;
 pub mod trust;
