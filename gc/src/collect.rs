@@ -105,6 +105,33 @@ impl Failures {
     }
 }
 
+/// What a run would take away now, of the first candidates that are due; nothing changes. What that would make unneeded in turn
+/// is not followed, but the bytes that would become free are counted.
+///
+/// # Errors
+/// The database did not answer.
+pub async fn preview(metadata: &Metadata, now: i64, most: u32) -> Result<Collected, metadata::Error> {
+    let mut collected = Collected::default();
+    for candidate in metadata.due_candidates(now, most).await? {
+        let taken: Option<u64> = metadata
+            .write((candidate, now), |tx, (candidate, now)| {
+                Box::pin(async move {
+                    let (looked, graces) = (tx.look_at(candidate).await?, tx.graces());
+                    match mark::decide(&looked, *now, &graces) {
+                        Decision::Take => tx.bytes_of(candidate).await.map(Some),
+                        Decision::Leave | Decision::Keep | Decision::Later(_) => Ok::<_, metadata::Error>(None),
+                    }
+                })
+            })
+            .await?;
+        collected.looked += 1;
+        if let Some(freed) = taken {
+            collected.count(candidate.item, freed);
+        }
+    }
+    Ok(collected)
+}
+
 async fn purge(metadata: &Metadata, now: i64) -> Result<bool, metadata::Error> {
     metadata.write(now, |tx, now| Box::pin(async move { tx.purge_one(*now).await })).await
 }

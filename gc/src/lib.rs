@@ -9,7 +9,7 @@ mod repositories;
 mod sweep;
 mod uploads;
 
-pub use collect::Collected;
+pub use collect::{Collected, preview};
 pub use repositories::empty_deleted_repositories;
 
 use hallmark_storage::blobs::{self, Blobs};

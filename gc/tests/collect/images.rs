@@ -42,7 +42,10 @@ async fn a_deleted_image_goes_after_its_window_and_its_bytes_after_their_grace(w
     let image = world.put(&repository, &image(b"config", &[b"layer"], None), &["v1"], NOW).await.unwrap();
     drain(&world, NOW + 50).await;
     assert!(world.holds(&repository, &image).await, "what a tag points to stays");
-    assert_eq!(world.delete(&repository, &image, LATER).await.unwrap(), ManifestDeletion::Deleted { tags: 1 });
+    assert_eq!(
+        world.delete(&repository, &image, LATER).await.unwrap(),
+        ManifestDeletion::Deleted { tags: vec!["v1".to_owned()] }
+    );
     assert!(!world.holds(&repository, &image).await);
     assert!(!world.shows(&repository, b"layer", LATER).await, "nothing names it any more");
 

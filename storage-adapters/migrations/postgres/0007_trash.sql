@@ -20,7 +20,6 @@ CREATE TABLE trash (
   UNIQUE (repository_id, digest)
 );
 CREATE INDEX trash_due ON trash (purge_at);
-CREATE INDEX trash_in ON trash (repository_id, deleted_at, id);
 
 -- What it names pins the bytes in its account, not the link: a blob that was deleted is absent at once, and can come back.
 CREATE TABLE trash_blobs (

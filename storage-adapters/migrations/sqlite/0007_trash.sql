@@ -20,7 +20,6 @@ CREATE TABLE trash (
   UNIQUE (repository_id, digest)
 ) STRICT;
 CREATE INDEX trash_due ON trash (purge_at);
-CREATE INDEX trash_in ON trash (repository_id, deleted_at, id);
 
 -- What it names pins the bytes in its account, not the link: a blob that was deleted is absent at once, and can come back.
 CREATE TABLE trash_blobs (
@@ -51,7 +50,6 @@ CREATE INDEX repositories_purged ON repositories (purge_at) WHERE purge_at IS NO
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('trash', 'sqlite_autoindex_trash_1', '100000 100 1'),
   ('trash', 'trash_due', '100000 2'),
-  ('trash', 'trash_in', '100000 100 2 1'),
   ('trash_blobs', 'trash_blobs', '1000000 10 1'),
   ('trash_blobs', 'trash_blobs_of', '1000000 1000 2 1'),
   ('trash_children', 'trash_children', '100000 4 1'),

@@ -73,7 +73,7 @@ pub struct Candidate {
     pub orphaned: bool,
 }
 
-fn candidate(row: &Row) -> Result<Candidate, Error> {
+pub(super) fn candidate(row: &Row) -> Result<Candidate, Error> {
     Ok(Candidate {
         item: Item::of(&row.text(0)?)?,
         owner: row.integer(1)?,

@@ -25,7 +25,7 @@ pub enum ManifestDeletion {
     /// It is gone, and with it these many tags.
     Deleted {
         /// Tags that pointed to it.
-        tags: u64,
+        tags: Vec<String>,
     },
     /// The repository does not hold it.
     Unknown,

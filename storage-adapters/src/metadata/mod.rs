@@ -23,6 +23,7 @@ mod doomed;
 mod empty;
 mod error;
 mod events;
+mod explain;
 mod facts;
 mod generations;
 mod graces;
@@ -59,6 +60,7 @@ mod tests;
 mod trash;
 mod trust;
 mod tx;
+mod undelete;
 mod uploads;
 mod users;
 mod value;
@@ -78,6 +80,7 @@ pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
 pub use events::{Event, EventFilter, EventLine, EventPage};
+pub use explain::{InStore, Kept, KeptBy, Waiting};
 pub use facts::{AccountFacts, Facts, Granted, SYSTEM_ACCOUNT, Seen, SeenCredential};
 pub use graces::Graces;
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
@@ -105,6 +108,7 @@ pub use trust::{
     TrustDialect, TrustFile, TrustFileKey, TrustState,
 };
 pub use tx::Tx;
+pub use undelete::{DeletedRepository, TagMove, Trashed, Undeleted};
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, UserRemoval, Vouching};
 pub use vouches::{Happened, Tagged, TrustRoot, Vouch};
@@ -123,6 +127,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     delete::ALL,
     doomed::ALL,
     events::ALL,
+    explain::ALL,
     facts::ALL,
     grants::ALL,
     ids::ALL,
@@ -147,6 +152,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     teams::ALL,
     trash::ALL,
     trust::ALL,
+    undelete::ALL,
     uploads::ALL,
     users::ALL,
     vouches::ALL,

@@ -71,7 +71,7 @@ statements! {
 
 impl Tx {
     /// Puts a manifest that is locked into the trash, with the names of the tags that pointed to it, which go: the one way out
-    /// for whoever deletes it, be it a user, a rule or the collector. How many tags those were. What it named is looked at
+    /// for whoever deletes it, be it a user, a rule or the collector. Which tags those were. What it named is looked at
     /// once whoever was told of it has had time to name it again.
     pub(super) async fn bury(
         &mut self,
@@ -79,7 +79,7 @@ impl Tx {
         manifest: ManifestId,
         actor: PrincipalId,
         now: i64,
-    ) -> Result<u64, Error> {
+    ) -> Result<Vec<String>, Error> {
         let key = [Value::from(repository), Value::from(manifest)];
         let tags = self.take_tags(&key, actor, now).await?;
         let (id, graces) = (self.id()?, self.graces());
@@ -102,7 +102,7 @@ impl Tx {
         self.touch(Slot::repository(repository));
         self.candidates(Item::Link, repository.0, blobs, now + graces.margin).await?;
         self.orphans(repository.0, children, now + graces.margin).await?;
-        Ok(tags.len() as u64)
+        Ok(tags)
     }
 
     /// Takes away the tags of a manifest that is locked. They are locked as well before history is written: one that

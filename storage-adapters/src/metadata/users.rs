@@ -99,7 +99,7 @@ statements! {
     ];
     EPOCH = ["SELECT credential_epoch FROM principals WHERE id = $1" {update}];
     HOLD_ACCOUNT = ["SELECT id FROM accounts WHERE id = $1" {update}];
-    REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 LIMIT 1"];
+    REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 AND name IS NOT NULL LIMIT 1"];
     ROBOT_OF = ["SELECT principal_id FROM robots WHERE account_id = $1 LIMIT 1"];
     RAISE_EPOCHS_OF_ROBOTS = [
         "UPDATE principals SET credential_epoch = credential_epoch + 1
@@ -254,6 +254,9 @@ pub enum UserRemoval {
     AccountHasRepositories,
     /// Their account has robots; these are removed first.
     AccountHasRobots,
+    /// Only repositories that were deleted are in the way. From the commit on they can no longer be brought back; once they
+    /// are emptied, the user can be removed.
+    GivesUpDeleted,
 }
 
 impl Metadata {
@@ -551,6 +554,9 @@ impl Tx {
         }
         if self.row(&ROBOT_OF, values![user.account_id]).await?.is_some() {
             return Ok(UserRemoval::AccountHasRobots);
+        }
+        if self.give_up_deleted_repositories(user.account_id).await? {
+            return Ok(UserRemoval::GivesUpDeleted);
         }
         self.touch(Slot::account(&user.name));
         self.touch_user(&user);

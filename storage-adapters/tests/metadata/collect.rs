@@ -144,7 +144,10 @@ async fn what_something_names_is_not_taken_away(world: World) {
     collect(&world, of(Item::Account, repository.account_id.0, link.id)).await.unwrap_err();
     collect(&world, of(Item::Blob, 0, link.id)).await.unwrap_err();
     assert_eq!(world.count("SELECT COUNT(*) FROM manifest_blobs").await, 1, "the foreign keys are the judge (I1)");
-    assert_eq!(world.delete_manifest(&repository, &manifest).await, ManifestDeletion::Deleted { tags: 1 });
+    assert_eq!(
+        world.delete_manifest(&repository, &manifest).await,
+        ManifestDeletion::Deleted { tags: vec!["v1".to_owned()] }
+    );
 }
 
 async fn a_manifest_of_a_deleted_repository_sleeps(world: World) {
@@ -233,6 +236,7 @@ async fn a_deleted_repository_is_emptied_of_its_trash(world: World) {
         emptied.unwrap()
     };
     while empty().await {}
+    assert_eq!(world.count("SELECT COUNT(*) FROM trash").await, 0);
     assert_eq!(world.look("SELECT kind FROM candidates WHERE kind = 'account'").await, ["account"]);
     assert_eq!(world.count("SELECT COUNT(*) FROM repositories").await, 0);
 }

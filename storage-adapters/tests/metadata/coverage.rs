@@ -5,7 +5,8 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 use crate::harness::run;
 use crate::{
     accounts, blobs, collect, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim,
-    referrers, repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, vouches, workloads,
+    referrers, repositories, robots, sign_ins, signing, small, tags, teams, trust, undelete, uploads, users, vouches,
+    workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -35,6 +36,7 @@ fn every_statement_runs_on_both_engines() {
         tags::CLAUSES,
         teams::CLAUSES,
         trust::CLAUSES,
+        undelete::CLAUSES,
         uploads::CLAUSES,
         users::CLAUSES,
         vouches::CLAUSES,

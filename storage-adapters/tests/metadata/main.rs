@@ -34,6 +34,7 @@ mod small;
 mod tags;
 mod teams;
 mod trust;
+mod undelete;
 mod uploads;
 mod users;
 mod vouches;
