@@ -5,12 +5,16 @@
 
 mod collect;
 pub mod mark;
+mod orphans;
 mod repositories;
+mod scrub;
 mod sweep;
 mod uploads;
 
 pub use collect::{Collected, preview};
+pub use orphans::{Compared, compare};
 pub use repositories::empty_deleted_repositories;
+pub use scrub::{Schedule, Scrubbed, scrub};
 
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Metadata};
@@ -78,6 +82,22 @@ pub enum Error {
         /// What the first of them met.
         #[source]
         first: metadata::Error,
+    },
+    /// A blob could not be read again.
+    #[error("the bytes of {digest} could not be read again")]
+    Unread {
+        /// Its digest.
+        digest: String,
+        /// What the store said.
+        source: blobs::Error,
+    },
+    /// A part of the store could not be listed.
+    #[error("part {part} of the store could not be listed")]
+    Unlisted {
+        /// The first byte of its keys.
+        part: u8,
+        /// What the store said.
+        source: blobs::Error,
     },
     /// A key that was to be deleted is in use. Nothing was deleted; this is a defect to be reported.
     #[error("the key {0} is to be deleted but something names it; its bytes were left alone")]

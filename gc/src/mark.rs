@@ -3,7 +3,7 @@
 use hallmark_storage::metadata::{AccountSeen, BlobSeen, Graces, LinkSeen, Looked, ManifestSeen};
 
 /// What follows from a look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Decision {
     /// A newer request is answered when it is due; nothing is done for this one.
     Leave,
@@ -55,6 +55,12 @@ pub fn account(seen: &AccountSeen) -> Decision {
 #[must_use]
 pub fn blob(seen: &BlobSeen) -> Decision {
     if seen.held { Decision::Keep } else { Decision::Take }
+}
+
+/// Bytes go when neither a blob nor an upload has their key: the last look before they do. That something has it is a defect.
+#[must_use]
+pub fn key(is_named: bool) -> Decision {
+    if is_named { Decision::Leave } else { Decision::Take }
 }
 
 fn when_old(touched_at: i64, now: i64, graces: &Graces) -> Decision {

@@ -37,6 +37,7 @@ pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
     tokio::join!(
         refresh(&app, stop.clone()),
         sweep(&app, stop.clone()),
+        look_at_bytes(&app, stop.clone()),
         look_at_directories(&app, stop.clone()),
         renew_trust(&app, stop.clone()),
         publish_signed_tags(&app, stop)
@@ -58,6 +59,29 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         clean(app, &stop).await;
         write_down_uses(app).await;
+    }
+}
+
+async fn look_at_bytes(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(SWEEP);
+    // Those who wait for the start come first.
+    ticks.reset();
+    while goes_on(&mut ticks, &mut stop).await {
+        let _change = app.readonly.begin_change();
+        if app.is_readonly() {
+            continue;
+        }
+        match reclaim::look_at_bytes(app, || !*stop.borrow()).await {
+            Ok(looked) if looked.damaged > 0 || looked.orphans > 0 => tracing::error!(
+                damaged = looked.damaged,
+                orphans = looked.orphans,
+                "{} blobs are damaged and wait to be pushed again, {} keys of the store were named by nothing",
+                looked.damaged,
+                looked.orphans
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = chain(&error), "bytes could not be looked at; it is tried again"),
+        }
     }
 }
 

@@ -4,5 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod bytes;
 mod harness;
 mod images;
+mod storm;

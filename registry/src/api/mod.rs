@@ -4,12 +4,14 @@
 
 mod call;
 mod failure;
+mod gc;
 mod openapi;
 mod organizations;
 mod repositories;
 mod robots;
 mod signatures;
 mod teams;
+mod trash;
 mod users;
 
 use std::sync::{Arc, LazyLock};
@@ -92,6 +94,14 @@ fn routes() -> Router {
         .route("/repositories/{repository}/grants", get(repositories::grants))
         .route("/repositories/{repository}/signatures", get(signatures::list).post(signatures::create))
         .route("/repositories/{repository}/signatures/{tag}", delete(signatures::withdraw))
+        .route("/repositories/{repository}/trash", get(trash::list))
+        .route("/repositories/{repository}/undelete", post(trash::undelete))
+        .route("/repositories/{repository}/tags/{tag}/history", get(trash::history))
+        .route("/accounts/{account}/trash", get(trash::deleted))
+        .route("/accounts/{account}/undelete", post(trash::undelete_repository))
+        .route("/gc", get(gc::status).patch(gc::change))
+        .route("/gc/run", post(gc::run))
+        .route("/gc/explain", get(gc::explain))
         .route("/accounts/{account}/grants", get(repositories::account_grants))
         .route("/grants/{on}/{holder}", put(repositories::put_grant).delete(repositories::take_grant))
         .route("/certificates", get(users::certificates).post(users::create_certificate))

@@ -5,7 +5,7 @@ use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
 use utoipa::{Modify, OpenApi};
 
 use super::failure::{Failure, FailureLine};
-use super::{organizations, repositories, robots, signatures, teams, users};
+use super::{gc, organizations, repositories, robots, signatures, teams, trash, users};
 use crate::people::shapes;
 
 #[derive(OpenApi)]
@@ -67,6 +67,15 @@ use crate::people::shapes;
         signatures::list,
         signatures::create,
         signatures::withdraw,
+        trash::list,
+        trash::undelete,
+        trash::history,
+        trash::deleted,
+        trash::undelete_repository,
+        gc::status,
+        gc::change,
+        gc::run,
+        gc::explain,
         repositories::account_grants,
         repositories::put_grant,
         repositories::take_grant,

@@ -236,6 +236,15 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("gc.trash_window", Some("14d"), "a time from 0s to 365d", |draft, value| {
         value.duration(seconds(0, 365 * DAY)).map(|time| draft.gc.trash_window = time)
     }),
+    Key::new("gc.scrub_interval", Some("30d"), "a time from 0s to 3650d", |draft, value| {
+        value.duration(seconds(0, 3_650 * DAY)).map(|time| draft.gc.scrub_interval = time)
+    }),
+    Key::new("gc.scrub_bytes", Some("256MiB"), "a size from 1MiB to 65536MiB", |draft, value| {
+        value.bytes(MIB..=65_536 * MIB).map(|size| draft.gc.scrub_bytes = size)
+    }),
+    Key::new("gc.compare_interval", Some("1h"), "a time from 0s to 30d", |draft, value| {
+        value.duration(seconds(0, 30 * DAY)).map(|time| draft.gc.compare_interval = time)
+    }),
     Key::new("limits.manifest_bytes", Some("4MiB"), "a size from 4MiB to 16MiB", |draft, value| {
         value.bytes(4 * MIB..=16 * MIB).map(|size| draft.limits.manifest_bytes = size)
     }),

@@ -185,6 +185,12 @@ pub struct Gc {
     pub byte_grace: Duration,
     /// How long what was deleted can be brought back.
     pub trash_window: Duration,
+    /// How long bytes are believed to be whole before they are read again; zero: for ever.
+    pub scrub_interval: Duration,
+    /// How many bytes are read again within a minute, at most.
+    pub scrub_bytes: usize,
+    /// How long after one of the 256 parts of the store the next is compared with the facts; zero: never.
+    pub compare_interval: Duration,
 }
 
 impl Gc {

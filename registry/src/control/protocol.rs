@@ -44,6 +44,14 @@ pub(crate) enum Command {
     TokenKeyRotate,
     /// The keys that tokens are signed and verified with. Answered by `TokenKeys`.
     TokenKeyList,
+    /// Collect what is due, or say what would go. Answered by `Done` or `Refused`.
+    GcRun { dry_run: bool },
+    /// Let the collector rest, or go on. Answered by `Done` or `Refused`.
+    GcPause { paused: bool },
+    /// How much waits for the collector. Answered by `Told`.
+    GcStatus,
+    /// What keeps a digest, in an account or in the whole store. Answered by `Told` or `Refused`.
+    GcExplain { digest: String, account: Option<String> },
     /// How the server is. Answered by `Status`.
     Status,
 }
@@ -66,6 +74,8 @@ pub(crate) enum Answer {
     TokenKey { kid: String },
     /// The keys, the oldest first.
     TokenKeys { keys: Vec<TokenKeyLine> },
+    /// Sentences for people.
+    Told { lines: Vec<String> },
     /// How the server is.
     Status(StatusReport),
 }

@@ -8,6 +8,7 @@ pub mod certificates;
 mod error;
 pub mod events;
 pub mod explain;
+pub mod gc;
 pub mod grants;
 pub mod members;
 pub(crate) mod names;
@@ -20,6 +21,7 @@ pub mod shapes;
 pub mod signatures;
 pub mod teams;
 pub mod tokens;
+pub mod trash;
 pub mod users;
 
 pub use caller::{Caller, Expected, tag};

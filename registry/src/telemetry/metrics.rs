@@ -27,6 +27,8 @@ pub struct Metrics {
     uploads_open: Gauge,
     collected: Family<CollectedLabels, Counter>,
     freed: Counter<u64, AtomicU64>,
+    damaged: Counter,
+    orphans: Counter,
     store_errors: Counter,
     database_errors: Counter,
     database_writes: Gauge,
@@ -87,6 +89,8 @@ impl Default for Metrics {
             uploads_open: Gauge::default(),
             collected: Family::default(),
             freed: Counter::default(),
+            damaged: Counter::default(),
+            orphans: Counter::default(),
             store_errors: Counter::default(),
             database_errors: Counter::default(),
             database_writes: Gauge::default(),
@@ -111,6 +115,12 @@ impl Default for Metrics {
             Unit::Bytes,
             metrics.freed.clone(),
         );
+        registry.register(
+            "blobs_damaged",
+            "Blobs that were found damaged when they were read again",
+            metrics.damaged.clone(),
+        );
+        registry.register("orphans", "Keys of the store that nothing named", metrics.orphans.clone());
         registry.register("store_errors", "Failures of the blob store", metrics.store_errors.clone());
         registry.register("database_errors", "Failures of the database", metrics.database_errors.clone());
         registry.register(
@@ -165,6 +175,12 @@ impl Metrics {
             self.collected.get_or_create(&CollectedLabels { kind: OperationLabel(kind) }).inc_by(count);
         }
         self.freed.inc_by(collected.bytes);
+    }
+
+    /// Counts blobs that were found damaged, and keys that nothing named.
+    pub fn looked_at_bytes(&self, damaged: u64, orphans: u64) {
+        self.damaged.inc_by(damaged);
+        self.orphans.inc_by(orphans);
     }
 
     /// Counts the failure behind an answer by what failed, wherever in the chain of its sources that is told.

@@ -94,7 +94,7 @@ impl Blob {
 
 impl Body {
     /// The bytes as a row gave them, compared once: a cache then keeps what came of it.
-    fn compared(bytes: Vec<u8>, size: u64, digest: &Digest) -> Self {
+    pub(super) fn compared(bytes: Vec<u8>, size: u64, digest: &Digest) -> Self {
         let whole = bytes.len() as u64 == size && Digest::of(digest.algorithm(), &bytes) == *digest;
         if whole { Self::Whole(bytes.into()) } else { Self::Damaged }
     }

@@ -46,6 +46,7 @@ mod rights;
 mod robots;
 mod rows;
 mod runner;
+mod scrub;
 mod settings;
 mod sign_ins;
 mod signing;
@@ -97,6 +98,7 @@ pub use repositories::Repository;
 pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
+pub use scrub::ToScrub;
 pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
 pub use signing::{LoggedSignature, SignerKey, WrappedDataKey};
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
@@ -144,6 +146,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     referrers::ALL,
     repositories::ALL,
     robots::ALL,
+    scrub::ALL,
     settings::ALL,
     sign_ins::ALL,
     signing::ALL,

@@ -5,8 +5,8 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 use crate::harness::run;
 use crate::{
     accounts, blobs, collect, credentials, events, facts, grants, manifests, mounts, names, organizations, reclaim,
-    referrers, repositories, robots, sign_ins, signing, small, tags, teams, trust, undelete, uploads, users, vouches,
-    workloads,
+    referrers, repositories, robots, scrub, sign_ins, signing, small, tags, teams, trust, undelete, uploads, users,
+    vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -30,6 +30,7 @@ fn every_statement_runs_on_both_engines() {
         referrers::CLAUSES,
         repositories::CLAUSES,
         robots::CLAUSES,
+        scrub::CLAUSES,
         sign_ins::CLAUSES,
         signing::CLAUSES,
         small::CLAUSES,

@@ -28,6 +28,7 @@ mod referrers;
 mod repositories;
 mod robots;
 mod schema;
+mod scrub;
 mod sign_ins;
 mod signing;
 mod small;

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use hallmark_gc::{Report, clean};
 use hallmark_oci::limits::MANIFEST_BYTES;
@@ -6,7 +9,7 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Blobs, StorageConfig, UploadState};
 use hallmark_storage::metadata::{
     AccountId, BlobDeletion, DatabaseConfig, Engine, Error, Finish, Graces, ManifestDeletion, Metadata, Mount,
-    NewUpload, NewUser, Principal, PutManifest, PutRefused, Repository, SmallKey, StoreSmall, SystemRole,
+    NewUpload, NewUser, Principal, PutManifest, PutRefused, Repository, SmallKey, StoreSmall, SystemRole, Undeleted,
 };
 use rusqlite::types::ValueRef;
 use sqlx::postgres::PgRow;
@@ -187,6 +190,32 @@ impl World {
             .await
     }
 
+    /// Brings a manifest back, without its tags.
+    pub(crate) async fn undelete(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        now: i64,
+    ) -> Result<Undeleted, Error> {
+        let input = (repository.clone(), digest.clone(), self.alice.id, now);
+        let back = self.metadata.write(input, |tx, (repository, digest, actor, now)| {
+            Box::pin(async move {
+                let Some(repository) = tx.repository(&repository.name).await? else {
+                    return Ok(Err(Undeleted::Unknown));
+                };
+                match tx.undelete_manifest(&repository, digest, *actor, *now).await? {
+                    back @ (Undeleted::Back(..) | Undeleted::Present(_)) => Ok(Ok(back)),
+                    // Whoever calls it gives a refusal back as an error, so that nothing is done by halves.
+                    refused => Err(Refused::Not(refused)),
+                }
+            })
+        });
+        match back.await {
+            Ok(Ok(back) | Err(back)) | Err(Refused::Not(back)) => Ok(back),
+            Err(Refused::Failed(error)) => Err(error),
+        }
+    }
+
     pub(crate) async fn delete_tag(&self, repository: &Repository, tag: &str, now: i64) -> Option<Digest> {
         let input = (repository.clone(), tag.parse::<Tag>().unwrap(), self.alice.id, now);
         let deleted: Result<_, Error> = self
@@ -231,13 +260,24 @@ impl World {
         self.blobs.size(key).await.unwrap().is_some()
     }
 
+    /// Where a key's bytes are.
+    pub(crate) fn file(&self, key: &StorageKey) -> PathBuf {
+        self.folder.path().join("blobs/blobs").join(&key.as_str()[..2]).join(key.as_str())
+    }
+
     /// How many files lie in the store.
     pub(crate) fn files(&self) -> usize {
+        self.keys().len()
+    }
+
+    /// The keys under which files lie in the store.
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
         let mut folders = vec![self.folder.path().join("blobs/blobs")];
-        let mut files = 0;
+        let mut files = BTreeSet::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-                if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { files += 1 }
+                let name = entry.file_name().into_string().unwrap();
+                if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { drop(files.insert(name)) }
             }
         }
         files
@@ -264,6 +304,18 @@ impl World {
     /// The one number that a query finds.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.look(query).await[0].parse().unwrap()
+    }
+}
+
+/// Why nothing came back.
+enum Refused {
+    Not(Undeleted),
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 

@@ -19,6 +19,7 @@ mod span;
 mod table;
 pub(super) mod team;
 pub(super) mod token;
+pub(super) mod undelete;
 pub(super) mod user;
 
 use clap::Args;
