@@ -202,6 +202,10 @@ pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String,
     if app.is_readonly() {
         return Err("the registry is read-only: nothing is deleted until `hallmark readonly off`".to_owned());
     }
+    let rests = || "the collector is paused: `hallmark gc resume` lets it go on".to_owned();
+    if is_paused(app).await.map_err(|error| chain(&error))? {
+        return Err(rests());
+    }
     let _change = app.readonly.begin_change();
     let asked: Result<(), metadata::Error> = app
         .metadata
@@ -213,7 +217,7 @@ pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String,
     let ends = Instant::now() + OPERATOR;
     match run(app, || Instant::now() < ends).await {
         Ok(Some(report)) => Ok(sentence(&report)),
-        Ok(None) => Err("the collector is paused: `hallmark gc resume` lets it go on".to_owned()),
+        Ok(None) => Err(rests()),
         Err(error) => Err(chain(&error)),
     }
 }

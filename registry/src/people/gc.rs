@@ -144,6 +144,10 @@ pub async fn run(app: &App, caller: &Caller, new: NewGcRun) -> Result<GcRunView,
     if new.dry_run {
         return Ok(reclaim::preview(app).await?.into());
     }
+    let rests = || Refused::Conflict("the collector is paused; let it go on first".to_owned());
+    if reclaim::is_paused(app).await? {
+        return Err(rests());
+    }
     app.metadata
         .write(caller.clone(), |tx, caller| {
             Box::pin(async move {
@@ -154,7 +158,7 @@ pub async fn run(app: &App, caller: &Caller, new: NewGcRun) -> Result<GcRunView,
         .await?;
     match reclaim::run(app, reclaim::for_a_request()).await {
         Ok(Some(report)) => Ok(report.into()),
-        Ok(None) => Err(Refused::Conflict("the collector is paused; let it go on first".to_owned())),
+        Ok(None) => Err(rests()),
         Err(hallmark_gc::Error::Metadata(error)) => Err(error.into()),
         Err(error) => {
             Err(Refused::Conflict(format!("not everything could be collected: {}", crate::telemetry::chain(&error))))

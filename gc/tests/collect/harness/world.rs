@@ -277,7 +277,7 @@ impl World {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
                 let name = entry.file_name().into_string().unwrap();
-                if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { drop(files.insert(name)) }
+                if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { files.extend([name]) }
             }
         }
         files
