@@ -70,7 +70,7 @@ mod workloads;
 mod write;
 mod writer;
 
-pub use accounts::{Account, AccountKind};
+pub use accounts::{Account, AccountKind, UserRemoval};
 pub use blobs::{Blob, BlobDeletion, Body, Finish, Finished};
 pub use candidates::{Candidate, Item};
 pub use catalog::{Sight, Viewer};
@@ -112,7 +112,7 @@ pub use trust::{
 pub use tx::Tx;
 pub use undelete::{DeletedRepository, TagMove, Trashed, Undeleted};
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
-pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, UserRemoval, Vouching};
+pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, Vouching};
 pub use vouches::{Happened, Tagged, TrustRoot, Vouch};
 pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
 

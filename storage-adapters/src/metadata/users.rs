@@ -1,3 +1,4 @@
+use super::accounts::UserRemoval;
 use super::candidates::Item;
 use super::database::{Metadata, Source};
 use super::error::{Error, ErrorKind};
@@ -241,22 +242,6 @@ pub struct NewUser {
     pub role: SystemRole,
     /// The directory or provider that knows them, and its own unchanging id of them.
     pub source: Option<(String, String)>,
-}
-
-/// What became of a user who was to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserRemoval {
-    /// The user, their account, uploads and credentials are gone.
-    Removed,
-    /// There is no such user.
-    Unknown,
-    /// Their account has repositories; these are moved or deleted, and collected, first.
-    AccountHasRepositories,
-    /// Their account has robots; these are removed first.
-    AccountHasRobots,
-    /// Only repositories that were deleted are in the way. From the commit on they can no longer be brought back; once they
-    /// are emptied, the user can be removed.
-    GivesUpDeleted,
 }
 
 impl Metadata {
