@@ -1,12 +1,20 @@
-//! Lives here: what may be deleted, and its deletion: uploads that were given up, keys that nothing names.
+//! Lives here: what may be deleted, and its deletion: uploads that were given up, what no image needs any more, keys that
+//! nothing names.
 //! Never here: HTTP, rights, and any decision that a foreign key could not undo.
-//! Start reading at [`clean`].
+//! Start reading at [`clean`]; what may go is decided in [`mark`].
 
+mod collect;
+pub mod mark;
+mod orphans;
 mod repositories;
+mod scrub;
 mod sweep;
 mod uploads;
 
+pub use collect::{Collected, preview};
+pub use orphans::{Compared, compare};
 pub use repositories::empty_deleted_repositories;
+pub use scrub::{Schedule, Scrubbed, scrub};
 
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Metadata};
@@ -18,6 +26,8 @@ pub struct Report {
     pub batches: u64,
     /// Uploads without progress for longer than they may rest, now gone.
     pub uploads: u64,
+    /// What images no longer need.
+    pub collected: Collected,
     /// Storage keys whose bytes were deleted.
     pub keys: u64,
 }
@@ -27,6 +37,13 @@ impl Report {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether anything went. What is looked at mostly stays.
+    #[must_use]
+    pub fn took_something(&self) -> bool {
+        let collected = Collected { looked: 0, ..self.collected };
+        Self { collected, ..*self } != Self::default()
     }
 }
 
@@ -55,13 +72,43 @@ pub enum Error {
         #[source]
         first: Box<Error>,
     },
+    /// Some of what was due could not be looked at; it is tried again later.
+    #[error("{failed} of the {looked} things that were due could not be looked at")]
+    Unseen {
+        /// How many were not.
+        failed: u64,
+        /// How many came up.
+        looked: u64,
+        /// What the first of them met.
+        #[source]
+        first: metadata::Error,
+    },
+    /// A blob could not be read again.
+    #[error("the bytes of {digest} could not be read again")]
+    Unread {
+        /// Its digest.
+        digest: String,
+        /// What the store said.
+        source: blobs::Error,
+    },
+    /// A part of the store could not be listed.
+    #[error("part {part} of the store could not be listed")]
+    Unlisted {
+        /// The first byte of its keys.
+        part: u8,
+        /// What the store said.
+        source: blobs::Error,
+    },
     /// A key that was to be deleted is in use. Nothing was deleted; this is a defect to be reported.
     #[error("the key {0} is to be deleted but something names it; its bytes were left alone")]
     Named(String),
 }
 
-/// Empties deleted repositories, gives up abandoned uploads and deletes the bytes of keys that are due; each of the three also
-/// when the one before it failed. Costs what there is to delete.
+/// The most candidates that one run looks at: it ends, and others get their turn.
+const CANDIDATES: u64 = 50_000;
+
+/// Empties deleted repositories, gives up abandoned uploads, collects what no image needs and deletes the bytes of keys that
+/// are due; each of them also when the one before it failed. Costs what there is to delete.
 ///
 /// Between two batches `goes_on` is asked; when it says no, the rest is left to the next run.
 ///
@@ -70,6 +117,7 @@ pub enum Error {
 pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64, goes_on: impl Fn() -> bool) -> Result<Report, Error> {
     let batches = empty_deleted_repositories(metadata, now, &goes_on).await;
     let uploads = uploads::expire(metadata, now, &goes_on).await;
+    let collected = collect::collect(metadata, now, CANDIDATES, &goes_on).await;
     let keys = sweep::sweep(metadata, blobs, now, &goes_on).await;
-    Ok(Report { batches: batches?, uploads: uploads?, keys: keys? })
+    Ok(Report { batches: batches?, uploads: uploads?, collected: collected?, keys: keys? })
 }

@@ -4,6 +4,7 @@ use hallmark_storage::blobs::Blobs;
 use hallmark_storage::metadata::{DoomedKey, Metadata};
 
 use super::Error;
+use super::mark::{self, Decision};
 
 /// How many keys one replica takes at a time.
 const BATCH: u32 = 100;
@@ -54,7 +55,7 @@ async fn put_off(metadata: &Metadata, doomed: DoomedKey, now: i64) -> Result<(),
 }
 
 async fn delete(metadata: &Metadata, blobs: &Blobs, doomed: DoomedKey, now: i64) -> Result<(), Error> {
-    if metadata.is_named(&doomed.key).await? {
+    if mark::key(metadata.is_named(&doomed.key).await?) != Decision::Take {
         return Err(Error::Named(doomed.key.to_string()));
     }
     let deleted = blobs.delete(&doomed.key, doomed.multipart_id.as_deref()).await;

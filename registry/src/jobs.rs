@@ -3,7 +3,7 @@
 //! Start reading at [`run`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::people::names;
+use crate::reclaim;
 use crate::telemetry::chain;
 use crate::trust::{renew, tuf};
 
@@ -24,6 +25,9 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// How often abandoned uploads are given up and doomed keys deleted.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How long one cleaning takes at most.
+const AT_MOST: Duration = Duration::from_secs(30);
+
 /// How often is looked whom a provider has not vouched for lately, in milliseconds.
 const LAPSE: i64 = 60 * 60 * 1_000;
 
@@ -33,6 +37,7 @@ pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
     tokio::join!(
         refresh(&app, stop.clone()),
         sweep(&app, stop.clone()),
+        look_at_bytes(&app, stop.clone()),
         look_at_directories(&app, stop.clone()),
         renew_trust(&app, stop.clone()),
         publish_signed_tags(&app, stop)
@@ -54,6 +59,29 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         clean(app, &stop).await;
         write_down_uses(app).await;
+    }
+}
+
+async fn look_at_bytes(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(SWEEP);
+    // Those who wait for the start come first.
+    ticks.reset();
+    while goes_on(&mut ticks, &mut stop).await {
+        let _change = app.readonly.begin_change();
+        if app.is_readonly() {
+            continue;
+        }
+        match reclaim::look_at_bytes(app, || !*stop.borrow()).await {
+            Ok(looked) if looked.damaged > 0 || looked.orphans > 0 => tracing::error!(
+                damaged = looked.damaged,
+                orphans = looked.orphans,
+                "{} blobs are damaged and wait to be pushed again, {} keys of the store were named by nothing",
+                looked.damaged,
+                looked.orphans
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = chain(&error), "bytes could not be looked at; it is tried again"),
+        }
     }
 }
 
@@ -189,18 +217,20 @@ async fn clean(app: &App, stop: &watch::Receiver<bool>) {
     if app.is_readonly() {
         return;
     }
-    let now = app.clock.now();
-    match hallmark_gc::clean(&app.metadata, &app.blobs, now, || !*stop.borrow()).await {
-        Ok(report) if report.is_empty() => {}
-        Ok(report) => tracing::info!(
+    // Half of every minute is left to others.
+    let ends = Instant::now() + AT_MOST;
+    match reclaim::run(app, || !*stop.borrow() && Instant::now() < ends).await {
+        Ok(Some(report)) if report.took_something() => tracing::info!(
             batches = report.batches,
             uploads = report.uploads,
+            manifests = report.collected.manifests,
+            blobs = report.collected.blobs,
+            freed_bytes = report.collected.bytes,
             keys = report.keys,
-            "emptied {} batches of deleted repositories, gave up {} uploads, deleted {} keys that nothing names",
-            report.batches,
-            report.uploads,
-            report.keys
+            "{}",
+            reclaim::sentence(&report)
         ),
+        Ok(_) => {}
         Err(error) => tracing::warn!(error = chain(&error), "cleaning met a failure; it goes on in a minute"),
     }
 }

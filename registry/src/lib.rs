@@ -19,6 +19,7 @@ mod memory;
 mod operate;
 pub mod people;
 mod readonly;
+pub(crate) mod reclaim;
 pub mod serve;
 pub mod signing;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use crate::auth::users;
 use crate::control::{
     Answer, Command, Health, RepositoryLine, StatusReport, SwitchChange, TokenKeyLine, UserLine, Visibility,
 };
+use crate::reclaim;
 use crate::signing::{self, Signing};
 use crate::telemetry::chain;
 
@@ -69,12 +70,25 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
                 Signing::Remote(remote) => Answer::Refused { message: signing::commands::elsewhere(remote) },
             };
         }
+        Command::GcRun { dry_run } => reclaim::run_for_operator(app, dry_run).await,
+        Command::GcPause { paused } => reclaim::pause_for_operator(app, paused).await,
+        Command::GcStatus => return told(reclaim::status(app).await.map(|status| status.lines())),
+        Command::GcExplain { digest, account } => {
+            return match reclaim::explain_for_operator(app, &digest, account.as_deref()).await {
+                Ok(lines) => Answer::Told { lines },
+                Err(message) => Answer::Refused { message },
+            };
+        }
         Command::Status => return Answer::Status(status(app, listen).await),
     };
     match done {
         Ok(message) => Answer::Done { message },
         Err(message) => Answer::Refused { message },
     }
+}
+
+fn told(lines: Result<Vec<String>, metadata::Error>) -> Answer {
+    lines.map_or_else(|error| Answer::Refused { message: chain(&error) }, |lines| Answer::Told { lines })
 }
 
 async fn list_users(app: &App, after: Option<&str>) -> Answer {

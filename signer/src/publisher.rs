@@ -180,7 +180,9 @@ impl Signer {
         }
         let holders = &after.roles[&RootRole::Root];
         if holders.threshold < 1 || holders.threshold > holders.keys.len() as u64 {
-            return Err(TufRefused::Plan("the threshold of the root is at least 1 and at most the number of its keys".to_owned()));
+            return Err(TufRefused::Plan(
+                "the threshold of the root is at least 1 and at most the number of its keys".to_owned(),
+            ));
         }
         self.named_authors(domain, &after).await?;
         let mut held = self.held_for(domain, RootRole::Root, &before).await?;

@@ -43,6 +43,7 @@ pub(crate) const RULES: &[Rule] = &[
             "storage-adapters/src/metadata/sql/*",
             "storage-adapters/tests/metadata/harness/*",
             "registry/tests/it/harness/*",
+            "gc/tests/collect/harness/*",
             "conformance/tests/architecture/*",
         ],
         words: &["sqlx", "rusqlite"],

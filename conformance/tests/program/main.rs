@@ -2,6 +2,7 @@
 //! Never asks the program what it did where a stranger can see it: a verb's effect is looked at over HTTP.
 //! Start at `world`, then at the module of the part that you look for.
 
+mod collection;
 mod config;
 mod doctor;
 mod drain;

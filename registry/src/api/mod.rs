@@ -4,12 +4,14 @@
 
 mod call;
 mod failure;
+mod gc;
 mod openapi;
 mod organizations;
 mod repositories;
 mod robots;
 mod signatures;
 mod teams;
+mod trash;
 mod trust;
 mod users;
 
@@ -96,6 +98,14 @@ fn routes() -> Router {
         .route("/repositories/{repository}/sign-rules", get(signatures::rules).post(signatures::create_rule))
         .route("/repositories/{repository}/sign-rules/{id}", delete(signatures::remove_rule))
         .route("/repositories/{repository}/checks", post(signatures::report_check))
+        .route("/repositories/{repository}/trash", get(trash::list))
+        .route("/repositories/{repository}/undelete", post(trash::undelete))
+        .route("/repositories/{repository}/tags/{tag}/history", get(trash::history))
+        .route("/accounts/{account}/trash", get(trash::deleted))
+        .route("/accounts/{account}/undelete", post(trash::undelete_repository))
+        .route("/gc", get(gc::status).patch(gc::change))
+        .route("/gc/run", post(gc::run))
+        .route("/gc/explain", get(gc::explain))
         .route("/accounts/{account}/grants", get(repositories::account_grants))
         .route("/grants/{on}/{holder}", put(repositories::put_grant).delete(repositories::take_grant))
         .route("/certificates", get(users::certificates).post(users::create_certificate))

@@ -5,7 +5,7 @@ use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
 use utoipa::{Modify, OpenApi};
 
 use super::failure::{Failure, FailureLine};
-use super::{organizations, repositories, robots, signatures, teams, trust, users};
+use super::{gc, organizations, repositories, robots, signatures, teams, trash, trust, users};
 use crate::people::shapes;
 
 #[derive(OpenApi)]
@@ -83,6 +83,15 @@ use crate::people::shapes;
         trust::publish_of_organization,
         trust::draft_of_organization,
         trust::rotate_of_organization,
+        trash::list,
+        trash::undelete,
+        trash::history,
+        trash::deleted,
+        trash::undelete_repository,
+        gc::status,
+        gc::change,
+        gc::run,
+        gc::explain,
         repositories::account_grants,
         repositories::put_grant,
         repositories::take_grant,

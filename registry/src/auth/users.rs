@@ -18,6 +18,9 @@ use crate::config::Config;
 /// would be taken for one.
 const RESERVED: &[&str] = &[ADMINISTRATOR, "api", "hallmark", "library", "root", "system", "token", "v1", "v2"];
 
+/// How often somebody's deleted repositories are emptied before their account counts as having some.
+pub(crate) const TURNS: usize = 3;
+
 /// Why the users stay as they are.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
@@ -155,22 +158,34 @@ pub(crate) async fn log_out(app: &App, name: &str, now: i64) -> Result<(), UserE
 /// # Errors
 /// [`UserError`]; nothing has changed then.
 pub(crate) async fn remove(app: &App, name: &str, now: i64) -> Result<(), UserError> {
-    app.metadata
-        .write((name.to_owned(), now), |tx, (name, now)| {
-            Box::pin(async move {
-                let Some(user) = tx.user(name).await? else { return Err(UserError::Unknown(name.clone())) };
-                tx.record(&event("user_removed", &user.principal, *now)).await?;
-                take(tx, &user.principal, *now).await
+    for _ in 0..TURNS {
+        let removed: Result<bool, UserError> = app
+            .metadata
+            .write((name.to_owned(), now), |tx, (name, now)| {
+                Box::pin(async move {
+                    let Some(user) = tx.user(name).await? else { return Err(UserError::Unknown(name.clone())) };
+                    let is_gone = take(tx, &user.principal, *now).await?;
+                    if is_gone {
+                        tx.record(&event("user_removed", &user.principal, *now)).await?;
+                    }
+                    Ok(is_gone)
+                })
             })
-        })
-        .await
+            .await;
+        if removed? {
+            return Ok(());
+        }
+        hallmark_gc::empty_deleted_repositories(&app.metadata, now, || true).await?;
+    }
+    Err(UserError::HasRepositories(name.to_owned()))
 }
 
-/// Removes a user in a change of the caller's, who has recorded it.
+/// Removes a user in a change of the caller's, who records it. `false` when repositories of theirs that were deleted have to be
+/// emptied first: then these can no longer be brought back, and whoever empties them may try again.
 ///
 /// # Errors
 /// [`UserError`].
-pub(crate) async fn take(tx: &mut Tx, user: &Principal, now: i64) -> Result<(), UserError> {
+pub(crate) async fn take(tx: &mut Tx, user: &Principal, now: i64) -> Result<bool, UserError> {
     let name = || user.name.clone();
     if user.is_administrator() && !user.disabled && !tx.has_other_administrators().await? {
         return Err(UserError::LastAdministrator(name()));
@@ -179,7 +194,8 @@ pub(crate) async fn take(tx: &mut Tx, user: &Principal, now: i64) -> Result<(), 
         return Err(UserError::OwnsAlone(name(), organization));
     }
     match tx.remove_user(&user.name, now).await? {
-        UserRemoval::Removed => Ok(()),
+        UserRemoval::Removed => Ok(true),
+        UserRemoval::GivesUpDeleted => Ok(false),
         UserRemoval::Unknown => Err(UserError::Unknown(name())),
         UserRemoval::AccountHasRobots => Err(UserError::HasRobots(name())),
         UserRemoval::AccountHasRepositories => Err(UserError::HasRepositories(name())),

@@ -7,6 +7,7 @@ mod ask;
 mod config;
 mod docker;
 mod doctor;
+mod gc;
 mod output;
 mod password;
 mod private_file;
@@ -35,9 +36,9 @@ use self::output::Failure;
 /// Settings come from flags, then from HALLMARK_* variables, then from a TOML file (--config FILE, HALLMARK_CONFIG, or
 /// hallmark.toml in the data folder); `hallmark config print` shows them all with their places.
 ///
-/// `serve`, `config`, `user`, `repository`, `readonly`, `token-key`, `signer` and `doctor` are for the server on this machine. `login`
+/// `serve`, `config`, `user`, `repository`, `readonly`, `gc`, `token-key`, `signer` and `doctor` are for the server on this machine. `login`
 /// signs in to a registry far away, and `org`, `team`, `repo`, `robot`, `token`, `grant`, `certificate`, `access`, `explain`,
-/// `audit` and `apply` manage it over the network, as do the verbs of `user` with --context.
+/// `undelete`, `history`, `audit` and `apply` manage it over the network, as do the verbs of `user` with --context.
 ///
 /// Exit codes: 0 done, 1 failed or refused, 2 wrong usage or configuration, 3 no server answers, 4 there is no such thing that
 /// you may see, 5 not allowed or not signed in.
@@ -67,6 +68,9 @@ enum Verb {
     /// Refuse writes while pulls go on, or take them again.
     #[command(subcommand)]
     Readonly(readonly::ReadonlyVerb),
+    /// Collect what no image needs any more, now or not at all, and say what keeps a digest.
+    #[command(subcommand)]
+    Gc(gc::GcVerb),
     /// The keys that sign tokens.
     #[command(subcommand)]
     TokenKey(token_key::TokenKeyVerb),
@@ -95,6 +99,10 @@ enum Verb {
     Robot(remote::robot::Robot),
     /// Your personal access tokens, over the network.
     Token(remote::token::Token),
+    /// Bring back what was deleted or overwritten, over the network.
+    Undelete(remote::undelete::Undelete),
+    /// Show what a tag pointed to and when, over the network.
+    History(remote::undelete::History),
     /// Who holds which rights on what, over the network.
     Grant(remote::grant::Grant),
     /// Which client certificates are whose, over the network; for administrators.
@@ -134,6 +142,7 @@ pub fn main() -> ExitCode {
         Verb::User(verb) => verb.run(),
         Verb::Repository(verb) => verb.run(),
         Verb::Readonly(verb) => verb.run(),
+        Verb::Gc(verb) => verb.run(),
         Verb::TokenKey(verb) => verb.run(),
         Verb::Signer(verb) => verb.run(),
         Verb::Doctor(doctor) => doctor.run(),
@@ -147,6 +156,8 @@ pub fn main() -> ExitCode {
         Verb::Token(token) => token.run(),
         Verb::Grant(grant) => grant.run(),
         Verb::Certificate(certificate) => certificate.run(),
+        Verb::Undelete(undelete) => undelete.run(),
+        Verb::History(history) => history.run(),
         Verb::Sign(sign) => sign.run(),
         Verb::Verify(verify) => verify.run(),
         Verb::Trust(trust) => trust.run(),

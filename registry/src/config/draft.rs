@@ -15,8 +15,8 @@ use super::keys::{Hidden, KEYS};
 use super::source::{Gathered, Place};
 use super::value::{Refused, Setting};
 use super::{
-    Audit, Config, Http, Limits, Log, LogFormat, Names, Network, Passwords, Purpose, RemoteSigner, Secret, Signer, Tls,
-    Tokens, Uploads,
+    Audit, Config, Gc, Http, Limits, Log, LogFormat, Names, Network, Passwords, Purpose, RemoteSigner, Secret, Signer,
+    Tls, Tokens, Uploads,
 };
 
 /// What the table's setters fill. A value that has a default is there after [`fill`]; the others are options.
@@ -40,6 +40,7 @@ pub(super) struct Draft {
     pub(super) passwords: Passwords,
     pub(super) names: Names,
     pub(super) uploads: Uploads,
+    pub(super) gc: Gc,
     pub(super) limits: Limits,
     pub(super) audit: Audit,
     pub(super) allowed_private_hosts: Vec<String>,
@@ -272,6 +273,7 @@ pub(super) fn finish(draft: Draft, purpose: Purpose, gathered: &mut Gathered) ->
         passwords: draft.passwords,
         names: draft.names,
         uploads: draft.uploads,
+        gc: draft.gc,
         limits: draft.limits,
         audit: draft.audit,
         allowed_private_hosts: draft.allowed_private_hosts,
@@ -444,6 +446,15 @@ impl Draft {
             passwords: Passwords { min_length: 0, breached: None },
             names: Names { rest: never },
             uploads: Uploads { expiry: never },
+            gc: Gc {
+                shown: never,
+                margin: never,
+                byte_grace: never,
+                trash_window: never,
+                scrub_interval: never,
+                scrub_bytes: 0,
+                compare_interval: never,
+            },
             limits: Limits { manifest_bytes: 0 },
             audit: Audit { retention: never, pulls: false },
             allowed_private_hosts: Vec::new(),

@@ -224,6 +224,27 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("uploads.expiry", Some("24h"), "a time from 10m to 30d", |draft, value| {
         value.duration(seconds(600, 30 * DAY)).map(|time| draft.uploads.expiry = time)
     }),
+    Key::new("gc.shown", Some("24h"), "a time from 1h to 30d", |draft, value| {
+        value.duration(seconds(HOUR, 30 * DAY)).map(|time| draft.gc.shown = time)
+    }),
+    Key::new("gc.margin", Some("24h"), "a time from 24h to 30d", |draft, value| {
+        value.duration(seconds(DAY, 30 * DAY)).map(|time| draft.gc.margin = time)
+    }),
+    Key::new("gc.byte_grace", Some("7d"), "a time from 1h to 365d", |draft, value| {
+        value.duration(seconds(HOUR, 365 * DAY)).map(|time| draft.gc.byte_grace = time)
+    }),
+    Key::new("gc.trash_window", Some("14d"), "a time from 0s to 365d", |draft, value| {
+        value.duration(seconds(0, 365 * DAY)).map(|time| draft.gc.trash_window = time)
+    }),
+    Key::new("gc.scrub_interval", Some("30d"), "a time from 0s to 3650d", |draft, value| {
+        value.duration(seconds(0, 3_650 * DAY)).map(|time| draft.gc.scrub_interval = time)
+    }),
+    Key::new("gc.scrub_bytes", Some("256MiB"), "a size from 1MiB to 65536MiB", |draft, value| {
+        value.bytes(MIB..=65_536 * MIB).map(|size| draft.gc.scrub_bytes = size)
+    }),
+    Key::new("gc.compare_interval", Some("1h"), "a time from 0s to 30d", |draft, value| {
+        value.duration(seconds(0, 30 * DAY)).map(|time| draft.gc.compare_interval = time)
+    }),
     Key::new("limits.manifest_bytes", Some("4MiB"), "a size from 4MiB to 16MiB", |draft, value| {
         value.bytes(4 * MIB..=16 * MIB).map(|size| draft.limits.manifest_bytes = size)
     }),

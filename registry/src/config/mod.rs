@@ -23,7 +23,7 @@ use std::time::Duration;
 use ::http::uri::Authority;
 use hallmark_signer::Rates;
 use hallmark_storage::blobs::StorageConfig;
-use hallmark_storage::metadata::DatabaseConfig;
+use hallmark_storage::metadata::{DatabaseConfig, Graces};
 use url::Url;
 
 pub use self::network::{Network, NetworkInvalid};
@@ -65,6 +65,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Which passwords people may choose.
     pub passwords: Passwords,
+    /// How long what is no longer needed is kept all the same.
+    pub gc: Gc,
     /// What happens to names that are released.
     pub names: Names,
     /// How long an upload may rest before it is given up.
@@ -172,6 +174,40 @@ pub struct Passwords {
 pub struct Names {
     /// How long a newcomer does not get one.
     pub rest: Duration,
+}
+
+/// How long what is no longer needed is kept all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gc {
+    /// How long a blob that no manifest names is shown after it was last pushed or mounted.
+    pub shown: Duration,
+    /// How long whoever was told of something has to name it, before it is collected.
+    pub margin: Duration,
+    /// How long bytes are kept after the last fact that led to them. Never less than the longest answer that is on its way;
+    /// where backups of the database are restored, as long as the oldest of them is old.
+    pub byte_grace: Duration,
+    /// How long what was deleted can be brought back.
+    pub trash_window: Duration,
+    /// How long bytes are believed to be whole before they are read again; zero: for ever.
+    pub scrub_interval: Duration,
+    /// How many bytes are read again within a minute, at most.
+    pub scrub_bytes: usize,
+    /// How long after one of the 256 parts of the store the next is compared with the facts; zero: never.
+    pub compare_interval: Duration,
+}
+
+impl Gc {
+    /// As the database is told.
+    #[must_use]
+    pub fn graces(&self) -> Graces {
+        let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Graces {
+            shown: milliseconds(self.shown),
+            margin: milliseconds(self.margin),
+            bytes: milliseconds(self.byte_grace),
+            window: milliseconds(self.trash_window),
+        }
+    }
 }
 
 /// Rules for uploads.

@@ -90,6 +90,7 @@ fn without_a_setting_the_defaults_hold() {
     assert_eq!(config.tokens.refresh_lifetime, Duration::from_secs(30 * 86_400));
     assert_eq!(config.uploads.expiry, Duration::from_secs(86_400));
     assert_eq!(config.names.rest, Duration::from_secs(14 * 86_400));
+    assert_eq!(config.gc.graces(), Graces::default());
     assert_eq!(config.limits.manifest_bytes, 4 << 20);
     assert_eq!(config.master_key, MasterKey::File(data.join("master.key")));
     assert_eq!(config.admin_password, None);

@@ -58,6 +58,14 @@ pub(crate) enum Command {
         #[serde(serialize_with = "exposed")]
         passphrase: Secret,
     },
+    /// Collect what is due, or say what would go. Answered by `Done` or `Refused`.
+    GcRun { dry_run: bool },
+    /// Let the collector rest, or go on. Answered by `Done` or `Refused`.
+    GcPause { paused: bool },
+    /// How much waits for the collector. Answered by `Told`.
+    GcStatus,
+    /// What keeps a digest, in an account or in the whole store. Answered by `Told` or `Refused`.
+    GcExplain { digest: String, account: Option<String> },
     /// How the server is. Answered by `Status`.
     Status,
 }
@@ -84,6 +92,8 @@ pub(crate) enum Answer {
     SignerLog { lines: Vec<SignatureLine>, next: Option<i64> },
     /// A page of the signer's keys; `next` is the `after` of the next page, if there is one.
     SignerKeys { keys: Vec<SignerKeyLine>, next: Option<String> },
+    /// Sentences for people.
+    Told { lines: Vec<String> },
     /// How the server is.
     Status(StatusReport),
 }

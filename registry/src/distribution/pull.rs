@@ -49,10 +49,12 @@ pub(super) async fn manifest(app: &App, granted: &Granted<PullManifest>) -> Resu
     app.metadata.manifest(repository.id, reference).await?.ok_or(PullError::ManifestUnknown)
 }
 
-/// Finds a blob by digest, through this repository only (I6).
+/// Finds a blob by digest, through this repository only (I6), while it is shown: one that no manifest names fades before it
+/// is collected, so that whoever was told that it is here has time to name it.
 pub(super) async fn blob(app: &App, granted: &Granted<PullBlob>) -> Result<(RepositoryId, Blob), PullError> {
     let repository = granted.repository().ok_or(PullError::NameUnknown)?;
-    let blob = app.metadata.blob(repository.id, &granted.operation().digest).await?.ok_or(PullError::BlobUnknown)?;
+    let (digest, now) = (&granted.operation().digest, app.clock.now());
+    let blob = app.metadata.shown_blob(repository.id, digest, now).await?.ok_or(PullError::BlobUnknown)?;
     Ok((repository.id, blob))
 }
 

@@ -85,9 +85,10 @@ async fn add(
     tx.record(&caller.event_in(held.id, "member_put", user, &payload)).await?;
     match tx.put_member(&held, &principal, role == MemberRole::Owner).await? {
         OrganizationChange::LastOwner => Err(last_owner(organization)),
-        OrganizationChange::Made | OrganizationChange::Unknown | OrganizationChange::Held => {
-            Ok(MemberView { user: user.to_owned(), role, source: None })
-        }
+        OrganizationChange::Made
+        | OrganizationChange::Unknown
+        | OrganizationChange::Held
+        | OrganizationChange::GivesUpDeleted => Ok(MemberView { user: user.to_owned(), role, source: None }),
     }
 }
 
@@ -119,7 +120,7 @@ async fn take(tx: &mut Tx, caller: &Caller, organization: &str, user: &str) -> R
     match tx.remove_member(&held, &principal).await? {
         OrganizationChange::LastOwner => Err(last_owner(organization)),
         OrganizationChange::Unknown => Err(Refused::Unknown("member")),
-        OrganizationChange::Made | OrganizationChange::Held => Ok(()),
+        OrganizationChange::Made | OrganizationChange::Held | OrganizationChange::GivesUpDeleted => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod certificates;
 mod error;
 pub mod events;
 pub mod explain;
+pub mod gc;
 pub mod grants;
 pub mod members;
 pub(crate) mod names;
@@ -21,6 +22,7 @@ pub mod sign_rules;
 pub mod signatures;
 pub mod teams;
 pub mod tokens;
+pub mod trash;
 pub mod trust;
 pub mod users;
 

@@ -9,6 +9,7 @@ use super::caller::NO_ACCOUNT;
 use super::{Caller, Expected, List, Page, Refused, shapes};
 use crate::app::App;
 use crate::auth::users;
+use crate::auth::users::TURNS;
 
 /// An organization as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -150,19 +151,31 @@ pub async fn change(
 /// # Errors
 /// [`Refused`]; nothing has changed then.
 pub async fn remove(app: &App, caller: &Caller, name: &str, expected: Expected) -> Result<(), Refused> {
-    app.metadata
-        .write((caller.clone(), name.to_owned(), expected), |tx, (caller, name, expected)| {
-            Box::pin(async move {
-                let organization = caller.owned(tx, name).await?;
-                expected.hold(&OrganizationView::from(organization.clone()))?;
-                tx.record(&caller.event_in(organization.id, "organization_removed", name, "")).await?;
-                match tx.remove_organization(&organization, caller.now).await? {
-                    OrganizationChange::Held => Err(Refused::Conflict(format!(
-                        "{name:?} still has repositories, robots or teams; delete them first"
-                    ))),
-                    OrganizationChange::Made | OrganizationChange::Unknown | OrganizationChange::LastOwner => Ok(()),
-                }
+    let held = || Refused::Conflict(format!("{name:?} still has repositories, robots or teams; delete them first"));
+    for _ in 0..TURNS {
+        let input = (caller.clone(), name.to_owned(), expected.clone());
+        let removed: Result<OrganizationChange, Refused> = app
+            .metadata
+            .write(input, |tx, (caller, name, expected)| {
+                Box::pin(async move {
+                    let organization = caller.owned(tx, name).await?;
+                    expected.hold(&OrganizationView::from(organization.clone()))?;
+                    let change = tx.remove_organization(&organization, caller.now).await?;
+                    if change == OrganizationChange::Made {
+                        tx.record(&caller.event_in(organization.id, "organization_removed", name, "")).await?;
+                    }
+                    Ok(change)
+                })
             })
-        })
-        .await
+            .await;
+        match removed? {
+            // What was deleted in it can no longer be brought back, and is in the way until it is emptied.
+            OrganizationChange::GivesUpDeleted => {
+                hallmark_gc::empty_deleted_repositories(&app.metadata, caller.now, || true).await?;
+            }
+            OrganizationChange::Held => return Err(held()),
+            OrganizationChange::Made | OrganizationChange::Unknown | OrganizationChange::LastOwner => return Ok(()),
+        }
+    }
+    Err(held())
 }

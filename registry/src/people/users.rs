@@ -335,15 +335,28 @@ pub async fn log_out(app: &App, caller: &Caller, name: &str) -> Result<(), Refus
 /// [`Refused`]; nothing has changed then.
 pub async fn remove(app: &App, caller: &Caller, name: &str, expected: Expected) -> Result<(), Refused> {
     administrators_only(caller)?;
-    app.metadata
-        .write((caller.clone(), name.to_owned(), expected), |tx, (caller, name, expected)| {
-            Box::pin(async move {
-                caller.stands(tx).await?;
-                let user = held(tx, name).await?;
-                expected.hold(&show(user.clone()))?;
-                tx.record(&caller.event_in(user.principal.account_id, "user_removed", name, "")).await?;
-                Ok(users::take(tx, &user.principal, caller.now).await?)
+    for _ in 0..users::TURNS {
+        let input = (caller.clone(), name.to_owned(), expected.clone());
+        let removed: Result<bool, Refused> = app
+            .metadata
+            .write(input, |tx, (caller, name, expected)| {
+                Box::pin(async move {
+                    caller.stands(tx).await?;
+                    let user = held(tx, name).await?;
+                    expected.hold(&show(user.clone()))?;
+                    let is_gone = users::take(tx, &user.principal, caller.now).await?;
+                    if is_gone {
+                        let account = user.principal.account_id;
+                        tx.record(&caller.event_in(account, "user_removed", name, "")).await?;
+                    }
+                    Ok(is_gone)
+                })
             })
-        })
-        .await
+            .await;
+        if removed? {
+            return Ok(());
+        }
+        hallmark_gc::empty_deleted_repositories(&app.metadata, caller.now, || true).await?;
+    }
+    Err(UserError::HasRepositories(name.to_owned()).into())
 }

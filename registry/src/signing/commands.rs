@@ -151,6 +151,10 @@ pub(crate) async fn perform(signer: &Signer, command: Command) -> Answer {
         | Command::TokenKeyList
         | Command::SignerRewrap { .. }
         | Command::SignerBackup { .. }
+        | Command::GcRun { .. }
+        | Command::GcPause { .. }
+        | Command::GcStatus
+        | Command::GcExplain { .. }
         | Command::Status => {
             let message =
                 "this is a signer: it does what `hallmark signer` asks; name the registry's folder with --data";

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
+use hallmark_gc::Report;
 use hallmark_storage::{blobs, metadata};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -24,6 +25,10 @@ pub struct Metrics {
     received: Counter<u64, AtomicU64>,
     sent: Counter<u64, AtomicU64>,
     uploads_open: Gauge,
+    collected: Family<CollectedLabels, Counter>,
+    freed: Counter<u64, AtomicU64>,
+    damaged: Counter,
+    orphans: Counter,
     store_errors: Counter,
     database_errors: Counter,
     database_writes: Gauge,
@@ -44,6 +49,11 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: OperationLabel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CollectedLabels {
+    kind: OperationLabel,
 }
 
 /// An upload whose body is being received.
@@ -77,6 +87,10 @@ impl Default for Metrics {
             received: Counter::default(),
             sent: Counter::default(),
             uploads_open: Gauge::default(),
+            collected: Family::default(),
+            freed: Counter::default(),
+            damaged: Counter::default(),
+            orphans: Counter::default(),
             store_errors: Counter::default(),
             database_errors: Counter::default(),
             database_writes: Gauge::default(),
@@ -94,6 +108,19 @@ impl Default for Metrics {
         registry.register_with_unit("received", "Bytes of request bodies", Unit::Bytes, metrics.received.clone());
         registry.register_with_unit("sent", "Bytes of answers", Unit::Bytes, metrics.sent.clone());
         registry.register("uploads_open", "Uploads that are being received", metrics.uploads_open.clone());
+        registry.register("collected", "What the collector took away, by what it was", metrics.collected.clone());
+        registry.register_with_unit(
+            "collected",
+            "Bytes of blobs that the collector took away; their space is free when their keys are deleted",
+            Unit::Bytes,
+            metrics.freed.clone(),
+        );
+        registry.register(
+            "blobs_damaged",
+            "Blobs that were found damaged when they were read again",
+            metrics.damaged.clone(),
+        );
+        registry.register("orphans", "Keys of the store that nothing named", metrics.orphans.clone());
         registry.register("store_errors", "Failures of the blob store", metrics.store_errors.clone());
         registry.register("database_errors", "Failures of the database", metrics.database_errors.clone());
         registry.register(
@@ -131,6 +158,29 @@ impl Metrics {
     pub fn receiving(&self) -> Receiving {
         self.uploads_open.inc();
         Receiving(self.uploads_open.clone())
+    }
+
+    /// Counts what a run of the collector took away.
+    pub fn reclaimed(&self, report: &Report) {
+        let collected = &report.collected;
+        for (kind, count) in [
+            ("upload", report.uploads),
+            ("manifest", collected.manifests),
+            ("link", collected.links),
+            ("account_blob", collected.accounts),
+            ("blob", collected.blobs),
+            ("trash", collected.purged),
+            ("key", report.keys),
+        ] {
+            self.collected.get_or_create(&CollectedLabels { kind: OperationLabel(kind) }).inc_by(count);
+        }
+        self.freed.inc_by(collected.bytes);
+    }
+
+    /// Counts blobs that were found damaged, and keys that nothing named.
+    pub fn looked_at_bytes(&self, damaged: u64, orphans: u64) {
+        self.damaged.inc_by(damaged);
+        self.orphans.inc_by(orphans);
     }
 
     /// Counts the failure behind an answer by what failed, wherever in the chain of its sources that is told.

@@ -233,7 +233,10 @@ async fn every_role_gets_a_new_key_and_clients_follow_from_the_first_root() {
         registry.all_find(memory.path(), &[1]).await;
     }
     registry.signer.rotate_tags(DOMAIN, registry.now).await.unwrap();
-    assert_eq!(registry.publish(&[], TufMode::Renewal).await.as_deref(), Some("targets hands the tags to another name or key"));
+    assert_eq!(
+        registry.publish(&[], TufMode::Renewal).await.as_deref(),
+        Some("targets hands the tags to another name or key")
+    );
     registry.all_find(memory.path(), &[1]).await;
     for role in ["root", "targets", "snapshot", "timestamp"] {
         assert_eq!(
@@ -315,7 +318,10 @@ async fn another_name_has_metadata_of_its_own_and_names_nothing_under_the_old() 
     let memory = tempfile::tempdir().unwrap();
     registry.vouch(0..3).await;
     registry.name = "acme/site".to_owned();
-    assert_eq!(registry.publish(&["v1"], TufMode::Upon).await.as_deref(), Some("targets hands the tags to another name or key"));
+    assert_eq!(
+        registry.publish(&["v1"], TufMode::Upon).await.as_deref(),
+        Some("targets hands the tags to another name or key")
+    );
     registry.all_find(memory.path(), &[1]).await;
     registry.name = "acme/web".to_owned();
     assert!(matches!(registry.found("v1", memory.path()).await, Err(VerifyError::Unnamed)));

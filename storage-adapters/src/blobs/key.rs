@@ -40,6 +40,16 @@ pub(super) fn fanout_folder(folder: &Path, key: &StorageKey) -> PathBuf {
     blobs_folder(folder).join(&key.as_str()[..FANOUT_DIGITS])
 }
 
+/// The fan-out folder of all keys that begin with this byte.
+pub(super) fn shard_folder(folder: &Path, shard: u8) -> PathBuf {
+    blobs_folder(folder).join(format!("{shard:02x}"))
+}
+
+/// What all objects begin with whose keys begin with this byte.
+pub(super) fn shard_prefix(prefix: &str, shard: u8) -> ObjectPath {
+    ObjectPath::from(format!("{prefix}/{ROOT}/{shard:02x}"))
+}
+
 /// The file of a key.
 pub(super) fn file(folder: &Path, key: &StorageKey) -> PathBuf {
     fanout_folder(folder, key).join(key.as_str())

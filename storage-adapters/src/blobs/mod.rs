@@ -124,6 +124,18 @@ impl Blobs {
         }
     }
 
+    /// What is stored under keys that begin with this byte, and when each was last written, in milliseconds since the epoch: one
+    /// of 256 parts of the store, for whoever compares it with the facts.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn shard(&self, shard: u8) -> Result<Vec<(StorageKey, i64)>, Error> {
+        match &*self.0 {
+            Store::Folder(folder) => folder.shard(shard).await,
+            Store::Objects(objects) => objects.shard(shard).await,
+        }
+    }
+
     /// Goes on with an upload at its durable offset, under the fence of the caller's lease. Whatever lies beyond the offset
     /// is dropped. Of the appenders of one upload in this process the one with the highest fence writes, whichever began
     /// first, and the others are overtaken ([`Error::is_overtaken`]); between processes the caller's fence decides.

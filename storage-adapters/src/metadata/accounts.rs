@@ -55,6 +55,22 @@ impl AccountKind {
     }
 }
 
+/// What became of a user who was to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserRemoval {
+    /// The user, their account, uploads and credentials are gone.
+    Removed,
+    /// There is no such user.
+    Unknown,
+    /// Their account has repositories; these are moved or deleted, and collected, first.
+    AccountHasRepositories,
+    /// Their account has robots; these are removed first.
+    AccountHasRobots,
+    /// Only repositories that were deleted are in the way. From the commit on they can no longer be brought back; once they
+    /// are emptied, the user can be removed.
+    GivesUpDeleted,
+}
+
 impl Metadata {
     /// The account of this name.
     ///

@@ -13,15 +13,16 @@ use super::tx::{TURNS, Tx};
 use super::value::values;
 use crate::StorageKey;
 
-/// How long the bytes under a key that a reader may still hold are kept: longer than any answer is cached, any stream is
-/// retried and any backup of the database is restored.
-const KEY_GRACE: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Manifests named in a refusal.
 const NAMED: i64 = 16;
 
 statements! {
     LINKED = [
-        "SELECT b.id, b.size, b.storage_key, s.body FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
+        "SELECT b.id, b.size, b.storage_key, s.body,
+                CASE WHEN EXISTS (SELECT 1 FROM manifest_blobs e
+                                   WHERE e.repository_id = l.repository_id AND e.blob_id = l.blob_id)
+                  THEN NULL ELSE l.touched_at END
+           FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
            LEFT JOIN small_blobs s ON s.blob_id = b.id
           WHERE l.repository_id = $1 AND b.digest = $2 AND b.quarantined_at IS NULL"
     ];
@@ -70,6 +71,8 @@ pub struct Blob {
     pub key: StorageKey,
     /// The bytes themselves, when they are few and came whole: then nothing need lie under the key.
     pub body: Option<Body>,
+    /// When it was last pushed or mounted, in milliseconds since the epoch, if no manifest names it.
+    pub unnamed_since: Option<i64>,
 }
 
 /// The bytes of a blob that stand with its facts.
@@ -91,7 +94,7 @@ impl Blob {
 
 impl Body {
     /// The bytes as a row gave them, compared once: a cache then keeps what came of it.
-    fn compared(bytes: Vec<u8>, size: u64, digest: &Digest) -> Self {
+    pub(super) fn compared(bytes: Vec<u8>, size: u64, digest: &Digest) -> Self {
         let whole = bytes.len() as u64 == size && Digest::of(digest.algorithm(), &bytes) == *digest;
         if whole { Self::Whole(bytes.into()) } else { Self::Damaged }
     }
@@ -163,9 +166,21 @@ impl Metadata {
             let Some(row) = self.row(&LINKED, values![repository, digest]).await? else { return Ok(None) };
             let size = row.unsigned(1)?;
             let body = row.maybe_bytes(3)?.map(|bytes| Body::compared(bytes, size, digest));
-            Ok(Some(Blob { id: BlobId(row.integer(0)?), size, key: row.parsed(2)?, body }))
+            let (key, unnamed_since) = (row.parsed(2)?, row.maybe_integer(4)?);
+            Ok(Some(Blob { id: BlobId(row.integer(0)?), size, key, body, unnamed_since }))
         };
         self.cached(|cache| &cache.blobs, Slot::blob(digest), || (repository, digest.clone()), ask).await
+    }
+
+    /// As [`Self::blob`], without those that have faded: no manifest names them, and nobody pushed them lately. A manifest
+    /// may still name them, but who asks for them pushes them again, and then has time to.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn shown_blob(&self, repository: RepositoryId, digest: &Digest, now: i64) -> Result<Option<Blob>, Error> {
+        let shown_since = now.saturating_sub(self.graces().shown);
+        let blob = self.blob(repository, digest).await?;
+        Ok(blob.filter(|blob| blob.unnamed_since.is_none_or(|touched| touched > shown_since)))
     }
 }
 
@@ -195,7 +210,7 @@ impl Tx {
         }
         let Finish { digest, size, key, now, .. } = *finish;
         let finished = self.own(&Content { digest, size, key, body: None, now }).await?;
-        self.link(finish.repository, finished.blob, finish.now).await?;
+        self.link(finish.repository, (finished.blob, digest), now).await?;
         Ok(Some(finished))
     }
 
@@ -259,7 +274,8 @@ impl Tx {
         // Also when a file heals what was a fact: the damaged bytes would be read in its place.
         self.replace(blob, content).await?;
         self.touch(Slot::blob(content.digest));
-        self.doom(&rotten, None, content.now + KEY_GRACE, Passes::Once).await?;
+        let grace = self.graces().bytes;
+        self.doom(&rotten, None, content.now.saturating_add(grace), Passes::Once).await?;
         Ok(Some(blob))
     }
 

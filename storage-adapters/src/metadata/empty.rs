@@ -1,4 +1,4 @@
-//! A deleted repository is emptied in batches, and its row is removed last.
+//! A deleted repository is emptied in batches once its window is over, and its row is removed last.
 
 use super::candidates::Item;
 use super::error::Error;
@@ -10,8 +10,14 @@ use super::value::values;
 
 statements! {
     NEXT = [
-        "SELECT id, account_id FROM repositories WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1" {skip}
+        "SELECT id, account_id FROM repositories
+          WHERE purge_at IS NOT NULL AND purge_at <= $1 ORDER BY purge_at LIMIT 1" {skip}
     ];
+    NEXT_WITH_ROBOTS = [
+        "SELECT id, account_id FROM repositories WHERE deleted_at IS NOT NULL AND EXISTS
+           (SELECT 1 FROM robots b WHERE b.repository_id = repositories.id) ORDER BY deleted_at LIMIT 1" {skip}
+    ];
+    NO_WAY_BACK = ["UPDATE repositories SET purge_at = 0 WHERE id = $1 AND purge_at <> 0"];
     UPLOADS = [
         "DELETE FROM uploads WHERE id IN (SELECT page.id FROM uploads page WHERE page.repository_id = $1 LIMIT $2)
          RETURNING storage_key, tail_key, multipart_id"
@@ -24,6 +30,14 @@ statements! {
         "DELETE FROM manifests WHERE repository_id = $1 AND id IN
            (SELECT page.id FROM manifests page WHERE page.repository_id = $1 AND NOT EXISTS
               (SELECT 1 FROM manifest_children e WHERE e.repository_id = $1 AND e.child_id = page.id) LIMIT $2)"
+    ];
+    TRASH = [
+        "DELETE FROM trash WHERE repository_id = $1 AND digest IN
+           (SELECT page.digest FROM trash page WHERE page.repository_id = $1 ORDER BY page.digest LIMIT $2)"
+    ];
+    TRASHED = [
+        "SELECT DISTINCT b.blob_id FROM trash_blobs b WHERE b.trash_id IN
+           (SELECT page.id FROM trash page WHERE page.repository_id = $1 ORDER BY page.digest LIMIT $2)"
     ];
     LINKS = [
         "DELETE FROM repository_blobs WHERE repository_id = $1 AND blob_id IN
@@ -38,23 +52,19 @@ statements! {
 }
 
 impl Tx {
-    /// Takes at most `limit` things of one kind out of a repository that was deleted, or its row when nothing is left in
-    /// it; whether there was such a repository. Two replicas work on different ones.
+    /// Takes at most `limit` things of one kind out of a repository that was deleted and can no longer be brought back, or
+    /// its row when nothing is left in it; whether there was such a repository. Two replicas work on different ones.
     ///
     /// # Errors
     /// The database failed.
     pub async fn empty_deleted_repository(&mut self, now: i64, limit: u32) -> Result<bool, Error> {
-        let Some(row) = self.row(&NEXT, &[]).await? else { return Ok(false) };
-        let (repository, account, limit) = (row.integer(0)?, row.integer(1)?, i64::from(limit));
-        let robots = self.robots_of(RepositoryId(repository), limit).await?;
-        self.remove_robots(robots.iter().map(|(robot, _)| robot.id), now).await?;
-        for (robot, login) in &robots {
-            let removed = Event::of_system("robot_removed", login, now);
-            self.record(&Event { account: Some(robot.account_id), ..removed }).await?;
-        }
-        if !robots.is_empty() {
+        if self.remove_robots_of_deleted(now, limit).await? {
             return Ok(true);
         }
+        let Some(row) = self.row(&NEXT, values![now]).await? else { return Ok(false) };
+        let (repository, account, limit) = (row.integer(0)?, row.integer(1)?, i64::from(limit));
+        // Whose clock is behind must not bring back half of it.
+        self.execute(&NO_WAY_BACK, values![repository]).await?;
         let uploads = self.rows(&UPLOADS, values![repository, limit]).await?;
         for upload in &uploads {
             self.doom_upload(upload, now).await?;
@@ -68,6 +78,12 @@ impl Tx {
                 return Ok(true);
             }
         }
+        let trashed = self.rows(&TRASHED, values![repository, limit]).await?;
+        if self.execute(&TRASH, values![repository, limit]).await? > 0 {
+            let blobs: Result<Vec<i64>, Error> = trashed.iter().map(|row| row.integer(0)).collect();
+            self.candidates(Item::Account, account, blobs?, now).await?;
+            return Ok(true);
+        }
         let links = self.rows(&LINKS, values![repository, limit]).await?;
         if !links.is_empty() {
             let blobs: Result<Vec<i64>, Error> = links.iter().map(|row| row.integer(0)).collect();
@@ -76,6 +92,19 @@ impl Tx {
         }
         if self.execute(&HISTORY, values![repository, limit]).await? == 0 {
             self.execute(&REMOVE, values![repository]).await?;
+        }
+        Ok(true)
+    }
+
+    /// Takes away robots that were too many for the change that deleted their repository: those do not wait for a window, since
+    /// they could still sign in. Whether there were any.
+    async fn remove_robots_of_deleted(&mut self, now: i64, limit: u32) -> Result<bool, Error> {
+        let Some(row) = self.row(&NEXT_WITH_ROBOTS, &[]).await? else { return Ok(false) };
+        let robots = self.robots_of(RepositoryId(row.integer(0)?), i64::from(limit)).await?;
+        self.remove_robots(robots.iter().map(|(robot, _)| robot.id), now).await?;
+        for (robot, login) in &robots {
+            let removed = Event::of_system("robot_removed", login, now);
+            self.record(&Event { account: Some(robot.account_id), ..removed }).await?;
         }
         Ok(true)
     }

@@ -1,7 +1,10 @@
 //! A blob in a repository: the link, and the account's row that it stands on.
 
-use super::candidates::{Item, MARGIN, SHOWN};
+use hallmark_oci::Digest;
+
+use super::candidates::Item;
 use super::error::Error;
+use super::generations::Slot;
 use super::repositories::Repository;
 use super::rows::BlobId;
 use super::statement::statements;
@@ -21,10 +24,18 @@ statements! {
 impl Tx {
     /// Links a blob, which the caller holds, into a repository; an existing link is touched. The collector may look at it
     /// once the blob is no longer shown and whoever was told of it has had time to put a manifest.
-    pub(super) async fn link(&mut self, repository: &Repository, blob: BlobId, now: i64) -> Result<(), Error> {
+    pub(super) async fn link(
+        &mut self,
+        repository: &Repository,
+        (blob, digest): (BlobId, &Digest),
+        now: i64,
+    ) -> Result<(), Error> {
+        // Since when nobody names it is a part of the answer that is kept.
+        self.touch(Slot::blob(digest));
         self.link_account(repository, blob).await?;
         self.link_repository(repository, blob, now).await?;
-        self.candidates(Item::Link, repository.id.0, [blob.0], now + SHOWN + MARGIN).await
+        let graces = self.graces();
+        self.candidates(Item::Link, repository.id.0, [blob.0], now + graces.shown + graces.margin).await
     }
 
     async fn link_account(&mut self, repository: &Repository, blob: BlobId) -> Result<(), Error> {

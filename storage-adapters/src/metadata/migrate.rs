@@ -44,6 +44,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0005_trust.sql"),
         postgres: include_str!("../../migrations/postgres/0005_trust.sql"),
     },
+    Migration {
+        version: 6,
+        name: "trash",
+        sqlite: include_str!("../../migrations/sqlite/0006_trash.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_trash.sql"),
+    },
 ];
 
 statements! {

@@ -14,6 +14,7 @@ mod blobs;
 mod cache;
 mod candidates;
 mod catalog;
+mod collect;
 mod config;
 mod credentials;
 mod custody;
@@ -23,8 +24,10 @@ mod doomed;
 mod empty;
 mod error;
 mod events;
+mod explain;
 mod facts;
 mod generations;
+mod graces;
 mod grants;
 mod ids;
 mod keys;
@@ -44,6 +47,7 @@ mod rights;
 mod robots;
 mod rows;
 mod runner;
+mod scrub;
 mod settings;
 mod sign_ins;
 mod sign_rules;
@@ -56,9 +60,11 @@ mod tags;
 mod teams;
 #[cfg(test)]
 mod tests;
+mod trash;
 mod trust;
 mod trust_files;
 mod tx;
+mod undelete;
 mod uploads;
 mod users;
 mod value;
@@ -67,9 +73,11 @@ mod workloads;
 mod write;
 mod writer;
 
-pub use accounts::{Account, AccountKind};
+pub use accounts::{Account, AccountKind, UserRemoval};
 pub use blobs::{Blob, BlobDeletion, Body, Finish, Finished};
+pub use candidates::{Candidate, Item};
 pub use catalog::{Sight, Viewer};
+pub use collect::{AccountSeen, BlobSeen, LinkSeen, Looked, ManifestSeen};
 pub use config::DatabaseConfig;
 pub use credentials::{Credential, NewCredential};
 pub use custody::{LogLine, SignerFloor};
@@ -77,7 +85,9 @@ pub use database::{Metadata, Source};
 pub use delete::ManifestDeletion;
 pub use error::{Error, ErrorKind, OpenError};
 pub use events::{Event, EventFilter, EventLine, EventPage};
+pub use explain::{InStore, Kept, KeptBy, Waiting};
 pub use facts::{AccountFacts, Facts, Granted, SYSTEM_ACCOUNT, Seen, SeenCredential};
+pub use graces::Graces;
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
@@ -92,6 +102,7 @@ pub use repositories::Repository;
 pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
+pub use scrub::ToScrub;
 pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
 pub use sign_rules::SignRule;
 pub use signing::{LoggedSignature, SignerKey, WrappedDataKey};
@@ -105,8 +116,9 @@ pub use trust::{
 };
 pub use trust_files::{FilesMetadata, NamedFile};
 pub use tx::Tx;
+pub use undelete::{DeletedRepository, TagMove, Trashed, Undeleted};
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
-pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, UserRemoval, Vouching};
+pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, Vouching};
 pub use vouches::{Happened, Pointed, Tagged, TrustRoot, Vouch};
 pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
 
@@ -118,11 +130,13 @@ static STATEMENTS: &[&[&Statement]] = &[
     blobs::ALL,
     candidates::ALL,
     catalog::ALL,
+    collect::ALL,
     credentials::ALL,
     custody::ALL,
     delete::ALL,
     doomed::ALL,
     events::ALL,
+    explain::ALL,
     facts::ALL,
     grants::ALL,
     ids::ALL,
@@ -139,6 +153,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     referrers::ALL,
     repositories::ALL,
     robots::ALL,
+    scrub::ALL,
     settings::ALL,
     sign_ins::ALL,
     sign_rules::ALL,
@@ -146,8 +161,10 @@ static STATEMENTS: &[&[&Statement]] = &[
     small::ALL,
     tags::ALL,
     teams::ALL,
+    trash::ALL,
     trust::ALL,
     trust_files::ALL,
+    undelete::ALL,
     uploads::ALL,
     users::ALL,
     vouches::ALL,

@@ -16,7 +16,9 @@ statements! {
     HOLD_SOURCE = ["SELECT id FROM repositories WHERE id = $1 AND name IS NOT NULL" {share}];
     HOLD = [
         "SELECT b.id FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
-          WHERE l.repository_id = $1 AND b.digest = $2 AND b.quarantined_at IS NULL" {share of b}
+          WHERE l.repository_id = $1 AND b.digest = $2 AND b.quarantined_at IS NULL
+            AND (l.touched_at > $3 OR EXISTS (SELECT 1 FROM manifest_blobs e
+                                               WHERE e.repository_id = l.repository_id AND e.blob_id = l.blob_id))" {share of b}
     ];
     SOURCES_IN = [
         "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
@@ -75,7 +77,7 @@ impl Metadata {
 }
 
 impl Tx {
-    /// Links a blob of one repository into another; `None` when the source is gone or does not hold it. The source is
+    /// Links a blob of one repository into another; `None` when the source is gone or does not show it. The source is
     /// read in the transaction that makes the link (I6).
     ///
     /// # Errors
@@ -84,9 +86,12 @@ impl Tx {
         if self.row(&HOLD_SOURCE, values![mount.source]).await?.is_none() {
             return Ok(None);
         }
-        let Some(row) = self.row(&HOLD, values![mount.source, mount.digest]).await? else { return Ok(None) };
+        let shown_since = mount.now.saturating_sub(self.graces().shown);
+        let Some(row) = self.row(&HOLD, values![mount.source, mount.digest, shown_since]).await? else {
+            return Ok(None);
+        };
         let blob = BlobId(row.integer(0)?);
-        self.link(mount.repository, blob, mount.now).await?;
+        self.link(mount.repository, (blob, mount.digest), mount.now).await?;
         Ok(Some(blob))
     }
 }

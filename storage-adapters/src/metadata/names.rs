@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::database::Metadata;
 use super::error::Error;
+use super::graces::Waits;
 use super::rows::{AccountId, RepositoryId};
 use super::statement::statements;
 use super::tx::Tx;
@@ -58,26 +59,29 @@ pub struct RestingName {
     pub until: i64,
 }
 
-/// How long names rest, in milliseconds, for all changes of one database.
+/// How long names rest, in milliseconds, for all changes of one database, and what else waits before it goes.
 #[derive(Debug)]
-pub(super) struct Rest(AtomicI64);
+pub(super) struct Rest {
+    names: AtomicI64,
+    pub(super) graces: Waits,
+}
 
 impl Default for Rest {
     fn default() -> Self {
-        Self(AtomicI64::new(REST))
+        Self { names: AtomicI64::new(REST), graces: Waits::default() }
     }
 }
 
 impl Rest {
     fn milliseconds(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+        self.names.load(Ordering::Relaxed)
     }
 }
 
 impl Metadata {
     /// Says how long released names rest, in milliseconds, those too that were released before; 0: not at all.
     pub fn let_names_rest(&self, milliseconds: i64) {
-        self.rest().0.store(milliseconds.max(0), Ordering::Relaxed);
+        self.rest().names.store(milliseconds.max(0), Ordering::Relaxed);
     }
 }
 

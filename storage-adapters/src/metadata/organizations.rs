@@ -65,7 +65,7 @@ statements! {
     ];
     TAKE_PREFIX_GRANTS = ["DELETE FROM prefix_grants WHERE principal_id = $2 AND account_id = $1"];
     HELD = [
-        "SELECT 1 FROM repositories WHERE account_id = $1
+        "SELECT 1 FROM repositories WHERE account_id = $1 AND name IS NOT NULL
          UNION ALL SELECT 2 FROM robots WHERE account_id = $1
          UNION ALL SELECT 3 FROM teams WHERE account_id = $1 LIMIT 1"
     ];
@@ -114,6 +114,9 @@ pub enum OrganizationChange {
     LastOwner,
     /// The organization still has repositories, robots or teams.
     Held,
+    /// Only repositories that were deleted are in the way. From the commit on they can no longer be brought back; once they
+    /// are emptied, the organization can be removed.
+    GivesUpDeleted,
 }
 
 impl Metadata {
@@ -351,6 +354,9 @@ impl Tx {
     ) -> Result<OrganizationChange, Error> {
         if self.row(&HELD, values![organization.id]).await?.is_some() {
             return Ok(OrganizationChange::Held);
+        }
+        if self.give_up_deleted_repositories(organization.id).await? {
+            return Ok(OrganizationChange::GivesUpDeleted);
         }
         self.touch(Slot::account(&organization.name));
         let mut blobs = Vec::new();

@@ -2,12 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::{Descriptor, Digest, Manifest, Tag};
 
-use super::candidates::{Item, MARGIN, SHOWN};
+use super::candidates::Item;
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
 use super::repositories::Repository;
 use super::rows::{ManifestId, PrincipalId};
-use super::statement::{Statement, statements};
+use super::statement::{Engine, Statement, statements};
 use super::tags::{Move, Moved};
 use super::tx::{TURNS, Tx};
 use super::value::{json_integers, json_texts, values};
@@ -101,6 +101,11 @@ impl Tx {
         let children = children.map_err(PutRefused::UnknownChildren)?;
         let (id, known) = self.insert_manifest(put).await?;
         if !known {
+            self.forget_trashed(repository, put.digest).await?;
+            for named in put.manifest.blobs() {
+                // That a manifest names it is a part of the answer that is kept.
+                self.touch(Slot::blob(&named.digest));
+            }
             if !blobs.is_empty() {
                 self.execute(&INSERT_BLOBS, values![repository, id, &json_integers(blobs)]).await?;
             }
@@ -109,12 +114,28 @@ impl Tx {
             }
         }
         let (moved, left) = self.point_tags(put, id).await?;
-        self.candidates(Item::Manifest, repository.0, left, put.now + SHOWN + MARGIN).await?;
+        let graces = self.graces();
+        self.candidates(Item::Manifest, repository.0, left, put.now + graces.shown + graces.margin).await?;
         Ok(Put { id, known, moved })
     }
 
-    /// The rows of what the manifest names, locked in the order of their ids; or the digests that have none.
+    /// [`Self::hold_once`], and once more when something is missing: what was collected while this waited for it may have
+    /// been pushed again since, and only a statement that begins now sees that. The embedded database has one writer, so
+    /// there nobody did.
     async fn hold(
+        &mut self,
+        statement: &Statement,
+        put: &PutManifest<'_>,
+        named: &[Descriptor],
+    ) -> Result<Result<Vec<i64>, Vec<Digest>>, PutRefused> {
+        match self.hold_once(statement, put, named).await? {
+            Err(_) if self.engine() == Engine::Postgres => self.hold_once(statement, put, named).await,
+            held => Ok(held),
+        }
+    }
+
+    /// The rows of what the manifest names, locked in the order of their ids; or the digests that have none.
+    async fn hold_once(
         &mut self,
         statement: &Statement,
         put: &PutManifest<'_>,

@@ -39,7 +39,7 @@ statements! {
     HOLD_ID = ["SELECT name FROM repositories WHERE id = $1 AND name IS NOT NULL" {update}];
     SET_PUBLIC = ["UPDATE repositories SET public = $2 WHERE id = $1 AND name IS NOT NULL RETURNING name"];
     BURY = [
-        "UPDATE repositories SET name = NULL, former_name = name, public = 0, deleted_at = $2
+        "UPDATE repositories SET name = NULL, former_name = name, public = 0, deleted_at = $2, purge_at = $3
           WHERE id = $1 AND name IS NOT NULL
          RETURNING former_name"
     ];
@@ -222,12 +222,15 @@ impl Tx {
     }
 
     /// Deletes a repository: from the commit on its name rests and nobody reaches what it held, which the collector
-    /// then takes away in batches. Whether it lived.
+    /// takes away in batches once it can no longer be brought back. Whether it lived.
     ///
     /// # Errors
     /// The database failed.
     pub async fn delete_repository(&mut self, repository: &Repository, now: i64) -> Result<bool, Error> {
-        let Some(row) = self.row(&BURY, values![repository.id, now]).await? else { return Ok(false) };
+        let window = self.graces().window;
+        let Some(row) = self.row(&BURY, values![repository.id, now, now.saturating_add(window)]).await? else {
+            return Ok(false);
+        };
         let name: RepositoryName = row.parsed(0)?;
         self.touch(Slot::name(&name));
         self.touch(Slot::repository(repository.id));

@@ -75,7 +75,7 @@ impl Tx {
         };
         let content = Content { digest, size: body.len() as u64, key: &key, body: Some(body), now };
         let finished = self.own(&content).await?;
-        self.link(repository, finished.blob, now).await?;
+        self.link(repository, (finished.blob, digest), now).await?;
         Ok(Some(finished))
     }
 

@@ -1,6 +1,6 @@
 use hallmark_oci::{Digest, Tag};
 
-use super::candidates::{Item, MARGIN};
+use super::candidates::Item;
 use super::database::Metadata;
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
@@ -100,7 +100,17 @@ impl Tx {
         actor: PrincipalId,
         now: i64,
     ) -> Result<Option<Digest>, Error> {
-        let id = repository.id;
+        self.remove_tag(repository.id, tag, actor, now).await
+    }
+
+    /// As [`Self::delete_tag`], of a repository that is known by its id.
+    pub(super) async fn remove_tag(
+        &mut self,
+        id: RepositoryId,
+        tag: &Tag,
+        actor: PrincipalId,
+        now: i64,
+    ) -> Result<Option<Digest>, Error> {
         // Lock, then look, in two statements: joined in one, the manifest would be the one from before the wait for the lock,
         // and a tag that was moved meanwhile would seem to be gone.
         let Some(row) = self.row(&HOLD, values![id, tag]).await? else { return Ok(None) };
@@ -114,7 +124,8 @@ impl Tx {
         }
         self.execute(&RECORD, values![id, tag, version, None::<&str>, at, actor]).await?;
         self.touch(Slot::repository(id));
-        self.candidates(Item::Manifest, id.0, [manifest], now + MARGIN).await?;
+        let margin = self.graces().margin;
+        self.candidates(Item::Manifest, id.0, [manifest], now + margin).await?;
         pointed_at.parsed(0).map(Some)
     }
 }

@@ -1,3 +1,4 @@
+use super::accounts::UserRemoval;
 use super::candidates::Item;
 use super::database::{Metadata, Source};
 use super::error::{Error, ErrorKind};
@@ -102,7 +103,7 @@ statements! {
     ];
     EPOCH = ["SELECT credential_epoch FROM principals WHERE id = $1" {update}];
     HOLD_ACCOUNT = ["SELECT id FROM accounts WHERE id = $1" {update}];
-    REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 LIMIT 1"];
+    REPOSITORY_OF = ["SELECT id FROM repositories WHERE account_id = $1 AND name IS NOT NULL LIMIT 1"];
     ROBOT_OF = ["SELECT principal_id FROM robots WHERE account_id = $1 LIMIT 1"];
     RAISE_EPOCHS_OF_ROBOTS = [
         "UPDATE principals SET credential_epoch = credential_epoch + 1
@@ -244,19 +245,6 @@ pub struct NewUser {
     pub role: SystemRole,
     /// The directory or provider that knows them, and its own unchanging id of them.
     pub source: Option<(String, String)>,
-}
-
-/// What became of a user who was to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserRemoval {
-    /// The user, their account, uploads and credentials are gone.
-    Removed,
-    /// There is no such user.
-    Unknown,
-    /// Their account has repositories; these are moved or deleted, and collected, first.
-    AccountHasRepositories,
-    /// Their account has robots; these are removed first.
-    AccountHasRobots,
 }
 
 impl Metadata {
@@ -564,6 +552,9 @@ impl Tx {
         }
         if self.row(&ROBOT_OF, values![user.account_id]).await?.is_some() {
             return Ok(UserRemoval::AccountHasRobots);
+        }
+        if self.give_up_deleted_repositories(user.account_id).await? {
+            return Ok(UserRemoval::GivesUpDeleted);
         }
         self.touch(Slot::account(&user.name));
         self.touch_user(&user);

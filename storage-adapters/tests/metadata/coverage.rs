@@ -4,8 +4,9 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 
 use crate::harness::run;
 use crate::{
-    accounts, blobs, credentials, custody, events, facts, grants, manifests, mounts, names, organizations, reclaim,
-    referrers, repositories, robots, sign_ins, signing, small, tags, teams, trust, uploads, users, vouches, workloads,
+    accounts, blobs, collect, credentials, custody, events, facts, grants, manifests, mounts, names, organizations,
+    reclaim, referrers, repositories, robots, scrub, sign_ins, signing, small, tags, teams, trust, undelete, uploads,
+    users, vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -16,6 +17,7 @@ fn every_statement_runs_on_both_engines() {
     let families = [
         accounts::CLAUSES,
         blobs::CLAUSES,
+        collect::CLAUSES,
         credentials::CLAUSES,
         custody::CLAUSES,
         events::CLAUSES,
@@ -29,12 +31,14 @@ fn every_statement_runs_on_both_engines() {
         referrers::CLAUSES,
         repositories::CLAUSES,
         robots::CLAUSES,
+        scrub::CLAUSES,
         sign_ins::CLAUSES,
         signing::CLAUSES,
         small::CLAUSES,
         tags::CLAUSES,
         teams::CLAUSES,
         trust::CLAUSES,
+        undelete::CLAUSES,
         uploads::CLAUSES,
         users::CLAUSES,
         vouches::CLAUSES,

@@ -3,7 +3,7 @@
 use hallmark_storage::metadata::{GrantLine, Holder, PREFIXES, PrincipalId, Rights};
 
 use crate::harness::people::{Holding, grant, on_prefix, on_repository};
-use crate::harness::{NOW, World, family};
+use crate::harness::{NOW, WINDOW, World, family};
 
 family! {
     a_grant_is_put_replaced_and_taken,
@@ -139,7 +139,7 @@ async fn grants_of_a_deleted_repository_are_seen_by_nobody(world: World) {
     assert_eq!(world.metadata.grants_on(repository.id, None, 9).await.unwrap(), []);
     let again = world.repository("alice/app").await;
     assert_eq!(world.metadata.facts(Some(bob.id), &again.name).await.unwrap().0.grants, []);
-    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 9))).await {}
+    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW + WINDOW, 9))).await {}
     assert_eq!(world.count("SELECT COUNT(*) FROM repository_grants").await, 0);
 }
 

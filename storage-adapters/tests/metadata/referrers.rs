@@ -149,7 +149,7 @@ async fn a_folded_child_goes_with_the_tag(world: World) {
     let (subject, signature) = signed_by_an_older_client(&world, &repository, Algorithm::Sha256).await;
     let listed = world.delete_tag(&repository, subject.fallback_tag().as_str()).await.unwrap();
     assert_eq!(list(&world, &repository, &subject, None).await, [""; 0]);
-    let deleted = ManifestDeletion::Deleted { tags: 0 };
+    let deleted = ManifestDeletion::Deleted { tags: Vec::new() };
     assert_eq!(world.delete_manifest(&repository, &listed).await, deleted);
     assert_eq!(world.delete_manifest(&repository, &signature).await, deleted);
 }

@@ -3,7 +3,7 @@
 use hallmark_storage::metadata::{Error, NewCredential, NewRobot, NewUpload, PrincipalKind, Robot, UserRemoval};
 
 use crate::harness::people::{on_prefix, on_repository};
-use crate::harness::{NOW, World, family};
+use crate::harness::{NOW, WINDOW, World, family};
 
 family! {
     a_robot_is_unique_in_its_account,
@@ -124,7 +124,7 @@ async fn a_robot_of_a_repository_goes_with_it(world: World) {
     equip(&world, &robot).await;
     assert!(world.delete_repository(&repository).await);
     nothing_is_left_of_robots(&world).await;
-    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 9))).await {}
+    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW + WINDOW, 9))).await {}
     assert_eq!(world.count("SELECT COUNT(*) FROM repositories").await, 1, "the other one");
 }
 
@@ -141,7 +141,7 @@ async fn robots_too_many_for_one_change_go_before_the_repository_does(world: Wor
     assert!(world.delete_repository(&repository).await);
     assert_eq!(world.count("SELECT COUNT(*) FROM robots").await, 3);
     let mut batches = 0;
-    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 2))).await {
+    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW + WINDOW, 2))).await {
         batches += 1;
     }
     assert_eq!(batches, 2 + 1);

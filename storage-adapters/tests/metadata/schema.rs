@@ -166,6 +166,7 @@ fn no_key_that_guards_an_image_cascades() {
                     | ("sessions" | "device_requests", "principals", _)
                     | ("trust_collections" | "vouches", "repositories", _)
                     | ("sign_rules" | "checks", "repositories" | "principals", _)
+                    | ("trash_blobs" | "trash_children", "trash", _)
                     | ("trust_metadata", "trust_collections", _)
                     | ("trust_current", "trust_metadata", _)
             );

@@ -11,7 +11,7 @@ use hallmark_storage::metadata::{
 };
 use ring::digest::{SHA256, SHA512, digest};
 
-use crate::harness::{NOW, World, family};
+use crate::harness::{NOW, WINDOW, World, family};
 
 family! {
     a_publish_is_read_as_it_was_stored,
@@ -454,7 +454,7 @@ async fn a_collection_goes_with_its_repository(world: World) {
     assert_eq!(due().await, 3);
     assert!(world.delete_repository(&repository).await);
     assert_eq!(due().await, 1, "what will be emptied is renewed no more");
-    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW, 2))).await {}
+    while world.change((), |tx, ()| Box::pin(tx.empty_deleted_repository(NOW + WINDOW, 2))).await {}
     for key in &keys {
         assert_eq!(world.metadata.trust_collection(key).await.unwrap(), None);
     }

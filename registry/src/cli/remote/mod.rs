@@ -20,6 +20,7 @@ mod table;
 pub(super) mod team;
 pub(super) mod token;
 pub(super) mod trust;
+pub(super) mod undelete;
 pub(super) mod user;
 
 use clap::Args;

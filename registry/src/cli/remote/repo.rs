@@ -46,7 +46,7 @@ enum RepoVerb {
         /// Its new name, in full
         to: String,
     },
-    /// Delete a repository with all that it holds, at once and for good
+    /// Delete a repository with all that it holds, at once; `hallmark undelete repository` brings it back for a while
     Delete {
         /// The repository, such as acme/web
         name: String,

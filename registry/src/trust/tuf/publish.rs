@@ -56,7 +56,11 @@ pub(super) async fn publish(
         match publish_once(app, repository, tags, mode).await {
             Err(TufError::Overtaken) => {}
             Err(TufError::Signer(TufRefused::Build(BuildError::Anew(why)))) => {
-                tracing::info!(repository = repository.0, why = &*why, "the signed tags of the repository are published anew");
+                tracing::info!(
+                    repository = repository.0,
+                    why = &*why,
+                    "the signed tags of the repository are published anew"
+                );
                 mode = TufMode::Anew;
             }
             Err(TufError::Signer(TufRefused::Falling { from, to })) if falls > 0 => {

@@ -14,6 +14,7 @@ mod repositories;
 mod requests;
 mod robots;
 mod teams;
+mod trash;
 mod users;
 
 use serde_json::Value;

@@ -282,6 +282,8 @@ async fn a_small_end_of_an_upload_is_no_small_blob() {
 async fn the_bytes_of_an_upload_that_was_given_up_are_deleted_in_time() {
     let (world, ann) = world().await;
     let kept = world.blob_in_a_file(&ann, "ann/app", "kept").await;
+    // What no manifest names would fade meanwhile.
+    world.image(&ann, "ann/app", "1", "kept").await;
     let upload = opened(&world, &ann).await;
     world.patch(&upload).by(&ann).body("0123456789").await.expect(202);
     assert_eq!(world.files(), 2);

@@ -18,6 +18,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use crate::StorageKey;
 
@@ -86,6 +87,14 @@ impl Folder {
         read::read(key::file(&self.path, key), range, self.pool.clone()).await
     }
 
+    pub(super) async fn shard(&self, shard: u8) -> Result<Vec<(StorageKey, i64)>, Error> {
+        let folder = key::shard_folder(&self.path, shard);
+        blocking("list", folder.clone().display(), move || {
+            list(&folder).map_err(|source| Error::io("list", folder.display(), source))
+        })
+        .await
+    }
+
     /// Removes the file and syncs the removal: the row that owned the key goes next, and nothing would look again.
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<(), Error> {
         let (file, folder) = (key::file(&self.path, key), key::fanout_folder(&self.path, key));
@@ -100,6 +109,19 @@ impl Folder {
         })
         .await
     }
+}
+
+/// The keys in a folder, and when their files were last written. What has no key's name is not ours; what goes meanwhile is gone.
+fn list(folder: &Path) -> io::Result<Vec<(StorageKey, i64)>> {
+    let mut keys = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(key) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(metadata) = present(entry.metadata())? else { continue };
+        let age = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        keys.push((key, i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
+    }
+    Ok(keys)
 }
 
 /// Turns the absence of a file into `None`.

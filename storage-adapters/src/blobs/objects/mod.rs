@@ -130,6 +130,19 @@ impl Objects {
         present("delete", &path, gone).map(|_| ())
     }
 
+    pub(super) async fn shard(&self, shard: u8) -> Result<Vec<(StorageKey, i64)>, Error> {
+        let prefix = key::shard_prefix(&self.0.prefix, shard);
+        let (mut objects, mut keys) = (self.0.store.list(Some(&prefix)), Vec::new());
+        while let Some(object) = bounded("list", &prefix, 0, objects.next()).await? {
+            let object = object.map_err(|source| Error::store("list", &prefix, source))?;
+            // What has no key's name is not ours.
+            if let Some(key) = object.location.filename().and_then(|name| name.parse().ok()) {
+                keys.push((key, object.last_modified.timestamp_millis()));
+            }
+        }
+        Ok(keys)
+    }
+
     /// Stores one whole object, under a key that was never used.
     async fn put(&self, key: &StorageKey, payload: PutPayload) -> Result<(), Error> {
         let path = self.path(key);

@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use hallmark_storage::metadata::Engine;
 
-pub(crate) use world::{NOW, World};
+pub(crate) use world::{NOW, WINDOW, World};
 
 /// A clause, for the test that runs them all.
 pub(crate) type Clause = fn(World) -> Pin<Box<dyn Future<Output = ()> + Send>>;

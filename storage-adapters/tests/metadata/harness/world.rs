@@ -15,6 +15,9 @@ use super::{images, postgres};
 /// The time in every world that does not say otherwise.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
 
+/// How long what was deleted can be brought back, unless something else is said.
+pub(crate) const WINDOW: i64 = 14 * 24 * 60 * 60 * 1_000;
+
 /// One empty database and the user `alice`, who owns the repositories made here.
 pub(crate) struct World {
     pub(crate) metadata: Metadata,

@@ -1,0 +1,51 @@
+//! A small registry in which everything that can happen happens in every order: pushes, mounts, puts, deletions, undeletes and
+//! collectors that stop between any two transactions. What it decides is decided by the collector's own functions.
+//! Never here: a database; each action is one transaction, as the data model says. A look is two steps, and holds its item between them.
+//! Start reading at `Registry`, then at `properties`; the bugs at the end are found.
+
+mod registry;
+
+use stateright::{Checker, Model};
+
+use registry::{Bug, Registry};
+
+/// Every state that this registry can come to, and whether one of them breaks a promise.
+fn check(registry: Registry) -> (usize, Vec<&'static str>) {
+    let checker = registry.checker().threads(2).spawn_bfs().join();
+    (checker.unique_state_count(), checker.discoveries().into_keys().collect())
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_everything_unneeded_goes() {
+    let (states, broken) = check(Registry::default());
+    assert!(broken.is_empty(), "{broken:?}");
+    assert!(states > 20_000, "{states} states are no exhaustive look");
+}
+
+/// Without the generation of a request, an old look answers a new one, and what became garbage meanwhile stays for ever.
+#[test]
+fn a_request_that_is_answered_by_an_older_look_is_found() {
+    let (_, broken) = check(Registry { bug: Some(Bug::AnswersNewerRequests), ..Registry::default() });
+    assert!(broken.contains(&"everything that nothing needs goes in the end"), "{broken:?}");
+}
+
+/// A look without a lock is old by the time of the deed.
+#[test]
+fn a_look_before_the_lock_is_found() {
+    let (_, broken) = check(Registry { bug: Some(Bug::LooksBeforeItLocks), ..Registry::default() });
+    assert!(broken.contains(&"what was acknowledged is whole"), "{broken:?}");
+}
+
+/// A key that is derived from the digest is used again, and then the bytes of a later push are to be deleted.
+#[test]
+fn a_key_that_is_used_again_is_found() {
+    let (_, broken) = check(Registry { bug: Some(Bug::UsesKeysAgain), ..Registry::default() });
+    assert!(broken.contains(&"a key has one owner"), "{broken:?}");
+}
+
+/// What may be brought back needs its bytes.
+#[test]
+fn a_trash_that_pins_nothing_is_found() {
+    let (_, broken) = check(Registry { bug: Some(Bug::TrashPinsNothing), ..Registry::default() });
+    assert!(broken.contains(&"what is in the trash can come back"), "{broken:?}");
+}

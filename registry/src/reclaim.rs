@@ -1,0 +1,270 @@
+//! Lives here: the collector as this registry runs it: by the clock or when it is asked for, paused or not, counted and told.
+//! Never here: what may go, which is `gc`'s; who may ask, and how.
+//! Start reading at [`run`].
+
+use std::time::{Duration, Instant};
+
+use hallmark_gc::{Collected, Error, Report};
+use hallmark_oci::Digest;
+use hallmark_storage::metadata::{self, AccountId, Event, Graces, Kept, KeptBy, Tx, Waiting};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::clock::rfc3339;
+use crate::telemetry::chain;
+
+/// The setting that says that the collector rests.
+pub(crate) const PAUSED: &str = "gc_paused";
+
+/// Whether the collector rests, on every replica.
+///
+/// # Errors
+/// The database does not answer.
+pub(crate) async fn is_paused(app: &App) -> Result<bool, metadata::Error> {
+    Ok(app.metadata.setting(PAUSED).await?.as_deref() == Some("on"))
+}
+
+/// Runs the collector once, until nothing is due or `goes_on` says no; `None` when it is paused.
+///
+/// # Errors
+/// What stopped it; what was done stays done.
+pub(crate) async fn run(app: &App, goes_on: impl Fn() -> bool) -> Result<Option<Report>, Error> {
+    if is_paused(app).await? {
+        return Ok(None);
+    }
+    let report = hallmark_gc::clean(&app.metadata, &app.blobs, app.clock.now(), goes_on).await?;
+    app.metrics.reclaimed(&report);
+    Ok(Some(report))
+}
+
+/// What was found of bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Looked {
+    pub(crate) damaged: u64,
+    pub(crate) orphans: u64,
+}
+
+/// Reads bytes again whose time has come, and compares the next part of the store with the facts; nothing when paused.
+///
+/// # Errors
+/// What stopped it; it goes on from there.
+pub(crate) async fn look_at_bytes(app: &App, goes_on: impl Fn() -> bool) -> Result<Looked, Error> {
+    let (settings, now, mut looked) = (&app.config.gc, app.clock.now(), Looked::default());
+    if is_paused(app).await? {
+        return Ok(looked);
+    }
+    let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    if !settings.scrub_interval.is_zero() {
+        let (interval, bytes) = (milliseconds(settings.scrub_interval), settings.scrub_bytes as u64);
+        let schedule = hallmark_gc::Schedule { interval, bytes };
+        looked.damaged = hallmark_gc::scrub(&app.metadata, &app.blobs, (now, schedule), goes_on).await?.damaged;
+    }
+    if !settings.compare_interval.is_zero() {
+        let every = milliseconds(settings.compare_interval);
+        let compared = hallmark_gc::compare(&app.metadata, &app.blobs, now, every).await?;
+        looked.orphans = compared.map_or(0, |compared| compared.orphans);
+    }
+    app.metrics.looked_at_bytes(looked.damaged, looked.orphans);
+    Ok(looked)
+}
+
+/// What a run did, for people.
+pub(crate) fn sentence(report: &Report) -> String {
+    let Report { batches, uploads, collected, keys } = report;
+    format!(
+        "emptied {batches} batches of deleted repositories, gave up {uploads} uploads, ended the window of {} and moved {} \
+         manifests to the trash, let go of {} blobs of {} bytes, deleted {keys} keys that nothing names",
+        collected.purged, collected.manifests, collected.blobs, collected.bytes
+    )
+}
+
+/// How long a run takes at most that a request waits for.
+const REQUEST: Duration = Duration::from_secs(20);
+/// How long a run takes at most that the operator waits for.
+const OPERATOR: Duration = Duration::from_secs(10 * 60);
+/// How many candidates a preview looks at.
+const PREVIEWED: u32 = 1_000;
+
+/// How the collector is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Status {
+    pub(crate) paused: bool,
+    pub(crate) waiting: Waiting,
+}
+
+impl Status {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let Waiting { candidates, trash, keys } = self.waiting;
+        vec![
+            if self.paused {
+                "the collector is paused".to_owned()
+            } else {
+                "the collector runs every minute".to_owned()
+            },
+            format!("to look at: {} now, {} later", candidates.0, candidates.1),
+            format!("in the trash: {} whose window is over, {} that can be brought back", trash.0, trash.1),
+            format!("keys whose bytes go: {} now, {} later", keys.0, keys.1),
+        ]
+    }
+}
+
+/// One reason for which a digest is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reason {
+    /// The repository.
+    pub repository: String,
+    /// What keeps it there, as a sentence.
+    pub reason: String,
+    /// When that ends, if it ends by itself (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// How the collector is.
+///
+/// # Errors
+/// The database does not answer.
+pub(crate) async fn status(app: &App) -> Result<Status, metadata::Error> {
+    let waiting = app.metadata.waiting(app.clock.now()).await?;
+    Ok(Status { paused: is_paused(app).await?, waiting })
+}
+
+/// Lets the collector rest, or go on, in a change of the caller's.
+pub(crate) async fn set_paused(tx: &mut Tx, paused: bool) -> Result<(), metadata::Error> {
+    tx.set_setting(PAUSED, paused.then_some("on")).await
+}
+
+/// How the event of that is called.
+pub(crate) fn paused_event(paused: bool) -> &'static str {
+    if paused { "gc_paused" } else { "gc_resumed" }
+}
+
+/// What a run would take away now.
+///
+/// # Errors
+/// The database does not answer.
+pub(crate) async fn preview(app: &App) -> Result<Report, metadata::Error> {
+    let collected = hallmark_gc::preview(&app.metadata, app.clock.now(), PREVIEWED).await?;
+    Ok(Report { collected, ..Report::default() })
+}
+
+/// Says no when a request has waited long enough.
+pub(crate) fn for_a_request() -> impl Fn() -> bool {
+    let ends = Instant::now() + REQUEST;
+    move || Instant::now() < ends
+}
+
+/// What keeps a digest in the repositories of an account.
+///
+/// # Errors
+/// The database does not answer.
+pub(crate) async fn explain(app: &App, account: AccountId, digest: &Digest) -> Result<Vec<Reason>, metadata::Error> {
+    let graces = app.metadata.graces();
+    Ok(app.metadata.kept(account, digest).await?.into_iter().map(|kept| reason(kept, &graces)).collect())
+}
+
+fn reason(kept: Kept, graces: &Graces) -> Reason {
+    let (reason, until) = match kept.by {
+        KeptBy::Manifest(manifest) => (format!("{manifest} names it"), None),
+        KeptBy::Touched(at) => (
+            "no manifest names it; it was pushed or mounted lately".to_owned(),
+            Some(at.saturating_add(graces.shown).saturating_add(graces.margin)),
+        ),
+        KeptBy::Trash(manifest, until) => (format!("{manifest} in the trash names it"), Some(until)),
+        KeptBy::Tag(tag) => (format!("the tag {tag} points to it"), None),
+        KeptBy::Index(index) => (format!("{index} names it"), None),
+        KeptBy::Orphaned(due_at) => ("what it belonged to is gone".to_owned(), Some(due_at)),
+        KeptBy::Pushed(None) => ("it was pushed and not deleted; a manifest needs no tag to stay".to_owned(), None),
+        KeptBy::Pushed(Some(subject)) => (format!("it refers to {subject} and was not deleted"), None),
+        KeptBy::Trashed(until) => ("it is in the trash".to_owned(), Some(until)),
+    };
+    match kept.deleted_until {
+        None => Reason { repository: kept.repository, reason, until: until.map(rfc3339) },
+        Some(until) => Reason {
+            repository: kept.repository,
+            reason: format!("{reason}, in a repository that was deleted and can be brought back"),
+            until: Some(rfc3339(until)),
+        },
+    }
+}
+
+/// Collects for the operator, or says what would go.
+pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String, String> {
+    if dry_run {
+        let report = preview(app).await.map_err(|error| chain(&error))?;
+        let Collected { looked, manifests, links, accounts, blobs, bytes, .. } = report.collected;
+        return Ok(format!(
+            "of the first {looked} things to look at, {manifests} manifests, {links} blobs of repositories, {accounts} of \
+             accounts and {blobs} of the store would go; {bytes} bytes would become free. Nothing was deleted"
+        ));
+    }
+    if app.is_readonly() {
+        return Err("the registry is read-only: nothing is deleted until `hallmark readonly off`".to_owned());
+    }
+    let rests = || "the collector is paused: `hallmark gc resume` lets it go on".to_owned();
+    if is_paused(app).await.map_err(|error| chain(&error))? {
+        return Err(rests());
+    }
+    let _change = app.readonly.begin_change();
+    let asked: Result<(), metadata::Error> = app
+        .metadata
+        .write(app.clock.now(), |tx, now| {
+            Box::pin(async move { tx.record(&Event::of_system("gc_run_asked_for", "gc", *now)).await })
+        })
+        .await;
+    asked.map_err(|error| chain(&error))?;
+    let ends = Instant::now() + OPERATOR;
+    match run(app, || Instant::now() < ends).await {
+        Ok(Some(report)) => Ok(sentence(&report)),
+        Ok(None) => Err(rests()),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+/// Lets the collector rest for the operator, or go on.
+pub(crate) async fn pause_for_operator(app: &App, paused: bool) -> Result<String, String> {
+    let changed: Result<(), metadata::Error> = app
+        .metadata
+        .write((paused, app.clock.now()), |tx, (paused, now)| {
+            Box::pin(async move {
+                set_paused(tx, *paused).await?;
+                tx.record(&Event::of_system(paused_event(*paused), "gc", *now)).await
+            })
+        })
+        .await;
+    changed.map_err(|error| chain(&error))?;
+    Ok(if paused { "the collector is paused: nothing is deleted" } else { "the collector goes on" }.to_owned())
+}
+
+/// What keeps a digest, for the operator: in an account, or in the whole store.
+pub(crate) async fn explain_for_operator(
+    app: &App,
+    digest: &str,
+    account: Option<&str>,
+) -> Result<Vec<String>, String> {
+    let digest: Digest = digest.parse().map_err(|error| chain(&error))?;
+    let Some(name) = account else {
+        let found = app.metadata.in_store(&digest).await.map_err(|error| chain(&error))?;
+        let found =
+            found.ok_or_else(|| format!("the store has no blob {digest}; a manifest is found with --account"))?;
+        let damaged = found.quarantined_at.map(|at| format!(", damaged since {}", rfc3339(at)));
+        return Ok(vec![format!(
+            "{} bytes, held by {} accounts{}",
+            found.size,
+            found.accounts,
+            damaged.unwrap_or_default()
+        )]);
+    };
+    let account = app.metadata.account(name).await.map_err(|error| chain(&error))?;
+    let account = account.ok_or_else(|| format!("there is no account {name:?}"))?;
+    let reasons = explain(app, account.id, &digest).await.map_err(|error| chain(&error))?;
+    if reasons.is_empty() {
+        return Ok(vec![format!("nothing keeps {digest} in {name}")]);
+    }
+    let line = |reason: Reason| {
+        let until = reason.until.map(|until| format!(", until {until}"));
+        format!("{}: {}{}", reason.repository, reason.reason, until.unwrap_or_default())
+    };
+    Ok(reasons.into_iter().map(line).collect())
+}

@@ -1,0 +1,92 @@
+//! What was deleted is brought back by who may, and the collector is the administrators'.
+
+use serde_json::json;
+
+use super::{admin, basic, refuses};
+use crate::harness::World;
+
+const WEB: &str = "/repositories/ann%2Fweb";
+
+async fn with_image() -> (World, String) {
+    let world = World::open().await;
+    let digest = world.image(&world.all_of("ann", "ann/web").await, "ann/web", "1", "layer").await;
+    (world, digest.to_string())
+}
+
+async fn deletes(world: &World, reference: &str) {
+    let token = world.all_of("ann", "ann/web").await;
+    world.delete(&format!("/v2/ann/web/manifests/{reference}")).by(&token).await.expect(202);
+}
+
+#[tokio::test]
+async fn a_deleted_manifest_and_its_tag_come_back() {
+    let (world, digest) = with_image().await;
+    deletes(&world, &digest).await;
+    let trash = world.api("GET", &format!("{WEB}/trash"), &basic("ann")).await.expect(200).json();
+    assert_eq!((&trash["items"][0]["digest"], &trash["items"][0]["tags"]), (&json!(digest), &json!(["1"])));
+    let wish = json!({"digest": digest});
+    refuses(&world, world.sends("POST", &format!("{WEB}/undelete"), &basic("bob"), &wish), 404, "NOT_FOUND").await;
+    let back = world.sends("POST", &format!("{WEB}/undelete"), &basic("ann"), &wish).await.expect(200).json();
+    assert_eq!(back, json!({"digest": digest, "tags": ["1"]}));
+    let token = world.all_of("ann", "ann/web").await;
+    world.get("/v2/ann/web/manifests/1").by(&token).await.expect(200);
+    refuses(&world, world.sends("POST", &format!("{WEB}/undelete"), &basic("ann"), &json!({})), 400, "INVALID").await;
+}
+
+#[tokio::test]
+async fn an_overwritten_tag_goes_back_and_its_history_is_told() {
+    let (world, first) = with_image().await;
+    world.pass(60);
+    let token = world.all_of("ann", "ann/web").await;
+    let second = world.image(&token, "ann/web", "1", "other").await.to_string();
+    let history = world.api("GET", &format!("{WEB}/tags/1/history"), &basic("ann")).await.expect(200).json();
+    let told: Vec<_> = history["items"].as_array().unwrap().iter().map(|moved| moved["digest"].clone()).collect();
+    assert_eq!(told, [json!(second), json!(first)]);
+    let at = history["items"][1]["at"].as_str().unwrap();
+    let then = world.api("GET", &format!("{WEB}/tags/1/history?at={at}"), &basic("ann")).await.expect(200).json();
+    assert_eq!((then["items"].as_array().unwrap().len(), &then["items"][0]["digest"]), (1, &json!(first)));
+    let back = world.sends("POST", &format!("{WEB}/undelete"), &basic("ann"), &json!({"tag": "1"})).await.expect(200);
+    assert_eq!(back.json(), json!({"digest": first, "tags": ["1"]}));
+    deletes(&world, "1").await;
+    let wish = json!({"tag": "1", "at": at});
+    let back = world.sends("POST", &format!("{WEB}/undelete"), &basic("ann"), &wish).await.expect(200).json();
+    assert_eq!(back["digest"], json!(first));
+    let never = json!({"tag": "never"});
+    refuses(&world, world.sends("POST", &format!("{WEB}/undelete"), &basic("ann"), &never), 404, "NOT_FOUND").await;
+}
+
+#[tokio::test]
+async fn a_deleted_repository_comes_back_for_who_governs_its_account() {
+    let (world, _) = with_image().await;
+    world.api("DELETE", WEB, &basic("ann")).await.expect(204);
+    let gone = world.api("GET", "/accounts/ann/trash", &basic("ann")).await.expect(200).json();
+    assert_eq!(gone["items"][0]["name"], json!("ann/web"));
+    let wish = json!({"repository": "ann/web"});
+    refuses(&world, world.sends("POST", "/accounts/ann/undelete", &basic("bob"), &wish), 404, "NOT_FOUND").await;
+    refuses(&world, world.api("GET", "/accounts/ann/trash", &basic("bob")), 404, "NOT_FOUND").await;
+    world.sends("POST", "/accounts/ann/undelete", &basic("ann"), &wish).await.expect(204);
+    let token = world.all_of("ann", "ann/web").await;
+    world.get("/v2/ann/web/manifests/1").by(&token).await.expect(200);
+    refuses(&world, world.sends("POST", "/accounts/ann/undelete", &basic("ann"), &wish), 409, "CONFLICT").await;
+}
+
+#[tokio::test]
+async fn the_collector_is_paused_run_and_explained_by_who_may() {
+    let (world, digest) = with_image().await;
+    for (method, path, body) in [("POST", "/gc/run", json!({})), ("PATCH", "/gc", json!({"paused": true}))] {
+        refuses(&world, world.sends(method, path, &basic("ann"), &body), 403, "DENIED").await;
+    }
+    refuses(&world, world.api("GET", "/gc", &basic("ann")), 403, "DENIED").await;
+    let paused = world.sends("PATCH", "/gc", &admin(), &json!({"paused": true})).await.expect(200).json();
+    assert_eq!(paused["paused"], json!(true));
+    refuses(&world, world.sends("POST", "/gc/run", &admin(), &json!({})), 409, "CONFLICT").await;
+    world.sends("PATCH", "/gc", &admin(), &json!({"paused": false})).await.expect(200);
+    let run = world.sends("POST", "/gc/run", &admin(), &json!({})).await.expect(200).json();
+    assert_eq!((&run["blobs"], &run["keys"]), (&json!(0), &json!(0)));
+    let path = format!("/gc/explain?account=ann&digest={digest}");
+    let reasons = world.api("GET", &path, &basic("ann")).await.expect(200).json();
+    assert_eq!(reasons, json!([{"repository": "ann/web", "reason": "the tag 1 points to it"}]));
+    refuses(&world, world.api("GET", &path, &basic("bob")), 404, "NOT_FOUND").await;
+    let kinds = world.look("SELECT kind FROM events WHERE subject = 'gc' ORDER BY id").await;
+    assert_eq!(kinds, ["gc_paused", "gc_resumed", "gc_run_asked_for"]);
+}

@@ -1,0 +1,197 @@
+//! The trash: every manifest that goes, goes through here, whoever takes it away, and stays for a window in which it can come
+//! back. It pins its bytes in the account, not its links: what was deleted is absent at once.
+
+use hallmark_oci::{Digest, Tag};
+
+use super::candidates::Item;
+use super::error::{Error, ErrorKind};
+use super::events::Event;
+use super::generations::Slot;
+use super::repositories::Repository;
+use super::rows::{AccountId, ManifestId, PrincipalId, RepositoryId};
+use super::statement::{Statement, statements};
+use super::tx::Tx;
+use super::value::{Value, json_texts, values};
+
+/// How many of those that refer to a manifest one transaction asks to be looked at.
+const REFERRERS: i64 = 500;
+/// How long the end of a window is put off that something else in the trash holds up, in milliseconds.
+const HELD_UP: i64 = 60 * 60 * 1_000;
+
+statements! {
+    HOLD_TAGS = ["SELECT name FROM tags WHERE repository_id = $1 AND manifest_id = $2 ORDER BY name" {update}];
+    RECORD_TAGS = [
+        "INSERT INTO tag_history (repository_id, name, version, digest, at, actor_id)
+         SELECT repository_id, name, version + 1, NULL, CASE WHEN moved_at >= $3 THEN moved_at + 1 ELSE $3 END, $4
+           FROM tags WHERE repository_id = $1 AND manifest_id = $2"
+    ];
+    DELETE_TAGS = ["DELETE FROM tags WHERE repository_id = $1 AND manifest_id = $2"];
+    KEEP = [
+        "INSERT INTO trash (id, repository_id, digest, media_type, artifact_type, subject_digest, referrer, size, body, tags,
+                            deleted_at, deleted_by, purge_at)
+         SELECT $3, repository_id, digest, media_type, artifact_type, subject_digest, referrer, size, body, $4, $5, $6, $7
+           FROM manifests WHERE repository_id = $1 AND id = $2"
+    ];
+    KEEP_BLOBS = [
+        "INSERT INTO trash_blobs (trash_id, account_id, blob_id)
+         SELECT $3, $4, blob_id FROM manifest_blobs WHERE repository_id = $1 AND manifest_id = $2"
+    ];
+    KEEP_CHILDREN = [
+        "INSERT INTO trash_children (trash_id, repository_id, child_digest)
+         SELECT $3, e.repository_id, c.digest FROM manifest_children e
+           JOIN manifests c ON c.repository_id = e.repository_id AND c.id = e.child_id
+          WHERE e.repository_id = $1 AND e.parent_id = $2"
+    ];
+    BLOBS = [
+        "SELECT e.blob_id, b.digest FROM manifest_blobs e JOIN blobs b ON b.id = e.blob_id
+          WHERE e.repository_id = $1 AND e.manifest_id = $2"
+    ];
+    CHILDREN = ["SELECT child_id FROM manifest_children WHERE repository_id = $1 AND parent_id = $2"];
+    DELETE = ["DELETE FROM manifests WHERE repository_id = $1 AND id = $2"];
+    DUE = [
+        "SELECT t.id, t.repository_id, t.digest, t.referrers_after FROM trash t
+          WHERE t.purge_at <= $1 ORDER BY t.purge_at LIMIT 1" {skip}
+    ];
+    HOLDING = [
+        "SELECT MAX(p.purge_at) FROM trash_children c JOIN trash p ON p.id = c.trash_id
+          WHERE c.repository_id = $1 AND c.child_digest = $2"
+    ];
+    PUT_OFF = ["UPDATE trash SET purge_at = $2 WHERE id = $1"];
+    REFERRING = [
+        "SELECT id FROM manifests WHERE repository_id = $1 AND subject_digest = $2 AND id > $3 ORDER BY id LIMIT $4"
+    ];
+    COME_SO_FAR = ["UPDATE trash SET referrers_after = $2 WHERE id = $1"];
+    TAGGED = ["SELECT name FROM tags WHERE repository_id = $1 AND name" {in texts 2} " ORDER BY name"];
+    POINTED_AT = ["SELECT manifest_id FROM tags WHERE repository_id = $1 AND name = $2"];
+    NAMED = ["SELECT account_id, blob_id FROM trash_blobs WHERE trash_id = $1"];
+    REPOSITORY = ["SELECT account_id FROM repositories WHERE id = $1" {share}];
+    FORGET = ["DELETE FROM trash WHERE id = $1"];
+    REPLACED = ["DELETE FROM trash WHERE repository_id = $1 AND digest = $2"];
+}
+
+impl Tx {
+    /// Puts a manifest that is locked into the trash, with the names of the tags that pointed to it, which go: the one way out
+    /// for whoever deletes it, be it a user, a rule or the collector. Which tags those were. What it named is looked at
+    /// once whoever was told of it has had time to name it again.
+    pub(super) async fn bury(
+        &mut self,
+        (repository, account): (RepositoryId, AccountId),
+        manifest: ManifestId,
+        actor: PrincipalId,
+        now: i64,
+    ) -> Result<Vec<String>, Error> {
+        let key = [Value::from(repository), Value::from(manifest)];
+        let tags = self.take_tags(&key, actor, now).await?;
+        let (id, graces) = (self.id()?, self.graces());
+        let names = json_texts(tags.iter().map(String::as_str));
+        let purge_at = now.saturating_add(graces.window);
+        self.execute(&KEEP, &[key[0], key[1], id.into(), (&names).into(), now.into(), actor.into(), purge_at.into()])
+            .await?;
+        self.execute(&KEEP_BLOBS, &[key[0], key[1], id.into(), account.into()]).await?;
+        self.execute(&KEEP_CHILDREN, &[key[0], key[1], id.into()]).await?;
+        let mut blobs = Vec::new();
+        for row in self.rows(&BLOBS, &key).await? {
+            blobs.push(row.integer(0)?);
+            // Whether a blob is shown hangs on who names it.
+            self.touch(Slot::blob(&row.parsed::<Digest>(1)?));
+        }
+        let children = self.numbers(&CHILDREN, &key).await?;
+        if self.execute(&DELETE, &key).await? != 1 {
+            return Err(Error::new(ErrorKind::Failed, "a manifest that is locked was gone"));
+        }
+        self.touch(Slot::repository(repository));
+        self.candidates(Item::Link, repository.0, blobs, now + graces.margin).await?;
+        self.orphans(repository.0, children, now + graces.margin).await?;
+        Ok(tags)
+    }
+
+    /// Takes away the tags of a manifest that is locked. They are locked as well before history is written: one that
+    /// moves away meanwhile must not be recorded as deleted.
+    async fn take_tags(&mut self, key: &[Value<'_>; 2], actor: PrincipalId, now: i64) -> Result<Vec<String>, Error> {
+        let tags = self.rows(&HOLD_TAGS, key).await?;
+        if tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.execute(&RECORD_TAGS, &[key[0], key[1], now.into(), actor.into()]).await?;
+        self.execute(&DELETE_TAGS, key).await?;
+        tags.iter().map(|row| row.text(0)).collect()
+    }
+
+    async fn numbers(&mut self, statement: &Statement, values: &[Value<'_>]) -> Result<Vec<i64>, Error> {
+        self.rows(statement, values).await?.iter().map(|row| row.integer(0)).collect()
+    }
+
+    /// Forgets what the trash holds of a manifest that was put again: the same bytes name the same things.
+    pub(super) async fn forget_trashed(&mut self, repository: RepositoryId, digest: &Digest) -> Result<(), Error> {
+        self.execute(&REPLACED, values![repository, digest]).await.map(drop)
+    }
+
+    /// Ends the window of one manifest in the trash, or comes a step closer to it; whether there was one that is due. What
+    /// referred to it, and its signatures in tags of the form `sha256-….sig`, go with it; its bytes are looked at.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn purge_one(&mut self, now: i64) -> Result<bool, Error> {
+        let Some(row) = self.row(&DUE, values![now]).await? else { return Ok(false) };
+        let (id, repository, digest) = (row.integer(0)?, RepositoryId(row.integer(1)?), row.parsed::<Digest>(2)?);
+        let holding = self.row(&HOLDING, values![repository, &digest]).await?;
+        if let Some(until) = holding.and_then(|row| row.maybe_integer(0).transpose()).transpose()? {
+            // An index in the trash can come back only whole.
+            let purge_at = if until > now { until } else { now + HELD_UP };
+            self.execute(&PUT_OFF, values![id, purge_at]).await?;
+            return Ok(true);
+        }
+        let Some(account) = self.row(&REPOSITORY, values![repository]).await? else {
+            return Err(Error::new(ErrorKind::Corrupt, "the trash of no repository"));
+        };
+        let referring = values![repository, &digest, row.integer(3)?, REFERRERS];
+        let referrers = self.numbers(&REFERRING, referring).await?;
+        let last = referrers.last().copied();
+        let page = referrers.len() as i64;
+        if page == REFERRERS
+            && let Some(last) = last
+        {
+            self.execute(&COME_SO_FAR, values![id, last]).await?;
+            self.orphans(repository.0, referrers, now).await?;
+            return Ok(true);
+        }
+        let signatures = self.untag_signatures(repository, &digest, now).await?;
+        let mut blobs = Vec::new();
+        for row in self.rows(&NAMED, values![id]).await? {
+            blobs.push((row.integer(0)?, row.integer(1)?));
+        }
+        self.execute(&FORGET, values![id]).await?;
+        self.orphans(repository.0, referrers.into_iter().chain(signatures), now).await?;
+        if let Some((of, _)) = blobs.first().copied() {
+            self.candidates(Item::Account, of, blobs.into_iter().map(|(_, blob)| blob), now).await?;
+        }
+        let account = AccountId(account.integer(0)?);
+        let event = Event::of_system("manifest_purged", digest.as_str(), now);
+        self.record(&Event { account: Some(account), repository: Some(repository), ..event }).await?;
+        Ok(true)
+    }
+
+    /// Takes away the tags by which signatures and the like of a manifest are found, for clients that do not ask for its
+    /// referrers; the manifests that they pointed to.
+    async fn untag_signatures(&mut self, id: RepositoryId, digest: &Digest, now: i64) -> Result<Vec<i64>, Error> {
+        let stem = digest.as_str().replacen(':', "-", 1);
+        let names = ["", ".sig", ".att", ".sbom"].map(|suffix| format!("{stem}{suffix}"));
+        let names = json_texts(names.iter().map(String::as_str));
+        let mut pointed_at = Vec::new();
+        for row in self.rows(&TAGGED, values![id, &names]).await? {
+            let tag: Tag = row.parsed(0)?;
+            if let Some(row) = self.row(&POINTED_AT, values![id, &tag]).await? {
+                pointed_at.push(row.integer(0)?);
+            }
+            self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
+        }
+        Ok(pointed_at)
+    }
+}
+
+impl Repository {
+    /// Where it is and in which account.
+    pub(super) fn place(&self) -> (RepositoryId, AccountId) {
+        (self.id, self.account_id)
+    }
+}
