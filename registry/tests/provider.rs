@@ -192,7 +192,7 @@ async fn a_person_signs_in_with_a_real_provider() {
             name: Some("Ann Example".to_owned()),
             preferred_username: Some("ann".to_owned()),
             email: Some("ann@example.com".to_owned()),
-            groups: vec!["engineering".to_owned(), "releases".to_owned()],
+            groups: Some(vec!["engineering".to_owned(), "releases".to_owned()]),
         };
         assert_eq!(person, expected, "{client}");
     }

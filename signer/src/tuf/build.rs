@@ -120,6 +120,9 @@ pub(crate) struct Plan {
     roles: Vec<Draft>,
 }
 
+/// A path, and what it is to mean.
+type Entry = (String, Option<Box<RawValue>>);
+
 struct Draft {
     role: String,
     targets: BTreeMap<String, Box<RawValue>>,
@@ -178,7 +181,7 @@ impl Change {
         let lines: Lines = part(snapshot.signed)?;
         let layout = layout(&lines)?;
         self.check_heads(standing, &lines, authors, now)?;
-        let mut changes: BTreeMap<String, Vec<(String, Option<Box<RawValue>>)>> = BTreeMap::new();
+        let mut changes: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for (tag, target) in self.tags {
             let path = target_path(&self.repository, &tag);
             let entry = target.map(|target| target.entry()).transpose()?;

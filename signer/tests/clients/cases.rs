@@ -54,6 +54,7 @@ fn twice(name: &'static str, change: impl FnOnce(&mut Forge), expected: Expected
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = forms();
     cases.extend(signatures());
+    cases.extend(keys());
     cases.extend(times());
     cases.extend(falls());
     cases.extend(sums());
@@ -181,6 +182,11 @@ fn signatures() -> Vec<Case> {
         both("one of two keys", 2, two, 1, Refused("1 valid signatures where 2")),
         both("a threshold that no keys can meet", 3, two, 2, Refused("2 valid signatures where 3")),
         both("a threshold of none", 0, two, 2, Refused("where 0")),
+    ]
+}
+
+fn keys() -> Vec<Case> {
+    vec![
         once(
             "one key under two ids",
             |forge| {

@@ -31,6 +31,7 @@ fn expected(case: &Case) -> Vec<Verdict> {
 }
 
 /// The program of a stranger that `conformance/tools` installs.
+#[expect(clippy::disallowed_methods, reason = "tests are told by a variable where the tools are")]
 fn program(name: &str) -> PathBuf {
     let tools = std::env::var_os("HALLMARK_TOOLS");
     let home =

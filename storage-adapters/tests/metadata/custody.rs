@@ -150,8 +150,8 @@ async fn abandoned_keys_leave_versions_and_log(world: World) {
 }
 
 async fn forgotten_roots_leave_notary_s_collections(world: World) {
-    let root = TrustRoot { version: 1, body: b"root".to_vec() };
-    assert!(world.change(root, |tx, root| Box::pin(tx.add_trust_root("tuf1/registry", root, NOW))).await);
+    let root = TrustRoot { domain: "tuf1/registry".into(), version: 1, body: b"root".to_vec() };
+    assert!(world.change(root, |tx, root| Box::pin(tx.add_trust_root(root, NOW))).await);
     let repository = world.repository("ann/web").await;
     for (dialect, role) in [(TrustDialect::Notary, "timestamp"), (TrustDialect::Tuf, "timestamp")] {
         let key = CollectionKey { repository: repository.id, dialect, gun: String::new() };

@@ -381,7 +381,7 @@ async fn record(world: &World, repository: &Repository, gun: &str, kinds: &[&'st
     }
 }
 
-type Of<'a> = Option<(hallmark_storage::metadata::RepositoryId, &'a str)>;
+type Of<'a> = Option<(RepositoryId, &'a str)>;
 
 /// The places of the changes that are told.
 async fn changes(world: &World, of: Of<'_>, from: ChangesFrom, limit: u32) -> Vec<i64> {

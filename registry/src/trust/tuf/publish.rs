@@ -134,11 +134,8 @@ async fn standing<'t>(
 ) -> Result<Option<Standing>, TufError> {
     let snapshot = stored("snapshot");
     let Some((_, snapshot)) = app.metadata.trust_bodies(seen, snapshot.iter()).await?.pop() else { return Ok(None) };
-    let roles = match needed(&snapshot, name, tags.map(String::as_str)) {
-        Ok(roles) => roles,
-        // The signer says what is to be done with what cannot be read.
-        Err(_) => BTreeSet::new(),
-    };
+    // The signer says what is to be done with what cannot be read.
+    let roles = needed(&snapshot, name, tags.map(String::as_str)).unwrap_or_default();
     let roles: Vec<TrustRole> = roles.iter().filter_map(|role| stored(role)).collect();
     let files = app.metadata.trust_bodies(seen, roles.iter()).await?;
     let files = files.into_iter().map(|(role, body)| (named(&role).to_owned(), body)).collect();
