@@ -12,6 +12,7 @@ use crate::auth::users::UserError;
 use crate::auth::{self, token::SERVICE};
 use crate::http::error::Error;
 use crate::people::Refused;
+use crate::signing;
 
 /// The longest body of a failure that is looked at, in bytes; one of our own has some hundred.
 const FAILURE_BYTES: usize = 64 * 1024;
@@ -83,7 +84,7 @@ impl From<Refused> for Error {
             Refused::Changed => Self::new(ErrorCode::PreconditionFailed, message),
             Refused::User(error) => user(error),
             Refused::Metadata(error) => Self::from_metadata(error),
-            Refused::Unsigned(unserved) => crate::trust::http::unserved(unserved),
+            Refused::Unsigned(unserved) => signing::unserved(unserved),
         }
     }
 }

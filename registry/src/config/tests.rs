@@ -596,6 +596,5 @@ fn every_example_of_signing_in_is_accepted() {
 
 #[test]
 fn the_chosen_context_of_a_person_is_no_setting_of_a_server() {
-    let start = Start::new().variable("HALLMARK_CONTEXT", "work");
-    assert_eq!(start.config().listen.port(), 5000);
+    assert_eq!(Start::new().variable("HALLMARK_CONTEXT", "work").config().listen.port(), 5000);
 }

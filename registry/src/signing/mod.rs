@@ -9,13 +9,14 @@ pub mod remote;
 
 use std::collections::BTreeMap;
 
-use hallmark_oci::ServerRole;
+use hallmark_oci::{ErrorCode, ServerRole};
 use hallmark_signer::notary::{Held, KeyDocument};
 use hallmark_signer::tuf::Files;
 use hallmark_signer::wire::{Answer, CollectionAsked, FilesAsked, KeyAsked, Refusal, Request, Unserved};
 use hallmark_signer::{NotaryChange, NotaryFiles, RootPlan, SignRefused, Signer, TufChange, TufRefused};
 
 use self::remote::Remote;
+use crate::http::error::Error;
 
 /// Who signs: the questions and the refusals are the same wherever it is.
 #[derive(Debug)]
@@ -265,5 +266,20 @@ fn refusal(answer: Answer) -> Refusal {
         | Answer::Published(_)
         | Answer::Done
         | Answer::Root(_) => Refusal::Unserved(Unserved::Away("its answer is to another question".to_owned())),
+    }
+}
+
+/// What the signer did not look at: it may be back in a moment, or its operator has to act.
+pub(crate) fn unserved(unserved: Unserved) -> Error {
+    match unserved {
+        Unserved::Away(_) | Unserved::Unavailable => {
+            let message = "the signer does not answer at the moment; images can be pushed and pulled meanwhile";
+            Error::unavailable(message, Some(unserved.into()))
+        }
+        Unserved::Busy { wait_ms } => {
+            let seconds = u32::try_from(wait_ms.div_euclid(1_000) + 1).unwrap_or(u32::MAX);
+            Error::plain(ErrorCode::TooManyRequests).retry_after(seconds).because(unserved)
+        }
+        Unserved::NotAllowed(_) | Unserved::Failed(_) => Error::internal(unserved),
     }
 }

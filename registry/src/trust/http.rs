@@ -7,7 +7,6 @@ use axum::response::Response;
 use hallmark_oci::{ErrorCode, PublishTrust, ReadTrust, ReadTuf, TrustVersion};
 use hallmark_signer::SignRefused;
 use hallmark_signer::notary::publish::Refused;
-use hallmark_signer::wire::Unserved;
 use hallmark_storage::metadata::{PrincipalId, TrustChange};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use http::request::Parts;
@@ -26,6 +25,7 @@ use crate::clock::rfc3339;
 use crate::distribution::{Nowhere, Occasion};
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
+use crate::signing;
 
 /// The largest publish, in bytes.
 const PUBLISH_BYTES: usize = 16 * 1024 * 1024;
@@ -245,22 +245,7 @@ fn key_error(refused: KeyRefused, standing: &Standing<'_>) -> Error {
 fn failure(failure: Failure) -> Error {
     match failure {
         Failure::Metadata(error) | Failure::Signer(SignRefused::Metadata(error)) => Error::from_metadata(error),
-        Failure::Signer(SignRefused::Unserved(unserved)) => self::unserved(unserved),
+        Failure::Signer(SignRefused::Unserved(unserved)) => signing::unserved(unserved),
         Failure::Signer(_) | Failure::Stored(_) | Failure::Damaged => Error::internal(failure),
-    }
-}
-
-/// What the signer did not look at: it may be back in a moment, or its operator has to act.
-pub(crate) fn unserved(unserved: Unserved) -> Error {
-    match unserved {
-        Unserved::Away(_) | Unserved::Unavailable => {
-            let message = "the signer does not answer at the moment; images can be pushed and pulled meanwhile";
-            Error::unavailable(message, Some(unserved.into()))
-        }
-        Unserved::Busy { wait_ms } => {
-            let seconds = u32::try_from(wait_ms.div_euclid(1_000) + 1).unwrap_or(u32::MAX);
-            Error::plain(ErrorCode::TooManyRequests).retry_after(seconds).because(unserved)
-        }
-        Unserved::NotAllowed(_) | Unserved::Failed(_) => Error::internal(unserved),
     }
 }

@@ -37,7 +37,7 @@ impl Case {
 use Expected::{Named, Refused, Unnamed};
 
 /// A case of one step: a good repository, changed, and published again.
-fn once(name: &'static str, change: impl FnOnce(&mut Forge), expected: Expected) -> Case {
+pub(crate) fn once(name: &'static str, change: impl FnOnce(&mut Forge), expected: Expected) -> Case {
     let mut forge = Forge::new();
     change(&mut forge);
     Case::new(name, &forge).then(&forge, expected)
@@ -59,7 +59,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(falls());
     cases.extend(sums());
     cases.extend(roots());
-    cases.extend(delegations());
+    cases.extend(super::delegations::all());
     cases
 }
 
@@ -466,150 +466,4 @@ fn roots() -> Vec<Case> {
     forge.files.insert("timestamp.json".to_owned(), old);
     cases.push(case.then(&forge, Refused("0 valid signatures")));
     cases
-}
-
-fn delegations() -> Vec<Case> {
-    let named = |change: fn(&mut Forge)| {
-        move |forge: &mut Forge| {
-            change(forge);
-            forge.publish();
-        }
-    };
-    let below = |forge: &mut Forge, paths: Value| {
-        forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
-        forge.delegate("targets", "tags", paths, true);
-    };
-    let pattern = |name, pattern: &'static str, expected| {
-        once(
-            name,
-            move |forge: &mut Forge| {
-                below(forge, json!({"paths": [pattern]}));
-                forge.publish();
-            },
-            expected,
-        )
-    };
-    let prefix = |name, prefix: &'static str, expected| {
-        once(
-            name,
-            move |forge: &mut Forge| {
-                below(forge, json!({"path_hash_prefixes": [prefix]}));
-                forge.publish();
-            },
-            expected,
-        )
-    };
-    vec![
-        once(
-            "a path that nobody names",
-            named(|forge| {
-                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-            }),
-            Unnamed,
-        ),
-        pattern("a path outside of the delegation", "acme/other/*", Unnamed),
-        pattern("a star that would have to cross a slash", "acme/*", Unnamed),
-        pattern("a star for each part", "*/*/*", Named(1)),
-        pattern("question marks", "acme/w?b/?", Named(1)),
-        pattern("a question mark for nothing", "acme/web/1?", Unnamed),
-        prefix("the prefix of the path's hash", "61", Named(1)),
-        prefix("another prefix", "60", Unnamed),
-        once(
-            "a delegated role signed by another's key",
-            |forge| {
-                forge.keys.insert("tags".to_owned(), vec![Pair::ed25519(90)]);
-                forge.publish();
-            },
-            Refused("0 valid signatures"),
-        ),
-        once(
-            "a delegated role that the snapshot lacks",
-            |forge| {
-                forge.snapshot["meta"].as_object_mut().unwrap().remove("tags.json");
-                forge.publish_snapshot();
-            },
-            Refused("nothing names it"),
-        ),
-        once("targets names it before any delegation", named(|forge| forge.say("targets", PATH, 5)), Named(5)),
-        once(
-            "the first of two delegations",
-            named(|forge| {
-                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-                forge.say("second", PATH, 6);
-            }),
-            Named(1),
-        ),
-        once(
-            "after a delegation for good nobody is asked",
-            named(|forge| {
-                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-                forge.say("second", PATH, 6);
-            }),
-            Unnamed,
-        ),
-        once(
-            "after one that is not for good the next is asked",
-            named(|forge| {
-                forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
-                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-                forge.say("second", PATH, 6);
-            }),
-            Named(6),
-        ),
-        once(
-            "depth before breadth",
-            named(|forge| {
-                forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
-                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-                forge.delegate("targets", "second", json!({"paths": ["acme/web/*"]}), false);
-                forge.delegate("tags", "deep", json!({"paths": ["acme/web/*"]}), false);
-                forge.say("second", PATH, 6);
-                forge.say("deep", PATH, 7);
-            }),
-            Named(7),
-        ),
-        once(
-            "a cycle of delegations",
-            named(|forge| {
-                forge.roles.get_mut("targets").unwrap()["delegations"]["roles"][0]["terminating"] = json!(false);
-                forge.roles.get_mut("tags").unwrap()["targets"] = json!({});
-                forge.delegate("tags", "deep", json!({"paths": ["acme/*/*"]}), false);
-                forge.delegate("deep", "tags", json!({"paths": ["acme/*/*"]}), false);
-            }),
-            Unnamed,
-        ),
-        once(
-            "more roles than are asked",
-            named(|forge| {
-                forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
-                let mut parent = "targets".to_owned();
-                for number in 0..60 {
-                    let name = format!("deep{number:02}");
-                    forge.delegate(&parent, &name, json!({"paths": ["acme/web/*"]}), false);
-                    parent = name;
-                }
-                forge.say("deep59", PATH, 8);
-            }),
-            Unnamed,
-        ),
-        once(
-            "a role that hands on nothing that it says",
-            named(|forge| {
-                forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
-                forge.delegate("targets", "tags", json!({"paths": []}), true);
-            }),
-            Unnamed,
-        ),
-        once(
-            "a role with a slash in its name",
-            named(|forge| {
-                forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
-                forge.delegate("targets", "acme/tags", json!({"paths": ["acme/web/*"]}), true);
-                forge.say("acme/tags", PATH, 9);
-            }),
-            Named(9),
-        ),
-    ]
 }

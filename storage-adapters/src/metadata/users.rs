@@ -590,10 +590,7 @@ fn principal(row: &Row) -> Result<Principal, Error> {
         role: SystemRole::read(&row.text(4)?)?,
         credential_epoch: row.integer(5)?,
         disabled: row.maybe_integer(6)?.is_some(),
-        vouched: match row.maybe_text(7)? {
-            Some(source) => Some(Vouching { source, at: row.maybe_integer(8)? }),
-            None => None,
-        },
+        vouched: row.maybe_text(7)?.zip(Some(row.maybe_integer(8)?)).map(|(source, at)| Vouching { source, at }),
     })
 }
 
