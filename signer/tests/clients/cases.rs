@@ -34,7 +34,7 @@ impl Case {
     }
 }
 
-use Expected::{Named, Refused, Unnamed};
+use Expected::{Named, Refused};
 
 /// A case of one step: a good repository, changed, and published again.
 pub(crate) fn once(name: &'static str, change: impl FnOnce(&mut Forge), expected: Expected) -> Case {
