@@ -145,7 +145,10 @@ impl Signer {
             let named = content.ids(role);
             let known = self.metadata.signer_keys(domain, role.as_str()).await?;
             // A key that an earlier draft was given and no root names waits for the next.
-            let next = match known.into_iter().find(|key| !named.contains(&key.id)) {
+            // One that was replaced waits for nobody: it is older than the one in its place.
+            let newest = known.iter().filter(|key| named.contains(&key.id)).map(|key| key.made_at).max();
+            let waits = |key: &SignerKey| !named.contains(&key.id) && newest.is_none_or(|newest| key.made_at >= newest);
+            let next = match known.into_iter().find(waits) {
                 Some(waiting) => waiting,
                 None => self.new_key(domain, role.as_str(), now).await?,
             };
@@ -185,6 +188,12 @@ impl Signer {
             ));
         }
         self.named_authors(domain, &after).await?;
+        for role in [RootRole::Targets, RootRole::Snapshot, RootRole::Timestamp] {
+            // Whoever held another key beside these could vouch for anything.
+            if self.held_for(domain, role, &after).await?.len() != after.roles[&role].keys.len() {
+                return Err(TufRefused::NoKey(role.as_str()));
+            }
+        }
         let mut held = self.held_for(domain, RootRole::Root, &before).await?;
         for key in self.held_for(domain, RootRole::Root, &after).await? {
             let id = key.id()?;

@@ -29,6 +29,7 @@ pub struct NewSignRule {
     pub holder: String,
     /// The check that must have passed. Left out, whatever the holder pushes is signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9_./-]{1,64}$")]
     pub check: Option<String>,
 }
 
@@ -51,6 +52,7 @@ pub struct SignRuleView {
 #[serde(deny_unknown_fields)]
 pub struct NewCheck {
     /// Its name, such as `tests`.
+    #[schema(pattern = "^[A-Za-z0-9_./-]{1,64}$")]
     pub name: String,
     /// The manifest.
     #[schema(value_type = shapes::Digest)]

@@ -16,6 +16,8 @@ use crate::clock::rfc3339;
 use crate::trust::tuf::root::{self, By, RootError};
 use crate::trust::tuf::{DOMAIN, TufError, shelf};
 
+/// The refusal of whoever would give the root away and shows what ends.
+const PASSWORD: &str = "sign in with a password to give the root to other keys; a token or certificate may not";
 /// The most people who may hold keys of a root.
 const HOLDERS: usize = 64;
 /// The longest root that is taken, in bytes.
@@ -127,7 +129,8 @@ impl From<RootError> for Refused {
                 Self::invalid("document", error.to_string())
             }
             RootError::Signer(TufRefused::NoKey(role)) => {
-                Self::invalid("document", format!("it names no key of this registry for the role {role}"))
+                let why = format!("for the role {role} it must name keys of this registry, and no others");
+                Self::invalid("document", why)
             }
             error @ RootError::Signer(_) => Self::Conflict(format!("the signer did not sign: {error}")),
         }
@@ -233,6 +236,8 @@ pub async fn draft(app: &App, caller: &Caller, whose: Whose<'_>, new: NewDraft) 
             return Err(Refused::invalid("threshold", "a threshold is given with the keys that it counts"));
         }
         None => None,
+        // The draft bears the signature of the root that holds: whoever has it may show it to clients as it is.
+        Some(_) if !caller.signed_in_with_a_password() => return Err(Refused::Forbidden(PASSWORD)),
         Some(keys) => Some(holders(keys, new.threshold)?),
     };
     let in_root = |role: &RotatedRole| role.in_root();
@@ -272,8 +277,7 @@ pub async fn publish(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRoot)
     }
     let (made, content) = root::successor(app, &domain, new.document.as_bytes()).await?;
     if !root::keeps_holders(app, &domain, &content).await? && !caller.signed_in_with_a_password() {
-        let why = "sign in with a password to give the root to other keys; a token or certificate may not";
-        return Err(Refused::Forbidden(why));
+        return Err(Refused::Forbidden(PASSWORD));
     }
     keep(app, caller, whose, made).await
 }
@@ -347,6 +351,7 @@ pub struct TrustFileView {
 #[serde(deny_unknown_fields)]
 pub struct NewTrustFile {
     /// Its text: such a file is JSON or PEM.
+    #[schema(min_length = 1)]
     pub content: String,
 }
 

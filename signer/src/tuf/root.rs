@@ -1,6 +1,6 @@
 //! The root of a trust domain: which keys hold for which role, and how one root follows from the one before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,9 @@ use super::{BuildError, Held, document};
 const DAY: i64 = 24 * 60 * 60;
 /// For how long a root of keys that are held online holds, in days.
 pub(crate) const ROOT_DAYS: i64 = 10 * 365;
+
+/// The most keys that a root names for a role.
+const KEYS: usize = 64;
 
 /// The roles that a root names keys for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +118,11 @@ impl RootContent {
         let told = &root.body.roles;
         let each = [&told.root, &told.targets, &told.snapshot, &told.timestamp];
         let holders = |(role, by): (RootRole, &meta::RoleKeys)| {
+            let distinct: BTreeSet<&String> = by.keyids.iter().collect();
+            if by.keyids.len() > KEYS || distinct.len() < by.keyids.len() {
+                let why = format!("{} names a key twice, or more than {KEYS} keys", role.as_str());
+                return Err(Flaw::Form(why));
+            }
             let key = |id: &String| {
                 let key = root.body.keys.get(id).filter(|key| meta::read_key(id, key).is_some());
                 key.cloned().ok_or_else(|| Flaw::Form(format!("the key {id} of {} cannot be used", role.as_str())))

@@ -300,6 +300,17 @@ async fn a_root_under_which_the_signer_could_not_work_is_not_endorsed() {
         root["roles"]["timestamp"]["keyids"] = serde_json::json!([pair.id()]);
     };
     assert!(matches!(endorse(draft(foreign)).await, Err(TufRefused::NoKey("timestamp"))));
+    let beside = |root: &mut Value| {
+        let pair = Pair::ed25519(9);
+        root["keys"][pair.id()] = pair.document.clone();
+        root["roles"]["snapshot"]["keyids"].as_array_mut().unwrap().push(serde_json::json!(pair.id()));
+    };
+    assert!(matches!(endorse(draft(beside)).await, Err(TufRefused::NoKey("snapshot"))), "one beside ours");
+    let twice = |root: &mut Value| {
+        let own = root["roles"]["targets"]["keyids"][0].clone();
+        root["roles"]["targets"]["keyids"].as_array_mut().unwrap().push(own);
+    };
+    assert!(matches!(endorse(draft(twice)).await, Err(TufRefused::Root(_))), "a key twice");
     let refused: [fn(&mut Value); 5] = [
         |root| root["version"] = serde_json::json!(3),
         |root| root["expires"] = serde_json::json!("2020-01-01T00:00:00Z"),

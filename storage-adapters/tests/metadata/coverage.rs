@@ -5,8 +5,8 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 use crate::harness::run;
 use crate::{
     accounts, blobs, collect, credentials, custody, events, facts, grants, manifests, mounts, names, organizations,
-    reclaim, referrers, repositories, robots, scrub, sign_ins, signing, small, tags, teams, trust, undelete, uploads,
-    users, vouches, workloads,
+    reclaim, referrers, repositories, robots, scrub, sign_ins, sign_rules, signing, small, tags, teams, trust,
+    trust_files, undelete, uploads, users, vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -33,11 +33,13 @@ fn every_statement_runs_on_both_engines() {
         robots::CLAUSES,
         scrub::CLAUSES,
         sign_ins::CLAUSES,
+        sign_rules::CLAUSES,
         signing::CLAUSES,
         small::CLAUSES,
         tags::CLAUSES,
         teams::CLAUSES,
         trust::CLAUSES,
+        trust_files::CLAUSES,
         undelete::CLAUSES,
         uploads::CLAUSES,
         users::CLAUSES,

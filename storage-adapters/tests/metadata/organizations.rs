@@ -19,6 +19,7 @@ family! {
     who_is_gone_becomes_no_member,
     a_membership_tells_which_directory_made_it,
     what_rests_is_held_by_nobody_until_it_is_woken,
+    who_a_source_brought_is_taken_out_when_it_vouches_no_more,
 }
 
 async fn an_organization_takes_a_name_that_no_account_has(world: World) {
@@ -265,4 +266,25 @@ async fn what_rests_is_held_by_nobody_until_it_is_woken(world: World) {
         world.change(input, |tx, (acme, bob)| Box::pin(tx.wake_grants(acme, *bob))).await;
         assert_eq!((of_acme().await, seen().await), (all(false).to_vec(), (both.clone(), 1)));
     }
+}
+
+async fn who_a_source_brought_is_taken_out_when_it_vouches_no_more(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let team = world.team(&acme, "dev").await;
+    let part =
+        async || world.change((acme.clone(), bob.clone()), |tx, (acme, bob)| Box::pin(tx.part_from(acme, bob))).await;
+    let is_in = async |source: &str| world.metadata.is_in_a_team_from(bob.id, source).await.unwrap();
+    assert_eq!(part().await, OrganizationChange::Unknown);
+    world.member(&acme, &bob, false).await;
+    assert_eq!(part().await, OrganizationChange::Unknown, "made a member by hand");
+    world
+        .meddle(
+            "UPDATE members SET source = 'corp' WHERE user_id IN (SELECT principal_id FROM users WHERE name = 'bob')",
+        )
+        .await;
+    world.try_join(&team, &bob, "corp").await.unwrap();
+    assert!(is_in("corp").await && !is_in("other").await);
+    world.leave(&team, &bob, "corp").await;
+    assert_eq!(part().await, OrganizationChange::Made);
+    assert_eq!(world.metadata.membership(acme.id, bob.id).await.unwrap(), None);
 }

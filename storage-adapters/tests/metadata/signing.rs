@@ -243,6 +243,7 @@ async fn destroyed_keys_leave_versions_and_log(world: World) {
         key_id: "t".into(),
     };
     world.change(line, |tx, line| Box::pin(tx.log_signature(COLLECTION, line))).await;
+    world.change((), |tx, ()| Box::pin(tx.destroy_signer_key("absent"))).await;
     assert_eq!(world.change((), |tx, ()| Box::pin(tx.destroy_signer_keys(COLLECTION))).await, 2);
     assert_eq!(world.change((), |tx, ()| Box::pin(tx.destroy_signer_keys(COLLECTION))).await, 0);
     assert_eq!(ids(&world, "notary1/8", "snapshot").await, ["o"]);

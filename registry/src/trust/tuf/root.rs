@@ -88,10 +88,12 @@ pub(crate) async fn begin(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> R
     if !tx.add_trust_root(made, now).await? {
         return Ok(());
     }
-    if by.account.is_some() {
-        tx.renew_all_trust(TrustDialect::Tuf, by.account).await?;
-        shelf::changed(tx, now, &made.domain).await?;
+    // That of the registry itself is there from the start, by nobody's doing.
+    if by.account.is_none() {
+        return Ok(());
     }
+    tx.renew_all_trust(TrustDialect::Tuf, by.account).await?;
+    shelf::changed(tx, now, &made.domain).await?;
     record(tx, made, by, now).await
 }
 

@@ -93,7 +93,7 @@ async fn grants_on_prefixes_are_listed_to_who_governs_the_account() {
     content-type: application/json
     etag: {tag}
 
-    {"items":[{"on":"acme/*","holder":"user:ann","rights":"read","granted_by":"user:admin","granted_at":"2027-01-15T08:00:00Z"},{"on":"acme/web-*","holder":"user:ann","rights":"read","granted_by":"user:admin","granted_at":"2027-01-15T08:00:00Z"}],"next":"acme/web- 6"}
+    {"items":[{"on":"acme/*","holder":"user:ann","rights":"read","granted_by":"user:admin","granted_at":"2027-01-15T08:00:00Z"},{"on":"acme/web-*","holder":"user:ann","rights":"read","granted_by":"user:admin","granted_at":"2027-01-15T08:00:00Z"}],"next":"acme/web- 7"}
     "#);
     let on = [["acme/*"], ["acme/web-*"], ["acme/web-*"]];
     for by in [basic("olga"), basic("aud"), admin()] {

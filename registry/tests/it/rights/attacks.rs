@@ -214,14 +214,14 @@ async fn whoever_is_shut_out_while_a_body_comes_changes_nothing() {
                         json!({"name": "next", "scopes": "admin api:write", "expires_at": "2027-06-01T00:00:00Z"});
                     ("POST", "/api/v1/me/tokens", new)
                 }
-                "user" => ("POST", "/api/v1/users", json!({"name": "eva", "password": PASSWORD, "role": "auditor"})),
+                "user" => ("POST", "/api/v1/users", json!({"name": "eva", "password": PASSWORD})),
                 "organization" => ("POST", "/api/v1/organizations", json!({"name": "evil"})),
                 "robot" => ("POST", "/api/v1/accounts/acme/robots", json!({"name": "evil"})),
                 "grant" => ("PUT", "/api/v1/grants/acme%2Fweb/user:eve", json!({"rights": "admin"})),
                 _ => (
                     "POST",
                     "/api/v1/certificates",
-                    json!({"holder": "user:eve", "kind": "dns", "pattern": "eve.example"}),
+                    json!({"holder": "user:ann", "kind": "dns", "pattern": "eve.example"}),
                 ),
             };
             // What the same request is answered while nobody is shut out.

@@ -31,7 +31,8 @@ async fn images_are_pushed_and_pulled_and_what_needs_the_signer_asks_to_come_bac
     }
     let signer = stopped.start().await;
     let keys = server_keys(&world).await;
-    Client::new().publish(&world, &keys, 1).await.expect(200);
+    // A deletion that was refused has deleted nothing.
+    client.publish(&world, &keys, 2).await.expect(200);
     signer.stop().await;
 }
 

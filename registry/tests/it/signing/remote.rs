@@ -20,7 +20,7 @@ async fn a_collection_of_notary_is_published_and_no_key_is_the_registry_s() {
     let stale = client.publish(world, &keys, 1).await;
     assert_eq!(stale.status, 400, "as embedded: {stale}");
     holds_no_key(world).await;
-    let callers = site.look("SELECT DISTINCT caller FROM signer_log").await;
+    let callers = site.look("SELECT DISTINCT caller FROM signer_log WHERE role <> 'root'").await;
     assert_eq!(callers.len(), 2, "{callers:?}");
     assert!(callers.iter().all(|caller| caller.contains("CN=registry for ")), "{callers:?}");
     // The same publish again and again gets versions of its own: none is signed twice.

@@ -135,7 +135,7 @@ async fn what_is_no_typed_request_is_refused_and_signs_nothing() {
         json!({"sign": {"collection": "c", "caller": "a", "root": "e30=", "base": [], "snapshot": {"files": []}}});
     assert_eq!(ask(&site, shown, "/v1/ask", &root.to_string()).await.unwrap().0, 500, "a root that is none");
     assert_eq!(ask(&site, shown, "/v2/ask", &held()).await.unwrap().0, 404, "another version");
-    assert_eq!(site.look("SELECT * FROM signer_log").await, [""; 0]);
+    assert_eq!(site.look("SELECT role FROM signer_log WHERE role <> 'root'").await, [""; 0]);
 }
 
 /// Whoever records a request and sends it again gets a version that nobody has, or a refusal.

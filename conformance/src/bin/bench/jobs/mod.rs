@@ -265,7 +265,7 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "sign.ask",
-        what: "eight clients sign tags of a repository of 100 signed tags, each signature a request; what is published of them meanwhile \
+        what: "Hallmark alone: eight clients sign tags of a repository of 100 signed tags, each signature a request; what is published of them meanwhile \
                is in it",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
@@ -276,7 +276,7 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "read.timestamp",
-        what: "eight clients GET the `timestamp.json` of a repository",
+        what: "Hallmark alone: eight clients GET the `timestamp.json` of a repository",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
         repeats: true,
@@ -286,7 +286,7 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "sign.publish.100",
-        what: "one tag of 100 signed ones is signed anew and its publish waited for, ten times; the looks of the client are in it",
+        what: "Hallmark alone: one tag of 100 signed ones is signed anew and its publish waited for, ten times; the looks of the client are in it",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
         repeats: true,
@@ -296,7 +296,7 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "sign.publish.1000000",
-        what: "the same in a repository of 1,000,000 signed tags",
+        what: "Hallmark alone: the same in a repository of 1,000,000 signed tags",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
         repeats: true,
@@ -306,7 +306,7 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "sign.renew",
-        what: "10,000 repositories whose timestamps are due are renewed; the rate counts from the start of the server",
+        what: "Hallmark alone: 10,000 repositories whose timestamps are due are renewed; the rate counts from the start of the server",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
         repeats: false,
