@@ -159,7 +159,7 @@ fn claims_are_written_as_clients_and_other_registries_read_them() {
             {"type": "registry", "name": "catalog", "actions": ["*"]},
             {"type": "repository", "name": "a/b", "actions": ["pull", "push"]},
         ],
-        "hid": 7, "hep": 3, "hcr": 4,
+        "hid": 7, "hep": 3, "hcr": 4, "hct": 5,
     });
     assert_eq!(claims_json(), expected);
     assert_eq!(Claims::parse(expected.to_string().as_bytes()).unwrap(), claims());
