@@ -89,7 +89,7 @@ async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<Response, Error
     };
     let sum: String = file.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let length = file.body.len();
-    let mut response = json_answer(file.body);
+    let mut response = json_answer(file.body.clone());
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));

@@ -51,7 +51,7 @@ pub(super) async fn key(
     };
     let key = collection(repository.id, gun);
     let root = app.metadata.trust_file(&key, &TrustRole::root(), TrustFileKey::Current).await?;
-    let named = named(root.as_ref().map(|root| root.body.as_slice()), *role).map_err(Failure::from)?;
+    let named = named(root.as_ref().map(|root| root.body.as_ref()), *role).map_err(Failure::from)?;
     let name = signer_name(&key);
     Ok(if *rotate {
         app.signer.next_key(&name, *role, &named, occasion.now).await?

@@ -1,5 +1,6 @@
 //! Files of a collection, and what was published when. A read signs nothing (I8).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hallmark_oci::{ListTrustChanges, ReadTrust, ServerRole, TrustVersion};
@@ -31,7 +32,7 @@ pub(super) enum ReadError {
 }
 
 /// One file. Where the current timestamp has expired, the job that renews it is told so, and waited for a little.
-pub(super) async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<TrustFile, ReadError> {
+pub(super) async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<Arc<TrustFile>, ReadError> {
     let ReadTrust { gun, role, version } = granted.operation();
     let repository = granted.repository().ok_or(ReadError::Unknown)?;
     let key = collection(repository.id, gun);

@@ -152,7 +152,7 @@ async fn renew(app: &App, due: &DueCollection, now: i64) -> Result<(), RenewErro
     let states: Option<Vec<FileState>> = rows.iter().map(state).collect();
     let states = states.ok_or(Failure::Damaged)?;
     let root = app.metadata.trust_file(key, &TrustRole::root(), TrustFileKey::Current).await?;
-    let root = root.ok_or(RenewError::Gone)?.body;
+    let root = root.ok_or(RenewError::Gone)?.body.to_vec();
     let name = app.metadata.repository_name(key.repository).await?.ok_or(RenewError::Gone)?;
     let snapshot = snapshot(app, due, &states, &root, now).await?;
     let change =

@@ -14,12 +14,15 @@ use super::generations::Generations;
 use super::manifests::StoredManifest;
 use super::repositories::Repository;
 use super::rows::{PrincipalId, RepositoryId};
+use super::trust::{CollectionKey, TrustFile};
 use super::users::{Principal, User};
 
 /// Bytes of manifests kept, with what they weigh beside their bodies.
 const MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of small blobs kept, with what they and all other blobs weigh beside them.
 const BLOB_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of files of trust kept, with what they weigh beside their bodies: timestamps, which everybody asks for.
+const TRUST_BYTES: u64 = 2 * 1024 * 1024;
 /// Answers of each other kind kept; each weighs some hundred bytes.
 const ANSWERS: usize = 4_096;
 /// What an entry weighs beside the manifest's body: digest, media type, key and bookkeeping.
@@ -42,6 +45,7 @@ pub(super) struct Cache {
     pub(super) credentials: Kept<i64, Credential>,
     pub(super) manifests: Kept<(RepositoryId, String), Arc<StoredManifest>, Bytes>,
     pub(super) blobs: Kept<(RepositoryId, Digest), Blob, Bytes>,
+    pub(super) trust: Kept<(CollectionKey, String), Arc<TrustFile>, Bytes>,
 }
 
 /// Weighs what has a body.
@@ -51,6 +55,12 @@ pub(super) struct Bytes;
 impl<K> Weighter<K, (u64, Arc<StoredManifest>)> for Bytes {
     fn weight(&self, _: &K, (_, manifest): &(u64, Arc<StoredManifest>)) -> u64 {
         manifest.body.len() as u64 + ENTRY
+    }
+}
+
+impl<K> Weighter<K, (u64, Arc<TrustFile>)> for Bytes {
+    fn weight(&self, _: &K, (_, file): &(u64, Arc<TrustFile>)) -> u64 {
+        file.body.len() as u64 + ENTRY
     }
 }
 
@@ -75,6 +85,7 @@ impl Cache {
             credentials: few(),
             manifests: weighed(MANIFEST_BYTES),
             blobs: weighed(BLOB_BYTES),
+            trust: weighed(TRUST_BYTES),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::database::Metadata;
 use super::error::Error;
+use super::generations::Slot;
 use super::keys::{TokenKey, token_key};
 use super::signing::{SignerKey, key};
 use super::sql::Row;
@@ -153,6 +154,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn forget_trust_roots(&mut self) -> Result<(), Error> {
+        self.touch(Slot::all_trust());
         for statement in [&FORGET_TUF, &FORGET_ROOTS, &FORGET_BASES] {
             self.execute(statement, &[]).await?;
         }

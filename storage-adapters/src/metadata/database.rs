@@ -179,8 +179,24 @@ impl Metadata {
         V: Clone,
         W: Weighter<K, (u64, V)> + Clone,
     {
+        self.cached_under(kind, &[slot], key, ask).await
+    }
+
+    /// [`Self::cached_from`], with an answer that holds while all of these stamps stand.
+    pub(super) async fn cached_under<K, V, W>(
+        &self,
+        kind: impl FnOnce(&Cache) -> &Kept<K, V, W>,
+        slots: &[super::generations::Slot],
+        key: impl FnOnce() -> K,
+        ask: impl Future<Output = Result<Option<V>, Error>>,
+    ) -> Result<(Option<V>, Source), Error>
+    where
+        K: Hash + Eq,
+        V: Clone,
+        W: Weighter<K, (u64, V)> + Clone,
+    {
         let Some(cache) = &self.cache else { return Ok((ask.await?, Source::Database)) };
-        let generation = cache.generations.of(slot);
+        let generation = cache.generations.of_all(slots);
         let (kind, key) = (kind(cache), key());
         if let Some((stamp, value)) = kind.get(&key)
             && stamp == generation

@@ -51,6 +51,16 @@ impl Slot {
         Self::of(&(5_u8, digest.as_str()))
     }
 
+    /// What a repository's collections of trust have published.
+    pub(super) fn trust(id: RepositoryId) -> Self {
+        Self::of(&(8_u8, id.0))
+    }
+
+    /// What every collection of trust has published, of whichever repository.
+    pub(super) fn all_trust() -> Self {
+        Self::of(&9_u8)
+    }
+
     fn of(thing: &impl Hash) -> Self {
         let mut hasher = DefaultHasher::new();
         thing.hash(&mut hasher);

@@ -1,9 +1,13 @@
 //! Content trust: which metadata every collection has, and a publish that is whole or absent.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use hallmark_oci::TrustRole;
 
 use super::database::Metadata;
 use super::error::{Error, ErrorKind};
+use super::generations::Slot;
 use super::rows::{AccountId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
@@ -154,7 +158,7 @@ pub struct TrustFile {
     /// When it was published, in milliseconds since the epoch.
     pub published_at: i64,
     /// Its bytes.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// When what the server signs for the collection now expires, in milliseconds since the epoch.
     pub expires_at: i64,
     /// When it is to be renewed: later than it expires when its renewal failed and was put off.
@@ -259,7 +263,7 @@ impl Metadata {
         row.map(|row| Ok(Collection { id: row.integer(0)?, head: row.integer(1)? })).transpose()
     }
 
-    /// A file of a collection.
+    /// A file of a collection. One that holds is kept in memory: every client of a repository asks for its timestamp.
     ///
     /// # Errors
     /// The database does not answer.
@@ -268,7 +272,22 @@ impl Metadata {
         key: &CollectionKey,
         role: &TrustRole,
         which: TrustFileKey<'_>,
-    ) -> Result<Option<TrustFile>, Error> {
+    ) -> Result<Option<Arc<TrustFile>>, Error> {
+        if !matches!(which, TrustFileKey::Current) {
+            return self.stored_trust_file(key, role, which).await;
+        }
+        let slots = [Slot::trust(key.repository), Slot::all_trust()];
+        let name = || (key.clone(), role.as_str().to_owned());
+        let ask = self.stored_trust_file(key, role, which);
+        self.cached_under(|cache| &cache.trust, &slots, name, ask).await.map(|(file, _)| file)
+    }
+
+    async fn stored_trust_file(
+        &self,
+        key: &CollectionKey,
+        role: &TrustRole,
+        which: TrustFileKey<'_>,
+    ) -> Result<Option<Arc<TrustFile>>, Error> {
         let (repository, dialect, gun) = (key.repository, key.dialect.as_str(), &key.gun);
         let row = match which {
             TrustFileKey::Current => self.row(&CURRENT, values![repository, dialect, gun, role.as_str()]).await?,
@@ -282,7 +301,7 @@ impl Metadata {
                 self.row(&BY_SHA512, values![repository, dialect, gun, role.as_str(), sum]).await?
             }
         };
-        row.as_ref().map(file).transpose()
+        row.as_ref().map(file).transpose().map(|file| file.map(Arc::new))
     }
 
     /// What is known of every file that holds, in order of their roles.
@@ -394,6 +413,7 @@ impl Tx {
         if is_next != 1 {
             return Ok(Published::Overtaken);
         }
+        self.touch(Slot::trust(key.repository));
         for NewTrustFile { state, body } in files {
             let (role, version) = (state.role.as_str(), state.version);
             let row =
@@ -420,6 +440,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn renew_all_trust(&mut self, dialect: TrustDialect, of: Option<AccountId>) -> Result<u64, Error> {
+        self.touch(Slot::all_trust());
         match of {
             None => self.execute(&RENEW_ALL, values![dialect.as_str()]).await,
             Some(account) => self.execute(&RENEW_OF, values![dialect.as_str(), account]).await,
@@ -431,6 +452,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn put_trust_off(&mut self, collection: Collection, until: i64) -> Result<bool, Error> {
+        self.touch(Slot::all_trust());
         Ok(self.execute(&PUT_OFF, values![collection.id, collection.head, until]).await? == 1)
     }
 
@@ -439,6 +461,7 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn delete_trust(&mut self, key: &CollectionKey) -> Result<bool, Error> {
+        self.touch(Slot::trust(key.repository));
         Ok(self.execute(&DELETE, values![key.repository, key.dialect.as_str(), &key.gun]).await? == 1)
     }
 }
@@ -448,7 +471,7 @@ fn file(row: &Row) -> Result<TrustFile, Error> {
         version: row.integer(0)?,
         sha256: row.bytes(1)?,
         published_at: row.integer(2)?,
-        body: row.bytes(3)?,
+        body: row.bytes(3)?.into(),
         expires_at: row.integer(4)?,
         renew_at: row.integer(5)?,
     })

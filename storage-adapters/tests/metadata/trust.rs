@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hallmark_oci::TrustRole;
 use hallmark_storage::metadata::{AccountId, RepositoryId};
 use hallmark_storage::metadata::{
-    ChangesFrom, Collection, CollectionKey, Error, Event, Freshness, NewTrustFile, Published, Repository, TrustDialect,
-    TrustFileKey, TrustState,
+    ChangesFrom, Collection, CollectionKey, Engine, Error, Event, Freshness, NewTrustFile, Published, Repository,
+    TrustDialect, TrustFileKey, TrustState,
 };
 use ring::digest::{SHA256, SHA512, digest};
 
@@ -24,6 +24,7 @@ family! {
     what_is_put_off_waits_unless_it_was_published_to,
     all_are_renewed_at_once_and_publishes_under_way_are_overtaken,
     what_holds_is_never_forgotten,
+    a_file_that_is_kept_is_never_older_than_what_was_acknowledged,
     changes_are_told_in_order_from_both_ends,
     changes_of_one_collection_are_its_own,
     a_deleted_collection_is_gone_and_may_begin_anew,
@@ -117,7 +118,7 @@ async fn first(world: &World) -> (CollectionKey, Collection) {
 
 async fn read(world: &World, key: &CollectionKey, name: &str, which: TrustFileKey<'_>) -> Option<String> {
     let file = world.metadata.trust_file(key, &role(name), which).await.unwrap();
-    file.map(|file| String::from_utf8(file.body).unwrap())
+    file.map(|file| String::from_utf8(file.body.to_vec()).unwrap())
 }
 
 async fn current(world: &World, key: &CollectionKey, name: &str) -> Option<String> {
@@ -144,7 +145,7 @@ async fn a_publish_is_read_as_it_was_stored(world: World) {
         for which in ways {
             let file = world.metadata.trust_file(&key, &state.role, which).await.unwrap().unwrap();
             assert_eq!((file.version, &file.sha256, file.published_at), (1, &state.sha256, NOW), "{which:?}");
-            assert_eq!((file.body.as_slice(), file.expires_at), (body.as_bytes(), FRESH.expires_at), "{which:?}");
+            assert_eq!((file.body.as_ref(), file.expires_at), (body.as_bytes(), FRESH.expires_at), "{which:?}");
         }
     }
     assert_eq!(publish(&world, &key, Some(seen), &[("timestamp", 2, "t 2")], 5).await, Published::Stored);
@@ -339,6 +340,36 @@ async fn all_are_renewed_at_once_and_publishes_under_way_are_overtaken(world: Wo
     assert_eq!((file.expires_at, file.renew_at), (0, 0));
     assert_eq!(publish(&world, &key, Some(one.collection), &[("timestamp", 2, "t 2")], 1).await, Published::Stored);
     assert_eq!(due().await, []);
+}
+
+async fn a_file_that_is_kept_is_never_older_than_what_was_acknowledged(world: World) {
+    let (key, mut seen) = first(&world).await;
+    let tuf = CollectionKey { dialect: TrustDialect::Tuf, ..key.clone() };
+    assert_eq!(publish(&world, &tuf, None, FIRST, 0).await, Published::Stored);
+    // Asked twice: the second time it is kept, where anything is.
+    let asked = async |key: &CollectionKey| {
+        let timestamp = role("timestamp");
+        let first = world.metadata.trust_file(key, &timestamp, TrustFileKey::Current).await.unwrap();
+        let reads = world.metadata.statistics().reads;
+        assert_eq!(world.metadata.trust_file(key, &timestamp, TrustFileKey::Current).await.unwrap(), first);
+        let keeps = world.metadata.engine() == Engine::Sqlite && first.is_some();
+        assert_eq!(world.metadata.statistics().reads - reads, u64::from(!keeps));
+        first.map(|file| (file.version, file.expires_at, file.renew_at))
+    };
+    let (renew_at, expires_at) = (FRESH.renew_at, FRESH.expires_at);
+    assert_eq!(asked(&key).await, Some((1, expires_at, renew_at)));
+    assert_eq!(publish(&world, &key, Some(seen), &[("timestamp", 2, "t 2")], 5).await, Published::Stored);
+    assert_eq!(asked(&key).await, Some((2, expires_at + 5, renew_at + 5)));
+    seen.head += 1;
+    assert!(world.change(seen, |tx, seen| Box::pin(tx.put_trust_off(*seen, NOW + 900))).await);
+    assert_eq!(asked(&key).await, Some((2, expires_at + 5, NOW + 900)));
+    world.change((), |tx, ()| Box::pin(tx.renew_all_trust(TrustDialect::Notary, None))).await;
+    assert_eq!(asked(&key).await, Some((2, 0, 0)));
+    assert!(world.change(key.clone(), |tx, key| Box::pin(tx.delete_trust(key))).await);
+    assert_eq!(asked(&key).await, None);
+    assert_eq!(asked(&tuf).await, Some((1, expires_at, renew_at)), "the other dialect's is its own");
+    world.change((), |tx, ()| Box::pin(tx.forget_trust_roots())).await;
+    assert_eq!(asked(&tuf).await, None);
 }
 
 async fn what_holds_is_never_forgotten(world: World) {

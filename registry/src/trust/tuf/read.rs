@@ -1,5 +1,6 @@
 //! Files as they are served. A read signs nothing (I8).
 
+use bytes::Bytes;
 use hallmark_oci::{ReadTuf, Reference, TufFile};
 use hallmark_storage::metadata::{self, RepositoryId, TrustFileKey};
 use tokio::time::{Instant, sleep};
@@ -13,7 +14,7 @@ use crate::app::App;
 /// A file as it is served.
 pub(in crate::trust) struct Served {
     /// Its bytes.
-    pub(in crate::trust) body: Vec<u8>,
+    pub(in crate::trust) body: Bytes,
     /// Whether these bytes never change under this name.
     pub(in crate::trust) is_immutable: bool,
 }
@@ -40,12 +41,12 @@ pub(in crate::trust) async fn file(app: &App, granted: &Granted<ReadTuf>) -> Res
             let version = i64::try_from(*version).map_err(|_| ReadError::Unknown)?;
             let domain = root::domain_of(app, repository).await?;
             let root = app.metadata.trust_root(&domain, Some(version)).await?.ok_or(ReadError::Unknown)?;
-            Ok(immutable(root.body))
+            Ok(immutable(root.body.into()))
         }
         TufFile::Target { digest, .. } => {
             let manifest = app.metadata.manifest(repository, &Reference::Digest(digest.clone())).await?;
             let manifest = manifest.ok_or(ReadError::Unknown)?;
-            Ok(immutable(manifest.body.to_vec()))
+            Ok(immutable(manifest.body.clone()))
         }
         TufFile::Timestamp => timestamp(app, repository).await,
         TufFile::Role { role, version } => {
@@ -53,12 +54,12 @@ pub(in crate::trust) async fn file(app: &App, granted: &Granted<ReadTuf>) -> Res
             let version = i64::try_from(*version).map_err(|_| ReadError::Unknown)?;
             let which = TrustFileKey::Version(version);
             let file = app.metadata.trust_file(&collection(repository), &role, which).await?;
-            Ok(immutable(file.ok_or(ReadError::Unknown)?.body))
+            Ok(immutable(file.ok_or(ReadError::Unknown)?.body.clone()))
         }
     }
 }
 
-fn immutable(body: Vec<u8>) -> Served {
+fn immutable(body: Bytes) -> Served {
     Served { body, is_immutable: true }
 }
 
@@ -70,7 +71,7 @@ async fn timestamp(app: &App, repository: RepositoryId) -> Result<Served, ReadEr
         let file = app.metadata.trust_file(&key, &role, TrustFileKey::Current).await?.ok_or(ReadError::Unknown)?;
         let now = app.clock.now();
         if now < file.expires_at {
-            return Ok(Served { body: file.body, is_immutable: false });
+            return Ok(Served { body: file.body.clone(), is_immutable: false });
         }
         let is_put_off = now < file.renew_at;
         if is_put_off || begin.elapsed() >= PATIENCE || app.is_readonly() {
