@@ -259,3 +259,16 @@ fn a_budget_compares_the_best_rounds() {
     let verdict = BUDGETS.iter().find(|budget| budget.job == "push.layer").unwrap().judge(&results);
     assert_eq!((verdict.measured.as_str(), verdict.holds), ("2.00 ×", true));
 }
+
+#[test]
+fn a_cost_tells_what_it_comes_to_there_and_is_judged_by_what_it_is_here() {
+    let budget = BUDGETS.iter().find(|budget| budget.job == "read.manifest").unwrap();
+    let spent =
+        |microseconds| Sample { operations: 1, server: Duration::from_micros(microseconds), ..Sample::default() };
+    let mut results = Results::default();
+    results.add(job("read.manifest"), Kind::Hallmark, spent(60));
+    assert_eq!(budget.judge(&results).there, None, "nothing to compare with");
+    results.add(job("read.manifest"), Kind::Distribution, spent(746));
+    let verdict = budget.judge(&results);
+    assert_eq!((verdict.there.as_deref(), verdict.holds), (Some("30.0 µs"), false));
+}

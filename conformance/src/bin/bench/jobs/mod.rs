@@ -286,7 +286,8 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "sign.publish.100",
-        what: "Hallmark alone: one tag of 100 signed ones is signed anew and its publish waited for, ten times; the looks of the client are in it",
+        what: "Hallmark alone: one tag of 100 signed ones is signed anew and its publish waited for, ten times. *Server* is without what \
+               an idle server spends in that time",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
         repeats: true,

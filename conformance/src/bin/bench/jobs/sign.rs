@@ -32,6 +32,10 @@ const PUBLISHES: u64 = 10;
 /// How long a publish is waited for, and how often is looked.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(100);
+/// A publish comes within a second of its signature, and some more: so long nobody looks, since each look costs the server.
+const SOON: Duration = Duration::from_millis(1_300);
+/// For how long an idle server is watched.
+const REST: Duration = Duration::from_secs(5);
 /// A server that spends less than this from one look to the next is idle, and so many looks of that are quiet: it begins three
 /// seconds after its start.
 const IDLE: Duration = Duration::from_millis(15);
@@ -86,20 +90,27 @@ pub(super) fn prepare(world: &World<'_>, server: &mut Server, count: usize) -> O
     await_version(&mut server.connect()?, &repository, 0)
 }
 
-/// One tag is signed anew, and its publish waited for.
+/// One tag is signed anew, and its publish waited for. What the server spends while it waits is measured before, for as long, and
+/// is no part of what a publish costs.
 pub(super) fn publish(_: &World<'_>, server: &Server, count: usize) -> Outcome<Sample> {
     let repository = repository(count);
     let repository = &repository;
-    load::run(1, Until::Done(PUBLISHES), server.watch(), |_| {
+    let before = server.watch().processor_time()?;
+    sleep(REST);
+    let idle = server.watch().processor_time()?.saturating_sub(before);
+    let sample = load::run(1, Until::Done(PUBLISHES), server.watch(), |_| {
         let mut connection = server.connect()?;
         Ok(move |turn| {
             let before = version(&mut connection, repository)?;
             let tag = usize::try_from(turn).unwrap_or(0) * 7 % count;
             connection.exchange(&signature(repository, tag))?.expect(201, "a signature")?;
+            sleep(SOON);
             await_version(&mut connection, repository, before)?;
             Ok(0)
         })
-    })
+    })?;
+    let idle = idle.mul_f64(sample.wall.as_secs_f64() / REST.as_secs_f64());
+    Ok(Sample { server: sample.server.saturating_sub(idle), ..sample })
 }
 
 /// Signatures, one after another for each client, each for another tag.
