@@ -22,6 +22,8 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("oras", Origin::Script("oras")),
     ("regctl", Origin::Script("regctl")),
     ("distribution", Origin::Script("distribution")),
+    ("go-tuf", Origin::Script("go-tuf")),
+    ("python-tuf", Origin::Script("python-tuf")),
     ("schemathesis", Origin::Script("schemathesis")),
     ("versitygw", Origin::Script("versitygw")),
     ("docker", Origin::Debian("docker.io")),

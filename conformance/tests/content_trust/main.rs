@@ -1,4 +1,5 @@
-//! Content trust (Notary v1) as its clients use it: `notary` and `docker trust`, against a Hallmark that speaks TLS.
+//! Content trust (Notary v1) as its clients use it, `notary` and `docker trust`, and signed tags as strangers read them, against a
+//! Hallmark that speaks TLS.
 //! Never makes or signs metadata where a client can; raw requests only look at what the server holds, or say what no client says.
 //! Start at `world` for what each test stands on, then at `journey`.
 
@@ -10,4 +11,6 @@ mod outages;
 mod publishers;
 mod rights;
 mod rotation;
+mod signed_tags;
+mod signer;
 mod world;

@@ -215,7 +215,8 @@ impl World {
         self.ask(&[words, &["--header", &format!("Authorization: Bearer {token}")]].concat(), path)
     }
 
-    fn token(&self, person: &Person, scope: &str) -> Outcome<String> {
+    /// The token that this person gets for a scope.
+    pub(crate) fn token(&self, person: &Person, scope: &str) -> Outcome<String> {
         let path = format!("/token?service=hallmark&scope={}", encode(scope));
         let answer = self.ask(&["--user", &person.login()], &path)?;
         let told = answer.json()?;

@@ -2,11 +2,14 @@
 //
 //	go-tuf cases FOLDER         each FOLDER/<case>/root.json with the folders 0, 1, ... of files: one update for each
 //	go-tuf one ROOT URL PATH    one update from a server
+//	go-tuf cosign ROOT URL PATH what cosign's two clients do to begin with a mirror: the one of sigstore-go, and the older one
 //
 // It prints a line for each update: "named SHA256", "unnamed" or "refused REASON".
 package main
 
 import (
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +20,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sigstore/sigstore-go/pkg/tuf"
+	legacy "github.com/sigstore/sigstore/pkg/tuf"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/config"
 	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
@@ -86,6 +91,44 @@ func update(root []byte, url, memory, path string, from fetcher) (said string) {
 	return "named " + found.Hashes["sha256"].String()
 }
 
+// sum says which bytes a client brought.
+func sum(bytes []byte, err error) string {
+	if err != nil {
+		return "refused " + strings.Join(strings.Fields(err.Error()), " ")
+	}
+	return fmt.Sprintf("named %x", sha256.Sum256(bytes))
+}
+
+// newer is what cosign asks first: sigstore-go, for its trusted root.
+func newer(root []byte, url, memory, path string) ([]byte, error) {
+	options := tuf.DefaultOptions()
+	options.Root, options.RepositoryBaseURL, options.CachePath = root, url, memory
+	client, err := tuf.New(options)
+	if err != nil {
+		return nil, err
+	}
+	return client.GetTarget(path)
+}
+
+// older is what cosign falls back to: it brings every target at once, and tells the state of the root.
+func older(root []byte, url, memory, path string) ([]byte, error) {
+	if err := os.Setenv("TUF_ROOT", memory); err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if err := legacy.Initialize(ctx, url, root); err != nil {
+		return nil, err
+	}
+	if _, err := legacy.GetRootStatus(ctx); err != nil {
+		return nil, err
+	}
+	client, err := legacy.NewFromEnv(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return client.GetTarget(path)
+}
+
 func must[T any](value T, err error) T {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -99,6 +142,15 @@ func main() {
 		memory := must(os.MkdirTemp("", "go-tuf"))
 		defer os.RemoveAll(memory)
 		fmt.Println(update(must(os.ReadFile(os.Args[2])), os.Args[3], memory, os.Args[4], server{}))
+		return
+	}
+	if os.Args[1] == "cosign" {
+		root := must(os.ReadFile(os.Args[2]))
+		for _, client := range []func([]byte, string, string, string) ([]byte, error){newer, older} {
+			memory := must(os.MkdirTemp("", "go-tuf"))
+			fmt.Println(sum(client(root, os.Args[3], memory, os.Args[4])))
+			os.RemoveAll(memory)
+		}
 		return
 	}
 	cases := must(os.ReadDir(os.Args[2]))

@@ -1,0 +1,213 @@
+//! Signed tags as TUF 1.0: `hallmark sign` and `verify` beside python-tuf and go-tuf, which read the same files over the network,
+//! and the clients that cosign begins with.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use hallmark_conformance::{
+    Outcome,
+    check::holds,
+    image::digest,
+    process::{Ran, attempt, attempt_with_input, run},
+    server::{ADMIN, PASSWORD},
+    tools,
+};
+use serde_json::json;
+
+use super::{
+    client::text,
+    world::{Person, World},
+};
+
+/// How long a signature may take to be published: a second, more where all is debugged, and a minute where it is tried again.
+const PUBLISHED: Duration = Duration::from_secs(90);
+/// More tags than one role names.
+const MANY: usize = 1_100;
+const REPOSITORY: &str = "admin/app";
+const STRANGERS: [&str; 2] = ["go-tuf", "python-tuf"];
+
+/// Somebody who is signed in as the administrator, and has pinned the first root.
+pub(crate) struct Reader<'w> {
+    world: &'w World,
+    home: PathBuf,
+}
+
+impl<'w> Reader<'w> {
+    /// Signs in, makes the repository, which everybody may read, and pins the root that holds.
+    pub(crate) fn begin(world: &'w World) -> Outcome<Self> {
+        let reader = Self { world, home: world.home("reader")? };
+        let url = format!("https://{}", world.host());
+        let authority = world.authority();
+        let words = ["login", &url, "--ca", text(&authority), "--user", ADMIN, "--password-stdin"];
+        good(&words, &attempt_with_input(&mut reader.command(&words)?, PASSWORD)?)?;
+        reader.hallmark(&["repo", "create", REPOSITORY, "--public"])?;
+        let root = reader.root();
+        reader.hallmark(&["trust", "root", "get", "--out", text(&root)])?;
+        Ok(reader)
+    }
+
+    fn root(&self) -> PathBuf {
+        self.home.join("root.json")
+    }
+
+    /// What a tag is called from outside.
+    pub(crate) fn image(&self, tag: &str) -> String {
+        format!("{}/{REPOSITORY}:{tag}", self.world.host())
+    }
+
+    fn command(&self, words: &[&str]) -> Outcome<Command> {
+        let mut command = Command::new(tools::hallmark()?);
+        command.env_clear().env("HOME", &self.home).current_dir(&self.home).args(words);
+        Ok(command)
+    }
+
+    /// Runs a verb that must succeed, and gives what it printed.
+    pub(crate) fn hallmark(&self, words: &[&str]) -> Outcome<String> {
+        good(words, &attempt(&mut self.command(words)?)?)
+    }
+
+    /// Pushes an index that nobody has seen, and gives its digest.
+    pub(crate) fn push(&self, tag: &str, seed: u64) -> Outcome<String> {
+        self.push_all(tag, 1, seed)
+    }
+
+    /// The same under every one of the `count` tags that curl makes of a range such as `v[1-9]`, over one connection.
+    fn push_all(&self, tags: &str, count: usize, seed: u64) -> Outcome<String> {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let body = json!({
+            "schemaVersion": 2, "mediaType": media_type, "manifests": [], "annotations": {"seed": seed.to_string()},
+        })
+        .to_string();
+        let file = self.home.join("manifest.json");
+        fs::write(&file, &body)?;
+        let (data, kind) = (format!("@{}", file.display()), format!("Content-Type: {media_type}"));
+        let token = self.world.token(&Person::admin(), &format!("repository:{REPOSITORY}:pull,push"))?;
+        let mut command = Command::new(tools::locate("curl")?);
+        command.args(["--disable", "--silent", "--show-error", "--max-time", "120", "--cacert"]);
+        command.arg(self.world.authority()).args(["--request", "PUT", "--data-binary", &data, "--header", &kind]);
+        command.args(["--header", &format!("Authorization: Bearer {token}"), "--write-out", "%{http_code}\n"]);
+        let told = run(command.arg(format!("https://{}/v2/{REPOSITORY}/manifests/{tags}", self.world.host())))?;
+        let taken = told.lines().filter(|status| *status == "201").count();
+        holds(taken == count, || format!("{taken} of {count} pushes were taken: {told}"))?;
+        Ok(digest(body.as_bytes()))
+    }
+
+    /// Holds that all clients find this digest under a tag, or nothing, from the first root on and with no memory.
+    pub(crate) fn all_find(&self, tag: &str, expected: Option<&str>) -> Outcome<()> {
+        let found = expected
+            .map_or_else(|| "unnamed".to_owned(), |digest| format!("named {}", digest.trim_start_matches("sha256:")));
+        let begin = Instant::now();
+        let mut told = self.stranger(STRANGERS[0], tag)?;
+        while told != found {
+            holds(begin.elapsed() < PUBLISHED, || {
+                format!("{tag} was to be {found}, not {told}: {}", self.world.log())
+            })?;
+            std::thread::sleep(Duration::from_millis(100));
+            told = self.stranger(STRANGERS[0], tag)?;
+        }
+        let told = self.stranger(STRANGERS[1], tag)?;
+        holds(told == found, || format!("{} told {told} of {tag}, not {found}", STRANGERS[1]))?;
+        let (root, authority, image) = (self.root(), self.world.authority(), self.image(tag));
+        let words = ["verify", &image, "--root", text(&root), "--ca", text(&authority), "--output", "json"];
+        let nobody = self.world.home("nobody")?;
+        let ran = attempt(self.command(&words)?.env("HOME", &nobody))?;
+        let agrees = match expected {
+            Some(digest) => ran.status.success() && ran.output.contains(digest),
+            None => !ran.status.success(),
+        };
+        holds(agrees, || format!("{tag} was to be {found}, and verify said {ran:?}"))
+    }
+
+    fn stranger(&self, name: &str, tag: &str) -> Outcome<String> {
+        let url = format!("https://{}/tuf/{REPOSITORY}", self.world.host());
+        let path = format!("{REPOSITORY}/{tag}");
+        Ok(self.tool(name, &["one", text(&self.root()), &url, &path])?.trim().to_owned())
+    }
+
+    fn tool(&self, name: &str, words: &[&str]) -> Outcome<String> {
+        let mut command = Command::new(tools::locate(name)?);
+        run(command.env("SSL_CERT_FILE", self.world.authority()).args(words))
+    }
+
+    /// What both clients of cosign tell of a file of the registry's own repository.
+    fn cosign(&self, root: &Path, file: &str) -> Outcome<Vec<String>> {
+        let url = format!("https://{}/tuf", self.world.host());
+        Ok(self.tool("go-tuf", &["cosign", text(root), &url, file])?.lines().map(str::to_owned).collect())
+    }
+}
+
+fn good(words: &[&str], ran: &Ran) -> Outcome<String> {
+    holds(ran.status.success(), || format!("hallmark {} failed: {ran:?}", words.join(" ")))?;
+    Ok(ran.output.clone())
+}
+
+#[test]
+fn strangers_follow_every_role_to_a_new_key_and_a_tag_where_it_moves() -> Outcome<()> {
+    let world = World::new()?;
+    let reader = Reader::begin(&world)?;
+    let one = reader.push("1", 1)?;
+    reader.hallmark(&["sign", &reader.image("1")])?;
+    reader.all_find("1", Some(&one))?;
+    reader.all_find("absent", None)?;
+    for role in ["root", "targets", "snapshot", "timestamp", "tags"] {
+        reader.hallmark(&["trust", "rotate", role])?;
+        reader.all_find("1", Some(&one))?;
+    }
+    let two = reader.push("1", 2)?;
+    reader.all_find("1", None)?;
+    reader.hallmark(&["sign", &reader.image("1")])?;
+    reader.all_find("1", Some(&two))?;
+    reader.hallmark(&["trust", "revoke", &reader.image("1")])?;
+    reader.all_find("1", None)
+}
+
+#[test]
+fn strangers_find_tags_in_bins_that_a_rule_has_signed() -> Outcome<()> {
+    let world = World::new()?;
+    let reader = Reader::begin(&world)?;
+    reader.hallmark(&["trust", "rule", "add", REPOSITORY, "user:admin"])?;
+    let pushed = reader.push_all(&format!("v[1-{MANY}]"), MANY, 1)?;
+    reader.all_find(&format!("v{MANY}"), Some(&pushed))?;
+    reader.all_find("v1", Some(&pushed))?;
+    let listed = reader.hallmark(&["trust", "inspect", REPOSITORY, "--output", "json"])?;
+    holds(listed.lines().count() == MANY, || format!("{} of {MANY} tags are signed", listed.lines().count()))?;
+    let snapshot = world.ask(&[], &format!("/tuf/{REPOSITORY}/timestamp.json"))?.json()?;
+    let version = &snapshot["signed"]["meta"]["snapshot.json"]["version"];
+    let snapshot = world.ask(&[], &format!("/tuf/{REPOSITORY}/{version}.snapshot.json"))?.json()?;
+    let meta = snapshot["signed"]["meta"].as_object().cloned().unwrap_or_default();
+    let bins = meta.keys().filter(|name| name.starts_with("bin-")).count();
+    holds(bins == 16, || format!("{bins} bins are named"))?;
+    let moved = reader.push("v7", 2)?;
+    reader.all_find("v7", Some(&moved))
+}
+
+/// What `cosign initialize --mirror URL/tuf --root FILE` does with its two clients.
+#[test]
+fn cosign_begins_with_the_registry_s_own_repository() -> Outcome<()> {
+    let world = World::new()?;
+    let reader = Reader::begin(&world)?;
+    let (root, file) = (reader.root(), reader.home.join("trusted_root.json"));
+    let told = reader.cosign(&root, "trusted_root.json")?;
+    holds(told.len() == 2 && told.iter().all(|told| told.starts_with("refused")), || {
+        format!("{told:?} was told of a file that is not there")
+    })?;
+    for content in ["{\"one\": 1}", "{\"two\": 2}"] {
+        fs::write(&file, content)?;
+        reader.hallmark(&["trust", "file", "put", text(&file)])?;
+        let named = format!("named {}", digest(content.as_bytes()).trim_start_matches("sha256:"));
+        let begin = Instant::now();
+        let mut told = reader.cosign(&root, "trusted_root.json")?;
+        while told != [named.as_str(); 2] {
+            holds(begin.elapsed() < PUBLISHED, || format!("{told:?} was told and not {named}: {}", world.log()))?;
+            std::thread::sleep(Duration::from_millis(100));
+            told = reader.cosign(&root, "trusted_root.json")?;
+        }
+        reader.hallmark(&["trust", "rotate", "root"])?;
+        reader.hallmark(&["trust", "rotate", "timestamp"])?;
+    }
+    Ok(())
+}
