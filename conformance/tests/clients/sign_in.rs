@@ -1,9 +1,15 @@
 //! Docker, podman and crane sign in with each credential that there is, do what it may and no more, and are refused at once
 //! when it is revoked. Start at `holds_its_bounds`; what each client does differently stands in its `impl`.
 
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use hallmark_conformance::{
     Outcome,
     check::holds,
+    http::Request,
     image::Image,
     management::Management,
     process::{Ran, attempt},
@@ -25,6 +31,9 @@ const PASSWORD: &str = "a password of bob";
 const NEXT_PASSWORD: &str = "another password of bob";
 /// What the platform calls the job's repository.
 const REPOSITORY_ID: &str = "74";
+
+/// How long a signature may take to be published; a second where nothing else runs.
+const PUBLISHED: Duration = Duration::from_secs(60);
 
 /// What a refusal reads like, whichever client tells it.
 const REFUSED: &[&str] = &["unauthorized", "denied", "authentication required", "invalid username/password", "401"];
@@ -162,6 +171,55 @@ fn holds_its_bounds<C: Client>(make: impl FnOnce(&Scene) -> Outcome<Credential>)
     is_refused("a pull after the end", &client.pull(world, &scene.name("app:1"))?)?;
     is_refused("a push after the end", &client.push(world, &scene.name("app:2"))?)?;
     is_refused("a sign-in after the end", &client.login(world, user, secret)?)
+}
+
+/// `hallmark` as a job runs it: name and secret from its surroundings, no login and no folder of its own.
+fn hallmark(world: &World, credential: &Credential, words: &[&str]) -> Outcome<Ran> {
+    let mut command = std::process::Command::new(tools::hallmark()?);
+    command.env_clear().env("HOME", world.path("job")).args(words);
+    attempt(command.env("HALLMARK_USER", credential.user).env("HALLMARK_PASSWORD", &credential.secret))
+}
+
+fn fails_with(words: &str, ran: &Ran) -> Outcome<()> {
+    holds(!ran.status.success() && ran.complaints.contains(words), || format!("{words:?} was to be said: {ran:?}"))
+}
+
+/// What passed its tests is signed by whoever tested it, and another job verifies it with the pinned root and nothing else.
+fn signs_and_verifies(make: impl FnOnce(&Scene) -> Outcome<Credential>) -> Outcome<()> {
+    let scene = Scene::open()?;
+    let world = &scene.world;
+    world.registry().push_image("acme/app", "1", &Image::random(3, &[10_000]))?;
+    let root = world.path("root.json");
+    let served = world.server.admin().send_basic(&Request::new("GET", "/tuf/acme/app/1.root.json"))?;
+    std::fs::write(&root, &served.expect(200)?.body)?;
+    let credential = make(&scene)?;
+    let (one, other) = (scene.name("app:1"), scene.name("base:1"));
+    let sign = |image: &str| hallmark(world, &credential, &["sign", image, "--insecure-http"]);
+    let verify = || hallmark(world, &credential, &["verify", &one, "--root", text(&root), "--insecure-http"]);
+    holds(!verify()?.status.success(), || "what nobody has signed was verified".to_owned())?;
+    does("the signature", &sign(&one)?)?;
+    fails_with("this needs the right sign", &sign(&other)?)?;
+    let begin = Instant::now();
+    while !verify()?.status.success() {
+        holds(begin.elapsed() < PUBLISHED, || format!("the signature was not published in {PUBLISHED:?}"))?;
+        sleep(Duration::from_millis(100));
+    }
+    let listed = scene.admin().ask("GET", "/repositories/acme%2Fapp/signatures", &Value::Null)?.json()?;
+    let signer = listed.to_string();
+    holds(signer.contains(credential.user), || format!("{} is not named as who signed: {signer}", credential.user))?;
+    scene.revoke(&credential)?;
+    fails_with("the name or the password is wrong", &sign(&one)?)?;
+    fails_with("the name or the password is wrong", &verify()?)
+}
+
+#[test]
+fn a_robot_signs_what_it_has_tested() -> Outcome<()> {
+    signs_and_verifies(Scene::robot)
+}
+
+#[test]
+fn a_job_signs_what_it_has_tested_by_its_platform_s_token() -> Outcome<()> {
+    signs_and_verifies(Scene::workload)
 }
 
 /// crane asks nobody when it is told a password: the sign-in is over when something was read with it.
