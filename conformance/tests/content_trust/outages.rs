@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     client::{Notary, text},
+    signed_tags::Reader,
     world::{Held, World},
 };
 
@@ -16,11 +17,28 @@ fn expiry(held: &Held, role: &str) -> Outcome<Timestamp> {
     text.or_fail(format!("{role} never expires"))?.parse().or_fail("an expiry is a time")
 }
 
-/// Which of the server's files were signed anew by the first answer after this many days.
-fn renewed_after(days: i64) -> Outcome<Vec<&'static str>> {
+/// What gives a process a time so many days ahead.
+pub(crate) fn ahead(days: i64) -> [(&'static str, String); 3] {
+    [
+        ("LD_PRELOAD", FAKETIME.to_owned()),
+        ("FAKETIME", format!("+{days}d")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}
+
+/// The same world, so many days after it was stopped.
+fn started_after(world: World, days: i64) -> Outcome<World> {
     holds(std::path::Path::new(FAKETIME).exists(), || {
         format!("{FAKETIME} is not there: run `apt-get install --no-install-recommends libfaketime`")
     })?;
+    let later = |plan| ahead(days).into_iter().fold(plan, |plan: Plan, (name, value)| plan.variable(name, value));
+    let mut world = world.replan(later)?;
+    world.start()?;
+    Ok(world)
+}
+
+/// Which of the server's files were signed anew by the first answer after this many days.
+fn renewed_after(days: i64) -> Outcome<Vec<&'static str>> {
     let mut world = World::new()?;
     let (notary, gun) = (Notary::admin(&world, "ann")?, world.gun("admin/app"));
     notary.run(&["init", &gun])?;
@@ -29,12 +47,7 @@ fn renewed_after(days: i64) -> Outcome<Vec<&'static str>> {
     notary.run(&["key", "rotate", &gun, "snapshot", "-r"])?;
     let before = world.held(&gun)?;
     world.stop()?;
-    let later = |plan: Plan| {
-        let plan = plan.variable("LD_PRELOAD", FAKETIME).variable("FAKETIME", format!("+{days}d"));
-        plan.variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-    };
-    let mut world = world.replan(later)?;
-    world.start()?;
+    let world = started_after(world, days)?;
     let after = world.held(&gun)?;
     let then = Timestamp::now() + SignedDuration::from_hours(24 * days);
     for role in ["timestamp", "snapshot"] {
@@ -65,4 +78,25 @@ fn after_three_weeks_off_the_first_answer_is_renewed() -> Outcome<()> {
 fn after_most_of_three_years_off_the_snapshot_is_renewed_too() -> Outcome<()> {
     let renewed = renewed_after(1_090)?;
     holds(renewed == ["timestamp", "snapshot"], || format!("{renewed:?} were renewed"))
+}
+
+/// Signed tags hold a week by their timestamp, a month by their snapshot and three years by their targets.
+#[test]
+fn after_a_week_a_month_and_three_years_off_strangers_find_signed_tags_at_the_first_look() -> Outcome<()> {
+    for days in [8, 40, 1_080] {
+        let mut world = World::new()?;
+        let reader = Reader::begin(&world)?;
+        let pushed = reader.push("1", 1)?;
+        reader.hallmark(&["sign", &reader.image("1")])?;
+        reader.all_find("1", Some(&pushed))?;
+        world.stop()?;
+        let world = started_after(world, days)?;
+        let first = world.ask(&[], "/tuf/admin/app/timestamp.json")?;
+        let expires = first.json()?["signed"]["expires"].as_str().unwrap_or_default().to_owned();
+        let expires: Timestamp = expires.parse().or_fail(format!("no time in {}", first.text()))?;
+        let then = Timestamp::now() + SignedDuration::from_hours(24 * days);
+        holds(expires > then, || format!("after {days} days the first answer expires at {expires}: {}", world.log()))?;
+        Reader::later(&world, days)?.all_find("1", Some(&pushed))?;
+    }
+    Ok(())
 }
