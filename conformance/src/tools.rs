@@ -27,6 +27,7 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("schemathesis", Origin::Script("schemathesis")),
     ("versitygw", Origin::Script("versitygw")),
     ("docker", Origin::Debian("docker.io")),
+    ("docker-28", Origin::Script("docker-cli")),
     ("dockerd", Origin::Debian("docker.io")),
     ("notary", Origin::Debian("notary")),
     ("podman", Origin::Debian("podman")),

@@ -21,12 +21,14 @@ use super::{
 
 /// A registry, an engine that is signed in, and images `1` and `2` of `admin/web` in its store.
 struct Scene {
+    /// Which program is the client.
+    client: &'static str,
     world: World,
     engine: Engine,
 }
 
 impl Scene {
-    fn open() -> Outcome<Self> {
+    fn open(client: &'static str) -> Outcome<Self> {
         let world = World::new()?;
         let home = world.home("docker")?;
         let folder = home.join("tls").join(world.host());
@@ -34,7 +36,7 @@ impl Scene {
         std::fs::copy(world.authority(), folder.join("ca.crt"))?;
         let mut dockerd = Command::new(tools::locate("dockerd")?);
         dockerd.env_clear().env("HOME", &home).current_dir(&home);
-        let scene = Self { engine: Engine::start(dockerd, &world.path("engine"))?, world };
+        let scene = Self { client, engine: Engine::start(dockerd, &world.path("engine"))?, world };
         scene.run(&["login", "-u", ADMIN, "-p", PASSWORD, &scene.world.host()])?;
         for (tag, seed) in [("1", 1), ("2", 2)] {
             let archive = scene.world.path("archive.tar");
@@ -54,7 +56,7 @@ impl Scene {
 
     fn command(&self, trusts: bool, words: &[&str]) -> Outcome<Command> {
         let home = self.world.path("docker");
-        let mut command = Command::new(tools::locate("docker")?);
+        let mut command = Command::new(tools::locate(self.client)?);
         command.env_clear().env("HOME", &home).env("DOCKER_CONFIG", &home).current_dir(&home);
         command.env("DOCKER_HOST", self.engine.host()).args(words);
         for role in ["ROOT", "REPOSITORY"] {
@@ -150,9 +152,8 @@ fn names(told: &Value) -> Vec<&str> {
     named.filter_map(|named| named["Name"].as_str()).collect()
 }
 
-#[test]
-fn docker_trust_signs_tells_revokes_and_signs_again() -> Outcome<()> {
-    let scene = Scene::open()?;
+fn docker_trust_signs_tells_revokes_and_signs_again(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
     let (one, two) = (scene.image("1"), scene.image("2"));
     scene.add_signer("carol")?;
     scene.run(&["trust", "sign", &one])?;
@@ -195,9 +196,8 @@ fn docker_trust_signs_tells_revokes_and_signs_again() -> Outcome<()> {
     holds(signed == expected, || format!("{signed:?} are signed at the end"))
 }
 
-#[test]
-fn docker_removes_the_last_signer() -> Outcome<()> {
-    let scene = Scene::open()?;
+fn docker_removes_the_last_signer(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
     scene.add_signer("carol")?;
     scene.run(&["trust", "sign", &scene.image("1")])?;
     let words = ["trust", "signer", "remove", "carol", &scene.gun()];
@@ -210,9 +210,8 @@ fn docker_removes_the_last_signer() -> Outcome<()> {
     scene.pulls_nothing("1")
 }
 
-#[test]
-fn docker_pushes_and_pulls_what_is_signed_and_nothing_else() -> Outcome<()> {
-    let scene = Scene::open()?;
+fn docker_pushes_and_pulls_what_is_signed_and_nothing_else(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
     let (one, three) = (scene.image("1"), scene.image("3"));
     scene.trusting(&["push", &one])?;
     let signed = scene.digest("1")?;
@@ -236,9 +235,8 @@ fn docker_pushes_and_pulls_what_is_signed_and_nothing_else() -> Outcome<()> {
     holds(digests == json!([format!("{}@sha256:{signed}", scene.gun())]), || format!("{digests} was pulled"))
 }
 
-#[test]
-fn docker_pulls_what_is_signed_for_who_may_only_read() -> Outcome<()> {
-    let scene = Scene::open()?;
+fn docker_pulls_what_is_signed_for_who_may_only_read(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
     let one = scene.image("1");
     scene.trusting(&["push", &one])?;
     let (signed, before) = (scene.digest("1")?, scene.world.held(&scene.gun())?);
@@ -254,9 +252,8 @@ fn docker_pulls_what_is_signed_for_who_may_only_read() -> Outcome<()> {
     holds(scene.world.held(&scene.gun())?.0 == before.0, || "a reader changed the collection".into())
 }
 
-#[test]
-fn an_index_is_signed_by_its_hash_and_told_by_docker() -> Outcome<()> {
-    let scene = Scene::open()?;
+fn an_index_is_signed_by_its_hash_and_told_by_docker(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
     let index = scene.push_index("multi")?;
     let answer = scene.world.ask_as(
         &Person::admin(),
@@ -275,4 +272,35 @@ fn an_index_is_signed_by_its_hash_and_told_by_docker() -> Outcome<()> {
     holds(held == Some((format!("sha256:{digest}"), size as u64)), || format!("{held:?}"))?;
     let said = scene.trusting(&["pull", &scene.image("multi")])?;
     holds(said.contains(&digest), || format!("{digest} was to be pulled: {said}"))
+}
+
+/// Each test by Debian's client, and by the last series that has `docker trust`.
+macro_rules! by_each_client {
+    ($($test:ident)*) => {
+        mod debian {
+            $(
+                #[test]
+                fn $test() -> super::Outcome<()> {
+                    super::$test("docker")
+                }
+            )*
+        }
+
+        mod series_28 {
+            $(
+                #[test]
+                fn $test() -> super::Outcome<()> {
+                    super::$test("docker-28")
+                }
+            )*
+        }
+    };
+}
+
+by_each_client! {
+    docker_trust_signs_tells_revokes_and_signs_again
+    docker_removes_the_last_signer
+    docker_pushes_and_pulls_what_is_signed_and_nothing_else
+    docker_pulls_what_is_signed_for_who_may_only_read
+    an_index_is_signed_by_its_hash_and_told_by_docker
 }
