@@ -150,6 +150,13 @@ pub enum Refusal {
         /// What the change rests on.
         to: i64,
     },
+    /// The signer knows another root of the trust domain.
+    OtherRoot {
+        /// The version of that one.
+        known: i64,
+        /// The version of the one that it was told of.
+        told: i64,
+    },
     /// There is no key for the role.
     NoKey {
         /// The role.
@@ -350,6 +357,7 @@ impl Failed {
             Self::Tuf(TufRefused::Falling { from, to }) => {
                 Refusal::Falling { role: "snapshot".to_owned(), from: *from, to: *to }
             }
+            Self::Tuf(TufRefused::OtherRoot { known, told }) => Refusal::OtherRoot { known: *known, told: *told },
             Self::Sign(SignRefused::NoKey(role)) => Refusal::NoKey { role: role.to_string() },
             Self::Tuf(TufRefused::NoKey(role)) => Refusal::NoKey { role: (*role).to_owned() },
             Self::Sign(SignRefused::Unsigned) => Refusal::Unsigned,
@@ -378,7 +386,7 @@ impl From<Refusal> for SignRefused {
             Refusal::NoKey { .. } => Self::NoKey(ServerRole::Timestamp),
             Refusal::Unsigned => Self::Unsigned,
             Refusal::Unserved(unserved) => Self::Unserved(unserved),
-            Refusal::Anew { .. } | Refusal::Root(_) | Refusal::Plan(_) => {
+            Refusal::Anew { .. } | Refusal::Root(_) | Refusal::Plan(_) | Refusal::OtherRoot { .. } => {
                 Self::Unserved(Unserved::Away("its answer is to another question".to_owned()))
             }
         }
@@ -394,6 +402,7 @@ impl From<Refusal> for TufRefused {
                 Self::NoKey(known.unwrap_or("a role"))
             }
             Refusal::Anew { why } => Self::Build(BuildError::Anew(why.into())),
+            Refusal::OtherRoot { known, told } => Self::OtherRoot { known, told },
             Refusal::Root(flaw) => Self::Root(flaw),
             Refusal::Plan(why) => Self::Plan(why),
             Refusal::Unsigned => Self::Unserved(Unserved::Failed("a snapshot is not signed".to_owned())),

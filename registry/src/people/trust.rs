@@ -282,9 +282,9 @@ pub async fn publish(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRoot)
     keep(app, caller, whose, made).await
 }
 
-/// Lets a root hold, and destroys the keys that it names no more. Left over after a crash, they go with the next root.
+/// Lets a root hold, and destroys the keys that it has replaced.
 async fn keep(app: &App, caller: &Caller, whose: Whose<'_>, made: TrustRoot) -> Result<RootView, Refused> {
-    let (domain, body) = (made.domain.clone(), made.body.clone());
+    let domain = made.domain.clone();
     let change = (caller.clone(), whose.map(str::to_owned), made);
     app.metadata
         .write(change, |tx, (caller, whose, made)| {
@@ -294,7 +294,7 @@ async fn keep(app: &App, caller: &Caller, whose: Whose<'_>, made: TrustRoot) -> 
             })
         })
         .await?;
-    app.signer.retire(&domain, &body).await.map_err(|error| Refused::from(RootError::Signer(error)))?;
+    root::retire(app, &domain).await?;
     shown(app, &domain).await
 }
 
@@ -320,7 +320,7 @@ async fn rotate_tags(app: &App, caller: &Caller, whose: Whose<'_>, domain: &str)
     let signer = |error| Refused::from(RootError::Signer(error));
     let current = app.metadata.trust_root(domain, None).await?.ok_or(Refused::Unknown("trust domain"))?;
     app.signer.rotate_tags(domain, caller.now).await.map_err(signer)?;
-    let change = (caller.clone(), whose.map(str::to_owned), current.clone());
+    let change = (caller.clone(), whose.map(str::to_owned), current);
     app.metadata
         .write(change, |tx, (caller, whose, root)| {
             Box::pin(async move {
@@ -329,7 +329,7 @@ async fn rotate_tags(app: &App, caller: &Caller, whose: Whose<'_>, domain: &str)
             })
         })
         .await?;
-    app.signer.retire(domain, &current.body).await.map_err(signer)?;
+    root::retire(app, domain).await?;
     shown(app, domain).await
 }
 

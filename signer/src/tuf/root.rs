@@ -134,6 +134,14 @@ impl RootContent {
         Ok(Self { version: root.head.version, expires: root.head.expires, roles })
     }
 
+    /// The version of the root that may follow.
+    ///
+    /// # Errors
+    /// [`Flaw::Form`] when there is none.
+    pub(crate) fn next_version(&self) -> Result<u64, Flaw> {
+        meta::following(self.version)
+    }
+
     /// The ids of the keys of a role.
     #[must_use]
     pub fn ids(&self, role: RootRole) -> Vec<String> {

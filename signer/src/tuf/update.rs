@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::build::unhex;
-use super::meta::{Checked, Envelope, Flaw, RoleKeys};
+use super::meta::{Checked, Envelope, Flaw, RoleKeys, following};
 
 /// How many roots follow one another in one update.
 const ROOTS: u64 = 1_024;
@@ -123,7 +123,7 @@ pub(super) fn follows(before: &Checked<Root>, bytes: &[u8]) -> Result<Checked<Ro
     let envelope = Envelope::read(bytes)?;
     envelope.is_signed_by(&before.body.keys, &before.body.roles.root)?;
     let next = of_itself(envelope)?;
-    let wanted = before.head.version + 1;
+    let wanted = following(before.head.version)?;
     if next.head.version == wanted { Ok(next) } else { Err(Flaw::Version { found: next.head.version, wanted }) }
 }
 
@@ -323,7 +323,8 @@ async fn bring(fetch: &Fetch, name: &str, most: u64) -> Result<Option<Vec<u8>>, 
 async fn newest_root(trusted: &[u8], fetch: &Fetch) -> Result<Checked<Root>, UpdateError> {
     let mut root = pinned(trusted).map_err(refused("the trusted root"))?;
     for _ in 0..ROOTS {
-        let name = format!("{}.root.json", root.head.version + 1);
+        let next = following(root.head.version).map_err(refused("root.json"))?;
+        let name = format!("{next}.root.json");
         let Some(bytes) = bring(fetch, &name, ROOT_BYTES).await? else { return Ok(root) };
         root = follows(&root, &bytes).map_err(refused(&name))?;
     }

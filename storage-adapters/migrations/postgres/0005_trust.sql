@@ -136,6 +136,13 @@ CREATE TABLE signer_floors (
   PRIMARY KEY (collection, role)
 );
 
+-- The newest root of each trust domain that the signer was told of: it works under none that is older, and under no other one.
+CREATE TABLE signer_roots (
+  domain TEXT COLLATE "C" PRIMARY KEY,
+  version BIGINT NOT NULL,
+  sha256 BYTEA NOT NULL
+);
+
 -- Each signature, for ever.
 CREATE TABLE signer_log (
   id BIGINT PRIMARY KEY,

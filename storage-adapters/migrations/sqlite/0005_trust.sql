@@ -136,6 +136,13 @@ CREATE TABLE signer_floors (
   PRIMARY KEY (collection, role)
 ) STRICT, WITHOUT ROWID;
 
+-- The newest root of each trust domain that the signer was told of: it works under none that is older, and under no other one.
+CREATE TABLE signer_roots (
+  domain TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  sha256 BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Each signature, for ever.
 CREATE TABLE signer_log (
   id INTEGER PRIMARY KEY,

@@ -105,7 +105,7 @@ pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 pub use scrub::ToScrub;
 pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
 pub use sign_rules::SignRule;
-pub use signing::{LoggedSignature, SignerKey, WrappedDataKey};
+pub use signing::{LoggedSignature, SignerKey, SignerRoot, WrappedDataKey};
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;

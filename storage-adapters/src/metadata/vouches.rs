@@ -7,7 +7,7 @@ use super::error::Error;
 use super::rows::{PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
-use super::tx::Tx;
+use super::tx::{TURNS, Tx};
 use super::value::{json_texts, values};
 
 statements! {
@@ -218,6 +218,23 @@ impl Tx {
     pub async fn add_trust_root(&mut self, root: &TrustRoot, now: i64) -> Result<bool, Error> {
         self.rows(&HOLD_ROOT, values![&root.domain, root.version - 1]).await?;
         Ok(self.execute(&ADD_ROOT, values![&root.domain, root.version, root.body.as_slice(), now]).await? == 1)
+    }
+
+    /// The newest root of a domain, which stays the newest until the change ends. It waits for those who publish under it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn hold_newest_root(&mut self, domain: &str) -> Result<Option<TrustRoot>, Error> {
+        for _ in 0..TURNS {
+            let Some(newest) = self.row(&NEWEST_ROOT, values![domain]).await? else { return Ok(None) };
+            let newest = root(&newest)?;
+            self.rows(&HOLD_ROOT, values![domain, newest.version]).await?;
+            // Asked again after the lock is held: whoever held it may have put another root above.
+            if self.is_newest_root(domain, newest.version).await? {
+                return Ok(Some(newest));
+            }
+        }
+        Err(self.give_way("trust_roots"))
     }
 
     /// What a tag of a repository points to, as this change sees it.

@@ -52,6 +52,9 @@ async fn a_root_is_kept_once_for_each_version(world: World) {
     let is_newest =
         async |version: i64| world.change(version, |tx, version| Box::pin(tx.is_newest_root("d", *version))).await;
     assert_eq!([is_newest(1).await, is_newest(2).await, is_newest(3).await], [false, true, false]);
+    let hold =
+        async |domain: &'static str| world.change(domain, |tx, domain| Box::pin(tx.hold_newest_root(domain))).await;
+    assert_eq!((hold("d").await, hold("none").await), (Some(root(2, "two")), None));
     let stored = async |version| world.metadata.trust_root("d", version).await.unwrap();
     assert_eq!(stored(None).await, Some(root(2, "two")));
     assert_eq!(stored(Some(1)).await, Some(root(1, "one")));

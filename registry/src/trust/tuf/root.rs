@@ -155,6 +155,22 @@ pub(crate) async fn keep(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> Re
     Ok(record(tx, made, by, now).await?)
 }
 
+/// Lets the signer destroy the keys of a domain that its newest root has replaced. Which that is, is read here and under its lock:
+/// whoever asks for it may have seen an older one. Left over after a failure, they go the next time.
+///
+/// # Errors
+/// [`RootError`]
+pub(crate) async fn retire(app: &App, domain: &str) -> Result<(), RootError> {
+    let newest: Result<Option<TrustRoot>, metadata::Error> =
+        app.metadata.write(domain.to_owned(), |tx, domain| Box::pin(tx.hold_newest_root(domain))).await;
+    let newest = newest?.ok_or(RootError::Unknown)?;
+    match app.signer.retire(domain, &newest.body).await {
+        // Whoever put a newer one there meanwhile has done it.
+        Err(TufRefused::OtherRoot { known, told }) if known > told => Ok(()),
+        done => Ok(done.map(drop)?),
+    }
+}
+
 /// Lets the tags of a domain be signed by another key, which the signer has made.
 ///
 /// # Errors

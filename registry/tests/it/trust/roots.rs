@@ -240,6 +240,30 @@ async fn a_publish_that_began_under_the_root_before_is_begun_again() {
 }
 
 #[tokio::test]
+async fn rotations_at_once_leave_a_domain_that_works() {
+    let world = acme().await;
+    let admin = basic("admin");
+    let rotate =
+        async |role: &str| world.sends("POST", "/trust/rotations", &admin, &json!({"role": role})).await.status;
+    for _ in 0..3 {
+        world.pass(3_601);
+        let (one, other, tags) = tokio::join!(rotate("timestamp"), rotate("root"), rotate("tags"));
+        for status in [one, other, tags] {
+            assert!([201, 409, 412].contains(&status.as_u16()), "{status}");
+        }
+    }
+    let holds: Value = serde_json::from_slice(&document(&root(&world, "/trust/root").await)).unwrap();
+    for role in ["root", "targets", "snapshot", "timestamp"] {
+        let held = world.look(&format!("SELECT id FROM signer_keys WHERE role = '{role}'")).await;
+        let named = holds["signed"]["roles"][role]["keyids"][0].as_str().unwrap().to_owned();
+        assert!(held.contains(&named), "{role}: {named} of {held:?}");
+    }
+    world.pass(3_601);
+    world.sends("POST", "/trust/rotations", &admin, &json!({"role": "snapshot"})).await.expect(201);
+    assert_eq!(file(&world, "acme/web", "timestamp.json").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_timestamp_that_cannot_be_renewed_is_told_at_once() {
     let world = acme().await;
     world.meddle("UPDATE trust_collections SET expires_at = 0, renew_at = 9000000000000000").await;
