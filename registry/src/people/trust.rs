@@ -2,7 +2,7 @@
 //!
 //! The registry has a domain, and each organization that wants one. Administrators answer for the first, owners for the others.
 
-use hallmark_signer::tuf::{Keyholders, RootContent, RootRole, key_id};
+use hallmark_signer::tuf::{Flaw, Keyholders, RootContent, RootRole, key_id};
 use hallmark_signer::{RootPlan, TufRefused};
 use hallmark_storage::metadata::{self, NamedFile, TrustRoot, Tx};
 use serde::{Deserialize, Serialize};
@@ -312,6 +312,8 @@ pub async fn rotate(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRotati
             let why = "people hold the keys of this root: draft the next one, let them sign it, and publish it";
             Err(Refused::Conflict(why.to_owned()))
         }
+        // It was drafted on a root that another has followed by now.
+        Err(RootError::Signer(TufRefused::Root(Flaw::Version { .. }))) => Err(Refused::Changed),
         Err(error) => Err(error.into()),
     }
 }
