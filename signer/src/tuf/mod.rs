@@ -6,6 +6,7 @@
 mod build;
 mod key;
 mod layout;
+mod memory;
 mod meta;
 mod person;
 mod root;
