@@ -80,6 +80,14 @@ CREATE TABLE vouches (
   PRIMARY KEY (repository_id, tag)
 ) STRICT, WITHOUT ROWID;
 
+-- When what was said of a tag was taken back, which no rule says again until the tag moves.
+CREATE TABLE withdrawals (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  tag TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (repository_id, tag)
+) STRICT, WITHOUT ROWID;
+
 -- What the registry signs by itself: what a holder pushes, or what a check passed that a holder reports.
 CREATE TABLE sign_rules (
   id INTEGER PRIMARY KEY,

@@ -104,7 +104,7 @@ pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 pub use scrub::ToScrub;
 pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
-pub use sign_rules::SignRule;
+pub use sign_rules::{Reported, SignRule};
 pub use signing::{LoggedSignature, SignerKey, SignerRoot, WrappedDataKey};
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};

@@ -26,8 +26,10 @@ statements! {
          ON CONFLICT (domain, version) DO NOTHING"
     ];
     TAGGED = [
-        "SELECT m.digest, m.size, m.media_type, t.moved_at FROM tags t
+        "SELECT m.digest, m.size, m.media_type, t.moved_at, h.actor_id, w.at FROM tags t
            JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
+           LEFT JOIN tag_history h ON h.repository_id = t.repository_id AND h.name = t.name AND h.version = t.version
+           LEFT JOIN withdrawals w ON w.repository_id = t.repository_id AND w.tag = t.name
           WHERE t.repository_id = $1 AND t.name = $2"
     ];
     VOUCH = [
@@ -38,6 +40,12 @@ statements! {
            source = excluded.source, at = excluded.at"
     ];
     WITHDRAW = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2"];
+    WITHDRAWN = [
+        "INSERT INTO withdrawals (repository_id, tag, at)
+         SELECT repository_id, tag, CASE WHEN at > $3 THEN at ELSE $3 END FROM vouches WHERE repository_id = $1 AND tag = $2
+         ON CONFLICT (repository_id, tag) DO UPDATE SET at = excluded.at"
+    ];
+    SAID_AGAIN = ["DELETE FROM withdrawals WHERE repository_id = $1 AND tag = $2"];
     FORGET = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2 AND at = $3"];
     OF_TAGS = [
         "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest, t.moved_at FROM vouches v
@@ -52,7 +60,7 @@ statements! {
           WHERE v.repository_id = $1 AND v.tag > $2 ORDER BY v.tag LIMIT $3"
     ];
     HAPPENED = [
-        "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload, e.actor_id FROM events e
+        "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload, e.actor_id, e.at FROM events e
           WHERE e.seq > $1 ORDER BY e.seq LIMIT $2"
     ];
 }
@@ -86,6 +94,10 @@ pub struct Pointed {
     pub tagged: Tagged,
     /// When it was moved there, in milliseconds since the epoch.
     pub moved_at: i64,
+    /// Who moved it there.
+    pub moved_by: Option<PrincipalId>,
+    /// When what was said of it was taken back last, if nobody has said anything since; in milliseconds since the epoch.
+    pub withdrawn_at: Option<i64>,
 }
 
 /// Somebody's word for what a tag means.
@@ -128,6 +140,8 @@ pub struct Happened {
     pub payload: String,
     /// Who did it.
     pub actor: PrincipalId,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
 }
 
 impl Metadata {
@@ -193,6 +207,7 @@ impl Metadata {
                 subject: row.text(3)?,
                 payload: row.text(4)?,
                 actor: PrincipalId(row.integer(5)?),
+                at: row.integer(6)?,
             })
         };
         self.rows(&HAPPENED, values![after, i64::from(limit)]).await?.iter().map(happened).collect()
@@ -245,9 +260,19 @@ impl Tx {
         let row = self.row(&TAGGED, values![repository, tag]).await?;
         let pointed = |row: Row| {
             let tagged = Tagged { digest: row.parsed(0)?, size: row.unsigned(1)?, media_type: row.text(2)? };
-            Ok(Pointed { tagged, moved_at: row.integer(3)? })
+            let (moved_by, withdrawn_at) = (row.maybe_integer(4)?.map(PrincipalId), row.maybe_integer(5)?);
+            Ok(Pointed { tagged, moved_at: row.integer(3)?, moved_by, withdrawn_at })
         };
         row.map(pointed).transpose()
+    }
+
+    /// What was said of a tag of a repository, as this change sees it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn vouch_of(&mut self, repository: RepositoryId, tag: &Tag) -> Result<Option<Vouch>, Error> {
+        let tags = json_texts(std::iter::once(tag.as_str()));
+        self.row(&OF_TAGS, values![repository, &tags]).await?.as_ref().map(vouch).transpose()
     }
 
     /// Keeps somebody's word for what a tag means, in the place of the one before.
@@ -258,14 +283,16 @@ impl Tx {
         let Vouch { tag, tagged: Tagged { digest, size, media_type }, signer: name, source, at, now: _ } = vouch;
         let size = i64::try_from(*size).unwrap_or(i64::MAX);
         let row = values![repository, tag, digest, size, media_type, signer, name, source, *at];
-        self.execute(&VOUCH, row).await.map(drop)
+        self.execute(&VOUCH, row).await?;
+        self.execute(&SAID_AGAIN, values![repository, tag]).await.map(drop)
     }
 
-    /// Takes back what was said of a tag; whether anything was.
+    /// Takes back what was said of a tag, and remembers when; whether anything was said.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn withdraw_vouch(&mut self, repository: RepositoryId, tag: &Tag) -> Result<bool, Error> {
+    pub async fn withdraw_vouch(&mut self, repository: RepositoryId, tag: &Tag, now: i64) -> Result<bool, Error> {
+        self.execute(&WITHDRAWN, values![repository, tag, now]).await?;
         Ok(self.execute(&WITHDRAW, values![repository, tag]).await? == 1)
     }
 
