@@ -7,7 +7,7 @@ use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, Tr
 use serde_json::{Value, json};
 
 use super::publish::{self, Occasion, publish};
-use super::{TufError, rules, shelf};
+use super::{TufError, lease, rules, shelf};
 use crate::app::App;
 use crate::telemetry::chain;
 
@@ -39,17 +39,43 @@ pub(crate) async fn begin_anew(tx: &mut Tx) -> Result<(), metadata::Error> {
 /// that one that fails neither holds the others up nor is forgotten.
 type Pending = BTreeMap<i64, (i64, BTreeSet<String>)>;
 
-/// Publishes what the events since the last look changed; whether there may be more of them. A burst of moves is one publish
-/// a repository.
+/// What there is to do.
+struct Work {
+    cursor: Option<String>,
+    events: Vec<Happened>,
+    pending: Pending,
+}
+
+impl Work {
+    async fn look(app: &App, limit: u32) -> Result<Self, metadata::Error> {
+        let cursor = app.metadata.setting(CURSOR).await?;
+        let after = cursor.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let pending = app.metadata.setting(PENDING).await?;
+        let pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        Ok(Self { cursor, events: app.metadata.happened(after, limit).await?, pending })
+    }
+
+    fn is_none(&self, now: i64) -> bool {
+        self.events.is_empty() && self.pending.values().all(|(again, _)| *again > now)
+    }
+}
+
+/// Publishes what the events since the last look changed, unless another replica is at it; whether there may be more of them. A
+/// burst of moves is one publish a repository.
 ///
 /// # Errors
 /// The database's. A repository whose tags cannot be published is told in the log and tried again a minute later.
 pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
+    // Most looks find nothing, and need no lease to say so.
+    if Work::look(app, 1).await?.is_none(app.clock.now()) {
+        return Ok(false);
+    }
+    Ok(lease::under(app, follow_on(app)).await?.unwrap_or(false))
+}
+
+async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
-    let cursor = followed(app).await?;
-    let pending = app.metadata.setting(PENDING).await?;
-    let mut pending: Pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let events = app.metadata.happened(cursor, EVENTS).await?;
+    let Work { cursor, events, mut pending } = Work::look(app, EVENTS).await?;
     let mut due = touched(&events);
     for (repository, tags) in rules::sign(app, &events).await? {
         due.entry(repository).or_default().extend(tags);
@@ -60,10 +86,11 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
     for (repository, (_, tags)) in pending.iter().filter(|(_, (again, _))| *again <= now) {
         due.entry(RepositoryId(*repository)).or_default().extend(tags.iter().cloned());
     }
-    if events.is_empty() && due.is_empty() {
-        return Ok(false);
-    }
     for (repository, tags) in due {
+        if !lease::hold(app).await? {
+            // Who has it by now begins at the same event.
+            return Ok(false);
+        }
         let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };
         match publish(app, repository, &tags, occasion).await {
             Ok(()) => drop(pending.remove(&repository.0)),
@@ -75,18 +102,24 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
             }
         }
     }
-    let reached = events.last().map_or(cursor, |event| event.seq);
-    let kept: Result<(), metadata::Error> = app
-        .metadata
-        .write((reached.to_string(), json!(pending).to_string()), |tx, (reached, pending)| {
+    let reached = events.last().map(|event| event.seq.to_string()).or_else(|| cursor.clone());
+    let is_full = events.len() == EVENTS as usize;
+    Ok(keep(app, (cursor, reached.unwrap_or_else(|| "0".to_owned())), &pending).await? && is_full)
+}
+
+/// Keeps how far the events were followed, and what waits; not when somebody else has followed them, or is to begin anew.
+async fn keep(app: &App, (from, to): (Option<String>, String), pending: &Pending) -> Result<bool, metadata::Error> {
+    app.metadata
+        .write((from, to, json!(pending).to_string()), |tx, (from, to, pending)| {
             Box::pin(async move {
-                tx.set_setting(CURSOR, Some(reached)).await?;
-                tx.set_setting(PENDING, Some(pending)).await
+                let moved = tx.move_mark(CURSOR, from.as_deref(), to).await?;
+                if moved {
+                    tx.set_setting(PENDING, Some(pending)).await?;
+                }
+                Ok(moved)
             })
         })
-        .await;
-    kept?;
-    Ok(events.len() == EVENTS as usize)
+        .await
 }
 
 /// The tags that these events moved, deleted or vouched for, by repository.
@@ -115,21 +148,28 @@ fn touched(events: &[Happened]) -> BTreeMap<RepositoryId, BTreeSet<String>> {
 /// # Errors
 /// The database's.
 pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
-    let now = app.clock.now();
-    match shelf::follow(app).await {
-        Ok(()) | Err(TufError::Overtaken) => {}
-        Err(TufError::Metadata(error)) => return Err(error),
-        Err(error) => tracing::error!(error = chain(&error), "the registry's own repository could not be published"),
-    }
+    // Whoever else is at it comes to these later, and then finds them done.
     let waited_for = app.renewals.tuf.take();
     if !waited_for.is_empty() {
-        for one in app.metadata.trust_due_of(TrustDialect::Tuf, now, waited_for).await? {
+        for one in app.metadata.trust_due_of(TrustDialect::Tuf, app.clock.now(), waited_for).await? {
             renew(app, one).await?;
         }
     }
-    let due = app.metadata.trust_due(TrustDialect::Tuf, now, BATCH).await?;
+    let shelf = told(shelf::is_due(app).await)?.unwrap_or(false);
+    if !shelf && app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), 1).await?.is_empty() {
+        return Ok(false);
+    }
+    Ok(lease::under(app, renew_on(app)).await?.unwrap_or(false))
+}
+
+async fn renew_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
+    told(shelf::follow(app).await)?;
+    let due = app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), BATCH).await?;
     let is_full = due.len() == BATCH as usize;
     for one in due {
+        if !lease::hold(app).await? {
+            return Ok(false);
+        }
         renew(app, one).await?;
         if app.renewals.tuf.is_waited_for() {
             return Ok(true);
@@ -138,11 +178,26 @@ pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     Ok(is_full)
 }
 
+/// What came of the registry's own repository, which holds up nobody else's.
+fn told<T>(done: Result<T, TufError>) -> Result<Option<T>, metadata::Error> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(TufError::Overtaken) => Ok(None),
+        Err(TufError::Metadata(error)) if error.is_unavailable() => Err(error),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "the registry's own repository could not be published");
+            Ok(None)
+        }
+    }
+}
+
+/// Renews one. What cannot be (a damaged row, a signer that refuses) is put off: first in line again, it would stand before all
+/// others for ever.
 async fn renew(app: &App, one: DueCollection) -> Result<(), metadata::Error> {
     let repository = one.key.repository;
     match publish(app, repository, &BTreeSet::new(), Occasion::Renewal).await {
         Ok(()) => Ok(()),
-        Err(TufError::Metadata(error)) => Err(error),
+        Err(TufError::Metadata(error)) if error.is_unavailable() => Err(error),
         Err(error) => {
             tracing::error!(repository = repository.0, error = chain(&error), "a timestamp could not be renewed");
             publish::put_off(app, one.collection, app.clock.now() + AGAIN).await

@@ -4,6 +4,7 @@
 //! Start reading at `follow.rs`, then `publish.rs`.
 
 mod follow;
+mod lease;
 mod publish;
 mod read;
 pub(crate) mod root;

@@ -7,8 +7,8 @@ use hallmark_signer::notary::FileState;
 use hallmark_signer::tuf::{BuildError, Files, Standing, Target, needed};
 use hallmark_signer::{TufChange, TufMode, TufRefused};
 use hallmark_storage::metadata::{
-    self, Collection, Event, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustRoot, Tx,
-    Vouch,
+    self, Collection, Event, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustDialect,
+    TrustRoot, Tx, Vouch,
 };
 use serde_json::json;
 
@@ -54,7 +54,13 @@ pub(super) async fn publish(
     let mut falls = 0;
     for _ in 0..TURNS {
         match publish_once(app, repository, tags, mode).await {
-            Err(TufError::Overtaken) => {}
+            Err(TufError::Overtaken) => {
+                // Whoever was faster may have done all of it.
+                if occasion == Occasion::Renewal && !is_due(app, repository).await? {
+                    return Ok(());
+                }
+                mode = if occasion == Occasion::Renewal { TufMode::Renewal } else { TufMode::Upon };
+            }
             Err(TufError::Signer(TufRefused::Build(BuildError::Anew(why)))) => {
                 tracing::info!(
                     repository = repository.0,
@@ -73,6 +79,11 @@ pub(super) async fn publish(
         }
     }
     Err(TufError::Overtaken)
+}
+
+/// Whether a repository is still to be renewed.
+async fn is_due(app: &App, repository: RepositoryId) -> Result<bool, metadata::Error> {
+    Ok(!app.metadata.trust_due_of(TrustDialect::Tuf, app.clock.now(), [repository]).await?.is_empty())
 }
 
 async fn publish_once(

@@ -11,6 +11,7 @@ use hallmark_storage::metadata::{self, Event, Happened, Pointed, PrincipalId, Re
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::telemetry::chain;
 
 /// The most tags of one digest that one report signs.
 const TAGS: u32 = 256;
@@ -56,11 +57,25 @@ pub(super) async fn sign(
     let with_rules = app.metadata.with_sign_rules(asked.iter().filter_map(|event| event.repository)).await?;
     for event in asked {
         let Some(repository) = event.repository.filter(|repository| with_rules.contains(repository)) else { continue };
-        for ruled in of_event(app, repository, event).await? {
-            let tag = ruled.tag.to_string();
-            if vouch(app, ruled).await? {
-                signed.entry(repository).or_default().insert(tag);
+        match of_one(app, repository, event).await {
+            Ok(tags) => signed.entry(repository).or_default().extend(tags),
+            Err(error) if error.is_unavailable() => return Err(error),
+            // A damaged row of one repository keeps nobody else waiting.
+            Err(error) => {
+                tracing::error!(repository = repository.0, error = chain(&error), "what rules sign could not be signed");
             }
+        }
+    }
+    Ok(signed)
+}
+
+/// Signs what the rules say of one event; the tags that are signed now.
+async fn of_one(app: &App, repository: RepositoryId, event: &Happened) -> Result<Vec<String>, metadata::Error> {
+    let mut signed = Vec::new();
+    for ruled in of_event(app, repository, event).await? {
+        let tag = ruled.tag.to_string();
+        if vouch(app, ruled).await? {
+            signed.push(tag);
         }
     }
     Ok(signed)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hallmark_storage::metadata::{self, FilesMetadata, NamedFile, Tx};
+use hallmark_storage::metadata::{self, FilesMetadata, NamedFile, TrustRoot, Tx};
 
 use super::{DOMAIN, TufError, root};
 use crate::app::App;
@@ -95,19 +95,31 @@ pub(crate) async fn changed(tx: &mut Tx, now: i64, request_id: &str) -> Result<(
     tx.set_setting(CHANGED, Some(&format!("{now} {request_id}"))).await
 }
 
+/// Whether the files are others than were published, or that nears its end.
+///
+/// # Errors
+/// [`TufError`]
+pub(crate) async fn is_due(app: &App) -> Result<bool, TufError> {
+    Ok(due(app).await?.is_some())
+}
+
+/// Under which root the files are to be published, and what that covers; `None` when nothing is to be done.
+async fn due(app: &App) -> Result<Option<(TrustRoot, String)>, TufError> {
+    let wanted = app.metadata.setting(CHANGED).await?.unwrap_or_default();
+    let root = root::first(app, DOMAIN).await?;
+    let covers = format!("root {} files {wanted}", root.version);
+    let standing = app.metadata.trust_files_metadata("timestamp", None).await?;
+    let is_done = |standing: FilesMetadata| standing.covers == covers && app.clock.now() < standing.renew_at;
+    Ok(if standing.is_some_and(is_done) { None } else { Some((root, covers)) })
+}
+
 /// Publishes the files as they are, when they are others than were published, or when that nears its end.
 ///
 /// # Errors
 /// [`TufError`]
 pub(crate) async fn follow(app: &App) -> Result<(), TufError> {
+    let Some((root, covers)) = due(app).await? else { return Ok(()) };
     let now = app.clock.now();
-    let wanted = app.metadata.setting(CHANGED).await?.unwrap_or_default();
-    let root = root::first(app, DOMAIN).await?;
-    let covers = format!("root {} files {wanted}", root.version);
-    let standing = app.metadata.trust_files_metadata("timestamp", None).await?;
-    if standing.is_some_and(|standing| standing.covers == covers && now < standing.renew_at) {
-        return Ok(());
-    }
     let mut named = BTreeMap::new();
     for file in files(app, None).await? {
         let sum: [u8; 32] = file.sha256.as_slice().try_into().map_err(|_| TufError::Damaged)?;
