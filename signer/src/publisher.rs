@@ -200,6 +200,11 @@ impl Signer {
                 return Err(TufRefused::NoKey(role.as_str()));
             }
         }
+        if !after.is_all_of(next)? {
+            let why =
+                "it says that snapshots are not consistent, or more than roots of this registry say; draft it anew";
+            return Err(TufRefused::Plan(why.to_owned()));
+        }
         let mut held = self.held_for(domain, RootRole::Root, &before).await?;
         for key in self.held_for(domain, RootRole::Root, &after).await? {
             let id = key.id()?;

@@ -170,6 +170,12 @@ impl RootContent {
         Ok(RawValue::from_string(canonical(&document)?)?)
     }
 
+    /// Whether a draft says this and nothing else: consistent snapshots, and no field that nobody knows.
+    pub(crate) fn is_all_of(&self, draft: &[u8]) -> Result<bool, BuildError> {
+        let said = payload(draft).map_err(|_| BuildError::anew("the root cannot be read"))?;
+        Ok(said == self.signed()?.get().as_bytes())
+    }
+
     /// The file of a root, signed by these keys.
     pub(crate) fn sealed(&self, keys: &[Held]) -> Result<Vec<u8>, BuildError> {
         sealed(&self.signed()?, keys)

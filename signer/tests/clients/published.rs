@@ -311,7 +311,11 @@ async fn a_root_under_which_the_signer_could_not_work_is_not_endorsed() {
         root["roles"]["targets"]["keyids"].as_array_mut().unwrap().push(own);
     };
     assert!(matches!(endorse(draft(twice)).await, Err(TufRefused::Root(_))), "a key twice");
-    let refused: [fn(&mut Value); 5] = [
+    let refused: [fn(&mut Value); 9] = [
+        |root| root["consistent_snapshot"] = serde_json::json!(false),
+        |root| drop(root.as_object_mut().unwrap().remove("consistent_snapshot")),
+        |root| root["x-unknown"] = serde_json::json!("signed as well"),
+        |root| root["keys"]["0"] = serde_json::json!({"keytype": "of nobody"}),
         |root| root["version"] = serde_json::json!(3),
         |root| root["expires"] = serde_json::json!("2020-01-01T00:00:00Z"),
         |root| root["expires"] = serde_json::json!("2099-01-01T00:00:00Z"),
@@ -401,4 +405,35 @@ async fn each_signature_is_written_down_with_the_key_that_made_it() {
     }
     let log = registry.metadata.signer_log(DOMAIN, "root", 10).await.unwrap();
     assert_eq!((log.len(), log[0].version), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_made_anew_keeps_the_roles_that_clients_have_seen_and_nothing_else() {
+    let mut registry = Registry::open().await;
+    registry.vouch(0..3).await;
+    let line =
+        |version: u64, sum: &str| serde_json::json!({"hashes": {"sha256": sum}, "length": 1, "version": version});
+    let sum = "0".repeat(64);
+    let mut snapshot: Value = serde_json::from_slice(&registry.standing["snapshot"]).unwrap();
+    let meta = snapshot["signed"]["meta"].as_object_mut().unwrap();
+    for bin in 0..16 {
+        meta.insert(format!("bin-{bin:x}.json"), line(7, &sum));
+    }
+    let foreign =
+        ["other.json", "a\"b.json", "bin-zz.json", "bin-0000.json", "bin-A.json", "bin-.json", "root.json", "tags"];
+    meta.extend(foreign.iter().map(|name| ((*name).to_owned(), line(7, &sum))));
+    meta.insert("bin-01.json".to_owned(), line(u64::MAX, &sum));
+    meta.insert("bin-02.json".to_owned(), line(7, "a\"b"));
+    let snapshot = serde_json::to_vec(&snapshot).unwrap();
+    let standing = Some(Standing { snapshot, files: BTreeMap::new() });
+    let change = TufChange { standing, ..registry.change(&[], TufMode::Anew) };
+    let made = registry.signer.publish(change, registry.now).await.unwrap().unwrap();
+    registry.store(made);
+    let made: Value = serde_json::from_slice(&registry.standing["snapshot"]).unwrap();
+    let named: Vec<&String> = made["signed"]["meta"].as_object().unwrap().keys().collect();
+    let bins = (0..16).map(|bin| format!("bin-{bin:x}.json"));
+    let expected: Vec<String> = bins.chain(["tags.json", "targets.json"].map(str::to_owned)).collect();
+    assert_eq!(named, expected.iter().collect::<Vec<_>>());
+    let text = String::from_utf8(canonical(&made["signed"])).unwrap();
+    assert!(String::from_utf8(registry.standing["snapshot"].clone()).unwrap().ends_with(&format!("{text}}}")));
 }
