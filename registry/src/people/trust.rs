@@ -319,15 +319,17 @@ pub async fn rotate(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRotati
 }
 
 async fn rotate_tags(app: &App, caller: &Caller, whose: Whose<'_>, domain: &str) -> Result<RootView, Refused> {
-    let signer = |error| Refused::from(RootError::Signer(error));
-    let current = app.metadata.trust_root(domain, None).await?.ok_or(Refused::Unknown("trust domain"))?;
-    app.signer.rotate_tags(domain, caller.now).await.map_err(signer)?;
-    let change = (caller.clone(), whose.map(str::to_owned), current);
+    let input = (caller.clone(), domain.to_owned());
+    let counted: Result<(), RootError> =
+        app.metadata.write(input, |tx, (caller, domain)| Box::pin(root::count_tags(tx, domain, caller.now))).await;
+    counted?;
+    app.signer.rotate_tags(domain, caller.now).await.map_err(|error| Refused::from(RootError::Signer(error)))?;
+    let change = (caller.clone(), whose.map(str::to_owned));
     app.metadata
-        .write(change, |tx, (caller, whose, root)| {
+        .write(change, |tx, (caller, whose)| {
             Box::pin(async move {
-                let Governed { by, .. } = govern(tx, caller, whose.as_deref()).await?;
-                Ok::<_, Refused>(root::renew_tags(tx, root, &by, caller.now).await?)
+                let Governed { domain, by } = govern(tx, caller, whose.as_deref()).await?;
+                Ok::<_, Refused>(root::renew_tags(tx, &domain, &by, caller.now).await?)
             })
         })
         .await?;

@@ -59,6 +59,10 @@ statements! {
            LEFT JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
           WHERE v.repository_id = $1 AND v.tag > $2 ORDER BY v.tag LIMIT $3"
     ];
+    WITH_WORDS = [
+        "SELECT held.id, (SELECT page.repository_id FROM vouches page WHERE page.repository_id = held.id LIMIT 1)
+           FROM (SELECT r.id FROM repositories r WHERE r.id > $1 ORDER BY r.id LIMIT $2) AS held ORDER BY held.id"
+    ];
     HAPPENED = [
         "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload, e.actor_id, e.at FROM events e
           WHERE e.seq > $1 ORDER BY e.seq LIMIT $2"
@@ -192,6 +196,15 @@ impl Metadata {
     /// The database does not answer.
     pub async fn vouches(&self, repository: RepositoryId, after: &str, limit: u32) -> Result<Vec<Vouch>, Error> {
         self.rows(&PAGE, values![repository, after, i64::from(limit)]).await?.iter().map(vouch).collect()
+    }
+
+    /// At most `limit` repositories after this one, by id, and whether anything was said of their tags.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn with_vouches(&self, after: RepositoryId, limit: u32) -> Result<Vec<(RepositoryId, bool)>, Error> {
+        let rows = self.rows(&WITH_WORDS, values![after, i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok((RepositoryId(row.integer(0)?), row.maybe_integer(1)?.is_some()))).collect()
     }
 
     /// At most `limit` events after this place.

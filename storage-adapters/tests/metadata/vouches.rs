@@ -171,6 +171,12 @@ async fn words_are_told_by_tag_in_pages(world: World) {
     found.sort();
     assert_eq!(found, ["a", "b"]);
     assert_eq!(names(world.metadata.vouches_of(app.id, [].into_iter()).await.unwrap()), [""; 0]);
+    let silent = world.repository("alice/silent").await;
+    let mut all = [(app.id, true), (other.id, true), (silent.id, false)];
+    all.sort_by_key(|(id, _)| id.0);
+    let page = async |after, limit| world.metadata.with_vouches(after, limit).await.unwrap();
+    assert_eq!(page(RepositoryId(0), 9).await, all);
+    assert_eq!((page(RepositoryId(0), 2).await, page(all[1].0, 2).await), (all[..2].to_vec(), all[2..].to_vec()));
 }
 
 async fn events_are_followed_in_their_order(world: World) {

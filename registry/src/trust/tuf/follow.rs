@@ -16,6 +16,8 @@ const CURSOR: &str = "tuf_cursor";
 /// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
 const PENDING: &str = "tuf_pending";
 const AGAIN: i64 = 60 * 1_000;
+/// Up to which repository everything was published anew, as a setting; none when nothing is.
+const ANEW: &str = "tuf_anew";
 /// How many events one look takes, and how many collections are renewed in one.
 const EVENTS: u32 = 1_000;
 const BATCH: u32 = 64;
@@ -28,11 +30,12 @@ pub(crate) async fn followed(app: &App) -> Result<i64, metadata::Error> {
     Ok(app.metadata.setting(CURSOR).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// Lets the job look at every event again: what is vouched for is published anew.
+/// Lets the job look at every repository: what is vouched for is published anew, however long ago that was said.
+///
+/// # Errors
+/// The database's.
 pub(crate) async fn begin_anew(tx: &mut Tx) -> Result<(), metadata::Error> {
-    tx.renew_all_trust(TrustDialect::Tuf, None).await?;
-    tx.set_setting(CURSOR, None).await?;
-    tx.set_setting(PENDING, None).await
+    tx.set_setting(ANEW, Some("0")).await
 }
 
 /// Repositories whose tags could not be published, each with the tags and when they are tried again: kept beside the cursor, so
@@ -44,6 +47,7 @@ struct Work {
     cursor: Option<String>,
     events: Vec<Happened>,
     pending: Pending,
+    anew: Option<RepositoryId>,
 }
 
 impl Work {
@@ -52,11 +56,12 @@ impl Work {
         let after = cursor.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
         let pending = app.metadata.setting(PENDING).await?;
         let pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        Ok(Self { cursor, events: app.metadata.happened(after, limit).await?, pending })
+        let anew = app.metadata.setting(ANEW).await?.map(|text| RepositoryId(text.parse().unwrap_or(0)));
+        Ok(Self { cursor, events: app.metadata.happened(after, limit).await?, pending, anew })
     }
 
     fn is_none(&self, now: i64) -> bool {
-        self.events.is_empty() && self.pending.values().all(|(again, _)| *again > now)
+        self.events.is_empty() && self.anew.is_none() && self.pending.values().all(|(again, _)| *again > now)
     }
 }
 
@@ -75,8 +80,16 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
 
 async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
-    let Work { cursor, events, mut pending } = Work::look(app, EVENTS).await?;
+    let Work { cursor, events, mut pending, anew } = Work::look(app, EVENTS).await?;
     let mut due = touched(&events);
+    let mut rest = None;
+    if let Some(after) = anew {
+        let page = app.metadata.with_vouches(after, BATCH).await?;
+        rest = page.last().map(|(last, _)| *last).filter(|_| page.len() == BATCH as usize);
+        for (repository, _) in page.into_iter().filter(|(_, said)| *said) {
+            due.entry(repository).or_default();
+        }
+    }
     for (repository, tags) in rules::sign(app, &events).await? {
         due.entry(repository).or_default().extend(tags);
     }
@@ -103,23 +116,43 @@ async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
         }
     }
     let reached = events.last().map(|event| event.seq.to_string()).or_else(|| cursor.clone());
-    let is_full = events.len() == EVENTS as usize;
-    Ok(keep(app, (cursor, reached.unwrap_or_else(|| "0".to_owned())), &pending).await? && is_full)
+    let is_full = events.len() == EVENTS as usize || rest.is_some();
+    let done = Done {
+        from: cursor,
+        to: reached.unwrap_or_else(|| "0".to_owned()),
+        pending: json!(pending).to_string(),
+        anew: anew.is_some().then_some(rest),
+        shelf: events.iter().any(|event| event.kind == "organization_removed").then_some(now),
+    };
+    let kept: bool = app.metadata.write(done, |tx, done| Box::pin(keep(tx, done))).await?;
+    Ok(kept && is_full)
 }
 
-/// Keeps how far the events were followed, and what waits; not when somebody else has followed them, or is to begin anew.
-async fn keep(app: &App, (from, to): (Option<String>, String), pending: &Pending) -> Result<bool, metadata::Error> {
-    app.metadata
-        .write((from, to, json!(pending).to_string()), |tx, (from, to, pending)| {
-            Box::pin(async move {
-                let moved = tx.move_mark(CURSOR, from.as_deref(), to).await?;
-                if moved {
-                    tx.set_setting(PENDING, Some(pending)).await?;
-                }
-                Ok(moved)
-            })
-        })
-        .await
+/// How far a look came.
+struct Done {
+    from: Option<String>,
+    to: String,
+    pending: String,
+    /// How far everything was published anew, where it is; `None` inside: to the end.
+    anew: Option<Option<RepositoryId>>,
+    /// When the files of the registry's own repository have changed.
+    shelf: Option<i64>,
+}
+
+/// Keeps how far the events were followed, and what waits; not when somebody else has followed them.
+async fn keep(tx: &mut Tx, done: &Done) -> Result<bool, metadata::Error> {
+    let Done { from, to, pending, anew, shelf } = done;
+    if !tx.move_mark(CURSOR, from.as_deref(), to).await? {
+        return Ok(false);
+    }
+    tx.set_setting(PENDING, Some(pending)).await?;
+    if let Some(reached) = anew {
+        tx.set_setting(ANEW, reached.map(|id| id.0.to_string()).as_deref()).await?;
+    }
+    if let Some(now) = shelf {
+        shelf::changed(tx, *now, to).await?;
+    }
+    Ok(true)
 }
 
 /// The tags that these events moved, deleted or vouched for, by repository.

@@ -114,6 +114,7 @@ async fn publish_once(
         }
     }
     let root = root::of_repository(app, repository).await?;
+    let tags_key = root::tags_key(app, &root.domain).await?;
     let standing = match seen {
         Some(seen) => standing(app, seen, name.as_str(), changes.keys().filter(|_| !is_anew)).await?,
         None => None,
@@ -132,7 +133,7 @@ async fn publish_once(
     let Some(files) = app.signer.publish(change, now).await? else { return forget(app, repository, moved).await };
     let fresh = Freshness { renew_at: files.expires - RENEW_BEFORE, expires_at: files.expires };
     let kind = if mode == TufMode::Renewal { "tuf_renewed" } else { "tuf_published" };
-    let change = Change { repository, seen, root, files: rows(files)?, fresh, moved, kind, now };
+    let change = Change { repository, seen, root, tags_key, files: rows(files)?, fresh, moved, kind, now };
     app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await
 }
 
@@ -220,6 +221,7 @@ struct Change {
     repository: RepositoryId,
     seen: Option<Collection>,
     root: TrustRoot,
+    tags_key: Option<String>,
     files: Vec<NewTrustFile>,
     fresh: Freshness,
     moved: Vec<(Tag, i64)>,
@@ -228,9 +230,13 @@ struct Change {
 }
 
 async fn store(tx: &mut Tx, change: &Change) -> Result<(), TufError> {
-    let Change { repository, seen, root, files, fresh, moved, kind, now } = change;
+    let Change { repository, seen, root, tags_key, files, fresh, moved, kind, now } = change;
     // A root that was published meanwhile may name other keys than those that signed.
     if !tx.is_newest_root(&root.domain, root.version).await? {
+        return Err(TufError::Overtaken);
+    }
+    // What stands is signed anew when the tags have another key; what is published for the first time does not stand yet.
+    if seen.is_none() && !root::is_tags_key(tx, &root.domain, tags_key.as_deref()).await? {
         return Err(TufError::Overtaken);
     }
     match tx.publish_trust(&collection(*repository), *seen, files, *fresh, *now).await? {

@@ -25,7 +25,7 @@ pub(crate) enum RootError {
     #[error("the root does not follow from version {0}: {1}")]
     Refused(i64, Flaw),
     /// Roots follow one another so fast that clients would have to read many.
-    #[error("the domain had {ROOTS} roots within the last hour; wait")]
+    #[error("the domain had {ROOTS} roots, or as many keys for its tags, within the last hour; wait")]
     Many,
     /// Another root was published meanwhile.
     #[error("another root was published meanwhile")]
@@ -171,14 +171,51 @@ pub(crate) async fn retire(app: &App, domain: &str) -> Result<(), RootError> {
     }
 }
 
-/// Lets the tags of a domain be signed by another key, which the signer has made.
+/// When the tags of a domain got new keys within the last hour, as a setting; and the last time that they did.
+fn tags_settings(domain: &str) -> (String, String) {
+    (format!("tuf_tags_rotated {domain}"), format!("tuf_tags_key {domain}"))
+}
+
+/// Counts a new key for the tags of a domain: it may have as many within an hour as roots, for each has every repository signed
+/// anew.
 ///
 /// # Errors
-/// The database's.
-pub(crate) async fn renew_tags(tx: &mut Tx, root: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {
+/// [`RootError::Many`]
+pub(crate) async fn count_tags(tx: &mut Tx, domain: &str, now: i64) -> Result<(), RootError> {
+    tx.hold_newest_root(domain).await?.ok_or(RootError::Unknown)?;
+    let (name, _) = tags_settings(domain);
+    let times = tx.setting(&name).await?;
+    let mut times: Vec<i64> = times.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    times.retain(|at| *at > now - HOUR);
+    if times.len() as i64 >= ROOTS {
+        return Err(RootError::Many);
+    }
+    times.push(now);
+    Ok(tx.set_setting(&name, Some(&json!(times).to_string())).await?)
+}
+
+/// Which key the tags of a domain have, as far as the registry knows: another one, another text.
+pub(super) async fn tags_key(app: &App, domain: &str) -> Result<Option<String>, metadata::Error> {
+    app.metadata.setting(&tags_settings(domain).1).await
+}
+
+/// Whether that is still so, as a change sees it that holds the root.
+pub(super) async fn is_tags_key(tx: &mut Tx, domain: &str, seen: Option<&str>) -> Result<bool, metadata::Error> {
+    Ok(tx.setting(&tags_settings(domain).1).await?.as_deref() == seen)
+}
+
+/// Lets the tags of a domain be signed by another key, which the signer has made. Under the root's lock: a publish that is under
+/// way ends before, and is signed anew, or sees that it comes too late.
+///
+/// # Errors
+/// [`RootError`]
+pub(crate) async fn renew_tags(tx: &mut Tx, domain: &str, by: &By, now: i64) -> Result<(), RootError> {
+    let root = tx.hold_newest_root(domain).await?.ok_or(RootError::Unknown)?;
+    let since = format!("{now} {}", by.request_id);
+    tx.set_setting(&tags_settings(domain).1, Some(&since)).await?;
     tx.renew_all_trust(TrustDialect::Tuf, by.account).await?;
     let payload = json!({"role": "tags"}).to_string();
-    tx.record(&event((root, by), "trust_key_rotated", &payload, now)).await
+    Ok(tx.record(&event((&root, by), "trust_key_rotated", &payload, now)).await?)
 }
 
 async fn record(tx: &mut Tx, root: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {

@@ -62,7 +62,11 @@ pub(super) async fn sign(
             Err(error) if error.is_unavailable() => return Err(error),
             // A damaged row of one repository keeps nobody else waiting.
             Err(error) => {
-                tracing::error!(repository = repository.0, error = chain(&error), "what rules sign could not be signed");
+                tracing::error!(
+                    repository = repository.0,
+                    error = chain(&error),
+                    "what rules sign could not be signed"
+                );
             }
         }
     }

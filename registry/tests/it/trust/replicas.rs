@@ -91,7 +91,11 @@ async fn a_damaged_row_of_one_repository_leaves_the_others_their_renewals() {
         world.pass(1);
     }
     let first = "(SELECT MIN(id) FROM trust_collections)";
-    world.meddle(&format!("UPDATE trust_metadata SET body = X'7B7D' WHERE role = 'snapshot' AND collection_id = {first}")).await;
+    world
+        .meddle(&format!(
+            "UPDATE trust_metadata SET body = X'7B7D' WHERE role = 'snapshot' AND collection_id = {first}"
+        ))
+        .await;
     world
         .meddle(&format!(
             "UPDATE vouches SET digest = 'x'
