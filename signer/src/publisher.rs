@@ -39,6 +39,9 @@ pub struct TufChange {
     pub standing: Option<Standing>,
     /// What changes: what a tag means from now on; `None` takes it out.
     pub changes: BTreeMap<String, Option<Target>>,
+    /// How many tags there will be in the end, where a change is made anew in parts: roles are laid out for so many.
+    #[serde(default)]
+    pub expected: u64,
     /// How it is made.
     pub mode: TufMode,
 }
@@ -313,9 +316,10 @@ impl Signer {
 
     /// The same for what was counted already.
     pub(crate) async fn publish_counted(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
-        let TufChange { domain, collection, repository, caller, root, standing, changes, mode } = change;
+        let TufChange { domain, collection, repository, caller, root, standing, changes, expected, mode } = change;
         let authors = self.named_authors(&domain, &RootContent::read(&root)?).await?;
-        let change = Change { repository, tags: changes };
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        let change = Change { repository, tags: changes, expected };
         let plan = match (mode, &standing) {
             (TufMode::Anew, standing) => {
                 change.anew(standing.as_ref().map(|standing| standing.snapshot.as_slice()), &authors)?

@@ -84,6 +84,7 @@ impl Registry {
             root: self.roots.last().unwrap().clone(),
             standing,
             changes,
+            expected: 0,
             mode,
         }
     }

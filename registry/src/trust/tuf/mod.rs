@@ -5,6 +5,7 @@
 
 mod follow;
 mod lease;
+mod parts;
 mod publish;
 mod read;
 pub(crate) mod root;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::{Tag, TrustRole};
 use hallmark_signer::notary::FileState;
-use hallmark_signer::tuf::{BuildError, Files, Standing, Target, needed};
+use hallmark_signer::tuf::{BuildError, Standing, Target, needed};
 use hallmark_signer::{TufChange, TufMode, TufRefused};
 use hallmark_storage::metadata::{
     self, Collection, Event, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustDialect,
@@ -13,6 +13,7 @@ use hallmark_storage::metadata::{
 use serde_json::json;
 
 use super::super::row;
+use super::parts::{self, Made};
 use super::root;
 use super::{TufError, collection, named, stored};
 use crate::app::App;
@@ -128,12 +129,13 @@ async fn publish_once(
         root: root.body.clone(),
         standing,
         changes,
+        expected: 0,
         mode: if is_anew { TufMode::Anew } else { mode },
     };
-    let Some(files) = app.signer.publish(change, now).await? else { return forget(app, repository, moved).await };
-    let fresh = Freshness { renew_at: files.expires - RENEW_BEFORE, expires_at: files.expires };
+    let Some(made) = parts::sign(app, change, now).await? else { return forget(app, repository, moved).await };
+    let fresh = Freshness { renew_at: made.expires - RENEW_BEFORE, expires_at: made.expires };
     let kind = if mode == TufMode::Renewal { "tuf_renewed" } else { "tuf_published" };
-    let change = Change { repository, seen, root, tags_key, files: rows(files)?, fresh, moved, kind, now };
+    let change = Change { repository, seen, root, tags_key, files: rows(made)?, fresh, moved, kind, now };
     app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await
 }
 
@@ -207,13 +209,12 @@ async fn forget_moved(tx: &mut Tx, repository: RepositoryId, moved: &[(Tag, i64)
 }
 
 /// As they are stored, in the order in which they may be seen.
-fn rows(files: Files) -> Result<Vec<NewTrustFile>, TufError> {
-    let version = files.version;
-    let of_file = |(role, body): (String, Vec<u8>)| {
+fn rows(made: Made) -> Result<Vec<NewTrustFile>, TufError> {
+    let of_file = |(role, version, body): (String, u64, Vec<u8>)| {
         let role = stored(&role).ok_or(TufError::Damaged)?;
         Ok(NewTrustFile { state: row(&FileState::of(role, version, &body)), body })
     };
-    files.files.into_iter().map(of_file).collect()
+    made.files.into_iter().map(of_file).collect()
 }
 
 /// Everything the transaction needs; it may run more than once.

@@ -302,16 +302,14 @@ async fn a_tag_moved_away_and_back_before_anybody_looked_is_signed_no_more() {
     assert_eq!(published(&world).await, []);
 }
 
-#[tokio::test]
-async fn more_than_a_thousand_tags_are_served_in_bins() {
-    let (world, digest) = world().await;
-    signs(&world, "ann", "1", &digest).await;
+/// As many tags as that, all of them signed.
+async fn many(world: &World, tags: usize) {
     world
-        .meddle(
-            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+        .meddle(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {tags})
              INSERT INTO tags (repository_id, name, manifest_id, version, moved_at)
-               SELECT t.repository_id, 'b' || n.i, t.manifest_id, 1, t.moved_at FROM tags t, n WHERE t.name = '1'",
-        )
+               SELECT t.repository_id, 'b' || n.i, t.manifest_id, 1, t.moved_at FROM tags t, n WHERE t.name = '1'"
+        ))
         .await;
     world
         .meddle(
@@ -320,6 +318,40 @@ async fn more_than_a_thousand_tags_are_served_in_bins() {
                  FROM vouches v, tags t WHERE t.repository_id = v.repository_id AND t.name LIKE 'b%'",
         )
         .await;
+}
+
+#[tokio::test]
+async fn very_many_tags_are_signed_in_parts_and_appear_at_once() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    many(&world, 41_000).await;
+    publish(&world).await;
+    let version = signed(&world, "timestamp.json").await["meta"]["snapshot.json"]["version"].clone();
+    let snapshot = signed(&world, &format!("{version}.snapshot.json")).await;
+    let mut named = 0;
+    for (bin, line) in snapshot["meta"].as_object().unwrap().iter().filter(|(name, _)| name.starts_with("bin-")) {
+        named += signed(&world, &format!("{}.{bin}", line["version"])).await["targets"].as_object().unwrap().len();
+    }
+    assert_eq!(named, 41_000);
+    let parts =
+        world.look("SELECT version FROM signer_log WHERE role = 'snapshot' AND collection LIKE 'tuf1/rep%'").await;
+    assert_eq!(parts.len(), 3, "every role, and the tags in two parts");
+    let current = world.look("SELECT COUNT(*) FROM trust_metadata WHERE role = 'timestamp'").await;
+    assert_eq!(current, ["1"], "nobody saw the others");
+    world.pass(2);
+    let ann = world.all_of("ann", "ann/web").await;
+    let moved = world.image(&ann, "ann/web", "b7", "moved").await;
+    assert_eq!(signs(&world, "ann", "b7", &moved).await.status, 201);
+    let before = world.rows().await["trust_metadata"].len();
+    publish(&world).await;
+    assert_eq!(world.rows().await["trust_metadata"].len(), before + 3, "it is built on");
+}
+
+#[tokio::test]
+async fn more_than_a_thousand_tags_are_served_in_bins() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    many(&world, 1_500).await;
     publish(&world).await;
     let timestamp = signed(&world, "timestamp.json").await;
     let line = &timestamp["meta"]["snapshot.json"]["version"];
