@@ -115,11 +115,12 @@ pub enum TufRefused {
 }
 
 impl Signer {
-    /// The first root of a trust domain, all of whose keys the signer holds: for those who start small.
+    /// The first root of a trust domain, all of whose keys the signer holds: for those who start small. `caller` is who asked for it,
+    /// for the log; so with the others.
     ///
     /// # Errors
     /// [`TufRefused`]
-    pub async fn first_root(&self, domain: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
+    pub async fn first_root(&self, domain: &str, caller: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
         let mut roles = BTreeMap::new();
         for role in RootRole::ALL {
             let key = self.domain_key(domain, role.as_str(), now).await?;
@@ -129,7 +130,7 @@ impl Signer {
         let content = RootContent { version: 1, expires: tuf::expires(now, ROOT_DAYS), roles };
         let held = self.held_for(domain, RootRole::Root, &content).await?;
         let root = content.sealed(&held)?;
-        self.log_root(domain, ("first root", &root), &held, now).await?;
+        self.log_root(domain, (caller, &root), &held, now).await?;
         Ok(root)
     }
 
@@ -143,7 +144,7 @@ impl Signer {
         domain: &str,
         current: &[u8],
         plan: RootPlan,
-        now: i64,
+        (caller, now): (&str, i64),
     ) -> Result<Vec<u8>, TufRefused> {
         let mut content = RootContent::read(current)?;
         self.know(domain, &content, current).await?;
@@ -165,7 +166,7 @@ impl Signer {
             content.roles.insert(RootRole::Root, holders);
         }
         (content.version, content.expires) = (content.next_version()?, tuf::expires(now, days));
-        self.endorse_root(domain, current, &content.sealed(&[])?, now).await
+        self.endorse_root(domain, current, &content.sealed(&[])?, (caller, now)).await
     }
 
     /// A root that may follow `current`, with the signatures of those keys of either root that the signer holds. It must name
@@ -178,7 +179,7 @@ impl Signer {
         domain: &str,
         current: &[u8],
         next: &[u8],
-        now: i64,
+        (caller, now): (&str, i64),
     ) -> Result<Vec<u8>, TufRefused> {
         let (before, after) = (RootContent::read(current)?, RootContent::read_draft(next)?);
         let wanted = before.next_version()?;
@@ -219,7 +220,7 @@ impl Signer {
             return Ok(next.to_vec());
         }
         let root = tuf::endorsed(next, &held)?;
-        self.log_root(domain, ("next root", &root), &held, now).await?;
+        self.log_root(domain, (caller, &root), &held, now).await?;
         Ok(root)
     }
 

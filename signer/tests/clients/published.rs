@@ -52,7 +52,7 @@ impl Registry {
         let place = DatabaseConfig::Sqlite { path: folder.path().join("signer.db") };
         let metadata = Metadata::open(&place, NOW).await.unwrap();
         let signer = Signer::open(metadata.clone(), &MasterKey::new(&[7; 32]), NOW).await.unwrap();
-        let root = signer.first_root(DOMAIN, NOW).await.unwrap();
+        let root = signer.first_root(DOMAIN, "test", NOW).await.unwrap();
         Self {
             _folder: folder,
             signer,
@@ -122,7 +122,8 @@ impl Registry {
     }
 
     pub(crate) async fn take_root(&mut self, root: Vec<u8>) {
-        let root = self.signer.endorse_root(DOMAIN, self.roots.last().unwrap(), &root, self.now).await.unwrap();
+        let root =
+            self.signer.endorse_root(DOMAIN, self.roots.last().unwrap(), &root, ("test", self.now)).await.unwrap();
         let content = check_successor(self.roots.last().unwrap(), &root).unwrap();
         self.served.insert(format!("{}.root.json", content.version), root.clone());
         self.roots.push(root);
@@ -131,7 +132,7 @@ impl Registry {
 
     async fn rotate(&mut self, role: RootRole) {
         let plan = RootPlan { rotate: vec![role], ..RootPlan::default() };
-        let root = self.signer.next_root(DOMAIN, self.roots.last().unwrap(), plan, self.now).await.unwrap();
+        let root = self.signer.next_root(DOMAIN, self.roots.last().unwrap(), plan, ("test", self.now)).await.unwrap();
         self.take_root(root).await;
     }
 
@@ -256,7 +257,7 @@ async fn people_take_the_root_over_and_two_of_three_must_sign() {
     let people: Vec<Pair> = (1..4).map(Pair::ed25519).collect();
     let keys = people.iter().map(|person| person.document.clone()).collect();
     let plan = RootPlan { holders: Some(Keyholders { keys, threshold: 2 }), days: Some(365), ..RootPlan::default() };
-    let draft = registry.signer.next_root(DOMAIN, &registry.roots[0], plan, NOW).await.unwrap();
+    let draft = registry.signer.next_root(DOMAIN, &registry.roots[0], plan, ("test", NOW)).await.unwrap();
     let message = payload(&draft).unwrap();
     let signed = |root: Vec<u8>, by: &[usize]| {
         by.iter().fold(root, |root, who| {
@@ -270,9 +271,10 @@ async fn people_take_the_root_over_and_two_of_three_must_sign() {
     registry.all_find(memory.path(), &[1]).await;
 
     let plan = RootPlan { rotate: vec![RootRole::Timestamp], days: Some(365), ..RootPlan::default() };
-    let draft = registry.signer.next_root(DOMAIN, registry.roots.last().unwrap(), plan, NOW).await.unwrap();
+    let draft = registry.signer.next_root(DOMAIN, registry.roots.last().unwrap(), plan, ("test", NOW)).await.unwrap();
     let message = payload(&draft).unwrap();
-    let alone = registry.signer.endorse_root(DOMAIN, registry.roots.last().unwrap(), &draft, NOW).await.unwrap();
+    let alone =
+        registry.signer.endorse_root(DOMAIN, registry.roots.last().unwrap(), &draft, ("test", NOW)).await.unwrap();
     assert!(check_successor(registry.roots.last().unwrap(), &alone).is_err(), "the signer alone changes nothing");
     let both = [1, 2].iter().fold(draft, |root, who| {
         with_signature(&root, &people[*who].id(), &people[*who].sign_bytes(&message)).unwrap()
@@ -293,7 +295,7 @@ async fn a_root_under_which_the_signer_could_not_work_is_not_endorsed() {
         change(&mut root["signed"]);
         serde_json::to_vec(&root).unwrap()
     };
-    let endorse = async |root: Vec<u8>| registry.signer.endorse_root(DOMAIN, &first, &root, NOW).await;
+    let endorse = async |root: Vec<u8>| registry.signer.endorse_root(DOMAIN, &first, &root, ("test", NOW)).await;
     endorse(draft(|_| {})).await.unwrap();
     let foreign = |root: &mut Value| {
         let pair = Pair::ed25519(9);

@@ -62,8 +62,8 @@ pub(crate) async fn first(app: &App, domain: &str) -> Result<TrustRoot, TufError
     if let Some(root) = app.metadata.trust_root(domain, None).await? {
         return Ok(root);
     }
-    let made = make(app, domain).await?;
     let by = By { actor: PrincipalId::SYSTEM, request_id: String::new(), account: None };
+    let made = make(app, domain, &by).await?;
     let change = (made, by, app.clock.now());
     let kept: Result<(), metadata::Error> =
         app.metadata.write(change, |tx, (made, by, now)| Box::pin(begin(tx, made, by, *now))).await;
@@ -75,8 +75,8 @@ pub(crate) async fn first(app: &App, domain: &str) -> Result<TrustRoot, TufError
 ///
 /// # Errors
 /// [`TufError`]
-pub(crate) async fn make(app: &App, domain: &str) -> Result<TrustRoot, TufError> {
-    let body = app.signer.first_root(domain, app.clock.now()).await?;
+pub(crate) async fn make(app: &App, domain: &str, by: &By) -> Result<TrustRoot, TufError> {
+    let body = app.signer.first_root(domain, &by.caller(), app.clock.now()).await?;
     Ok(TrustRoot { domain: domain.to_owned(), version: 1, body })
 }
 
@@ -101,22 +101,27 @@ pub(crate) async fn begin(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> R
 ///
 /// # Errors
 /// [`RootError`]
-pub(crate) async fn draft(app: &App, domain: &str, plan: RootPlan) -> Result<Vec<u8>, RootError> {
+pub(crate) async fn draft(app: &App, domain: &str, plan: RootPlan, by: &By) -> Result<Vec<u8>, RootError> {
     let current = app.metadata.trust_root(domain, None).await?.ok_or(RootError::Unknown)?;
-    Ok(app.signer.next_root(domain, &current.body, plan, app.clock.now()).await?)
+    Ok(app.signer.next_root(domain, &current.body, plan, (&by.caller(), app.clock.now())).await?)
 }
 
 /// A root that may follow the one that holds: signed as both say. [`keep`] lets it hold.
 ///
 /// # Errors
 /// [`RootError`]
-pub(crate) async fn successor(app: &App, domain: &str, next: &[u8]) -> Result<(TrustRoot, RootContent), RootError> {
+pub(crate) async fn successor(
+    app: &App,
+    domain: &str,
+    next: &[u8],
+    by: &By,
+) -> Result<(TrustRoot, RootContent), RootError> {
     let now = app.clock.now();
     let current = app.metadata.trust_root(domain, None).await?.ok_or(RootError::Unknown)?;
     if app.metadata.trust_roots_since(domain, now - HOUR).await? >= ROOTS {
         return Err(RootError::Many);
     }
-    let body = app.signer.endorse_root(domain, &current.body, next, now).await?;
+    let body = app.signer.endorse_root(domain, &current.body, next, (&by.caller(), now)).await?;
     let content = check_successor(&current.body, &body).map_err(|flaw| RootError::Refused(current.version, flaw))?;
     Ok((TrustRoot { domain: domain.to_owned(), version: current.version + 1, body }, content))
 }
@@ -140,6 +145,16 @@ pub(crate) struct By {
     pub(crate) request_id: String,
     /// The organization whose domain it is; `None` for the registry's.
     pub(crate) account: Option<AccountId>,
+}
+
+impl By {
+    /// As the signer's log names it; what the registry does by itself is the publisher's.
+    fn caller(&self) -> String {
+        match self.actor {
+            PrincipalId::SYSTEM => "publisher".to_owned(),
+            actor => format!("{actor} {}", self.request_id),
+        }
+    }
 }
 
 /// Lets a root hold. Whatever is signed by keys that it names no more is signed anew before it is read again.

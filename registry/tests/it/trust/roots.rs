@@ -211,6 +211,9 @@ async fn an_organization_has_a_domain_of_its_own_and_others_keep_the_registry_s(
     let made = world.sends("POST", "/organizations/acme/trust", &basic("olga"), &json!({})).await.expect(201);
     let own = document(&made.json());
     assert_ne!(own, registry);
+    let by = world.look("SELECT caller FROM signer_log WHERE role = 'root' AND collection LIKE 'tuf1/org%'").await;
+    let olga = world.look("SELECT principal_id FROM users WHERE name = 'olga'").await.remove(0);
+    assert!(by.len() == 1 && by[0].starts_with(&format!("{olga} ")), "{by:?}");
     assert_eq!(world.sends("POST", "/organizations/acme/trust", &basic("olga"), &json!({})).await.status, 409);
     assert_eq!(file(&world, "acme/web", "1.root.json").await.body, own);
     assert_eq!(file(&world, "ann/app", "1.root.json").await.body, registry);
