@@ -93,9 +93,13 @@ async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
     for (repository, tags) in rules::sign(app, &events).await? {
         due.entry(repository).or_default().extend(tags);
     }
-    let renamed = events.iter().filter(|event| event.kind == "repository_renamed");
+    // One that was brought back is published as if it were new: nobody has renewed anything of it meanwhile.
+    let is_new = |event: &&Happened| matches!(event.kind.as_str(), "repository_renamed" | "repository_undeleted");
+    let renamed = events.iter().filter(is_new);
     let renamed: BTreeSet<RepositoryId> = renamed.filter_map(|event| event.repository).collect();
-    due.extend(renamed.iter().map(|repository| (*repository, BTreeSet::new())));
+    for repository in &renamed {
+        due.entry(*repository).or_default();
+    }
     for (repository, (_, tags)) in pending.iter().filter(|(_, (again, _))| *again <= now) {
         due.entry(RepositoryId(*repository)).or_default().extend(tags.iter().cloned());
     }
@@ -155,15 +159,22 @@ async fn keep(tx: &mut Tx, done: &Done) -> Result<bool, metadata::Error> {
     Ok(true)
 }
 
-/// The tags that these events moved, deleted or vouched for, by repository.
+/// The tags that these events moved, deleted, brought back or vouched for, by repository.
 fn touched(events: &[Happened]) -> BTreeMap<RepositoryId, BTreeSet<String>> {
     let mut touched: BTreeMap<RepositoryId, BTreeSet<String>> = BTreeMap::new();
     for event in events {
         let Some(repository) = event.repository else { continue };
         let tags = touched.entry(repository).or_default();
         match event.kind.as_str() {
-            "tag_deleted" | "tag_signed" | "tag_signature_withdrawn" => drop(tags.insert(event.subject.clone())),
-            "manifest_pushed" | "manifest_deleted" => {
+            "tag_deleted" | "tag_undeleted" | "tag_signed" | "tag_signature_withdrawn" => {
+                tags.insert(event.subject.clone());
+            }
+            // No tag points to what is collected but those by which signatures of it are found, and they go with it.
+            "manifest_collected" | "manifest_purged" => {
+                let stem = event.subject.replacen(':', "-", 1);
+                tags.extend(["", ".sig", ".att", ".sbom"].map(|suffix| format!("{stem}{suffix}")));
+            }
+            "manifest_pushed" | "manifest_deleted" | "manifest_undeleted" => {
                 let told: Value = serde_json::from_str(&event.payload).unwrap_or(Value::Null);
                 let named = told["tags"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 tags.extend(named.map(str::to_owned));

@@ -33,7 +33,7 @@ const PAGE: u32 = 1_000;
 pub(super) enum Occasion {
     /// Tags moved, or somebody vouched for them.
     Moved,
-    /// It has another name.
+    /// It has another name, or came back from the trash.
     Renamed,
     /// What stands nears its end, or the root has other keys.
     Renewal,

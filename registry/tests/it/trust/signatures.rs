@@ -288,6 +288,73 @@ async fn files_that_were_damaged_are_published_anew_from_what_is_vouched_for() {
 }
 
 #[tokio::test]
+async fn a_tag_that_is_set_back_by_its_history_leaves_the_targets_until_it_is_signed() {
+    let (world, first) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    signs(&world, "ann", "1", &first).await;
+    let second = world.image(&ann, "ann/web", "1", "second").await;
+    signs(&world, "ann", "1", &second).await;
+    publish(&world).await;
+    assert_eq!(published(&world).await, [("ann/web/1".to_owned(), second.hex().to_owned())]);
+    let undelete = async |what: &Value| {
+        world.sends("POST", "/repositories/ann%2Fweb/undelete", &basic("ann"), what).await.expect(200);
+    };
+    world.pass(2);
+    undelete(&json!({"tag": "1"})).await;
+    publish(&world).await;
+    assert_eq!(published(&world).await, [], "it means the first again, and nobody vouches for that now");
+    signs(&world, "ann", "1", &first).await;
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(published(&world).await, [("ann/web/1".to_owned(), first.hex().to_owned())]);
+    // Deleted whole and brought back: also its tags are back, and have to be signed.
+    world.delete(&format!("/v2/ann/web/manifests/{first}")).by(&ann).await.expect(202);
+    undelete(&json!({"digest": first})).await;
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(published(&world).await, []);
+    signs(&world, "ann", "1", &first).await;
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repository_that_is_brought_back_is_published_again() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let before = signed(&world, "timestamp.json").await["version"].as_i64();
+    assert_eq!(world.api("DELETE", "/repositories/ann%2Fweb", &basic("ann")).await.status, 204);
+    world.pass(8 * 24 * 60 * 60);
+    let path = "/accounts/ann/undelete";
+    world.sends("POST", path, &basic("ann"), &json!({"repository": "ann/web"})).await.expect(204);
+    publish(&world).await;
+    assert!(signed(&world, "timestamp.json").await["version"].as_i64() > before);
+    assert_eq!(published(&world).await, [("ann/web/1".to_owned(), digest.hex().to_owned())]);
+}
+
+#[tokio::test]
+async fn what_is_purged_takes_the_tags_of_its_signatures_out_of_the_targets() {
+    let (world, digest) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let tag = format!("sha256-{}.sig", digest.hex());
+    let of_it = world.image(&ann, "ann/web", &tag, "a signature").await;
+    signs(&world, "ann", &tag, &of_it).await;
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1);
+    world.delete(&format!("/v2/ann/web/manifests/{digest}")).by(&ann).await.expect(202);
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1, "it can be brought back, and its signature with it");
+    world.pass(20 * 24 * 60 * 60);
+    hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
+    assert_eq!(world.look(&format!("SELECT name FROM tags WHERE name = '{tag}'")).await, [""; 0]);
+    publish(&world).await;
+    while tuf::renew_due(&world.app).await.unwrap() {}
+    assert_eq!(published(&world).await, []);
+}
+
+#[tokio::test]
 async fn a_tag_moved_away_and_back_before_anybody_looked_is_signed_no_more() {
     let (world, first) = world().await;
     let ann = world.all_of("ann", "ann/web").await;
