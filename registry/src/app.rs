@@ -65,6 +65,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Whether the stores answered when they were last asked.
     pub readiness: Readiness,
+    /// The name of this process among those that share the database.
+    pub(crate) replica: String,
     /// Names for requests.
     pub request_ids: RequestIds,
     /// Where passwords are hashed and checked.
@@ -197,6 +199,7 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let app = Arc::new(Self {
             passwords: Passwords::new(&random, cores),
+            replica: random.bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect(),
             request_ids: RequestIds::new(random.bytes()),
             metrics: Metrics::default(),
             readiness: Readiness::default(),

@@ -2,15 +2,15 @@
 //!
 //! The file is two lines of text and an envelope: `hallmark signer backup 1`, then the salt and costs of argon2id as JSON, then
 //! what `keys/master.rs` calls an envelope under the derived key, whose purpose is the two lines. Inside is one JSON object: the data
-//! keys, each sealed once more under the derived key; the private keys as they are sealed under those; and the last version of each
-//! role. The log stays where it is.
+//! keys, each sealed once more under the derived key; the private keys as they are sealed under those; the last version of each
+//! role; and the newest root of each trust domain, by version and hash. The log stays where it is.
 //!
 //! Restoring never lowers a version and puts no key in the place of another. Versions come back before keys do, and what was cut
 //! short is ended by doing it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallmark_storage::metadata::{self, Metadata, SignerFloor, SignerKey, Tx, WrappedDataKey};
+use hallmark_storage::metadata::{self, Metadata, SignerFloor, SignerKey, SignerRoot, Tx, WrappedDataKey};
 use serde::{Deserialize, Serialize};
 
 use crate::custody::{self, CustodyError, fill, random, wrapping};
@@ -80,6 +80,16 @@ struct Content {
     data_keys: Vec<DataKey>,
     keys: Vec<Key>,
     versions: Vec<(String, String, i64)>,
+    roots: Vec<Root>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Root {
+    domain: String,
+    version: i64,
+    #[serde(with = "crate::wire::base64_bytes")]
+    sha256: Vec<u8>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -127,7 +137,8 @@ pub async fn backup(metadata: &Metadata, masters: &Masters, words: &str, now: i6
     }
     // The versions last: none is below what a key that is copied here has signed.
     let keys = keys(metadata).await?;
-    let content = Content { made_at: now, data_keys, keys, versions: versions(metadata).await? };
+    let (versions, roots) = (versions(metadata).await?, roots(metadata).await?);
+    let content = Content { made_at: now, data_keys, keys, versions, roots };
     let line = serde_json::to_string(&opening).map_err(|_| BackupRefused::Foreign)?;
     let text = serde_json::to_vec(&content).map_err(|_| BackupRefused::Foreign)?;
     let head = format!("{HEAD}\n{line}\n");
@@ -162,6 +173,19 @@ async fn versions(metadata: &Metadata) -> Result<Vec<(String, String, i64)>, met
     }
 }
 
+async fn roots(metadata: &Metadata) -> Result<Vec<Root>, metadata::Error> {
+    let mut roots: Vec<Root> = Vec::new();
+    loop {
+        let after = roots.last().map(|root| root.domain.clone()).unwrap_or_default();
+        let page = metadata.signer_root_page(&after, PAGE).await?;
+        let is_full = page.len() == PAGE as usize;
+        roots.extend(page.into_iter().map(|SignerRoot { domain, version, sha256 }| Root { domain, version, sha256 }));
+        if !is_full {
+            return Ok(roots);
+        }
+    }
+}
+
 /// Brings back what [`backup`] copied. A signer that runs on this database does not see it before its next start.
 ///
 /// # Errors
@@ -183,6 +207,11 @@ pub async fn restore(
     for page in content.versions.chunks(PAGE as usize) {
         let lifted: Result<(), metadata::Error> =
             metadata.write(page.to_vec(), |tx, page| Box::pin(lift(tx, page))).await;
+        lifted?;
+    }
+    for page in content.roots.chunks(PAGE as usize) {
+        let lifted: Result<(), metadata::Error> =
+            metadata.write(page.to_vec(), |tx, page| Box::pin(lift_roots(tx, page))).await;
         lifted?;
     }
     let all = content.keys.len();
@@ -264,6 +293,13 @@ async fn add_data_keys(tx: &mut Tx, missing: &[WrappedDataKey]) -> Result<(), Ba
 async fn lift(tx: &mut Tx, page: &[(String, String, i64)]) -> Result<(), metadata::Error> {
     for (collection, role, version) in page {
         tx.lift_signer_floor(collection, role, *version).await?;
+    }
+    Ok(())
+}
+
+async fn lift_roots(tx: &mut Tx, page: &[Root]) -> Result<(), metadata::Error> {
+    for Root { domain, version, sha256 } in page.iter().cloned() {
+        tx.lift_signer_root(&SignerRoot { domain, version, sha256 }).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hallmark_storage::metadata::{self, LoggedSignature, SignerKey};
+use hallmark_storage::metadata::{self, LoggedSignature, SignerKey, SignerRoot, Tx};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub struct TufChange {
     pub standing: Option<Standing>,
     /// What changes: what a tag means from now on; `None` takes it out.
     pub changes: BTreeMap<String, Option<Target>>,
+    /// How many tags there will be in the end, where a change is made anew in parts: roles are laid out for so many.
+    #[serde(default)]
+    pub expected: u64,
     /// How it is made.
     pub mode: TufMode,
 }
@@ -94,6 +97,15 @@ pub enum TufRefused {
         /// What the change rests on.
         to: i64,
     },
+    /// The signer was told of a newer root of the domain, or of another one of this version: a registry that was set back, or
+    /// taken over, draws no keys out of it and destroys none.
+    #[error("the registry speaks of root {told} of this trust domain, and the signer knows another root {known}")]
+    OtherRoot {
+        /// The version of the one that the signer knows.
+        known: i64,
+        /// The version of the one that it was told of.
+        told: i64,
+    },
     /// The domain has no key for a role, or fewer than its root asks for.
     #[error("the signer holds too few keys for {0} of this trust domain")]
     NoKey(&'static str),
@@ -103,11 +115,12 @@ pub enum TufRefused {
 }
 
 impl Signer {
-    /// The first root of a trust domain, all of whose keys the signer holds: for those who start small.
+    /// The first root of a trust domain, all of whose keys the signer holds: for those who start small. `caller` is who asked for it,
+    /// for the log; so with the others.
     ///
     /// # Errors
     /// [`TufRefused`]
-    pub async fn first_root(&self, domain: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
+    pub async fn first_root(&self, domain: &str, caller: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
         let mut roles = BTreeMap::new();
         for role in RootRole::ALL {
             let key = self.domain_key(domain, role.as_str(), now).await?;
@@ -117,7 +130,7 @@ impl Signer {
         let content = RootContent { version: 1, expires: tuf::expires(now, ROOT_DAYS), roles };
         let held = self.held_for(domain, RootRole::Root, &content).await?;
         let root = content.sealed(&held)?;
-        self.log_root(domain, ("first root", &root), &held, now).await?;
+        self.log_root(domain, (caller, &root), &held, now).await?;
         Ok(root)
     }
 
@@ -131,9 +144,10 @@ impl Signer {
         domain: &str,
         current: &[u8],
         plan: RootPlan,
-        now: i64,
+        (caller, now): (&str, i64),
     ) -> Result<Vec<u8>, TufRefused> {
         let mut content = RootContent::read(current)?;
+        self.know(domain, &content, current).await?;
         let days = plan.days.unwrap_or(ROOT_DAYS);
         if !DAYS.contains(&days) {
             return Err(TufRefused::Plan("a root holds for 1 to 3650 days".to_owned()));
@@ -143,23 +157,16 @@ impl Signer {
                 return Err(TufRefused::Plan("the root's keys are held by people: name their new ones".to_owned()));
             }
             let named = content.ids(role);
-            let known = self.metadata.signer_keys(domain, role.as_str()).await?;
             // A key that an earlier draft was given and no root names waits for the next.
-            // One that was replaced waits for nobody: it is older than the one in its place.
-            let newest = known.iter().filter(|key| named.contains(&key.id)).map(|key| key.made_at).max();
-            let waits = |key: &SignerKey| !named.contains(&key.id) && newest.is_none_or(|newest| key.made_at >= newest);
-            let next = match known.into_iter().find(waits) {
-                Some(waiting) => waiting,
-                None => self.new_key(domain, role.as_str(), now).await?,
-            };
+            let next = self.key_for(domain, role.as_str(), Pick::Waiting(named), now).await?;
             let holders = Keyholders { keys: vec![tuf::public(&next.public)?], threshold: 1 };
             content.roles.insert(role, holders);
         }
         if let Some(holders) = plan.holders {
             content.roles.insert(RootRole::Root, holders);
         }
-        (content.version, content.expires) = (content.version + 1, tuf::expires(now, days));
-        self.endorse_root(domain, current, &content.sealed(&[])?, now).await
+        (content.version, content.expires) = (content.next_version()?, tuf::expires(now, days));
+        self.endorse_root(domain, current, &content.sealed(&[])?, (caller, now)).await
     }
 
     /// A root that may follow `current`, with the signatures of those keys of either root that the signer holds. It must name
@@ -172,12 +179,14 @@ impl Signer {
         domain: &str,
         current: &[u8],
         next: &[u8],
-        now: i64,
+        (caller, now): (&str, i64),
     ) -> Result<Vec<u8>, TufRefused> {
         let (before, after) = (RootContent::read(current)?, RootContent::read_draft(next)?);
-        if after.version != before.version + 1 {
-            return Err(Flaw::Version { found: after.version, wanted: before.version + 1 }.into());
+        let wanted = before.next_version()?;
+        if after.version != wanted {
+            return Err(Flaw::Version { found: after.version, wanted }.into());
         }
+        self.know(domain, &before, current).await?;
         if after.expires <= now || after.expires > tuf::expires(now, *DAYS.end()) {
             return Err(TufRefused::Plan("a root holds for 1 to 3650 days".to_owned()));
         }
@@ -188,11 +197,17 @@ impl Signer {
             ));
         }
         self.named_authors(domain, &after).await?;
+        self.check_replaced(domain, (&before, &after)).await?;
         for role in [RootRole::Targets, RootRole::Snapshot, RootRole::Timestamp] {
             // Whoever held another key beside these could vouch for anything.
             if self.held_for(domain, role, &after).await?.len() != after.roles[&role].keys.len() {
                 return Err(TufRefused::NoKey(role.as_str()));
             }
+        }
+        if !after.is_all_of(next)? {
+            let why =
+                "it says that snapshots are not consistent, or more than roots of this registry say; draft it anew";
+            return Err(TufRefused::Plan(why.to_owned()));
         }
         let mut held = self.held_for(domain, RootRole::Root, &before).await?;
         for key in self.held_for(domain, RootRole::Root, &after).await? {
@@ -205,8 +220,27 @@ impl Signer {
             return Ok(next.to_vec());
         }
         let root = tuf::endorsed(next, &held)?;
-        self.log_root(domain, ("next root", &root), &held, now).await?;
+        self.log_root(domain, (caller, &root), &held, now).await?;
         Ok(root)
+    }
+
+    /// Refuses a root that names a key which was replaced: it may have been destroyed before the root holds.
+    async fn check_replaced(
+        &self,
+        domain: &str,
+        (before, after): (&RootContent, &RootContent),
+    ) -> Result<(), TufRefused> {
+        for role in RootRole::ALL {
+            let (named, wanted) = (before.ids(role), after.ids(role));
+            let known = self.metadata.signer_keys(domain, role.as_str()).await?;
+            let is_replaced =
+                |key: &SignerKey| wanted.contains(&key.id) && !named.contains(&key.id) && !waits(key, &known, &named);
+            if known.iter().any(is_replaced) {
+                let why = format!("it names a key for {} that another has replaced; draft it anew", role.as_str());
+                return Err(TufRefused::Plan(why));
+            }
+        }
+        Ok(())
     }
 
     /// Gives the tags of a domain a new key, which the targets of each repository name from their next publish on.
@@ -214,76 +248,61 @@ impl Signer {
     /// # Errors
     /// [`TufRefused`]
     pub async fn rotate_tags(&self, domain: &str, now: i64) -> Result<(), TufRefused> {
-        self.new_key(domain, TAGS, now).await.map(drop)
+        self.key_for(domain, TAGS, Pick::New, now).await.map(drop)
     }
 
-    async fn new_key(&self, domain: &str, role: &str, now: i64) -> Result<SignerKey, TufRefused> {
-        let made = self.custody.make_ed25519(domain, role, now)?;
-        let added: Result<SignerKey, metadata::Error> = self
-            .metadata
-            .write(made, |tx, made| {
-                Box::pin(async move {
-                    tx.add_signer_key(made).await?;
-                    Ok(made.clone())
-                })
-            })
-            .await;
-        Ok(added?)
-    }
-
-    /// Destroys the keys of a domain that its root names no more; how many.
+    /// Destroys the keys of a domain that were replaced by those that its root names; how many. Keys that wait to be named by a
+    /// root that is under way stay.
     ///
     /// # Errors
-    /// [`TufRefused`]
+    /// [`TufRefused`]; nothing is destroyed then.
     pub async fn retire(&self, domain: &str, root: &[u8]) -> Result<u64, TufRefused> {
         let content = RootContent::read(root)?;
-        let mut old = Vec::new();
-        for role in RootRole::ALL {
-            let named = content.ids(role);
-            let known = self.metadata.signer_keys(domain, role.as_str()).await?;
-            old.extend(known.into_iter().map(|key| key.id).filter(|id| !named.contains(id)));
-        }
-        let mut tags = self.metadata.signer_keys(domain, TAGS).await?;
-        tags.pop();
-        old.extend(tags.into_iter().map(|key| key.id));
-        let count = old.len() as u64;
-        let gone: Result<(), metadata::Error> = self
-            .metadata
-            .write(old, |tx, old| {
+        let named = RootRole::ALL.map(|role| (role.as_str(), content.ids(role)));
+        let told = told(domain, &content, root);
+        self.metadata
+            .write((told, named), |tx, (told, named)| {
                 Box::pin(async move {
-                    for id in old {
+                    check_known(tx, told).await?;
+                    let mut old = Vec::new();
+                    for (role, named) in named {
+                        let known = tx.signer_keys(&told.domain, role).await?;
+                        let is_old = |key: &&SignerKey| !named.contains(&key.id) && !waits(key, &known, named);
+                        old.extend(known.iter().filter(is_old).map(|key| key.id.clone()));
+                    }
+                    let mut tags = tx.signer_keys(&told.domain, TAGS).await?;
+                    tags.pop();
+                    old.extend(tags.into_iter().map(|key| key.id));
+                    for id in &old {
                         tx.destroy_signer_key(id).await?;
                     }
-                    Ok(())
+                    Ok(old.len() as u64)
                 })
             })
-            .await;
-        gone?;
-        Ok(count)
+            .await
     }
 
     /// The key of a role of a domain, made where there is none.
     async fn domain_key(&self, domain: &str, role: &'static str, now: i64) -> Result<SignerKey, TufRefused> {
-        if let Some(key) = self.metadata.signer_keys(domain, role).await?.pop() {
+        self.key_for(domain, role, Pick::Newest, now).await
+    }
+
+    /// The key of a role of a domain that is asked for, made where there is none.
+    async fn key_for(&self, domain: &str, role: &str, pick: Pick, now: i64) -> Result<SignerKey, TufRefused> {
+        if let Some(key) = pick.of(&self.metadata.signer_keys(domain, role).await?) {
             return Ok(key);
         }
         let made = self.custody.make_ed25519(domain, role, now)?;
         // Two who ask at once are given one key.
-        let kept: Result<SignerKey, metadata::Error> = self
-            .metadata
-            .write(made, |tx, made| {
-                Box::pin(async move {
-                    tx.lift_signer_floor(&made.collection, &made.role, 0).await?;
-                    tx.signer_floor(&made.collection, &made.role).await?;
-                    if let Some(key) = tx.signer_keys(&made.collection, &made.role).await?.pop() {
-                        return Ok(key);
-                    }
-                    tx.add_signer_key(made).await?;
-                    Ok(made.clone())
-                })
-            })
-            .await;
+        let kept: Result<SignerKey, metadata::Error> =
+            self.metadata.write((made, pick), |tx, (made, pick)| Box::pin(keep_key(tx, made, pick))).await;
         Ok(kept?)
+    }
+
+    /// Remembers the root that the registry says holds, and refuses one that does not any more.
+    async fn know(&self, domain: &str, content: &RootContent, root: &[u8]) -> Result<(), TufRefused> {
+        let told = told(domain, content, root);
+        self.metadata.write(told, |tx, told| Box::pin(check_known(tx, told))).await
     }
 
     /// The files that a change makes new; `None` when it changes nothing. A version is given, and what is signed is written
@@ -298,9 +317,10 @@ impl Signer {
 
     /// The same for what was counted already.
     pub(crate) async fn publish_counted(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
-        let TufChange { domain, collection, repository, caller, root, standing, changes, mode } = change;
+        let TufChange { domain, collection, repository, caller, root, standing, changes, expected, mode } = change;
         let authors = self.named_authors(&domain, &RootContent::read(&root)?).await?;
-        let change = Change { repository, tags: changes };
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        let change = Change { repository, tags: changes, expected };
         let plan = match (mode, &standing) {
             (TufMode::Anew, standing) => {
                 change.anew(standing.as_ref().map(|standing| standing.snapshot.as_slice()), &authors)?
@@ -418,6 +438,62 @@ impl Signer {
             })
             .await
     }
+}
+
+/// Which key of a role is asked for.
+enum Pick {
+    /// The newest.
+    Newest,
+    /// One that waits to be named, behind those that the root names.
+    Waiting(Vec<String>),
+    /// None that was there before.
+    New,
+}
+
+impl Pick {
+    fn of(&self, known: &[SignerKey]) -> Option<SignerKey> {
+        match self {
+            Self::Newest => known.last().cloned(),
+            Self::Waiting(named) => {
+                known.iter().find(|key| !named.contains(&key.id) && waits(key, known, named)).cloned()
+            }
+            Self::New => None,
+        }
+    }
+}
+
+/// Whether a key that no root names waits for one to do so: a key that was replaced is older than the one in its place, and
+/// waits for nobody.
+fn waits(key: &SignerKey, known: &[SignerKey], named: &[String]) -> bool {
+    let newest = known.iter().filter(|key| named.contains(&key.id)).map(|key| key.made_at).max();
+    newest.is_some_and(|newest| key.made_at > newest)
+}
+
+/// Keeps a key, unless one is there by now that is asked for as well. The keys of a role are in the order in which they were
+/// made, whatever the clocks of two replicas say.
+async fn keep_key(tx: &mut Tx, made: &SignerKey, pick: &Pick) -> Result<SignerKey, metadata::Error> {
+    tx.lift_signer_floor(&made.collection, &made.role, 0).await?;
+    tx.signer_floor(&made.collection, &made.role).await?;
+    let known = tx.signer_keys(&made.collection, &made.role).await?;
+    if let Some(key) = pick.of(&known) {
+        return Ok(key);
+    }
+    let after = known.last().map_or(made.made_at, |last| last.made_at.saturating_add(1));
+    let made = SignerKey { made_at: made.made_at.max(after), ..made.clone() };
+    tx.add_signer_key(&made).await?;
+    Ok(made)
+}
+
+/// A root of a domain as the signer remembers it.
+fn told(domain: &str, content: &RootContent, root: &[u8]) -> SignerRoot {
+    let version = i64::try_from(content.version).unwrap_or(i64::MAX);
+    SignerRoot { domain: domain.to_owned(), version, sha256: digest(&SHA256, root).as_ref().to_vec() }
+}
+
+/// That the root which the registry speaks of is the newest that it ever spoke of, from now on.
+async fn check_known(tx: &mut Tx, told: &SignerRoot) -> Result<(), TufRefused> {
+    let known = tx.lift_signer_root(told).await?;
+    if known == *told { Ok(()) } else { Err(TufRefused::OtherRoot { known: known.version, told: told.version }) }
 }
 
 fn logged((caller, role, version, bytes): (&str, &str, u64, &[u8]), key_id: String, at: i64) -> LoggedSignature {

@@ -56,6 +56,7 @@ pub async fn rewrap(
         .write((work, record, now), |tx, (work, record, now)| {
             Box::pin(async move {
                 custody::one_at_a_time(tx).await?;
+                Masters::hold(tx).await?;
                 let done = Rewrapped { data_keys: work.data_keys(tx).await?, token_keys: work.token_keys(tx).await? };
                 tx.set_setting(RECORD, record.as_deref()).await?;
                 let id = hex(&work.seals.id());

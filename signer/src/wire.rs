@@ -40,6 +40,8 @@ pub enum Request {
     FirstRoot {
         /// The trust domain.
         domain: String,
+        /// Who asked for it, for the log.
+        caller: String,
     },
     /// [`Signer::next_root`].
     NextRoot {
@@ -50,6 +52,8 @@ pub enum Request {
         current: Vec<u8>,
         /// What the next is to say.
         plan: RootPlan,
+        /// Who asked for it, for the log.
+        caller: String,
     },
     /// [`Signer::endorse_root`].
     EndorseRoot {
@@ -61,6 +65,8 @@ pub enum Request {
         /// The one that is to follow.
         #[serde(with = "base64_bytes")]
         next: Vec<u8>,
+        /// Who asked for it, for the log.
+        caller: String,
     },
     /// [`Signer::rotate_tags`].
     RotateTags {
@@ -150,6 +156,13 @@ pub enum Refusal {
         /// What the change rests on.
         to: i64,
     },
+    /// The signer knows another root of the trust domain.
+    OtherRoot {
+        /// The version of that one.
+        known: i64,
+        /// The version of the one that it was told of.
+        told: i64,
+    },
     /// There is no key for the role.
     NoKey {
         /// The role.
@@ -219,7 +232,7 @@ impl Request {
             Self::Sign(change) => &change.collection,
             Self::Publish(change) => &change.collection,
             Self::PublishFiles(asked) => &asked.domain,
-            Self::FirstRoot { domain }
+            Self::FirstRoot { domain, .. }
             | Self::NextRoot { domain, .. }
             | Self::EndorseRoot { domain, .. }
             | Self::RotateTags { domain }
@@ -233,13 +246,11 @@ impl Request {
             Self::Sign(change) => &change.caller,
             Self::Publish(change) => &change.caller,
             Self::PublishFiles(asked) => &asked.caller,
+            Self::FirstRoot { caller, .. } | Self::NextRoot { caller, .. } | Self::EndorseRoot { caller, .. } => caller,
             Self::PublicKey(_)
             | Self::NextKey(_)
             | Self::Held(_)
             | Self::Destroy(_)
-            | Self::FirstRoot { .. }
-            | Self::NextRoot { .. }
-            | Self::EndorseRoot { .. }
             | Self::RotateTags { .. }
             | Self::Retire { .. } => "",
         }
@@ -299,18 +310,20 @@ impl Signer {
                 Answer::Published(self.publish_counted(change, now).await?)
             }
             Request::PublishFiles(FilesAsked { domain, root, files, caller }) => {
-                self.bounds.count(&domain, client, &caller, now).map_err(TufRefused::from)?;
-                let caller = format!("{client} for {caller}");
+                let caller = self.counted(&domain, client, &caller, now)?;
                 Answer::Published(Some(self.publish_files((&domain, &root), &files, &caller, now).await?))
             }
-            Request::FirstRoot { domain } => Answer::Root(self.first_root(&domain, now).await?),
-            Request::NextRoot { domain, current, plan } => {
-                self.bounds.count(&domain, client, "", now).map_err(TufRefused::from)?;
-                Answer::Root(self.next_root(&domain, &current, plan, now).await?)
+            Request::FirstRoot { domain, caller } => {
+                let caller = self.counted(&domain, client, &caller, now)?;
+                Answer::Root(self.first_root(&domain, &caller, now).await?)
             }
-            Request::EndorseRoot { domain, current, next } => {
-                self.bounds.count(&domain, client, "", now).map_err(TufRefused::from)?;
-                Answer::Root(self.endorse_root(&domain, &current, &next, now).await?)
+            Request::NextRoot { domain, current, plan, caller } => {
+                let caller = self.counted(&domain, client, &caller, now)?;
+                Answer::Root(self.next_root(&domain, &current, plan, (&caller, now)).await?)
+            }
+            Request::EndorseRoot { domain, current, next, caller } => {
+                let caller = self.counted(&domain, client, &caller, now)?;
+                Answer::Root(self.endorse_root(&domain, &current, &next, (&caller, now)).await?)
             }
             Request::RotateTags { domain } => {
                 self.bounds.count(&domain, client, "", now).map_err(TufRefused::from)?;
@@ -319,6 +332,14 @@ impl Signer {
             }
             Request::Retire { domain, root } => Answer::Destroyed(self.retire(&domain, &root).await?),
         })
+    }
+}
+
+impl Signer {
+    /// Counts a signature under a trust domain that a client asks for in the name of `caller`; how the log names them.
+    fn counted(&self, domain: &str, client: &str, caller: &str, now: i64) -> Result<String, TufRefused> {
+        self.bounds.count(domain, client, caller, now)?;
+        Ok(format!("{client} for {caller}"))
     }
 }
 
@@ -350,6 +371,7 @@ impl Failed {
             Self::Tuf(TufRefused::Falling { from, to }) => {
                 Refusal::Falling { role: "snapshot".to_owned(), from: *from, to: *to }
             }
+            Self::Tuf(TufRefused::OtherRoot { known, told }) => Refusal::OtherRoot { known: *known, told: *told },
             Self::Sign(SignRefused::NoKey(role)) => Refusal::NoKey { role: role.to_string() },
             Self::Tuf(TufRefused::NoKey(role)) => Refusal::NoKey { role: (*role).to_owned() },
             Self::Sign(SignRefused::Unsigned) => Refusal::Unsigned,
@@ -378,7 +400,7 @@ impl From<Refusal> for SignRefused {
             Refusal::NoKey { .. } => Self::NoKey(ServerRole::Timestamp),
             Refusal::Unsigned => Self::Unsigned,
             Refusal::Unserved(unserved) => Self::Unserved(unserved),
-            Refusal::Anew { .. } | Refusal::Root(_) | Refusal::Plan(_) => {
+            Refusal::Anew { .. } | Refusal::Root(_) | Refusal::Plan(_) | Refusal::OtherRoot { .. } => {
                 Self::Unserved(Unserved::Away("its answer is to another question".to_owned()))
             }
         }
@@ -394,6 +416,7 @@ impl From<Refusal> for TufRefused {
                 Self::NoKey(known.unwrap_or("a role"))
             }
             Refusal::Anew { why } => Self::Build(BuildError::Anew(why.into())),
+            Refusal::OtherRoot { known, told } => Self::OtherRoot { known, told },
             Refusal::Root(flaw) => Self::Root(flaw),
             Refusal::Plan(why) => Self::Plan(why),
             Refusal::Unsigned => Self::Unserved(Unserved::Failed("a snapshot is not signed".to_owned())),

@@ -66,6 +66,7 @@ fn a_member_that_is_not_known_is_refused() {
 fn a_refusal_arrives_as_it_was() {
     for refusal in [
         Refusal::Falling { role: "root".to_owned(), from: 4, to: 3 },
+        Refusal::OtherRoot { known: 4, told: 3 },
         Refusal::NoKey { role: "timestamp".to_owned() },
         Refusal::Unsigned,
         Refusal::Anew { why: "it nears its end".to_owned() },

@@ -270,7 +270,9 @@ fn refusal(refused: Refused) -> Error {
 pub(crate) fn keys(error: KeyError) -> Error {
     match error {
         KeyError::Metadata(error) => Error::from_metadata(error),
-        KeyError::Sealed { .. } | KeyError::Damaged(_) | KeyError::Random => Error::internal(error),
+        KeyError::Sealed { .. } | KeyError::OtherMaster(_) | KeyError::Damaged(_) | KeyError::Random => {
+            Error::internal(error)
+        }
     }
 }
 

@@ -33,6 +33,11 @@ pub enum KeyError {
         /// Why it stays closed.
         source: OpenRefused,
     },
+    /// The keys are sealed under another master key by now, which this process does not know: it was changed on another replica.
+    #[error(
+        "token key {0} is sealed under another master key by now; restart this process with that one, and rotate then"
+    )]
+    OtherMaster(String),
     /// A stored key opened to something that is not a key.
     #[error("token key {0} is damaged")]
     Damaged(String),
@@ -224,11 +229,20 @@ async fn add_key(
         .map_err(|_| KeyError::Damaged("(new)".to_owned()))?;
     let public = pair.public_key().as_ref().to_vec();
     let kid = thumbprint(&public);
-    let sealed = master.current().seal(&purpose(&kid), random.bytes(), document.as_ref());
+    let master = master.current();
+    let sealed = master.seal(&purpose(&kid), random.bytes(), document.as_ref());
     let key = TokenKey { kid: kid.clone(), sealed, public, created_at: now, retires_at: None };
     metadata
-        .write((key, retiring, now), |tx, (key, retiring, now)| {
+        .write((key, retiring, master, now), |tx, (key, retiring, master, now)| {
             Box::pin(async move {
+                // A key that is sealed under what another replica has given up would open nowhere after a restart.
+                Masters::hold(tx).await?;
+                let signing = tx.token_keys().await?.into_iter().filter(|key| key.retires_at.is_none());
+                for stored in signing {
+                    if master.open(&purpose(&stored.kid), &stored.sealed).is_err() {
+                        return Err(KeyError::OtherMaster(stored.kid));
+                    }
+                }
                 for (kid, at) in retiring {
                     tx.retire_token_key(kid, *at).await?;
                 }
@@ -237,11 +251,10 @@ async fn add_key(
                 let retiring: Vec<_> = retiring.iter().map(|(kid, _)| kid).collect();
                 let payload = json!({ "retiring": retiring }).to_string();
                 let event = Event { payload: &payload, ..Event::of_system("token_key_added", &key.kid, *now) };
-                tx.record(&event).await
+                Ok(tx.record(&event).await?)
             })
         })
-        .await
-        .map_err(KeyError::Metadata)?;
+        .await?;
     Ok(kid)
 }
 

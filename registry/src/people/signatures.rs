@@ -115,7 +115,7 @@ pub async fn withdraw(app: &App, caller: &Caller, name: &RepositoryName, tag: &s
             Box::pin(async move {
                 let needed = "this needs the right sign on the repository";
                 let repository = caller.with_right(tx, name, Rights::SIGN, needed).await?;
-                if !tx.withdraw_vouch(repository.id, tag).await? {
+                if !tx.withdraw_vouch(repository.id, tag, caller.now).await? {
                     return Err(Refused::Unknown("signature"));
                 }
                 let place = (repository.account_id, repository.id);

@@ -2,7 +2,7 @@
 //!
 //! The registry has a domain, and each organization that wants one. Administrators answer for the first, owners for the others.
 
-use hallmark_signer::tuf::{Keyholders, RootContent, RootRole, key_id};
+use hallmark_signer::tuf::{Flaw, Keyholders, RootContent, RootRole, key_id};
 use hallmark_signer::{RootPlan, TufRefused};
 use hallmark_storage::metadata::{self, NamedFile, TrustRoot, Tx};
 use serde::{Deserialize, Serialize};
@@ -204,11 +204,11 @@ pub async fn describe(app: &App, caller: &Caller, whose: Whose<'_>) -> Result<Ro
 /// # Errors
 /// [`Refused`]; nothing has changed then.
 pub async fn begin(app: &App, caller: &Caller, organization: &str) -> Result<RootView, Refused> {
-    let Governed { domain, .. } = governed(app, caller, Some(organization)).await?;
+    let Governed { domain, by } = governed(app, caller, Some(organization)).await?;
     if app.metadata.trust_root(&domain, None).await?.is_some() {
         return Err(Refused::Conflict("the organization has a trust domain of its own already".to_owned()));
     }
-    let made = root::make(app, &domain).await.map_err(|error| match error {
+    let made = root::make(app, &domain, &by).await.map_err(|error| match error {
         TufError::Metadata(error) => Refused::Metadata(error),
         TufError::Signer(refused) => RootError::Signer(refused).into(),
         error => Refused::Conflict(format!("the signer did not sign: {error}")),
@@ -230,7 +230,7 @@ pub async fn begin(app: &App, caller: &Caller, organization: &str) -> Result<Roo
 /// # Errors
 /// [`Refused`]; nothing holds that did not before.
 pub async fn draft(app: &App, caller: &Caller, whose: Whose<'_>, new: NewDraft) -> Result<DraftView, Refused> {
-    let Governed { domain, .. } = governed(app, caller, whose).await?;
+    let Governed { domain, by } = governed(app, caller, whose).await?;
     let holders = match new.keys {
         None if new.threshold.is_some() => {
             return Err(Refused::invalid("threshold", "a threshold is given with the keys that it counts"));
@@ -244,7 +244,7 @@ pub async fn draft(app: &App, caller: &Caller, whose: Whose<'_>, new: NewDraft) 
     let rotate: Option<Vec<RootRole>> = new.rotate.iter().map(in_root).collect();
     let rotate =
         rotate.ok_or_else(|| Refused::invalid("rotate", "no root names the role tags: rotate it by itself"))?;
-    let document = root::draft(app, &domain, RootPlan { holders, rotate, days: new.days }).await?;
+    let document = root::draft(app, &domain, RootPlan { holders, rotate, days: new.days }, &by).await?;
     Ok(DraftView { document: String::from_utf8_lossy(&document).into_owned() })
 }
 
@@ -271,20 +271,20 @@ fn holders(keys: Vec<Value>, threshold: Option<u64>) -> Result<Keyholders, Refus
 /// # Errors
 /// [`Refused`]; the root that held holds on.
 pub async fn publish(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRoot) -> Result<RootView, Refused> {
-    let Governed { domain, .. } = governed(app, caller, whose).await?;
+    let Governed { domain, by } = governed(app, caller, whose).await?;
     if new.document.len() > ROOT_BYTES {
         return Err(Refused::invalid("document", format!("a root has at most {ROOT_BYTES} bytes")));
     }
-    let (made, content) = root::successor(app, &domain, new.document.as_bytes()).await?;
+    let (made, content) = root::successor(app, &domain, new.document.as_bytes(), &by).await?;
     if !root::keeps_holders(app, &domain, &content).await? && !caller.signed_in_with_a_password() {
         return Err(Refused::Forbidden(PASSWORD));
     }
     keep(app, caller, whose, made).await
 }
 
-/// Lets a root hold, and destroys the keys that it names no more. Left over after a crash, they go with the next root.
+/// Lets a root hold, and destroys the keys that it has replaced.
 async fn keep(app: &App, caller: &Caller, whose: Whose<'_>, made: TrustRoot) -> Result<RootView, Refused> {
-    let (domain, body) = (made.domain.clone(), made.body.clone());
+    let domain = made.domain.clone();
     let change = (caller.clone(), whose.map(str::to_owned), made);
     app.metadata
         .write(change, |tx, (caller, whose, made)| {
@@ -294,7 +294,7 @@ async fn keep(app: &App, caller: &Caller, whose: Whose<'_>, made: TrustRoot) -> 
             })
         })
         .await?;
-    app.signer.retire(&domain, &body).await.map_err(|error| Refused::from(RootError::Signer(error)))?;
+    root::retire(app, &domain).await?;
     shown(app, &domain).await
 }
 
@@ -303,33 +303,37 @@ async fn keep(app: &App, caller: &Caller, whose: Whose<'_>, made: TrustRoot) -> 
 /// # Errors
 /// [`Refused`]; the old key holds on.
 pub async fn rotate(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRotation) -> Result<RootView, Refused> {
-    let Governed { domain, .. } = governed(app, caller, whose).await?;
+    let Governed { domain, by } = governed(app, caller, whose).await?;
     let Some(role) = new.role.in_root() else { return rotate_tags(app, caller, whose, &domain).await };
-    let drafted = root::draft(app, &domain, RootPlan { rotate: vec![role], ..RootPlan::default() }).await?;
-    match root::successor(app, &domain, &drafted).await {
+    let drafted = root::draft(app, &domain, RootPlan { rotate: vec![role], ..RootPlan::default() }, &by).await?;
+    match root::successor(app, &domain, &drafted, &by).await {
         Ok((made, _)) => keep(app, caller, whose, made).await,
         Err(RootError::Refused(..)) => {
             let why = "people hold the keys of this root: draft the next one, let them sign it, and publish it";
             Err(Refused::Conflict(why.to_owned()))
         }
+        // It was drafted on a root that another has followed by now.
+        Err(RootError::Signer(TufRefused::Root(Flaw::Version { .. }))) => Err(Refused::Changed),
         Err(error) => Err(error.into()),
     }
 }
 
 async fn rotate_tags(app: &App, caller: &Caller, whose: Whose<'_>, domain: &str) -> Result<RootView, Refused> {
-    let signer = |error| Refused::from(RootError::Signer(error));
-    let current = app.metadata.trust_root(domain, None).await?.ok_or(Refused::Unknown("trust domain"))?;
-    app.signer.rotate_tags(domain, caller.now).await.map_err(signer)?;
-    let change = (caller.clone(), whose.map(str::to_owned), current.clone());
+    let input = (caller.clone(), domain.to_owned());
+    let counted: Result<(), RootError> =
+        app.metadata.write(input, |tx, (caller, domain)| Box::pin(root::count_tags(tx, domain, caller.now))).await;
+    counted?;
+    app.signer.rotate_tags(domain, caller.now).await.map_err(|error| Refused::from(RootError::Signer(error)))?;
+    let change = (caller.clone(), whose.map(str::to_owned));
     app.metadata
-        .write(change, |tx, (caller, whose, root)| {
+        .write(change, |tx, (caller, whose)| {
             Box::pin(async move {
-                let Governed { by, .. } = govern(tx, caller, whose.as_deref()).await?;
-                Ok::<_, Refused>(root::renew_tags(tx, root, &by, caller.now).await?)
+                let Governed { domain, by } = govern(tx, caller, whose.as_deref()).await?;
+                Ok::<_, Refused>(root::renew_tags(tx, &domain, &by, caller.now).await?)
             })
         })
         .await?;
-    app.signer.retire(domain, &current.body).await.map_err(signer)?;
+    root::retire(app, domain).await?;
     shown(app, domain).await
 }
 

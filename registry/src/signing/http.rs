@@ -78,6 +78,7 @@ fn answer(answer: &Answer) -> Response {
         Answer::Refused(Refusal::Unserved(Unserved::Failed(_))) => StatusCode::INTERNAL_SERVER_ERROR,
         Answer::Refused(
             Refusal::Falling { .. }
+            | Refusal::OtherRoot { .. }
             | Refusal::NoKey { .. }
             | Refusal::Unsigned
             | Refusal::Anew { .. }

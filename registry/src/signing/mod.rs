@@ -135,12 +135,12 @@ impl Signing {
     ///
     /// # Errors
     /// [`TufRefused`]
-    pub async fn first_root(&self, domain: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
+    pub async fn first_root(&self, domain: &str, caller: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
         let remote = match self {
-            Self::Embedded(signer) => return signer.first_root(domain, now).await,
+            Self::Embedded(signer) => return signer.first_root(domain, caller, now).await,
             Self::Remote(remote) => remote,
         };
-        root(remote.ask(&Request::FirstRoot { domain: domain.to_owned() }).await?)
+        root(remote.ask(&Request::FirstRoot { domain: domain.to_owned(), caller: caller.to_owned() }).await?)
     }
 }
 
@@ -155,14 +155,14 @@ impl Signing {
         domain: &str,
         current: &[u8],
         plan: RootPlan,
-        now: i64,
+        (caller, now): (&str, i64),
     ) -> Result<Vec<u8>, TufRefused> {
         let remote = match self {
-            Self::Embedded(signer) => return signer.next_root(domain, current, plan, now).await,
+            Self::Embedded(signer) => return signer.next_root(domain, current, plan, (caller, now)).await,
             Self::Remote(remote) => remote,
         };
-        let (domain, current) = (domain.to_owned(), current.to_vec());
-        root(remote.ask(&Request::NextRoot { domain, current, plan }).await?)
+        let (domain, current, caller) = (domain.to_owned(), current.to_vec(), caller.to_owned());
+        root(remote.ask(&Request::NextRoot { domain, current, plan, caller }).await?)
     }
 
     /// [`Signer::endorse_root`].
@@ -174,14 +174,14 @@ impl Signing {
         domain: &str,
         current: &[u8],
         next: &[u8],
-        now: i64,
+        (caller, now): (&str, i64),
     ) -> Result<Vec<u8>, TufRefused> {
         let remote = match self {
-            Self::Embedded(signer) => return signer.endorse_root(domain, current, next, now).await,
+            Self::Embedded(signer) => return signer.endorse_root(domain, current, next, (caller, now)).await,
             Self::Remote(remote) => remote,
         };
         let (domain, current, next) = (domain.to_owned(), current.to_vec(), next.to_vec());
-        root(remote.ask(&Request::EndorseRoot { domain, current, next }).await?)
+        root(remote.ask(&Request::EndorseRoot { domain, current, next, caller: caller.to_owned() }).await?)
     }
 
     /// [`Signer::rotate_tags`].

@@ -12,6 +12,9 @@ use crate::custody;
 /// The setting that holds the record beside a passphrase or a token.
 pub(crate) const RECORD: &str = "master_key";
 
+/// The setting whose row is held by whoever says under what keys are sealed.
+const SEALING: &str = "sealing";
+
 /// Master keys, the newest first.
 #[derive(Debug)]
 pub struct Masters(RwLock<Vec<Arc<MasterKey>>>);
@@ -63,6 +66,15 @@ impl Masters {
             }
         }
         Err(refused)
+    }
+
+    /// Waits until no other change is under way that says under what keys are sealed, and keeps others waiting until this one ends.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn hold(tx: &mut Tx) -> Result<(), metadata::Error> {
+        // The row of a setting and not one of the signer's: a registry whose signer is elsewhere has none of those.
+        tx.set_setting(SEALING, Some("one at a time")).await
     }
 
     /// Forgets the record of a master key under which nothing is sealed any more.

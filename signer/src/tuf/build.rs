@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::layout::{Layout, TAGS};
+use super::layout::{Layout, TAGS, is_role};
 use super::write::{File, Lines, Meta, Names, canonical, described, later, sealed};
 use super::{Held, Target, target_path};
 
@@ -86,6 +86,20 @@ pub fn needed<'t>(
     Ok(roles)
 }
 
+/// The role that names each of these tags, by a snapshot.
+///
+/// # Errors
+/// [`BuildError::Anew`] when the snapshot cannot be read.
+pub fn naming<'t>(
+    snapshot: &[u8],
+    repository: &str,
+    tags: impl IntoIterator<Item = &'t str>,
+) -> Result<Vec<String>, BuildError> {
+    let lines: Lines = part(file(snapshot)?.signed)?;
+    let layout = layout(&lines)?;
+    Ok(tags.into_iter().map(|tag| layout.role_of(&target_path(repository, tag))).collect())
+}
+
 /// The keys of a trust domain that are held online, opened.
 pub(crate) struct Authors {
     pub(crate) targets: Vec<Held>,
@@ -110,6 +124,8 @@ impl Authors {
 pub(crate) struct Change {
     pub(crate) repository: String,
     pub(crate) tags: BTreeMap<String, Option<Target>>,
+    /// How many tags there will be, at least.
+    pub(crate) expected: usize,
 }
 
 /// What a change comes to: the roles that become others.
@@ -144,14 +160,16 @@ impl Plan {
 
 impl Change {
     /// All files, made from nothing: what `tags` says is all that is named. Of the snapshot `before` the lines of roles stay that
-    /// are not written again: to a client that has seen it, a role that vanishes is an attack.
+    /// are not written again: to a client that has seen it, a role that vanishes is an attack. Nobody can tell who wrote it, so
+    /// that nothing else of it stays.
     pub(crate) fn anew(self, before: Option<&[u8]>, authors: &Authors) -> Result<Plan, BuildError> {
-        let Self { repository, tags } = self;
+        let Self { repository, tags, expected } = self;
         let tags: BTreeMap<_, _> = tags.into_iter().filter_map(|(tag, target)| Some((tag, target?))).collect();
         let lines = before.and_then(|before| part::<Lines>(file(before).ok()?.signed).ok());
-        let meta = lines.map(|lines| lines.meta).unwrap_or_default();
+        let mut meta = lines.map(|lines| lines.meta).unwrap_or_default();
+        meta.retain(|file, line| file.strip_suffix(".json").is_some_and(is_role) && line.is_plain());
         let standing = Layout::read(meta.keys().map(String::as_str)).unwrap_or(Layout::Flat);
-        let layout = Layout::of(tags.len()).or_larger(standing);
+        let layout = Layout::of(tags.len().max(expected)).or_larger(standing);
         let mut roles: BTreeMap<String, BTreeMap<String, Box<RawValue>>> =
             layout.bins().into_iter().map(|(name, _)| (name, BTreeMap::new())).collect();
         roles.insert(TAGS.to_owned(), BTreeMap::new());
@@ -234,7 +252,11 @@ impl Change {
 impl Plan {
     /// Builds and signs the files that are new, all of this version.
     pub(crate) fn build(self, authors: &Authors, version: u64, now: i64) -> Result<Files, BuildError> {
-        let Self { base: _, mut meta, roles } = self;
+        let Self { base, mut meta, roles } = self;
+        if base.is_none() {
+            // None that was ever given lies above the one that is given now.
+            meta.retain(|_, line| line.version <= version);
+        }
         let until = later(now, TARGETS_LIFE)?;
         let mut files = Vec::new();
         for Draft { role, targets, delegations } in roles {

@@ -88,8 +88,15 @@ impl Layout {
     }
 }
 
+/// Whether a role is one that a repository of ours has, in whichever layout.
+pub(super) fn is_role(role: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let is_bin = |bin: &str| (1..=digits(MOST)).contains(&bin.len()) && bin.bytes().all(is_digit);
+    role == "targets" || role == TAGS || role.strip_prefix(BIN).is_some_and(is_bin)
+}
+
 /// How many hexadecimal digits tell a bin.
-fn digits(bits: u32) -> usize {
+const fn digits(bits: u32) -> usize {
     bits.div_ceil(4) as usize
 }
 

@@ -192,6 +192,11 @@ impl<T> Checked<T> {
     }
 }
 
+/// The version after this one.
+pub(super) fn following(version: u64) -> Result<u64, Flaw> {
+    version.checked_add(1).ok_or_else(|| Flaw::Form(format!("no version follows {version}")))
+}
+
 fn form(error: serde_json::Error) -> Flaw {
     Flaw::Form(error.to_string())
 }

@@ -6,6 +6,7 @@
 mod build;
 mod key;
 mod layout;
+mod memory;
 mod meta;
 mod person;
 mod root;
@@ -15,7 +16,7 @@ mod verify;
 mod write;
 
 pub(crate) use build::{Authors, Change, of_files};
-pub use build::{BuildError, Files, Standing, needed};
+pub use build::{BuildError, Files, Standing, naming, needed};
 pub(crate) use key::{Held, document};
 pub use meta::Flaw;
 pub use person::{HeldKey, HeldKeyError, public_key};

@@ -134,6 +134,14 @@ impl RootContent {
         Ok(Self { version: root.head.version, expires: root.head.expires, roles })
     }
 
+    /// The version of the root that may follow.
+    ///
+    /// # Errors
+    /// [`Flaw::Form`] when there is none.
+    pub(crate) fn next_version(&self) -> Result<u64, Flaw> {
+        meta::following(self.version)
+    }
+
     /// The ids of the keys of a role.
     #[must_use]
     pub fn ids(&self, role: RootRole) -> Vec<String> {
@@ -160,6 +168,12 @@ impl RootContent {
             version: self.version,
         };
         Ok(RawValue::from_string(canonical(&document)?)?)
+    }
+
+    /// Whether a draft says this and nothing else: consistent snapshots, and no field that nobody knows.
+    pub(crate) fn is_all_of(&self, draft: &[u8]) -> Result<bool, BuildError> {
+        let said = payload(draft).map_err(|_| BuildError::anew("the root cannot be read"))?;
+        Ok(said == self.signed()?.get().as_bytes())
     }
 
     /// The file of a root, signed by these keys.

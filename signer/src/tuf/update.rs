@@ -14,10 +14,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::build::unhex;
-use super::meta::{Checked, Envelope, Flaw, RoleKeys};
+use super::memory::Memory;
+use super::meta::{Checked, Envelope, Flaw, RoleKeys, following};
 
 /// How many roots follow one another in one update.
 const ROOTS: u64 = 1_024;
+/// How often an update begins again because another one, which shares its memory, has seen more meanwhile.
+const TURNS: usize = 8;
 /// How many roles are asked for one path.
 const ROLES: usize = 32;
 /// The most bytes that are read of each role when nothing says how many it has.
@@ -44,8 +47,8 @@ pub enum UpdateError {
     /// A file could not be brought; what was not seen may say otherwise.
     #[error("{0}")]
     Unreachable(String),
-    /// What was seen could not be remembered.
-    #[error("what was seen could not be remembered in {}: {source}", path.display())]
+    /// What was seen before cannot be read, or what was seen now could not be remembered.
+    #[error("the memory of what was seen before, {}, cannot be used: {source}", path.display())]
     Memory {
         /// Where.
         path: PathBuf,
@@ -123,7 +126,7 @@ pub(super) fn follows(before: &Checked<Root>, bytes: &[u8]) -> Result<Checked<Ro
     let envelope = Envelope::read(bytes)?;
     envelope.is_signed_by(&before.body.keys, &before.body.roles.root)?;
     let next = of_itself(envelope)?;
-    let wanted = before.head.version + 1;
+    let wanted = following(before.head.version)?;
     if next.head.version == wanted { Ok(next) } else { Err(Flaw::Version { found: next.head.version, wanted }) }
 }
 
@@ -156,10 +159,20 @@ impl Repository {
     /// Updates root, timestamp and snapshot, at `now` in milliseconds since 1970. In the folder `memory` the newest of them are
     /// remembered, so that older ones are refused the next time.
     pub(super) async fn update(trusted: &[u8], fetch: Fetch, memory: &Path, now: i64) -> Result<Self, UpdateError> {
-        let root = newest_root(trusted, &fetch).await?;
-        root.holds_at(now).map_err(refused("root.json"))?;
-        let timestamp = timestamp(&root, &fetch, memory, now).await?;
-        let snapshot = snapshot(&root, &timestamp, &fetch, memory, now).await?;
+        let memory = Memory::of(memory, trusted);
+        let mut turns = 0;
+        let (root, snapshot) = loop {
+            let root = newest_root(trusted, &fetch, &memory).await?;
+            root.holds_at(now).map_err(refused("root.json"))?;
+            let timestamp = timestamp(&root, &fetch, &memory, now).await?;
+            if let Some(snapshot) = snapshot(&root, &timestamp, &fetch, &memory, now).await? {
+                break (root, snapshot);
+            }
+            turns += 1;
+            if turns == TURNS {
+                return Err(UpdateError::Unreachable("others who share the memory move on faster".to_owned()));
+            }
+        };
         Ok(Self { root, snapshot, fetch, now })
     }
 
@@ -320,36 +333,62 @@ async fn bring(fetch: &Fetch, name: &str, most: u64) -> Result<Option<Vec<u8>>, 
     Ok(bytes)
 }
 
-async fn newest_root(trusted: &[u8], fetch: &Fetch) -> Result<Checked<Root>, UpdateError> {
+/// The newest root, from the newest that was verified before: one that is not brought any more holds all the same (§5.3.8).
+async fn newest_root(trusted: &[u8], fetch: &Fetch, memory: &Memory) -> Result<Checked<Root>, UpdateError> {
     let mut root = pinned(trusted).map_err(refused("the trusted root"))?;
+    let mut bytes = None;
+    if let Some(seen) = memory.lock()?.read(memory.root(), pinned)?
+        && seen.head.version > root.head.version
+    {
+        root = seen;
+    }
+    let followed = follow(&mut root, &mut bytes, fetch).await;
+    // Also when it goes no further today.
+    let Some(bytes) = bytes else { return followed.map(|()| root) };
+    let locked = memory.lock()?;
+    match locked.read(memory.root(), pinned)? {
+        Some(seen) if seen.head.version >= root.head.version => root = seen,
+        _ => locked.write(memory.root(), &bytes)?,
+    }
+    followed.map(|()| root)
+}
+
+/// Follows the chain for as long as there is a next one; the last that was taken, and its bytes.
+async fn follow(root: &mut Checked<Root>, last: &mut Option<Vec<u8>>, fetch: &Fetch) -> Result<(), UpdateError> {
     for _ in 0..ROOTS {
-        let name = format!("{}.root.json", root.head.version + 1);
-        let Some(bytes) = bring(fetch, &name, ROOT_BYTES).await? else { return Ok(root) };
-        root = follows(&root, &bytes).map_err(refused(&name))?;
+        let next = following(root.head.version).map_err(refused("root.json"))?;
+        let name = format!("{next}.root.json");
+        let Some(bytes) = bring(fetch, &name, ROOT_BYTES).await? else { return Ok(()) };
+        *root = follows(root, &bytes).map_err(refused(&name))?;
+        *last = Some(bytes);
     }
     Err(refused("root.json")(Flaw::Endless(ROOTS)))
+}
+
+const TIMESTAMP: &str = "timestamp.json";
+const SNAPSHOT: &str = "snapshot.json";
+
+/// A timestamp by the keys of this root.
+fn of_root(root: &Checked<Root>, bytes: &[u8]) -> Result<Checked<Lines>, Flaw> {
+    let envelope = Envelope::read(bytes)?;
+    envelope.is_signed_by(&root.body.keys, &root.body.roles.timestamp)?;
+    let content: Checked<Lines> = envelope.content("timestamp")?;
+    let names_one = content.body.meta.len() == 1 && content.body.meta.contains_key(SNAPSHOT);
+    if names_one { Ok(content) } else { Err(Flaw::Form("a timestamp names the snapshot alone".to_owned())) }
 }
 
 async fn timestamp(
     root: &Checked<Root>,
     fetch: &Fetch,
-    memory: &Path,
+    memory: &Memory,
     now: i64,
 ) -> Result<Checked<Lines>, UpdateError> {
-    const FILE: &str = "timestamp.json";
-    let refused = refused(FILE);
-    let read = |bytes: &[u8]| -> Result<Checked<Lines>, Flaw> {
-        let envelope = Envelope::read(bytes)?;
-        envelope.is_signed_by(&root.body.keys, &root.body.roles.timestamp)?;
-        let content: Checked<Lines> = envelope.content("timestamp")?;
-        let names_one = content.body.meta.len() == 1 && content.body.meta.contains_key("snapshot.json");
-        if names_one { Ok(content) } else { Err(Flaw::Form("a timestamp names the snapshot alone".to_owned())) }
-    };
+    let refused = refused(TIMESTAMP);
+    let bytes = bring(fetch, TIMESTAMP, TIMESTAMP_BYTES).await?.ok_or(Flaw::Missing).map_err(&refused)?;
+    let came = of_root(root, &bytes).map_err(&refused)?;
+    let locked = memory.lock()?;
     // What was seen before holds as long as its keys do: with new keys a new count may begin.
-    let seen = remembered(memory, FILE)?.and_then(|bytes| read(&bytes).ok());
-    let bytes = bring(fetch, FILE, TIMESTAMP_BYTES).await?.ok_or(Flaw::Missing).map_err(&refused)?;
-    let came = read(&bytes).map_err(&refused)?;
-    if let Some(seen) = seen {
+    if let Some(seen) = locked.read(TIMESTAMP, |bytes| of_root(root, bytes))? {
         let (from, to) = (seen.head.version, came.head.version);
         if to < from {
             return Err(refused(Flaw::Rollback { from, to }));
@@ -359,44 +398,50 @@ async fn timestamp(
             seen.holds_at(now).map_err(&refused)?;
             return Ok(seen);
         }
-        let (from, to) = (seen.body.meta["snapshot.json"].version, came.body.meta["snapshot.json"].version);
+        let (from, to) = (seen.body.meta[SNAPSHOT].version, came.body.meta[SNAPSHOT].version);
         if to < from {
             return Err(refused(Flaw::Rollback { from, to }));
         }
     }
     came.holds_at(now).map_err(&refused)?;
-    remember(memory, FILE, &bytes)?;
+    locked.write(TIMESTAMP, &bytes)?;
     Ok(came)
 }
 
+/// The snapshot that the timestamp names; `None` when the memory has seen a newer timestamp meanwhile.
 async fn snapshot(
     root: &Checked<Root>,
     timestamp: &Checked<Lines>,
     fetch: &Fetch,
-    memory: &Path,
+    memory: &Memory,
     now: i64,
-) -> Result<Checked<Lines>, UpdateError> {
-    const FILE: &str = "snapshot.json";
-    let refused = refused(FILE);
-    let line = &timestamp.body.meta[FILE];
+) -> Result<Option<Checked<Lines>>, UpdateError> {
+    let refused = refused(SNAPSHOT);
+    let line = &timestamp.body.meta[SNAPSHOT];
     let is_signed = |envelope: &Envelope| envelope.is_signed_by(&root.body.keys, &root.body.roles.snapshot);
-    let loose = |bytes: &[u8]| -> Result<Checked<Lines>, Flaw> {
+    // With its bytes, to be compared with what is named.
+    let seen = |bytes: &[u8]| -> Result<(Checked<Lines>, Vec<u8>), Flaw> {
         let envelope = Envelope::read(bytes)?;
         is_signed(&envelope)?;
-        envelope.content("snapshot")
+        Ok((envelope.content("snapshot")?, bytes.to_vec()))
     };
-    let stored = remembered(memory, FILE)?;
-    if let Some(same) = stored.as_ref().and_then(|bytes| line.check::<Lines>(bytes, "snapshot", is_signed).ok())
+    let stored = memory.lock()?.read(SNAPSHOT, seen)?;
+    if let Some(same) = stored.and_then(|(_, bytes)| line.check::<Lines>(&bytes, "snapshot", is_signed).ok())
         && line.hashes.is_some()
     {
         same.holds_at(now).map_err(&refused)?;
-        return Ok(same);
+        return Ok(Some(same));
     }
-    let name = if root.body.consistent_snapshot { format!("{}.{FILE}", line.version) } else { FILE.to_owned() };
+    let name = if root.body.consistent_snapshot { format!("{}.{SNAPSHOT}", line.version) } else { SNAPSHOT.to_owned() };
     let bytes = bring(fetch, &name, line.length.unwrap_or(SNAPSHOT_BYTES)).await?;
     let bytes = bytes.ok_or(Flaw::Missing).map_err(&refused)?;
     let came: Checked<Lines> = line.check(&bytes, "snapshot", is_signed).map_err(&refused)?;
-    if let Some(seen) = stored.and_then(|bytes| loose(&bytes).ok()) {
+    let locked = memory.lock()?;
+    let newest = locked.read(TIMESTAMP, |bytes| of_root(root, bytes))?;
+    if newest.is_some_and(|newest| newest.head.version > timestamp.head.version) {
+        return Ok(None);
+    }
+    if let Some((seen, _)) = locked.read(SNAPSHOT, seen)? {
         for (file, line) in &seen.body.meta {
             let now = came.body.meta.get(file).ok_or_else(|| refused(Flaw::Vanished(file.clone())))?;
             if now.version < line.version {
@@ -405,27 +450,6 @@ async fn snapshot(
         }
     }
     came.holds_at(now).map_err(&refused)?;
-    remember(memory, FILE, &bytes)?;
-    Ok(came)
-}
-
-fn remembered(memory: &Path, file: &str) -> Result<Option<Vec<u8>>, UpdateError> {
-    let path = memory.join(file);
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(UpdateError::Memory { path, source }),
-    }
-}
-
-/// Whole or not at all: half a file would be taken for none, and an older one for new.
-fn remember(memory: &Path, file: &str, bytes: &[u8]) -> Result<(), UpdateError> {
-    let path = memory.join(file);
-    let written = (|| {
-        std::fs::create_dir_all(memory)?;
-        let draft = memory.join(format!("{file}.new"));
-        std::fs::write(&draft, bytes)?;
-        std::fs::rename(&draft, &path)
-    })();
-    written.map_err(|source| UpdateError::Memory { path, source })
+    locked.write(SNAPSHOT, &bytes)?;
+    Ok(Some(came))
 }

@@ -37,6 +37,14 @@ pub(super) struct Meta {
     pub(super) version: u64,
 }
 
+impl Meta {
+    /// Whether it can be written as it stands: its sum is one.
+    pub(super) fn is_plain(&self) -> bool {
+        let sum = self.hashes.sha256.as_bytes();
+        sum.len() == 64 && sum.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+    }
+}
+
 /// The sums by which a file is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sums {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hallmark_signer::tuf::{Fetch, Named, UpdateError, find};
 
 use crate::cases::{Expected, all};
-use crate::forge::{Files, Forge, NOW, PATH, hex};
+use crate::forge::{Files, Forge, NOW, PATH, Pair, hex, next};
 
 pub(crate) fn fetch(files: Files) -> Fetch {
     let files = Arc::new(files);
@@ -85,4 +85,101 @@ async fn only_the_roles_on_the_way_are_loaded() {
     assert!(found.is_some());
     let expected = ["2.root.json", "timestamp.json", "2.snapshot.json", "1.targets.json", "1.tags.json"];
     assert_eq!(*asked.lock().unwrap(), expected);
+}
+
+/// Two publishes: the first by keys that the second root takes from everybody, the second by others.
+fn rotated() -> (Forge, Files) {
+    let mut forge = Forge::new();
+    let first = forge.files.clone();
+    for (number, role) in (50_u8..).zip(["targets", "snapshot", "timestamp"]) {
+        forge.keys.insert(role.to_owned(), vec![Pair::ed25519(number)]);
+    }
+    next(&mut forge.root);
+    forge.root["keys"] = serde_json::json!({});
+    forge.name_keys();
+    forge.seal_root();
+    forge.publish();
+    (forge, first)
+}
+
+#[tokio::test]
+async fn a_root_that_was_seen_is_not_given_up_when_nobody_brings_it_any_more() {
+    let (forge, first) = rotated();
+    let (memory, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = forge.file("1.root.json");
+    update(&root, forge.files.clone(), memory.path()).await.unwrap().unwrap();
+    let came = update(&root, first.clone(), memory.path()).await;
+    assert!(came.as_ref().is_err_and(|error| error.to_string().contains("0 valid signatures")), "{came:?}");
+    update(&root, first.clone(), fresh.path()).await.unwrap().unwrap();
+    // The file that says so belongs to this pinned root alone.
+    let second = forge.file("2.root.json");
+    update(&second, forge.files.clone(), memory.path()).await.unwrap().unwrap();
+    let without = forge.files.iter().filter(|(name, _)| !name.ends_with(".root.json"));
+    let without: Files = without.map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
+    update(&root, without, memory.path()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_chain_that_breaks_off_is_remembered_as_far_as_it_was_seen() {
+    let (mut forge, first) = rotated();
+    let memory = tempfile::tempdir().unwrap();
+    let root = forge.file("1.root.json");
+    forge.files.insert("3.root.json".to_owned(), b"{}".to_vec());
+    update(&root, forge.files.clone(), memory.path()).await.unwrap_err();
+    let came = update(&root, first, memory.path()).await;
+    assert!(came.as_ref().is_err_and(|error| error.to_string().contains("0 valid signatures")), "{came:?}");
+}
+
+#[tokio::test]
+async fn a_memory_that_cannot_be_read_is_no_empty_one() {
+    let (forge, _) = rotated();
+    let root = forge.file("1.root.json");
+    let memory = tempfile::tempdir().unwrap();
+    update(&root, forge.files.clone(), memory.path()).await.unwrap();
+    let mut files = 0;
+    for entry in std::fs::read_dir(memory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        files += 1;
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let came = update(&root, forge.files.clone(), memory.path()).await;
+        assert!(matches!(&came, Err(UpdateError::Memory { path: told, .. }) if *told == path), "{came:?}");
+        std::fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(files, 3, "a root, a timestamp, and a snapshot");
+    update(&root, forge.files.clone(), memory.path()).await.unwrap();
+}
+
+/// Half of them see the publish before the other half's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_who_verify_at_once_share_a_memory() {
+    let mut forge = Forge::new();
+    let mut steps = vec![forge.files.clone()];
+    for _ in 0..7 {
+        forge.publish();
+        steps.push(forge.files.clone());
+    }
+    let memory = Arc::new(tempfile::tempdir().unwrap());
+    let root = forge.file("1.root.json");
+    for _ in 0..10 {
+        let all = steps.iter().chain([steps.last().unwrap(); 8]).map(|files| {
+            let (root, files, memory) = (root.clone(), files.clone(), Arc::clone(&memory));
+            tokio::spawn(async move { update(&root, files, memory.path()).await })
+        });
+        for task in all.collect::<Vec<_>>() {
+            match task.await.unwrap() {
+                Ok(named) => assert!(named.is_some()),
+                Err(error) => assert!(error.to_string().contains("falls from version"), "{error}"),
+            }
+        }
+    }
+    let last = update(&root, steps[7].clone(), memory.path()).await.unwrap();
+    assert!(last.is_some(), "the newest is remembered");
+    let drafts = std::fs::read_dir(memory.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "new"));
+    assert_eq!(drafts.count(), 0);
 }

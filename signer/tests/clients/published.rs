@@ -52,7 +52,7 @@ impl Registry {
         let place = DatabaseConfig::Sqlite { path: folder.path().join("signer.db") };
         let metadata = Metadata::open(&place, NOW).await.unwrap();
         let signer = Signer::open(metadata.clone(), &MasterKey::new(&[7; 32]), NOW).await.unwrap();
-        let root = signer.first_root(DOMAIN, NOW).await.unwrap();
+        let root = signer.first_root(DOMAIN, "test", NOW).await.unwrap();
         Self {
             _folder: folder,
             signer,
@@ -84,6 +84,7 @@ impl Registry {
             root: self.roots.last().unwrap().clone(),
             standing,
             changes,
+            expected: 0,
             mode,
         }
     }
@@ -121,7 +122,8 @@ impl Registry {
     }
 
     pub(crate) async fn take_root(&mut self, root: Vec<u8>) {
-        let root = self.signer.endorse_root(DOMAIN, self.roots.last().unwrap(), &root, self.now).await.unwrap();
+        let root =
+            self.signer.endorse_root(DOMAIN, self.roots.last().unwrap(), &root, ("test", self.now)).await.unwrap();
         let content = check_successor(self.roots.last().unwrap(), &root).unwrap();
         self.served.insert(format!("{}.root.json", content.version), root.clone());
         self.roots.push(root);
@@ -130,7 +132,7 @@ impl Registry {
 
     async fn rotate(&mut self, role: RootRole) {
         let plan = RootPlan { rotate: vec![role], ..RootPlan::default() };
-        let root = self.signer.next_root(DOMAIN, self.roots.last().unwrap(), plan, self.now).await.unwrap();
+        let root = self.signer.next_root(DOMAIN, self.roots.last().unwrap(), plan, ("test", self.now)).await.unwrap();
         self.take_root(root).await;
     }
 
@@ -255,7 +257,7 @@ async fn people_take_the_root_over_and_two_of_three_must_sign() {
     let people: Vec<Pair> = (1..4).map(Pair::ed25519).collect();
     let keys = people.iter().map(|person| person.document.clone()).collect();
     let plan = RootPlan { holders: Some(Keyholders { keys, threshold: 2 }), days: Some(365), ..RootPlan::default() };
-    let draft = registry.signer.next_root(DOMAIN, &registry.roots[0], plan, NOW).await.unwrap();
+    let draft = registry.signer.next_root(DOMAIN, &registry.roots[0], plan, ("test", NOW)).await.unwrap();
     let message = payload(&draft).unwrap();
     let signed = |root: Vec<u8>, by: &[usize]| {
         by.iter().fold(root, |root, who| {
@@ -269,9 +271,10 @@ async fn people_take_the_root_over_and_two_of_three_must_sign() {
     registry.all_find(memory.path(), &[1]).await;
 
     let plan = RootPlan { rotate: vec![RootRole::Timestamp], days: Some(365), ..RootPlan::default() };
-    let draft = registry.signer.next_root(DOMAIN, registry.roots.last().unwrap(), plan, NOW).await.unwrap();
+    let draft = registry.signer.next_root(DOMAIN, registry.roots.last().unwrap(), plan, ("test", NOW)).await.unwrap();
     let message = payload(&draft).unwrap();
-    let alone = registry.signer.endorse_root(DOMAIN, registry.roots.last().unwrap(), &draft, NOW).await.unwrap();
+    let alone =
+        registry.signer.endorse_root(DOMAIN, registry.roots.last().unwrap(), &draft, ("test", NOW)).await.unwrap();
     assert!(check_successor(registry.roots.last().unwrap(), &alone).is_err(), "the signer alone changes nothing");
     let both = [1, 2].iter().fold(draft, |root, who| {
         with_signature(&root, &people[*who].id(), &people[*who].sign_bytes(&message)).unwrap()
@@ -292,7 +295,7 @@ async fn a_root_under_which_the_signer_could_not_work_is_not_endorsed() {
         change(&mut root["signed"]);
         serde_json::to_vec(&root).unwrap()
     };
-    let endorse = async |root: Vec<u8>| registry.signer.endorse_root(DOMAIN, &first, &root, NOW).await;
+    let endorse = async |root: Vec<u8>| registry.signer.endorse_root(DOMAIN, &first, &root, ("test", NOW)).await;
     endorse(draft(|_| {})).await.unwrap();
     let foreign = |root: &mut Value| {
         let pair = Pair::ed25519(9);
@@ -311,7 +314,11 @@ async fn a_root_under_which_the_signer_could_not_work_is_not_endorsed() {
         root["roles"]["targets"]["keyids"].as_array_mut().unwrap().push(own);
     };
     assert!(matches!(endorse(draft(twice)).await, Err(TufRefused::Root(_))), "a key twice");
-    let refused: [fn(&mut Value); 5] = [
+    let refused: [fn(&mut Value); 9] = [
+        |root| root["consistent_snapshot"] = serde_json::json!(false),
+        |root| drop(root.as_object_mut().unwrap().remove("consistent_snapshot")),
+        |root| root["x-unknown"] = serde_json::json!("signed as well"),
+        |root| root["keys"]["0"] = serde_json::json!({"keytype": "of nobody"}),
         |root| root["version"] = serde_json::json!(3),
         |root| root["expires"] = serde_json::json!("2020-01-01T00:00:00Z"),
         |root| root["expires"] = serde_json::json!("2099-01-01T00:00:00Z"),
@@ -401,4 +408,35 @@ async fn each_signature_is_written_down_with_the_key_that_made_it() {
     }
     let log = registry.metadata.signer_log(DOMAIN, "root", 10).await.unwrap();
     assert_eq!((log.len(), log[0].version), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_made_anew_keeps_the_roles_that_clients_have_seen_and_nothing_else() {
+    let mut registry = Registry::open().await;
+    registry.vouch(0..3).await;
+    let line =
+        |version: u64, sum: &str| serde_json::json!({"hashes": {"sha256": sum}, "length": 1, "version": version});
+    let sum = "0".repeat(64);
+    let mut snapshot: Value = serde_json::from_slice(&registry.standing["snapshot"]).unwrap();
+    let meta = snapshot["signed"]["meta"].as_object_mut().unwrap();
+    for bin in 0..16 {
+        meta.insert(format!("bin-{bin:x}.json"), line(7, &sum));
+    }
+    let foreign =
+        ["other.json", "a\"b.json", "bin-zz.json", "bin-0000.json", "bin-A.json", "bin-.json", "root.json", "tags"];
+    meta.extend(foreign.iter().map(|name| ((*name).to_owned(), line(7, &sum))));
+    meta.insert("bin-01.json".to_owned(), line(u64::MAX, &sum));
+    meta.insert("bin-02.json".to_owned(), line(7, "a\"b"));
+    let snapshot = serde_json::to_vec(&snapshot).unwrap();
+    let standing = Some(Standing { snapshot, files: BTreeMap::new() });
+    let change = TufChange { standing, ..registry.change(&[], TufMode::Anew) };
+    let made = registry.signer.publish(change, registry.now).await.unwrap().unwrap();
+    registry.store(made);
+    let made: Value = serde_json::from_slice(&registry.standing["snapshot"]).unwrap();
+    let named: Vec<&String> = made["signed"]["meta"].as_object().unwrap().keys().collect();
+    let bins = (0..16).map(|bin| format!("bin-{bin:x}.json"));
+    let expected: Vec<String> = bins.chain(["tags.json", "targets.json"].map(str::to_owned)).collect();
+    assert_eq!(named, expected.iter().collect::<Vec<_>>());
+    let text = String::from_utf8(canonical(&made["signed"])).unwrap();
+    assert!(String::from_utf8(registry.standing["snapshot"].clone()).unwrap().ends_with(&format!("{text}}}")));
 }

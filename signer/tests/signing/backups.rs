@@ -38,7 +38,7 @@ async fn on_a_fresh_database_the_keys_sign_on_above_what_they_signed() {
     for _ in 0..3 {
         world.sign(roles.change(&[], &first())).await.unwrap();
     }
-    world.signer.first_root("tuf1/registry", NOW).await.unwrap();
+    world.signer.first_root("tuf1/registry", "test", NOW).await.unwrap();
     let file = copy(&world).await;
     let fresh = fresh().await;
     let restored = restore(&fresh.metadata, &masters(OTHER), WORDS, &file).await.unwrap();
@@ -47,7 +47,8 @@ async fn on_a_fresh_database_the_keys_sign_on_above_what_they_signed() {
     let signed = signer.sign(roles.change(&[], &first()), NOW).await.unwrap();
     assert_eq!((signed.timestamp.0.version, signed.snapshot.unwrap().0.version), (4, 4));
     let root = |bytes: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()["signed"]["keys"].clone();
-    let (one, other) = (world.signer.first_root("tuf1/registry", NOW), signer.first_root("tuf1/registry", NOW));
+    let (one, other) =
+        (world.signer.first_root("tuf1/registry", "test", NOW), signer.first_root("tuf1/registry", "test", NOW));
     assert_eq!(root(one.await.unwrap()), root(other.await.unwrap()));
     // Again is no failure, and changes nothing.
     let again = restore(&fresh.metadata, &masters(OTHER), WORDS, &file).await.unwrap();

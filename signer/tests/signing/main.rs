@@ -8,6 +8,7 @@ mod backups;
 mod keys;
 mod masters;
 mod records;
+mod roots;
 mod sealed;
 mod versions;
 mod world;

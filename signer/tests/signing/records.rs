@@ -2,7 +2,7 @@
 
 use hallmark_oci::ServerRole;
 use hallmark_signer::wire::{Answer, Request, Unserved};
-use hallmark_signer::{Rates, SignRefused};
+use hallmark_signer::{Rates, RootPlan, SignRefused};
 
 use crate::world::{COLLECTION, NOW, World, first};
 
@@ -60,4 +60,22 @@ async fn who_asks_too_often_is_refused_and_nothing_is_signed() {
     assert!(matches!(refused, SignRefused::Unserved(Unserved::Busy { wait_ms: 1..=30_001 })), "{refused:?}");
     assert_eq!(world.log("timestamp").await.len(), before);
     signer.sign(change, NOW + 31_000).await.unwrap();
+}
+
+#[tokio::test]
+async fn roots_too_are_logged_with_whom_the_registry_named() {
+    let world = World::open().await;
+    let domain = "tuf1/organization/7".to_owned();
+    let first = Request::FirstRoot { domain: domain.clone(), caller: "7 r-1".to_owned() };
+    let Answer::Root(current) = world.signer.serve(first, "CN=registry", NOW).await.unwrap() else { panic!("no root") };
+    let plan = RootPlan::default();
+    let next = Request::NextRoot { domain: domain.clone(), current: current.clone(), plan, caller: "7 r-2".to_owned() };
+    let Answer::Root(next) = world.signer.serve(next, "CN=registry", NOW).await.unwrap() else { panic!("no root") };
+    let endorse = Request::EndorseRoot { domain: domain.clone(), current, next, caller: "8 r-3".to_owned() };
+    world.signer.serve(endorse, "CN=registry", NOW).await.unwrap();
+    let log = world.metadata.signer_log_page(i64::MAX, 9).await.unwrap();
+    let callers: Vec<&str> = log.iter().map(|line| line.caller.as_str()).collect();
+    assert_eq!(callers, ["CN=registry for 8 r-3", "CN=registry for 7 r-2", "CN=registry for 7 r-1"]);
+    let bad = Request::FirstRoot { domain, caller: "7\u{1b}[2J".to_owned() };
+    world.signer.serve(bad, "CN=registry", NOW).await.unwrap_err();
 }

@@ -80,6 +80,14 @@ CREATE TABLE vouches (
   PRIMARY KEY (repository_id, tag)
 );
 
+-- When what was said of a tag was taken back, which no rule says again until the tag moves.
+CREATE TABLE withdrawals (
+  repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  tag TEXT COLLATE "C" NOT NULL,
+  at BIGINT NOT NULL,
+  PRIMARY KEY (repository_id, tag)
+);
+
 -- What the registry signs by itself: what a holder pushes, or what a check passed that a holder reports.
 CREATE TABLE sign_rules (
   id BIGINT PRIMARY KEY,
@@ -134,6 +142,13 @@ CREATE TABLE signer_floors (
   role TEXT COLLATE "C" NOT NULL,
   version BIGINT NOT NULL,
   PRIMARY KEY (collection, role)
+);
+
+-- The newest root of each trust domain that the signer was told of: it works under none that is older, and under no other one.
+CREATE TABLE signer_roots (
+  domain TEXT COLLATE "C" PRIMARY KEY,
+  version BIGINT NOT NULL,
+  sha256 BYTEA NOT NULL
 );
 
 -- Each signature, for ever.

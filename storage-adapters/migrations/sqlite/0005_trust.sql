@@ -80,6 +80,14 @@ CREATE TABLE vouches (
   PRIMARY KEY (repository_id, tag)
 ) STRICT, WITHOUT ROWID;
 
+-- When what was said of a tag was taken back, which no rule says again until the tag moves.
+CREATE TABLE withdrawals (
+  repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+  tag TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (repository_id, tag)
+) STRICT, WITHOUT ROWID;
+
 -- What the registry signs by itself: what a holder pushes, or what a check passed that a holder reports.
 CREATE TABLE sign_rules (
   id INTEGER PRIMARY KEY,
@@ -134,6 +142,13 @@ CREATE TABLE signer_floors (
   role TEXT NOT NULL,
   version INTEGER NOT NULL,
   PRIMARY KEY (collection, role)
+) STRICT, WITHOUT ROWID;
+
+-- The newest root of each trust domain that the signer was told of: it works under none that is older, and under no other one.
+CREATE TABLE signer_roots (
+  domain TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  sha256 BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Each signature, for ever.

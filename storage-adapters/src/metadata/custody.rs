@@ -5,7 +5,7 @@ use super::database::Metadata;
 use super::error::Error;
 use super::generations::Slot;
 use super::keys::{TokenKey, token_key};
-use super::signing::{SignerKey, key};
+use super::signing::{SignerKey, SignerRoot, key, signer_root};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
@@ -24,6 +24,7 @@ statements! {
         "SELECT collection, role, version FROM signer_floors
           WHERE (collection, role) > ($1, $2) ORDER BY collection, role LIMIT $3"
     ];
+    ROOTS = ["SELECT domain, version, sha256 FROM signer_roots WHERE domain > $1 ORDER BY domain LIMIT $2"];
     LOG = [
         "SELECT id, at, caller, collection, role, version, sha256, key_id FROM signer_log
           WHERE id < $1 ORDER BY id DESC LIMIT $2"
@@ -36,6 +37,7 @@ statements! {
     FORGET_ROOTS = ["DELETE FROM trust_roots"];
     FORGET_TUF = ["DELETE FROM trust_collections WHERE dialect = 'tuf1'"];
     FORGET_BASES = ["DELETE FROM signer_floors WHERE role = 'base'"];
+    FORGET_SIGNER_ROOTS = ["DELETE FROM signer_roots"];
     RESEAL = ["UPDATE token_keys SET sealed = $3 WHERE kid = $1 AND sealed = $2"];
 }
 
@@ -89,6 +91,14 @@ impl Metadata {
             Ok(SignerFloor { collection: row.text(0)?, role: row.text(1)?, version: row.integer(2)? })
         };
         self.rows(&FLOORS, values![after.0, after.1, i64::from(limit)]).await?.iter().map(floor).collect()
+    }
+
+    /// One page of the newest roots that the signer was told of, by domain, behind `after`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn signer_root_page(&self, after: &str, limit: u32) -> Result<Vec<SignerRoot>, Error> {
+        self.rows(&ROOTS, values![after, i64::from(limit)]).await?.iter().map(signer_root).collect()
     }
 
     /// One page of the signer's log, from the line before `before` backwards.
@@ -155,7 +165,7 @@ impl Tx {
     /// The database failed.
     pub async fn forget_trust_roots(&mut self) -> Result<(), Error> {
         self.touch(Slot::all_trust());
-        for statement in [&FORGET_TUF, &FORGET_ROOTS, &FORGET_BASES] {
+        for statement in [&FORGET_TUF, &FORGET_ROOTS, &FORGET_BASES, &FORGET_SIGNER_ROOTS] {
             self.execute(statement, &[]).await?;
         }
         Ok(())

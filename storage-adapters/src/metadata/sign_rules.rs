@@ -24,7 +24,7 @@ statements! {
     ];
     OF_PUSH = [
         "SELECT r.holder FROM sign_rules r
-          WHERE r.repository_id = $1 AND r.check_name IS NULL
+          WHERE r.repository_id = $1 AND r.check_name IS NULL AND r.made_at <= $3
             AND (r.holder_id = $2
                  OR EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = r.holder_id AND m.user_id = $2))
           ORDER BY r.id LIMIT 1"
@@ -32,10 +32,17 @@ statements! {
     OF_CHECK = [
         "SELECT r.holder, r.check_name FROM checks c
            JOIN sign_rules r ON r.repository_id = c.repository_id AND r.check_name = c.name
-          WHERE c.repository_id = $1 AND c.digest = $2
+          WHERE c.repository_id = $1 AND c.digest = $2 AND c.at <= $3 AND r.made_at <= $3
             AND (r.holder_id = c.reporter_id
                  OR EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = r.holder_id AND m.user_id = c.reporter_id))
           ORDER BY r.id LIMIT 1"
+    ];
+    NAMED = [
+        "SELECT 1 FROM sign_rules r
+          WHERE r.repository_id = $1 AND r.check_name = $2
+            AND (r.holder_id = $3
+                 OR EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = r.holder_id AND m.user_id = $3))
+          LIMIT 1"
     ];
     CHECK = [
         "INSERT INTO checks (repository_id, digest, name, reporter_id, at) VALUES ($1, $2, $3, $4, $5)
@@ -60,6 +67,17 @@ pub struct SignRule {
     pub check: Option<String>,
     /// When it was made, in milliseconds since the epoch.
     pub made_at: i64,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// A rule names it, and it is remembered.
+    Kept,
+    /// No rule of the repository names this check of this reporter: nothing has changed.
+    Unnamed,
+    /// The repository has no such manifest.
+    Unknown,
 }
 
 impl Metadata {
@@ -87,15 +105,20 @@ impl Metadata {
         self.rows(&RULED, values![&ids]).await?.iter().map(|row| row.integer(0).map(RepositoryId)).collect()
     }
 
-    /// Whose rule signs what this principal pushes to a repository; the first of them.
+    /// Whose rule signs what this principal pushed to a repository at this time; the first of those that were there then.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn sign_rule_of_push(&self, repository: RepositoryId, by: PrincipalId) -> Result<Option<String>, Error> {
-        self.row(&OF_PUSH, values![repository, by]).await?.map(|row| row.text(0)).transpose()
+    pub async fn sign_rule_of_push(
+        &self,
+        repository: RepositoryId,
+        by: PrincipalId,
+        at: i64,
+    ) -> Result<Option<String>, Error> {
+        self.row(&OF_PUSH, values![repository, by, at]).await?.map(|row| row.text(0)).transpose()
     }
 
-    /// Whose rule signs a digest of a repository for a check that it passed, and the check.
+    /// Whose rule signs a digest of a repository for a check that it had passed at this time, and the check.
     ///
     /// # Errors
     /// The database does not answer.
@@ -103,8 +126,9 @@ impl Metadata {
         &self,
         repository: RepositoryId,
         digest: &Digest,
+        at: i64,
     ) -> Result<Option<(String, String)>, Error> {
-        let row = self.row(&OF_CHECK, values![repository, digest]).await?;
+        let row = self.row(&OF_CHECK, values![repository, digest, at]).await?;
         row.map(|row| Ok((row.text(0)?, row.text(1)?))).transpose()
     }
 
@@ -148,7 +172,7 @@ impl Tx {
         Ok(self.execute(&REMOVE, values![repository, id]).await? == 1)
     }
 
-    /// Remembers that somebody reports a check of a manifest as passed; whether the repository holds the manifest.
+    /// Remembers that somebody reports a check of a manifest as passed, where a rule names it.
     ///
     /// # Errors
     /// The database failed.
@@ -158,11 +182,14 @@ impl Tx {
         digest: &Digest,
         (name, reporter): (&str, PrincipalId),
         now: i64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Reported, Error> {
         if self.row(&HOLDS, values![repository, digest]).await?.is_none() {
-            return Ok(false);
+            return Ok(Reported::Unknown);
+        }
+        if self.row(&NAMED, values![repository, name, reporter]).await?.is_none() {
+            return Ok(Reported::Unnamed);
         }
         self.execute(&CHECK, values![repository, digest, name, reporter, now]).await?;
-        Ok(true)
+        Ok(Reported::Kept)
     }
 }

@@ -36,6 +36,12 @@ statements! {
          ON CONFLICT (collection, role) DO UPDATE SET version = excluded.version
            WHERE signer_floors.version < excluded.version"
     ];
+    KEEP_ROOT = [
+        "INSERT INTO signer_roots (domain, version, sha256) VALUES ($1, $2, $3)
+         ON CONFLICT (domain) DO UPDATE SET version = excluded.version, sha256 = excluded.sha256
+           WHERE signer_roots.version < excluded.version"
+    ];
+    ROOT = ["SELECT domain, version, sha256 FROM signer_roots WHERE domain = $1" {update}];
     LOG = [
         "INSERT INTO signer_log (id, at, caller, collection, role, version, sha256, key_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -95,6 +101,17 @@ pub struct LoggedSignature {
     pub sha256: Vec<u8>,
     /// By which key.
     pub key_id: String,
+}
+
+/// The newest root of a trust domain that the signer was told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignerRoot {
+    /// The domain.
+    pub domain: String,
+    /// Its version.
+    pub version: i64,
+    /// SHA-256 of its bytes.
+    pub sha256: Vec<u8>,
 }
 
 impl std::fmt::Debug for WrappedDataKey {
@@ -245,6 +262,17 @@ impl Tx {
         self.execute(&LIFT, values![collection, role, version]).await.map(drop)
     }
 
+    /// Remembers a root of a trust domain, unless a newer one is remembered, or another one of its version. The one that is
+    /// remembered then; held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn lift_signer_root(&mut self, root: &SignerRoot) -> Result<SignerRoot, Error> {
+        self.execute(&KEEP_ROOT, values![&root.domain, root.version, root.sha256.as_slice()]).await?;
+        let held = self.row(&ROOT, values![&root.domain]).await?;
+        signer_root(&held.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a root was remembered and is not there"))?)
+    }
+
     /// Writes a signature down, before it leaves.
     ///
     /// # Errors
@@ -259,6 +287,10 @@ impl Tx {
 
 fn data_key(row: &Row) -> Result<WrappedDataKey, Error> {
     Ok(WrappedDataKey { id: row.text(0)?, wrapped: row.bytes(1)?, made_at: row.integer(2)? })
+}
+
+pub(super) fn signer_root(row: &Row) -> Result<SignerRoot, Error> {
+    Ok(SignerRoot { domain: row.text(0)?, version: row.integer(1)?, sha256: row.bytes(2)? })
 }
 
 pub(super) fn key(row: &Row) -> Result<SignerKey, Error> {

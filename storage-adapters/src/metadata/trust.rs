@@ -102,7 +102,13 @@ statements! {
     FORGET = [
         "DELETE FROM trust_metadata WHERE collection_id = $1 AND replaced_at < $2 AND role <> 'root'"
     ];
-    RENEW_ALL = ["UPDATE trust_collections SET renew_at = 0, expires_at = 0, head = head + 1 WHERE dialect = $1"];
+    RENEW_ALL = [
+        "UPDATE trust_collections SET renew_at = 0, expires_at = 0, head = head + 1
+          WHERE dialect = $1 AND NOT EXISTS (
+            SELECT 1 FROM repositories r
+              JOIN trust_roots t ON t.domain = 'tuf1/organization/' || CAST(r.account_id AS TEXT) AND t.version = 1
+             WHERE r.id = trust_collections.repository_id)"
+    ];
     RENEW_OF = [
         "UPDATE trust_collections SET renew_at = 0, expires_at = 0, head = head + 1
           WHERE dialect = $1 AND repository_id IN (SELECT r.id FROM repositories r WHERE r.account_id = $2)"
@@ -435,7 +441,8 @@ impl Tx {
         self.execute(&FORGET, values![collection.id, before]).await
     }
 
-    /// Lets every collection of a dialect, or those of an account, be renewed before it is read again. Publishes that are under way are overtaken.
+    /// Lets every collection of a dialect that stands under the registry's root, or those of an account, be renewed before it is
+    /// read again. Publishes that are under way are overtaken.
     ///
     /// # Errors
     /// The database failed.

@@ -16,6 +16,10 @@ statements! {
           WHERE a.name IS NOT NULL AND r.domain > 'tuf1/organization/' AND r.domain < 'tuf1/organization0'
             AND r.version = (SELECT MAX(n.version) FROM trust_roots n WHERE n.domain = r.domain)"
     ];
+    ORGANIZATION = [
+        "SELECT r.body FROM accounts a JOIN trust_roots r ON r.domain = 'tuf1/organization/' || CAST(a.id AS TEXT)
+          WHERE a.name = $1 ORDER BY r.version DESC LIMIT 1"
+    ];
     PUT = [
         "INSERT INTO trust_files (name, sha256, body, put_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, body = excluded.body, put_at = excluded.put_at"
@@ -81,6 +85,14 @@ impl Metadata {
     /// The database does not answer.
     pub async fn organization_roots(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.rows(&ORGANIZATIONS, &[]).await?.iter().map(|row| Ok((row.text(0)?, row.bytes(1)?))).collect()
+    }
+
+    /// The newest root of an organization, by the organization's name; `None` where it has none of its own.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn organization_root(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.row(&ORGANIZATION, values![name]).await?.map(|row| row.bytes(0)).transpose()
     }
 
     /// The metadata of a role: the newest, or that of this version.

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::rows::{PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
-use super::tx::Tx;
+use super::tx::{TURNS, Tx};
 use super::value::{json_texts, values};
 
 statements! {
@@ -26,8 +26,10 @@ statements! {
          ON CONFLICT (domain, version) DO NOTHING"
     ];
     TAGGED = [
-        "SELECT m.digest, m.size, m.media_type, t.moved_at FROM tags t
+        "SELECT m.digest, m.size, m.media_type, t.moved_at, h.actor_id, w.at FROM tags t
            JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
+           LEFT JOIN tag_history h ON h.repository_id = t.repository_id AND h.name = t.name AND h.version = t.version
+           LEFT JOIN withdrawals w ON w.repository_id = t.repository_id AND w.tag = t.name
           WHERE t.repository_id = $1 AND t.name = $2"
     ];
     VOUCH = [
@@ -38,6 +40,12 @@ statements! {
            source = excluded.source, at = excluded.at"
     ];
     WITHDRAW = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2"];
+    WITHDRAWN = [
+        "INSERT INTO withdrawals (repository_id, tag, at)
+         SELECT repository_id, tag, CASE WHEN at > $3 THEN at ELSE $3 END FROM vouches WHERE repository_id = $1 AND tag = $2
+         ON CONFLICT (repository_id, tag) DO UPDATE SET at = excluded.at"
+    ];
+    SAID_AGAIN = ["DELETE FROM withdrawals WHERE repository_id = $1 AND tag = $2"];
     FORGET = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2 AND at = $3"];
     OF_TAGS = [
         "SELECT v.tag, v.digest, v.size, v.media_type, v.signer, v.source, v.at, m.digest, t.moved_at FROM vouches v
@@ -51,8 +59,12 @@ statements! {
            LEFT JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
           WHERE v.repository_id = $1 AND v.tag > $2 ORDER BY v.tag LIMIT $3"
     ];
+    WITH_WORDS = [
+        "SELECT held.id, (SELECT page.repository_id FROM vouches page WHERE page.repository_id = held.id LIMIT 1)
+           FROM (SELECT r.id FROM repositories r WHERE r.id > $1 ORDER BY r.id LIMIT $2) AS held ORDER BY held.id"
+    ];
     HAPPENED = [
-        "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload, e.actor_id FROM events e
+        "SELECT e.seq, e.kind, e.repository_id, e.subject, e.payload, e.actor_id, e.at FROM events e
           WHERE e.seq > $1 ORDER BY e.seq LIMIT $2"
     ];
 }
@@ -86,6 +98,10 @@ pub struct Pointed {
     pub tagged: Tagged,
     /// When it was moved there, in milliseconds since the epoch.
     pub moved_at: i64,
+    /// Who moved it there.
+    pub moved_by: Option<PrincipalId>,
+    /// When what was said of it was taken back last, if nobody has said anything since; in milliseconds since the epoch.
+    pub withdrawn_at: Option<i64>,
 }
 
 /// Somebody's word for what a tag means.
@@ -128,6 +144,8 @@ pub struct Happened {
     pub payload: String,
     /// Who did it.
     pub actor: PrincipalId,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
 }
 
 impl Metadata {
@@ -180,6 +198,15 @@ impl Metadata {
         self.rows(&PAGE, values![repository, after, i64::from(limit)]).await?.iter().map(vouch).collect()
     }
 
+    /// At most `limit` repositories after this one, by id, and whether anything was said of their tags.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn with_vouches(&self, after: RepositoryId, limit: u32) -> Result<Vec<(RepositoryId, bool)>, Error> {
+        let rows = self.rows(&WITH_WORDS, values![after, i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok((RepositoryId(row.integer(0)?), row.maybe_integer(1)?.is_some()))).collect()
+    }
+
     /// At most `limit` events after this place.
     ///
     /// # Errors
@@ -193,6 +220,7 @@ impl Metadata {
                 subject: row.text(3)?,
                 payload: row.text(4)?,
                 actor: PrincipalId(row.integer(5)?),
+                at: row.integer(6)?,
             })
         };
         self.rows(&HAPPENED, values![after, i64::from(limit)]).await?.iter().map(happened).collect()
@@ -220,6 +248,23 @@ impl Tx {
         Ok(self.execute(&ADD_ROOT, values![&root.domain, root.version, root.body.as_slice(), now]).await? == 1)
     }
 
+    /// The newest root of a domain, which stays the newest until the change ends. It waits for those who publish under it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn hold_newest_root(&mut self, domain: &str) -> Result<Option<TrustRoot>, Error> {
+        for _ in 0..TURNS {
+            let Some(newest) = self.row(&NEWEST_ROOT, values![domain]).await? else { return Ok(None) };
+            let newest = root(&newest)?;
+            self.rows(&HOLD_ROOT, values![domain, newest.version]).await?;
+            // Asked again after the lock is held: whoever held it may have put another root above.
+            if self.is_newest_root(domain, newest.version).await? {
+                return Ok(Some(newest));
+            }
+        }
+        Err(self.give_way("trust_roots"))
+    }
+
     /// What a tag of a repository points to, as this change sees it.
     ///
     /// # Errors
@@ -228,9 +273,19 @@ impl Tx {
         let row = self.row(&TAGGED, values![repository, tag]).await?;
         let pointed = |row: Row| {
             let tagged = Tagged { digest: row.parsed(0)?, size: row.unsigned(1)?, media_type: row.text(2)? };
-            Ok(Pointed { tagged, moved_at: row.integer(3)? })
+            let (moved_by, withdrawn_at) = (row.maybe_integer(4)?.map(PrincipalId), row.maybe_integer(5)?);
+            Ok(Pointed { tagged, moved_at: row.integer(3)?, moved_by, withdrawn_at })
         };
         row.map(pointed).transpose()
+    }
+
+    /// What was said of a tag of a repository, as this change sees it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn vouch_of(&mut self, repository: RepositoryId, tag: &Tag) -> Result<Option<Vouch>, Error> {
+        let tags = json_texts(std::iter::once(tag.as_str()));
+        self.row(&OF_TAGS, values![repository, &tags]).await?.as_ref().map(vouch).transpose()
     }
 
     /// Keeps somebody's word for what a tag means, in the place of the one before.
@@ -241,14 +296,16 @@ impl Tx {
         let Vouch { tag, tagged: Tagged { digest, size, media_type }, signer: name, source, at, now: _ } = vouch;
         let size = i64::try_from(*size).unwrap_or(i64::MAX);
         let row = values![repository, tag, digest, size, media_type, signer, name, source, *at];
-        self.execute(&VOUCH, row).await.map(drop)
+        self.execute(&VOUCH, row).await?;
+        self.execute(&SAID_AGAIN, values![repository, tag]).await.map(drop)
     }
 
-    /// Takes back what was said of a tag; whether anything was.
+    /// Takes back what was said of a tag, and remembers when; whether anything was said.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn withdraw_vouch(&mut self, repository: RepositoryId, tag: &Tag) -> Result<bool, Error> {
+    pub async fn withdraw_vouch(&mut self, repository: RepositoryId, tag: &Tag, now: i64) -> Result<bool, Error> {
+        self.execute(&WITHDRAWN, values![repository, tag, now]).await?;
         Ok(self.execute(&WITHDRAW, values![repository, tag]).await? == 1)
     }
 

@@ -1,8 +1,8 @@
 //! What the operator of the signer asks for: pages, and what is sealed under the master key sealed anew.
 
 use hallmark_storage::metadata::{
-    CollectionKey, Freshness, LoggedSignature, NewTrustFile, SignerFloor, SignerKey, TokenKey, TrustDialect, TrustRoot,
-    TrustState, WrappedDataKey,
+    CollectionKey, Freshness, LoggedSignature, NewTrustFile, SignerFloor, SignerKey, SignerRoot, TokenKey,
+    TrustDialect, TrustRoot, TrustState, WrappedDataKey,
 };
 
 use crate::harness::{NOW, World, family};
@@ -177,7 +177,10 @@ async fn forgotten_roots_leave_notary_s_collections(world: World) {
     {
         lift(&world, collection, role).await;
     }
+    let known = SignerRoot { domain: "tuf1/registry".into(), version: 1, sha256: vec![1; 32] };
+    world.change(known, |tx, known| Box::pin(tx.lift_signer_root(known))).await;
     world.change((), |tx, ()| Box::pin(tx.forget_trust_roots())).await;
+    assert_eq!(world.metadata.signer_root_page("", 9).await.unwrap(), [], "the chain may begin anew");
     assert_eq!(world.metadata.trust_root("tuf1/registry", None).await.unwrap(), None);
     assert_eq!(world.count("SELECT COUNT(*) FROM trust_collections").await, 1);
     assert_eq!(world.count("SELECT COUNT(*) FROM trust_metadata").await, 1);

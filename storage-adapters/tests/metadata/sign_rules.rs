@@ -1,7 +1,7 @@
 //! What the registry signs by itself, and the checks that were reported.
 
 use hallmark_oci::{Digest, Tag};
-use hallmark_storage::metadata::{PrincipalId, Repository, RepositoryId, SignRule};
+use hallmark_storage::metadata::{PrincipalId, Reported, Repository, RepositoryId, SignRule};
 
 use crate::harness::images::image;
 use crate::harness::{NOW, World, family};
@@ -22,7 +22,7 @@ async fn rule(world: &World, repository: &Repository, holder: PrincipalId, check
         .await
 }
 
-async fn report(world: &World, repository: &Repository, digest: &Digest, by: PrincipalId) -> bool {
+async fn report(world: &World, repository: &Repository, digest: &Digest, by: PrincipalId) -> Reported {
     let input = (repository.id, digest.clone(), by);
     world
         .change(input, |tx, (repository, digest, by)| {
@@ -60,7 +60,7 @@ async fn a_push_is_signed_by_the_rule_of_its_pusher_or_a_team_of_theirs(world: W
     let app = world.named("acme/app").await;
     world.member(&acme, &bob, false).await;
     let team = world.team(&acme, "dev").await;
-    let of = async |by: PrincipalId| world.metadata.sign_rule_of_push(app.id, by).await.unwrap();
+    let of = async |by: PrincipalId| world.metadata.sign_rule_of_push(app.id, by, NOW).await.unwrap();
     rule(&world, &app, team.id, None).await.unwrap();
     assert_eq!((of(bob.id).await, of(world.alice.id).await), (None, None));
     world.join(&team, &bob).await;
@@ -69,25 +69,28 @@ async fn a_push_is_signed_by_the_rule_of_its_pusher_or_a_team_of_theirs(world: W
     assert_eq!(of(world.alice.id).await, None, "a rule of a check signs no push");
     rule(&world, &app, world.alice.id, None).await.unwrap();
     assert_eq!(of(world.alice.id).await.as_deref(), Some("somebody"));
+    let before = world.metadata.sign_rule_of_push(app.id, world.alice.id, NOW - 1).await.unwrap();
+    assert_eq!(before, None, "it was not there then");
 }
 
 async fn a_check_counts_where_a_rule_names_it_and_who_reports_it(world: World) {
     let app = world.repository("alice/app").await;
     let digest = push(&world, &app, &["a", "b"]).await;
     let bob = world.user("bob").await;
-    let of = async || world.metadata.sign_rule_of_check(app.id, &digest).await.unwrap();
+    let of = async || world.metadata.sign_rule_of_check(app.id, &digest, NOW).await.unwrap();
     rule(&world, &app, world.alice.id, Some("tests")).await.unwrap();
-    assert!(report(&world, &app, &digest, bob.id).await);
-    assert_eq!(of().await, None);
+    assert_eq!(report(&world, &app, &digest, bob.id).await, Reported::Unnamed);
+    assert_eq!((of().await, world.count("SELECT COUNT(*) FROM checks").await), (None, 0));
     for _ in 0..2 {
-        assert!(report(&world, &app, &digest, world.alice.id).await);
+        assert_eq!(report(&world, &app, &digest, world.alice.id).await, Reported::Kept);
         assert_eq!(of().await, Some(("somebody".to_owned(), "tests".to_owned())));
     }
+    assert_eq!(world.metadata.sign_rule_of_check(app.id, &digest, NOW - 1).await.unwrap(), None);
     let tags: Vec<Tag> = world.metadata.tags_of(app.id, &digest, 9).await.unwrap();
     assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(world.metadata.tags_of(app.id, &digest, 1).await.unwrap().len(), 1);
     let absent = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
-    assert!(!report(&world, &app, &absent, world.alice.id).await);
+    assert_eq!(report(&world, &app, &absent, world.alice.id).await, Reported::Unknown);
 }
 
 async fn rules_and_reports_go_with_who_they_name(world: World) {
@@ -96,7 +99,7 @@ async fn rules_and_reports_go_with_who_they_name(world: World) {
     let digest = push(&world, &app, &["a"]).await;
     let robot = world.robot("acme", None, "ci").await;
     rule(&world, &app, robot.id, Some("tests")).await.unwrap();
-    assert!(report(&world, &app, &digest, robot.id).await);
+    assert_eq!(report(&world, &app, &digest, robot.id).await, Reported::Kept);
     world.remove_robot(&robot).await;
     for table in ["sign_rules", "checks"] {
         assert_eq!(world.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table} of {}", acme.name);

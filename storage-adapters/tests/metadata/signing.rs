@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hallmark_storage::metadata::{Error, LoggedSignature, SignerKey, WrappedDataKey};
+use hallmark_storage::metadata::{Error, LoggedSignature, SignerKey, SignerRoot, WrappedDataKey};
 
 use crate::harness::{NOW, World, family};
 
@@ -16,6 +16,7 @@ family! {
     a_version_is_given_once,
     versions_given_at_once_differ,
     a_floor_is_lifted_and_never_lowered,
+    the_newest_root_of_a_domain_is_remembered,
     the_log_tells_the_newest_first,
     destroyed_keys_leave_versions_and_log,
     what_is_sealed_is_not_printed,
@@ -200,6 +201,19 @@ async fn a_floor_is_lifted_and_never_lowered(world: World) {
         lift(&world, "targets", version).await;
         assert_eq!(floor(&world, "targets").await, expected, "{version}");
     }
+}
+
+async fn the_newest_root_of_a_domain_is_remembered(world: World) {
+    let root = |version: i64, sum: u8| SignerRoot { domain: "d".into(), version, sha256: vec![sum; 32] };
+    let lift = async |root: SignerRoot| world.change(root, |tx, root| Box::pin(tx.lift_signer_root(root))).await;
+    let table = [((1, 1), (1, 1)), ((1, 2), (1, 1)), ((3, 3), (3, 3)), ((2, 2), (3, 3)), ((3, 4), (3, 3))];
+    for ((version, sum), (known, of)) in table {
+        assert_eq!(lift(root(version, sum)).await, root(known, of), "{version} {sum}");
+    }
+    let other = SignerRoot { domain: "e".into(), ..root(1, 9) };
+    assert_eq!(lift(other.clone()).await, other);
+    let page = async |after: &str, limit: u32| world.metadata.signer_root_page(after, limit).await.unwrap();
+    assert_eq!((page("", 1).await, page("d", 9).await), (vec![root(3, 3)], vec![other]));
 }
 
 async fn the_log_tells_the_newest_first(world: World) {

@@ -7,7 +7,7 @@ use hallmark_oci::TrustRole;
 use hallmark_storage::metadata::{AccountId, RepositoryId};
 use hallmark_storage::metadata::{
     ChangesFrom, Collection, CollectionKey, Engine, Error, Event, Freshness, NewTrustFile, Published, Repository,
-    TrustDialect, TrustFileKey, TrustState,
+    TrustDialect, TrustFileKey, TrustRoot, TrustState,
 };
 use ring::digest::{SHA256, SHA512, digest};
 
@@ -333,6 +333,10 @@ async fn all_are_renewed_at_once_and_publishes_under_way_are_overtaken(world: Wo
     };
     let own = world.look("SELECT account_id FROM repositories").await[0].parse().unwrap();
     assert_eq!((of_account(-1).await, of_account(own).await), (0, 1));
+    let domain = format!("tuf1/organization/{own}");
+    let root = TrustRoot { domain, version: 1, body: b"own".to_vec() };
+    assert!(world.change(root, |tx, root| Box::pin(tx.add_trust_root(root, 1))).await);
+    assert_eq!(renew(TrustDialect::Notary).await, 0, "it stands under a root of its own by now");
     let one = due().await.remove(0);
     assert_eq!((one.collection.head, one.key.clone()), (seen.head + 2, key.clone()));
     assert_eq!((of(vec![key.repository]).await, of(vec![RepositoryId(-1)]).await, of(vec![]).await), (1, 0, 0));

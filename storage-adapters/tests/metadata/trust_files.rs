@@ -55,6 +55,8 @@ async fn organizations_show_their_newest_root(world: World) {
         add(&world, &format!("tuf1/organization/{}", acme.id), version, NOW).await;
     }
     assert_eq!(world.metadata.organization_roots().await.unwrap(), [("acme".to_owned(), vec![2])]);
+    let of = async |name: &str| world.metadata.organization_root(name).await.unwrap();
+    assert_eq!((of("acme").await, of("alice").await, of("none").await), (Some(vec![2]), None, None));
 }
 
 async fn roots_are_counted_from_a_time(world: World) {

@@ -12,6 +12,7 @@ family! {
     a_later_word_takes_the_place_of_the_one_before,
     an_organization_has_a_root_of_its_own,
     words_are_taken_back_and_forgotten,
+    a_word_that_was_taken_back_is_remembered_until_somebody_says_it_again,
     words_are_told_by_tag_in_pages,
     events_are_followed_in_their_order,
 }
@@ -28,7 +29,7 @@ async fn tagged(world: &World, repository: &Repository, tag: &str) -> Option<Poi
 
 /// Alice's word that a tag means what it points to.
 async fn vouch(world: &World, repository: &Repository, tag: &str, source: &str) -> Vouch {
-    let Pointed { tagged, moved_at } = tagged(world, repository, tag).await.unwrap();
+    let Pointed { tagged, moved_at, .. } = tagged(world, repository, tag).await.unwrap();
     let now = Some((tagged.digest.clone(), moved_at));
     let (tag, source) = (tag.parse().unwrap(), source.to_owned());
     let vouch = Vouch { tag, tagged, signer: "user:alice".into(), source, at: NOW.max(moved_at), now };
@@ -52,6 +53,9 @@ async fn a_root_is_kept_once_for_each_version(world: World) {
     let is_newest =
         async |version: i64| world.change(version, |tx, version| Box::pin(tx.is_newest_root("d", *version))).await;
     assert_eq!([is_newest(1).await, is_newest(2).await, is_newest(3).await], [false, true, false]);
+    let hold =
+        async |domain: &'static str| world.change(domain, |tx, domain| Box::pin(tx.hold_newest_root(domain))).await;
+    assert_eq!((hold("d").await, hold("none").await), (Some(root(2, "two")), None));
     let stored = async |version| world.metadata.trust_root("d", version).await.unwrap();
     assert_eq!(stored(None).await, Some(root(2, "two")));
     assert_eq!(stored(Some(1)).await, Some(root(1, "one")));
@@ -116,11 +120,37 @@ async fn words_are_taken_back_and_forgotten(world: World) {
     assert_eq!(forget("v1", at).await, 1);
     let withdraw = async |tag: &str| {
         let input = (repository.id, tag.parse::<Tag>().unwrap());
-        world.change(input, |tx, (repository, tag)| Box::pin(tx.withdraw_vouch(*repository, tag))).await
+        world.change(input, |tx, (repository, tag)| Box::pin(tx.withdraw_vouch(*repository, tag, NOW))).await
     };
     assert!(withdraw("v2").await);
     assert!(!withdraw("v2").await);
     assert_eq!(said(&world, &repository).await, []);
+}
+
+async fn a_word_that_was_taken_back_is_remembered_until_somebody_says_it_again(world: World) {
+    let repository = world.repository("alice/app").await;
+    push(&world, &repository, "first", "v1").await;
+    let moved = tagged(&world, &repository, "v1").await.unwrap();
+    assert_eq!((moved.moved_by, moved.withdrawn_at), (Some(world.alice.id), None));
+    let withdraw = async |now: i64| {
+        let input = (repository.id, "v1".parse::<Tag>().unwrap(), now);
+        world.change(input, |tx, (repository, tag, now)| Box::pin(tx.withdraw_vouch(*repository, tag, *now))).await
+    };
+    let withdrawn = async || tagged(&world, &repository, "v1").await.unwrap().withdrawn_at;
+    assert!(!withdraw(NOW).await);
+    assert_eq!(withdrawn().await, None, "nothing was said");
+    let said = vouch(&world, &repository, "v1", "signature").await;
+    let of = async || {
+        let input = (repository.id, said.tag.clone());
+        world.change(input, |tx, (repository, tag)| Box::pin(tx.vouch_of(*repository, tag))).await
+    };
+    assert_eq!(of().await, Some(said.clone()));
+    for (now, at) in [(said.at + 5, said.at + 5), (said.at - 5, said.at)] {
+        assert!(withdraw(now).await);
+        assert_eq!((withdrawn().await, of().await), (Some(at), None), "never before it was said");
+        vouch(&world, &repository, "v1", "signature").await;
+        assert_eq!(withdrawn().await, None);
+    }
 }
 
 async fn words_are_told_by_tag_in_pages(world: World) {
@@ -141,6 +171,12 @@ async fn words_are_told_by_tag_in_pages(world: World) {
     found.sort();
     assert_eq!(found, ["a", "b"]);
     assert_eq!(names(world.metadata.vouches_of(app.id, [].into_iter()).await.unwrap()), [""; 0]);
+    let silent = world.repository("alice/silent").await;
+    let mut all = [(app.id, true), (other.id, true), (silent.id, false)];
+    all.sort_by_key(|(id, _)| id.0);
+    let page = async |after, limit| world.metadata.with_vouches(after, limit).await.unwrap();
+    assert_eq!(page(RepositoryId(0), 9).await, all);
+    assert_eq!((page(RepositoryId(0), 2).await, page(all[1].0, 2).await), (all[..2].to_vec(), all[2..].to_vec()));
 }
 
 async fn events_are_followed_in_their_order(world: World) {
@@ -162,6 +198,7 @@ async fn events_are_followed_in_their_order(world: World) {
     let of = Some(repository.id);
     assert_eq!(told, [(1, "tag_moved", of), (2, "tag_deleted", of), (3, "user_removed", None)]);
     assert_eq!((happened[0].subject.as_str(), happened[0].payload.as_str()), ("v1", r#"{"a":1}"#));
+    assert_eq!(happened.iter().map(|one| one.at).collect::<Vec<_>>(), [NOW, NOW + 1, NOW + 2]);
     assert_eq!(world.metadata.happened(1, 1).await.unwrap(), happened[1..2]);
     assert_eq!(world.metadata.happened(3, 9).await.unwrap(), []);
 }

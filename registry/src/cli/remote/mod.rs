@@ -14,6 +14,7 @@ pub(super) mod login;
 pub(super) mod org;
 pub(super) mod repo;
 pub(super) mod robot;
+mod root_shown;
 pub(super) mod sign;
 mod span;
 mod table;

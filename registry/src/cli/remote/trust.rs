@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::client::Ask;
+use super::root_shown;
 use super::sign::{Image, Reach};
 use super::table::{Row, or_dash};
 use super::{Remote, Session};
@@ -200,10 +201,14 @@ enum RootVerb {
         #[command(flatten)]
         draft: Draft,
     },
-    /// Add a signature to a draft: by a key in a file, or one that a token or another program made over `payload`
+    /// Show what a draft says, and add a signature to it: by a key in a file, or one that a token or another program made over
+    /// `payload`
     Sign {
         /// The draft
         file: PathBuf,
+        /// The root that holds, as `get` wrote it: what changes is shown
+        #[arg(long, value_name = "FILE")]
+        current: Option<PathBuf>,
         /// The secret key: Ed25519 or P-256, in PEM (PKCS #8)
         #[arg(long, value_name = "FILE", required_unless_present = "signature")]
         key: Option<PathBuf>,
@@ -439,9 +444,13 @@ impl RootVerb {
                 let asked = json!({"rotate": roles, "days": draft.days});
                 remote.run(async |session: Session| drafted(&session, &whose, asked, &draft.out).await)
             }
-            Self::Sign { file, key: Some(key), .. } => sign_with(&file, &key),
-            Self::Sign { file, signature, key_id, .. } => {
-                attach(&file, &signature.unwrap_or_default(), &key_id.unwrap_or_default())
+            Self::Sign { file, current, key, signature, key_id } => {
+                let root = read(&file)?;
+                show(&file, &root, current.as_deref())?;
+                match key {
+                    Some(key) => sign_with(&file, &root, &key),
+                    None => attach(&file, &root, (&signature.unwrap_or_default(), &key_id.unwrap_or_default())),
+                }
             }
             Self::Payload { file, out } => {
                 let message = payload(&read(&file)?).map_err(|flaw| unusable(&file, &flaw.to_string()))?;
@@ -511,17 +520,26 @@ fn shown_key(file: &Path) -> Result<Value, Failure> {
     public_key(&text).map_err(|error| unusable(file, &error.to_string()))
 }
 
-fn sign_with(file: &Path, key: &Path) -> Result<(), Failure> {
-    let (root, secret) = (read(file)?, Zeroizing::new(read(key)?));
-    let text = std::str::from_utf8(&secret).map_err(|_| unusable(key, "it is no secret key in PEM"))?;
-    let pair = HeldKey::read(text).map_err(|error| unusable(key, &error.to_string()))?;
-    let (id, signature) = pair.sign_root(&root).map_err(|error| unusable(file, &error.to_string()))?;
-    sealed(file, &root, &id, &signature)
+/// Nobody signs what they have not seen.
+fn show(file: &Path, root: &[u8], current: Option<&Path>) -> Result<(), Failure> {
+    let holds = current.map(read).transpose()?;
+    let lines = root_shown::lines(root, holds.as_deref());
+    for line in lines.map_err(|flaw| unusable(file, &flaw.to_string()))? {
+        output::say(line)?;
+    }
+    Ok(())
 }
 
-fn attach(file: &Path, signature: &Path, id: &str) -> Result<(), Failure> {
-    let (root, signature) = (read(file)?, read(signature)?);
-    sealed(file, &root, id, &signature)
+fn sign_with(file: &Path, root: &[u8], key: &Path) -> Result<(), Failure> {
+    let secret = Zeroizing::new(read(key)?);
+    let text = std::str::from_utf8(&secret).map_err(|_| unusable(key, "it is no secret key in PEM"))?;
+    let pair = HeldKey::read(text).map_err(|error| unusable(key, &error.to_string()))?;
+    let (id, signature) = pair.sign_root(root).map_err(|error| unusable(file, &error.to_string()))?;
+    sealed(file, root, &id, &signature)
+}
+
+fn attach(file: &Path, root: &[u8], (signature, id): (&Path, &str)) -> Result<(), Failure> {
+    sealed(file, root, id, &read(signature)?)
 }
 
 fn sealed(file: &Path, root: &[u8], id: &str, signature: &[u8]) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, Tr
 use serde_json::{Value, json};
 
 use super::publish::{self, Occasion, publish};
-use super::{TufError, rules, shelf};
+use super::{TufError, lease, rules, shelf};
 use crate::app::App;
 use crate::telemetry::chain;
 
@@ -16,6 +16,8 @@ const CURSOR: &str = "tuf_cursor";
 /// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
 const PENDING: &str = "tuf_pending";
 const AGAIN: i64 = 60 * 1_000;
+/// Up to which repository everything was published anew, as a setting; none when nothing is.
+const ANEW: &str = "tuf_anew";
 /// How many events one look takes, and how many collections are renewed in one.
 const EVENTS: u32 = 1_000;
 const BATCH: u32 = 64;
@@ -28,42 +30,84 @@ pub(crate) async fn followed(app: &App) -> Result<i64, metadata::Error> {
     Ok(app.metadata.setting(CURSOR).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// Lets the job look at every event again: what is vouched for is published anew.
+/// Lets the job look at every repository: what is vouched for is published anew, however long ago that was said.
+///
+/// # Errors
+/// The database's.
 pub(crate) async fn begin_anew(tx: &mut Tx) -> Result<(), metadata::Error> {
-    tx.renew_all_trust(TrustDialect::Tuf, None).await?;
-    tx.set_setting(CURSOR, None).await?;
-    tx.set_setting(PENDING, None).await
+    tx.set_setting(ANEW, Some("0")).await
 }
 
 /// Repositories whose tags could not be published, each with the tags and when they are tried again: kept beside the cursor, so
 /// that one that fails neither holds the others up nor is forgotten.
 type Pending = BTreeMap<i64, (i64, BTreeSet<String>)>;
 
-/// Publishes what the events since the last look changed; whether there may be more of them. A burst of moves is one publish
-/// a repository.
+/// What there is to do.
+struct Work {
+    cursor: Option<String>,
+    events: Vec<Happened>,
+    pending: Pending,
+    anew: Option<RepositoryId>,
+}
+
+impl Work {
+    async fn look(app: &App, limit: u32) -> Result<Self, metadata::Error> {
+        let cursor = app.metadata.setting(CURSOR).await?;
+        let after = cursor.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let pending = app.metadata.setting(PENDING).await?;
+        let pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let anew = app.metadata.setting(ANEW).await?.map(|text| RepositoryId(text.parse().unwrap_or(0)));
+        Ok(Self { cursor, events: app.metadata.happened(after, limit).await?, pending, anew })
+    }
+
+    fn is_none(&self, now: i64) -> bool {
+        self.events.is_empty() && self.anew.is_none() && self.pending.values().all(|(again, _)| *again > now)
+    }
+}
+
+/// Publishes what the events since the last look changed, unless another replica is at it; whether there may be more of them. A
+/// burst of moves is one publish a repository.
 ///
 /// # Errors
 /// The database's. A repository whose tags cannot be published is told in the log and tried again a minute later.
 pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
+    // Most looks find nothing, and need no lease to say so.
+    if Work::look(app, 1).await?.is_none(app.clock.now()) {
+        return Ok(false);
+    }
+    Ok(lease::under(app, follow_on(app)).await?.unwrap_or(false))
+}
+
+async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
-    let cursor = followed(app).await?;
-    let pending = app.metadata.setting(PENDING).await?;
-    let mut pending: Pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let events = app.metadata.happened(cursor, EVENTS).await?;
+    let Work { cursor, events, mut pending, anew } = Work::look(app, EVENTS).await?;
     let mut due = touched(&events);
+    let mut rest = None;
+    if let Some(after) = anew {
+        let page = app.metadata.with_vouches(after, BATCH).await?;
+        rest = page.last().map(|(last, _)| *last).filter(|_| page.len() == BATCH as usize);
+        for (repository, _) in page.into_iter().filter(|(_, said)| *said) {
+            due.entry(repository).or_default();
+        }
+    }
     for (repository, tags) in rules::sign(app, &events).await? {
         due.entry(repository).or_default().extend(tags);
     }
-    let renamed = events.iter().filter(|event| event.kind == "repository_renamed");
+    // One that was brought back is published as if it were new: nobody has renewed anything of it meanwhile.
+    let is_new = |event: &&Happened| matches!(event.kind.as_str(), "repository_renamed" | "repository_undeleted");
+    let renamed = events.iter().filter(is_new);
     let renamed: BTreeSet<RepositoryId> = renamed.filter_map(|event| event.repository).collect();
-    due.extend(renamed.iter().map(|repository| (*repository, BTreeSet::new())));
+    for repository in &renamed {
+        due.entry(*repository).or_default();
+    }
     for (repository, (_, tags)) in pending.iter().filter(|(_, (again, _))| *again <= now) {
         due.entry(RepositoryId(*repository)).or_default().extend(tags.iter().cloned());
     }
-    if events.is_empty() && due.is_empty() {
-        return Ok(false);
-    }
     for (repository, tags) in due {
+        if !lease::hold(app).await? {
+            // Who has it by now begins at the same event.
+            return Ok(false);
+        }
         let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };
         match publish(app, repository, &tags, occasion).await {
             Ok(()) => drop(pending.remove(&repository.0)),
@@ -75,29 +119,62 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
             }
         }
     }
-    let reached = events.last().map_or(cursor, |event| event.seq);
-    let kept: Result<(), metadata::Error> = app
-        .metadata
-        .write((reached.to_string(), json!(pending).to_string()), |tx, (reached, pending)| {
-            Box::pin(async move {
-                tx.set_setting(CURSOR, Some(reached)).await?;
-                tx.set_setting(PENDING, Some(pending)).await
-            })
-        })
-        .await;
-    kept?;
-    Ok(events.len() == EVENTS as usize)
+    let reached = events.last().map(|event| event.seq.to_string()).or_else(|| cursor.clone());
+    let is_full = events.len() == EVENTS as usize || rest.is_some();
+    let done = Done {
+        from: cursor,
+        to: reached.unwrap_or_else(|| "0".to_owned()),
+        pending: json!(pending).to_string(),
+        anew: anew.is_some().then_some(rest),
+        shelf: events.iter().any(|event| event.kind == "organization_removed").then_some(now),
+    };
+    let kept: bool = app.metadata.write(done, |tx, done| Box::pin(keep(tx, done))).await?;
+    Ok(kept && is_full)
 }
 
-/// The tags that these events moved, deleted or vouched for, by repository.
+/// How far a look came.
+struct Done {
+    from: Option<String>,
+    to: String,
+    pending: String,
+    /// How far everything was published anew, where it is; `None` inside: to the end.
+    anew: Option<Option<RepositoryId>>,
+    /// When the files of the registry's own repository have changed.
+    shelf: Option<i64>,
+}
+
+/// Keeps how far the events were followed, and what waits; not when somebody else has followed them.
+async fn keep(tx: &mut Tx, done: &Done) -> Result<bool, metadata::Error> {
+    let Done { from, to, pending, anew, shelf } = done;
+    if !tx.move_mark(CURSOR, from.as_deref(), to).await? {
+        return Ok(false);
+    }
+    tx.set_setting(PENDING, Some(pending)).await?;
+    if let Some(reached) = anew {
+        tx.set_setting(ANEW, reached.map(|id| id.0.to_string()).as_deref()).await?;
+    }
+    if let Some(now) = shelf {
+        shelf::changed(tx, *now, to).await?;
+    }
+    Ok(true)
+}
+
+/// The tags that these events moved, deleted, brought back or vouched for, by repository.
 fn touched(events: &[Happened]) -> BTreeMap<RepositoryId, BTreeSet<String>> {
     let mut touched: BTreeMap<RepositoryId, BTreeSet<String>> = BTreeMap::new();
     for event in events {
         let Some(repository) = event.repository else { continue };
         let tags = touched.entry(repository).or_default();
         match event.kind.as_str() {
-            "tag_deleted" | "tag_signed" | "tag_signature_withdrawn" => drop(tags.insert(event.subject.clone())),
-            "manifest_pushed" | "manifest_deleted" => {
+            "tag_deleted" | "tag_undeleted" | "tag_signed" | "tag_signature_withdrawn" => {
+                tags.insert(event.subject.clone());
+            }
+            // No tag points to what is collected but those by which signatures of it are found, and they go with it.
+            "manifest_collected" | "manifest_purged" => {
+                let stem = event.subject.replacen(':', "-", 1);
+                tags.extend(["", ".sig", ".att", ".sbom"].map(|suffix| format!("{stem}{suffix}")));
+            }
+            "manifest_pushed" | "manifest_deleted" | "manifest_undeleted" => {
                 let told: Value = serde_json::from_str(&event.payload).unwrap_or(Value::Null);
                 let named = told["tags"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 tags.extend(named.map(str::to_owned));
@@ -115,21 +192,28 @@ fn touched(events: &[Happened]) -> BTreeMap<RepositoryId, BTreeSet<String>> {
 /// # Errors
 /// The database's.
 pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
-    let now = app.clock.now();
-    match shelf::follow(app).await {
-        Ok(()) | Err(TufError::Overtaken) => {}
-        Err(TufError::Metadata(error)) => return Err(error),
-        Err(error) => tracing::error!(error = chain(&error), "the registry's own repository could not be published"),
-    }
+    // Whoever else is at it comes to these later, and then finds them done.
     let waited_for = app.renewals.tuf.take();
     if !waited_for.is_empty() {
-        for one in app.metadata.trust_due_of(TrustDialect::Tuf, now, waited_for).await? {
+        for one in app.metadata.trust_due_of(TrustDialect::Tuf, app.clock.now(), waited_for).await? {
             renew(app, one).await?;
         }
     }
-    let due = app.metadata.trust_due(TrustDialect::Tuf, now, BATCH).await?;
+    let shelf = told(shelf::is_due(app).await)?.unwrap_or(false);
+    if !shelf && app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), 1).await?.is_empty() {
+        return Ok(false);
+    }
+    Ok(lease::under(app, renew_on(app)).await?.unwrap_or(false))
+}
+
+async fn renew_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
+    told(shelf::follow(app).await)?;
+    let due = app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), BATCH).await?;
     let is_full = due.len() == BATCH as usize;
     for one in due {
+        if !lease::hold(app).await? {
+            return Ok(false);
+        }
         renew(app, one).await?;
         if app.renewals.tuf.is_waited_for() {
             return Ok(true);
@@ -138,11 +222,26 @@ pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     Ok(is_full)
 }
 
+/// What came of the registry's own repository, which holds up nobody else's.
+fn told<T>(done: Result<T, TufError>) -> Result<Option<T>, metadata::Error> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(TufError::Overtaken) => Ok(None),
+        Err(TufError::Metadata(error)) if error.is_unavailable() => Err(error),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "the registry's own repository could not be published");
+            Ok(None)
+        }
+    }
+}
+
+/// Renews one. What cannot be (a damaged row, a signer that refuses) is put off: first in line again, it would stand before all
+/// others for ever.
 async fn renew(app: &App, one: DueCollection) -> Result<(), metadata::Error> {
     let repository = one.key.repository;
     match publish(app, repository, &BTreeSet::new(), Occasion::Renewal).await {
         Ok(()) => Ok(()),
-        Err(TufError::Metadata(error)) => Err(error),
+        Err(TufError::Metadata(error)) if error.is_unavailable() => Err(error),
         Err(error) => {
             tracing::error!(repository = repository.0, error = chain(&error), "a timestamp could not be renewed");
             publish::put_off(app, one.collection, app.clock.now() + AGAIN).await

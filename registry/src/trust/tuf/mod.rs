@@ -4,6 +4,8 @@
 //! Start reading at `follow.rs`, then `publish.rs`.
 
 mod follow;
+mod lease;
+mod parts;
 mod publish;
 mod read;
 pub(crate) mod root;

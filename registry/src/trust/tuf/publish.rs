@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::{Tag, TrustRole};
 use hallmark_signer::notary::FileState;
-use hallmark_signer::tuf::{BuildError, Files, Standing, Target, needed};
+use hallmark_signer::tuf::{BuildError, Standing, Target, needed};
 use hallmark_signer::{TufChange, TufMode, TufRefused};
 use hallmark_storage::metadata::{
-    self, Collection, Event, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustRoot, Tx,
-    Vouch,
+    self, Collection, Event, Freshness, NewTrustFile, PrincipalId, Published as Outcome, RepositoryId, TrustDialect,
+    TrustRoot, Tx, Vouch,
 };
 use serde_json::json;
 
 use super::super::row;
+use super::parts::{self, Made};
 use super::root;
 use super::{TufError, collection, named, stored};
 use crate::app::App;
@@ -32,7 +33,7 @@ const PAGE: u32 = 1_000;
 pub(super) enum Occasion {
     /// Tags moved, or somebody vouched for them.
     Moved,
-    /// It has another name.
+    /// It has another name, or came back from the trash.
     Renamed,
     /// What stands nears its end, or the root has other keys.
     Renewal,
@@ -54,7 +55,13 @@ pub(super) async fn publish(
     let mut falls = 0;
     for _ in 0..TURNS {
         match publish_once(app, repository, tags, mode).await {
-            Err(TufError::Overtaken) => {}
+            Err(TufError::Overtaken) => {
+                // Whoever was faster may have done all of it.
+                if occasion == Occasion::Renewal && !is_due(app, repository).await? {
+                    return Ok(());
+                }
+                mode = if occasion == Occasion::Renewal { TufMode::Renewal } else { TufMode::Upon };
+            }
             Err(TufError::Signer(TufRefused::Build(BuildError::Anew(why)))) => {
                 tracing::info!(
                     repository = repository.0,
@@ -73,6 +80,11 @@ pub(super) async fn publish(
         }
     }
     Err(TufError::Overtaken)
+}
+
+/// Whether a repository is still to be renewed.
+async fn is_due(app: &App, repository: RepositoryId) -> Result<bool, metadata::Error> {
+    Ok(!app.metadata.trust_due_of(TrustDialect::Tuf, app.clock.now(), [repository]).await?.is_empty())
 }
 
 async fn publish_once(
@@ -103,6 +115,7 @@ async fn publish_once(
         }
     }
     let root = root::of_repository(app, repository).await?;
+    let tags_key = root::tags_key(app, &root.domain).await?;
     let standing = match seen {
         Some(seen) => standing(app, seen, name.as_str(), changes.keys().filter(|_| !is_anew)).await?,
         None => None,
@@ -116,12 +129,13 @@ async fn publish_once(
         root: root.body.clone(),
         standing,
         changes,
+        expected: 0,
         mode: if is_anew { TufMode::Anew } else { mode },
     };
-    let Some(files) = app.signer.publish(change, now).await? else { return forget(app, repository, moved).await };
-    let fresh = Freshness { renew_at: files.expires - RENEW_BEFORE, expires_at: files.expires };
+    let Some(made) = parts::sign(app, change, now).await? else { return forget(app, repository, moved).await };
+    let fresh = Freshness { renew_at: made.expires - RENEW_BEFORE, expires_at: made.expires };
     let kind = if mode == TufMode::Renewal { "tuf_renewed" } else { "tuf_published" };
-    let change = Change { repository, seen, root, files: rows(files)?, fresh, moved, kind, now };
+    let change = Change { repository, seen, root, tags_key, files: rows(made)?, fresh, moved, kind, now };
     app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await
 }
 
@@ -195,13 +209,12 @@ async fn forget_moved(tx: &mut Tx, repository: RepositoryId, moved: &[(Tag, i64)
 }
 
 /// As they are stored, in the order in which they may be seen.
-fn rows(files: Files) -> Result<Vec<NewTrustFile>, TufError> {
-    let version = files.version;
-    let of_file = |(role, body): (String, Vec<u8>)| {
+fn rows(made: Made) -> Result<Vec<NewTrustFile>, TufError> {
+    let of_file = |(role, version, body): (String, u64, Vec<u8>)| {
         let role = stored(&role).ok_or(TufError::Damaged)?;
         Ok(NewTrustFile { state: row(&FileState::of(role, version, &body)), body })
     };
-    files.files.into_iter().map(of_file).collect()
+    made.files.into_iter().map(of_file).collect()
 }
 
 /// Everything the transaction needs; it may run more than once.
@@ -209,6 +222,7 @@ struct Change {
     repository: RepositoryId,
     seen: Option<Collection>,
     root: TrustRoot,
+    tags_key: Option<String>,
     files: Vec<NewTrustFile>,
     fresh: Freshness,
     moved: Vec<(Tag, i64)>,
@@ -217,9 +231,13 @@ struct Change {
 }
 
 async fn store(tx: &mut Tx, change: &Change) -> Result<(), TufError> {
-    let Change { repository, seen, root, files, fresh, moved, kind, now } = change;
+    let Change { repository, seen, root, tags_key, files, fresh, moved, kind, now } = change;
     // A root that was published meanwhile may name other keys than those that signed.
     if !tx.is_newest_root(&root.domain, root.version).await? {
+        return Err(TufError::Overtaken);
+    }
+    // What stands is signed anew when the tags have another key; what is published for the first time does not stand yet.
+    if seen.is_none() && !root::is_tags_key(tx, &root.domain, tags_key.as_deref()).await? {
         return Err(TufError::Overtaken);
     }
     match tx.publish_trust(&collection(*repository), *seen, files, *fresh, *now).await? {

@@ -25,7 +25,7 @@ pub(crate) enum RootError {
     #[error("the root does not follow from version {0}: {1}")]
     Refused(i64, Flaw),
     /// Roots follow one another so fast that clients would have to read many.
-    #[error("the domain had {ROOTS} roots within the last hour; wait")]
+    #[error("the domain had {ROOTS} roots, or as many keys for its tags, within the last hour; wait")]
     Many,
     /// Another root was published meanwhile.
     #[error("another root was published meanwhile")]
@@ -62,8 +62,8 @@ pub(crate) async fn first(app: &App, domain: &str) -> Result<TrustRoot, TufError
     if let Some(root) = app.metadata.trust_root(domain, None).await? {
         return Ok(root);
     }
-    let made = make(app, domain).await?;
     let by = By { actor: PrincipalId::SYSTEM, request_id: String::new(), account: None };
+    let made = make(app, domain, &by).await?;
     let change = (made, by, app.clock.now());
     let kept: Result<(), metadata::Error> =
         app.metadata.write(change, |tx, (made, by, now)| Box::pin(begin(tx, made, by, *now))).await;
@@ -75,8 +75,8 @@ pub(crate) async fn first(app: &App, domain: &str) -> Result<TrustRoot, TufError
 ///
 /// # Errors
 /// [`TufError`]
-pub(crate) async fn make(app: &App, domain: &str) -> Result<TrustRoot, TufError> {
-    let body = app.signer.first_root(domain, app.clock.now()).await?;
+pub(crate) async fn make(app: &App, domain: &str, by: &By) -> Result<TrustRoot, TufError> {
+    let body = app.signer.first_root(domain, &by.caller(), app.clock.now()).await?;
     Ok(TrustRoot { domain: domain.to_owned(), version: 1, body })
 }
 
@@ -101,22 +101,27 @@ pub(crate) async fn begin(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> R
 ///
 /// # Errors
 /// [`RootError`]
-pub(crate) async fn draft(app: &App, domain: &str, plan: RootPlan) -> Result<Vec<u8>, RootError> {
+pub(crate) async fn draft(app: &App, domain: &str, plan: RootPlan, by: &By) -> Result<Vec<u8>, RootError> {
     let current = app.metadata.trust_root(domain, None).await?.ok_or(RootError::Unknown)?;
-    Ok(app.signer.next_root(domain, &current.body, plan, app.clock.now()).await?)
+    Ok(app.signer.next_root(domain, &current.body, plan, (&by.caller(), app.clock.now())).await?)
 }
 
 /// A root that may follow the one that holds: signed as both say. [`keep`] lets it hold.
 ///
 /// # Errors
 /// [`RootError`]
-pub(crate) async fn successor(app: &App, domain: &str, next: &[u8]) -> Result<(TrustRoot, RootContent), RootError> {
+pub(crate) async fn successor(
+    app: &App,
+    domain: &str,
+    next: &[u8],
+    by: &By,
+) -> Result<(TrustRoot, RootContent), RootError> {
     let now = app.clock.now();
     let current = app.metadata.trust_root(domain, None).await?.ok_or(RootError::Unknown)?;
     if app.metadata.trust_roots_since(domain, now - HOUR).await? >= ROOTS {
         return Err(RootError::Many);
     }
-    let body = app.signer.endorse_root(domain, &current.body, next, now).await?;
+    let body = app.signer.endorse_root(domain, &current.body, next, (&by.caller(), now)).await?;
     let content = check_successor(&current.body, &body).map_err(|flaw| RootError::Refused(current.version, flaw))?;
     Ok((TrustRoot { domain: domain.to_owned(), version: current.version + 1, body }, content))
 }
@@ -142,6 +147,16 @@ pub(crate) struct By {
     pub(crate) account: Option<AccountId>,
 }
 
+impl By {
+    /// As the signer's log names it; what the registry does by itself is the publisher's.
+    fn caller(&self) -> String {
+        match self.actor {
+            PrincipalId::SYSTEM => "publisher".to_owned(),
+            actor => format!("{actor} {}", self.request_id),
+        }
+    }
+}
+
 /// Lets a root hold. Whatever is signed by keys that it names no more is signed anew before it is read again.
 ///
 /// # Errors
@@ -155,14 +170,67 @@ pub(crate) async fn keep(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> Re
     Ok(record(tx, made, by, now).await?)
 }
 
-/// Lets the tags of a domain be signed by another key, which the signer has made.
+/// Lets the signer destroy the keys of a domain that its newest root has replaced. Which that is, is read here and under its lock:
+/// whoever asks for it may have seen an older one. Left over after a failure, they go the next time.
 ///
 /// # Errors
-/// The database's.
-pub(crate) async fn renew_tags(tx: &mut Tx, root: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {
+/// [`RootError`]
+pub(crate) async fn retire(app: &App, domain: &str) -> Result<(), RootError> {
+    let newest: Result<Option<TrustRoot>, metadata::Error> =
+        app.metadata.write(domain.to_owned(), |tx, domain| Box::pin(tx.hold_newest_root(domain))).await;
+    let newest = newest?.ok_or(RootError::Unknown)?;
+    match app.signer.retire(domain, &newest.body).await {
+        // Whoever put a newer one there meanwhile has done it.
+        Err(TufRefused::OtherRoot { known, told }) if known > told => Ok(()),
+        done => Ok(done.map(drop)?),
+    }
+}
+
+/// When the tags of a domain got new keys within the last hour, as a setting; and the last time that they did.
+fn tags_settings(domain: &str) -> (String, String) {
+    (format!("tuf_tags_rotated {domain}"), format!("tuf_tags_key {domain}"))
+}
+
+/// Counts a new key for the tags of a domain: it may have as many within an hour as roots, for each has every repository signed
+/// anew.
+///
+/// # Errors
+/// [`RootError::Many`]
+pub(crate) async fn count_tags(tx: &mut Tx, domain: &str, now: i64) -> Result<(), RootError> {
+    tx.hold_newest_root(domain).await?.ok_or(RootError::Unknown)?;
+    let (name, _) = tags_settings(domain);
+    let times = tx.setting(&name).await?;
+    let mut times: Vec<i64> = times.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    times.retain(|at| *at > now - HOUR);
+    if times.len() as i64 >= ROOTS {
+        return Err(RootError::Many);
+    }
+    times.push(now);
+    Ok(tx.set_setting(&name, Some(&json!(times).to_string())).await?)
+}
+
+/// Which key the tags of a domain have, as far as the registry knows: another one, another text.
+pub(super) async fn tags_key(app: &App, domain: &str) -> Result<Option<String>, metadata::Error> {
+    app.metadata.setting(&tags_settings(domain).1).await
+}
+
+/// Whether that is still so, as a change sees it that holds the root.
+pub(super) async fn is_tags_key(tx: &mut Tx, domain: &str, seen: Option<&str>) -> Result<bool, metadata::Error> {
+    Ok(tx.setting(&tags_settings(domain).1).await?.as_deref() == seen)
+}
+
+/// Lets the tags of a domain be signed by another key, which the signer has made. Under the root's lock: a publish that is under
+/// way ends before, and is signed anew, or sees that it comes too late.
+///
+/// # Errors
+/// [`RootError`]
+pub(crate) async fn renew_tags(tx: &mut Tx, domain: &str, by: &By, now: i64) -> Result<(), RootError> {
+    let root = tx.hold_newest_root(domain).await?.ok_or(RootError::Unknown)?;
+    let since = format!("{now} {}", by.request_id);
+    tx.set_setting(&tags_settings(domain).1, Some(&since)).await?;
     tx.renew_all_trust(TrustDialect::Tuf, by.account).await?;
     let payload = json!({"role": "tags"}).to_string();
-    tx.record(&event((root, by), "trust_key_rotated", &payload, now)).await
+    Ok(tx.record(&event((&root, by), "trust_key_rotated", &payload, now)).await?)
 }
 
 async fn record(tx: &mut Tx, root: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {

@@ -1,14 +1,17 @@
 //! What rules sign: tags that were pushed, and tags of what passed a check, for as long as they point to it.
 //!
-//! The rules are asked when the event is followed, and not within the push, which costs nothing for them.
+//! The rules are asked when the event is followed, and not within the push, which costs nothing for them. An event may be followed
+//! late, or twice: a rule signs what it would have signed then, if the tag has not moved and nobody has taken the signature back
+//! since.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::{Digest, RepositoryName, Tag};
-use hallmark_storage::metadata::{self, Event, Happened, PrincipalId, RepositoryId, Tx, Vouch};
+use hallmark_storage::metadata::{self, Event, Happened, Pointed, PrincipalId, RepositoryId, Tx, Vouch};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::telemetry::chain;
 
 /// The most tags of one digest that one report signs.
 const TAGS: u32 = 256;
@@ -24,6 +27,20 @@ struct Ruled {
     holder: String,
     /// By what, as people read it.
     source: String,
+    /// When what it signs happened, in milliseconds since 1970.
+    at: i64,
+    /// Who pushed it; `None` for a check.
+    pusher: Option<PrincipalId>,
+}
+
+impl Ruled {
+    /// Whether the tag points there since before the event, or by it. Times of moves are forced to rise, so that the move of a push
+    /// may be a little later than the push; then it was moved by whoever pushed.
+    fn is_meant(&self, pointed: &Pointed) -> bool {
+        let was_there = pointed.moved_at <= self.at || self.pusher.is_some() && pointed.moved_by == self.pusher;
+        let is_withdrawn = pointed.withdrawn_at.is_some_and(|at| at >= pointed.moved_at);
+        pointed.tagged.digest == self.digest && was_there && !is_withdrawn
+    }
 }
 
 /// Signs what the rules say of these events; the tags that are signed now, by repository.
@@ -40,11 +57,29 @@ pub(super) async fn sign(
     let with_rules = app.metadata.with_sign_rules(asked.iter().filter_map(|event| event.repository)).await?;
     for event in asked {
         let Some(repository) = event.repository.filter(|repository| with_rules.contains(repository)) else { continue };
-        for ruled in of_event(app, repository, event).await? {
-            let tag = ruled.tag.to_string();
-            if vouch(app, ruled).await? {
-                signed.entry(repository).or_default().insert(tag);
+        match of_one(app, repository, event).await {
+            Ok(tags) => signed.entry(repository).or_default().extend(tags),
+            Err(error) if error.is_unavailable() => return Err(error),
+            // A damaged row of one repository keeps nobody else waiting.
+            Err(error) => {
+                tracing::error!(
+                    repository = repository.0,
+                    error = chain(&error),
+                    "what rules sign could not be signed"
+                );
             }
+        }
+    }
+    Ok(signed)
+}
+
+/// Signs what the rules say of one event; the tags that are signed now.
+async fn of_one(app: &App, repository: RepositoryId, event: &Happened) -> Result<Vec<String>, metadata::Error> {
+    let mut signed = Vec::new();
+    for ruled in of_event(app, repository, event).await? {
+        let tag = ruled.tag.to_string();
+        if vouch(app, ruled).await? {
+            signed.push(tag);
         }
     }
     Ok(signed)
@@ -62,20 +97,21 @@ async fn of_event(app: &App, repository: RepositoryId, event: &Happened) -> Resu
         if tags.is_empty() {
             return Ok(Vec::new());
         }
-        let holder = app.metadata.sign_rule_of_push(repository, event.actor).await?;
+        let holder = app.metadata.sign_rule_of_push(repository, event.actor, event.at).await?;
         rule = holder.map(|holder| (holder, "rule: push".to_owned()));
     }
     if rule.is_none() {
-        let passed = app.metadata.sign_rule_of_check(repository, &digest).await?;
+        let passed = app.metadata.sign_rule_of_check(repository, &digest, event.at).await?;
         rule = passed.map(|(holder, check)| (holder, format!("rule: check {check}")));
         if tags.is_empty() && rule.is_some() {
             tags = app.metadata.tags_of(repository, &digest, TAGS).await?;
         }
     }
     let Some((holder, source)) = rule else { return Ok(Vec::new()) };
+    let pusher = (event.kind == "manifest_pushed").then_some(event.actor);
     let ruled = |tag| {
         let (holder, source) = (holder.clone(), source.clone());
-        Ruled { repository, tag, digest: digest.clone(), holder, source }
+        Ruled { repository, tag, digest: digest.clone(), holder, source, at: event.at, pusher }
     };
     Ok(tags.into_iter().map(ruled).collect())
 }
@@ -94,7 +130,11 @@ async fn store(tx: &mut Tx, (ruled, name, now): &(Ruled, RepositoryName, i64)) -
     let held = tx.repository(name).await?.filter(|held| held.id == ruled.repository);
     let Some(repository) = held else { return Ok(false) };
     let pointed = tx.tagged(ruled.repository, &ruled.tag).await?;
-    let Some(pointed) = pointed.filter(|pointed| pointed.tagged.digest == ruled.digest) else { return Ok(false) };
+    let Some(pointed) = pointed.filter(|pointed| ruled.is_meant(pointed)) else { return Ok(false) };
+    // Somebody may have signed it since it was asked.
+    if tx.vouch_of(ruled.repository, &ruled.tag).await?.is_some_and(|said| said.holds()) {
+        return Ok(false);
+    }
     let vouch = Vouch {
         tag: ruled.tag.clone(),
         now: Some((ruled.digest.clone(), pointed.moved_at)),

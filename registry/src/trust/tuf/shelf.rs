@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hallmark_storage::metadata::{self, FilesMetadata, NamedFile, Tx};
+use hallmark_storage::metadata::{self, FilesMetadata, NamedFile, TrustRoot, Tx};
 
 use super::{DOMAIN, TufError, root};
 use crate::app::App;
@@ -16,6 +16,9 @@ const CHANGED: &str = "trust_files_changed";
 const RENEW_BEFORE: i64 = 84 * 60 * 60 * 1_000;
 /// How many versions stay, for clients that have begun.
 const KEPT: i64 = 24 * 60 * 60;
+/// What stands before and behind the name of an organization in the name of its root.
+const ROOT_BEGINS: &str = "organization.";
+const ROOT_ENDS: &str = ".root.json";
 /// How many files one look takes.
 const PAGE: u32 = 100;
 
@@ -27,9 +30,10 @@ pub(crate) struct Shelved {
     pub(crate) is_immutable: bool,
 }
 
-/// The name under which an organization's root stands there.
-fn root_of(organization: &str) -> String {
-    format!("organization.{organization}.root.json")
+/// An organization's root, under the name that it has there.
+fn root_of(organization: &str, body: Vec<u8>) -> NamedFile {
+    let sha256 = ring::digest::digest(&ring::digest::SHA256, &body).as_ref().to_vec();
+    NamedFile { name: format!("{ROOT_BEGINS}{organization}{ROOT_ENDS}"), sha256, body, put_at: 0 }
 }
 
 /// One file, by its name below `/tuf/`.
@@ -56,28 +60,23 @@ pub(crate) async fn file(app: &App, name: &str) -> Result<Option<Shelved>, metad
 /// A target, by its hash and name.
 async fn named(app: &App, target: &str) -> Result<Option<Shelved>, metadata::Error> {
     let Some((sum, name)) = target.split_once('.') else { return Ok(None) };
-    let found = files(app, Some(name)).await?.into_iter().find(|file| hex(&file.sha256) == sum);
-    Ok(found.map(|file| Shelved { body: file.body, is_immutable: true }))
+    let organization = name.strip_prefix(ROOT_BEGINS).and_then(|rest| rest.strip_suffix(ROOT_ENDS));
+    // Anybody asks for these, so that one look finds one file.
+    let found = match organization {
+        Some(name) => app.metadata.organization_root(name).await?.map(|body| root_of(name, body)),
+        None => app.metadata.named_trust_file(name).await?,
+    };
+    Ok(found.filter(|file| hex(&file.sha256) == sum).map(|file| Shelved { body: file.body, is_immutable: true }))
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Every file, or the one of this name, those of the registry's own making as well.
-async fn files(app: &App, name: Option<&str>) -> Result<Vec<NamedFile>, metadata::Error> {
-    let mut files = Vec::new();
-    if name.is_none_or(|name| name.starts_with("organization.")) {
-        for (organization, body) in app.metadata.organization_roots().await? {
-            let sha256 = ring::digest::digest(&ring::digest::SHA256, &body).as_ref().to_vec();
-            files.push(NamedFile { name: root_of(&organization), sha256, body, put_at: 0 });
-        }
-    }
-    if let Some(name) = name {
-        files.retain(|file| file.name == name);
-        files.extend(app.metadata.named_trust_file(name).await?);
-        return Ok(files);
-    }
+/// Every file, those of the registry's own making as well.
+async fn files(app: &App) -> Result<Vec<NamedFile>, metadata::Error> {
+    let roots = app.metadata.organization_roots().await?.into_iter();
+    let mut files: Vec<NamedFile> = roots.map(|(organization, body)| root_of(&organization, body)).collect();
     let mut after = String::new();
     loop {
         let page = app.metadata.trust_files(&after, PAGE).await?;
@@ -95,21 +94,33 @@ pub(crate) async fn changed(tx: &mut Tx, now: i64, request_id: &str) -> Result<(
     tx.set_setting(CHANGED, Some(&format!("{now} {request_id}"))).await
 }
 
+/// Whether the files are others than were published, or that nears its end.
+///
+/// # Errors
+/// [`TufError`]
+pub(crate) async fn is_due(app: &App) -> Result<bool, TufError> {
+    Ok(due(app).await?.is_some())
+}
+
+/// Under which root the files are to be published, and what that covers; `None` when nothing is to be done.
+async fn due(app: &App) -> Result<Option<(TrustRoot, String)>, TufError> {
+    let wanted = app.metadata.setting(CHANGED).await?.unwrap_or_default();
+    let root = root::first(app, DOMAIN).await?;
+    let covers = format!("root {} files {wanted}", root.version);
+    let standing = app.metadata.trust_files_metadata("timestamp", None).await?;
+    let is_done = |standing: FilesMetadata| standing.covers == covers && app.clock.now() < standing.renew_at;
+    Ok(if standing.is_some_and(is_done) { None } else { Some((root, covers)) })
+}
+
 /// Publishes the files as they are, when they are others than were published, or when that nears its end.
 ///
 /// # Errors
 /// [`TufError`]
 pub(crate) async fn follow(app: &App) -> Result<(), TufError> {
+    let Some((root, covers)) = due(app).await? else { return Ok(()) };
     let now = app.clock.now();
-    let wanted = app.metadata.setting(CHANGED).await?.unwrap_or_default();
-    let root = root::first(app, DOMAIN).await?;
-    let covers = format!("root {} files {wanted}", root.version);
-    let standing = app.metadata.trust_files_metadata("timestamp", None).await?;
-    if standing.is_some_and(|standing| standing.covers == covers && now < standing.renew_at) {
-        return Ok(());
-    }
     let mut named = BTreeMap::new();
-    for file in files(app, None).await? {
+    for file in files(app).await? {
         let sum: [u8; 32] = file.sha256.as_slice().try_into().map_err(|_| TufError::Damaged)?;
         named.insert(file.name, (file.body.len() as u64, sum));
     }

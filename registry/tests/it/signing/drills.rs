@@ -81,11 +81,13 @@ async fn after_a_new_root_everything_that_is_vouched_for_is_published_anew_above
             Box::pin(async move {
                 tx.abandon_sealed_keys().await?;
                 tx.forget_trust_roots().await?;
-                tx.set_setting("tuf_cursor", None).await
+                tx.set_setting("tuf_anew", Some("0")).await
             })
         })
         .await;
     anew.unwrap();
+    // However long ago it was vouched for: what is told of that time is forgotten.
+    world.meddle("DELETE FROM events").await;
     let world = world.restarted().await;
     world.get("/tuf/ann/web/timestamp.json").by(&basic("ann")).await.expect(404);
     publish(&world).await;

@@ -3,7 +3,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hallmark_signer::keys::{MasterKey, Masters};
+
 use super::binary::{Program, told};
+use crate::harness::World;
 
 const NEW: &str = "new.key";
 
@@ -62,6 +67,23 @@ fn a_new_key_that_is_none_changes_nothing() {
     }
     serving.stop();
     program.serve().unwrap().stop();
+}
+
+/// As a replica is, on which the operator has not named the new master key yet.
+#[tokio::test]
+async fn a_process_that_does_not_know_the_new_master_key_makes_no_token_key() {
+    let world = World::open().await;
+    let text = fs::read_to_string(world.data().join("master.key")).unwrap();
+    let bytes: [u8; 32] = STANDARD.decode(text.trim()).unwrap().try_into().unwrap();
+    let elsewhere = Masters::of(MasterKey::new(&bytes));
+    hallmark_signer::rewrap(&world.app.metadata, &elsewhere, (MasterKey::new(&[9; 32]), None), world.now())
+        .await
+        .unwrap();
+    let before = world.rows().await;
+    let refused = world.app.rotate_token_keys().await.unwrap_err();
+    assert!(refused.to_string().contains("restart this process"), "{refused}");
+    assert_eq!(world.rows().await["token_keys"], before["token_keys"]);
+    world.token("ann", "").await;
 }
 
 /// Wherever it is killed, one of the two keys opens everything, and the other nothing.

@@ -2,6 +2,7 @@
 //! Never here: Notary's and Docker's own clients (`conformance`), and how metadata is built (`signer`).
 //! Start reading at `signatures.rs`.
 
+mod replicas;
 mod roots;
 mod rules;
 mod signatures;

@@ -211,6 +211,9 @@ async fn an_organization_has_a_domain_of_its_own_and_others_keep_the_registry_s(
     let made = world.sends("POST", "/organizations/acme/trust", &basic("olga"), &json!({})).await.expect(201);
     let own = document(&made.json());
     assert_ne!(own, registry);
+    let by = world.look("SELECT caller FROM signer_log WHERE role = 'root' AND collection LIKE 'tuf1/org%'").await;
+    let olga = world.look("SELECT principal_id FROM users WHERE name = 'olga'").await.remove(0);
+    assert!(by.len() == 1 && by[0].starts_with(&format!("{olga} ")), "{by:?}");
     assert_eq!(world.sends("POST", "/organizations/acme/trust", &basic("olga"), &json!({})).await.status, 409);
     assert_eq!(file(&world, "acme/web", "1.root.json").await.body, own);
     assert_eq!(file(&world, "ann/app", "1.root.json").await.body, registry);
@@ -237,6 +240,30 @@ async fn a_publish_that_began_under_the_root_before_is_begun_again() {
         let named = &now["signed"]["roles"]["timestamp"]["keyids"];
         assert_eq!(json!(keys_of(&world, "acme/web", "timestamp.json").await), *named, "turn {turn}");
     }
+}
+
+#[tokio::test]
+async fn rotations_at_once_leave_a_domain_that_works() {
+    let world = acme().await;
+    let admin = basic("admin");
+    let rotate =
+        async |role: &str| world.sends("POST", "/trust/rotations", &admin, &json!({"role": role})).await.status;
+    for _ in 0..3 {
+        world.pass(3_601);
+        let (one, other, tags) = tokio::join!(rotate("timestamp"), rotate("root"), rotate("tags"));
+        for status in [one, other, tags] {
+            assert!([201, 409, 412].contains(&status.as_u16()), "{status}");
+        }
+    }
+    let holds: Value = serde_json::from_slice(&document(&root(&world, "/trust/root").await)).unwrap();
+    for role in ["root", "targets", "snapshot", "timestamp"] {
+        let held = world.look(&format!("SELECT id FROM signer_keys WHERE role = '{role}'")).await;
+        let named = holds["signed"]["roles"][role]["keyids"][0].as_str().unwrap().to_owned();
+        assert!(held.contains(&named), "{role}: {named} of {held:?}");
+    }
+    world.pass(3_601);
+    world.sends("POST", "/trust/rotations", &admin, &json!({"role": "snapshot"})).await.expect(201);
+    assert_eq!(file(&world, "acme/web", "timestamp.json").await.status, 200);
 }
 
 #[tokio::test]
@@ -285,6 +312,76 @@ async fn roots_follow_one_another_ten_times_an_hour_and_drafts_leave_no_keys() {
     assert_eq!(held.len(), 5 + 3, "a waiting key for each of three roles: {held:?}");
     world.pass(3_601);
     world.sends("POST", "/trust/rotations", &basic("admin"), &json!({"role": "timestamp"})).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_tags_get_new_keys_as_often_as_there_are_roots_and_of_their_own_domain_alone() {
+    let world = acme().await;
+    world.sends("POST", "/organizations/acme/trust", &basic("olga"), &json!({})).await.expect(201);
+    let digest = world.image(&world.all_of("ann", "ann/app").await, "ann/app", "1", "layer").await;
+    let signature = json!({"tag": "1", "digest": digest});
+    world.sends("POST", "/repositories/ann%2Fapp/signatures", &basic("ann"), &signature).await.expect(201);
+    publish(&world).await;
+    while tuf::renew_due(&world.app).await.unwrap() {}
+    let due = async || world.look("SELECT COUNT(*) FROM trust_collections WHERE renew_at = 0").await.remove(0);
+    assert_eq!(due().await, "0");
+    let tags = json!({"role": "tags"});
+    world.sends("POST", "/trust/rotations", &basic("admin"), &tags).await.expect(201);
+    assert_eq!(due().await, "1", "acme has a root of its own");
+    while tuf::renew_due(&world.app).await.unwrap() {}
+    world.sends("POST", "/organizations/acme/trust/rotations", &basic("olga"), &tags).await.expect(201);
+    assert_eq!(due().await, "2", "those of acme");
+    for _ in 0..9 {
+        world.sends("POST", "/organizations/acme/trust/rotations", &basic("olga"), &tags).await.expect(201);
+    }
+    let keys = world.look("SELECT COUNT(*) FROM signer_keys").await;
+    let answer = world.sends("POST", "/organizations/acme/trust/rotations", &basic("olga"), &tags).await;
+    assert_eq!(answer.gist(), (409, "CONFLICT".to_owned()), "{answer}");
+    assert_eq!(world.look("SELECT COUNT(*) FROM signer_keys").await, keys);
+    world.sends("POST", "/trust/rotations", &basic("admin"), &tags).await.expect(201);
+    world.pass(3_601);
+    world.sends("POST", "/organizations/acme/trust/rotations", &basic("olga"), &tags).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_first_publish_under_way_is_begun_again_when_the_tags_get_another_key() {
+    let world = acme().await;
+    let admin = basic("admin");
+    for turn in 0..10 {
+        world.pass(400);
+        let name = format!("ann/app{turn}");
+        let digest = world.image(&world.all_of("ann", &name).await, &name, "1", "layer").await;
+        let path = format!("/repositories/{}/signatures", name.replace('/', "%2F"));
+        world.sends("POST", &path, &basic("ann"), &json!({"tag": "1", "digest": digest})).await.expect(201);
+        let rotation = json!({"role": "tags"});
+        let (answer, ()) =
+            tokio::join!(async { world.sends("POST", "/trust/rotations", &admin, &rotation).await }, publish(&world));
+        answer.expect(201);
+        while tuf::renew_due(&world.app).await.unwrap() {}
+        let key = world.look("SELECT id FROM signer_keys WHERE role = 'tags'").await.remove(0);
+        let stale = format!(
+            "SELECT COUNT(*) FROM trust_current c
+               JOIN trust_metadata m ON m.collection_id = c.collection_id AND m.role = c.role AND m.version = c.version
+              WHERE c.role = 'targets/tags' AND instr(m.body, '{key}') = 0"
+        );
+        assert_eq!(world.look(&stale).await, ["0"], "turn {turn}");
+    }
+}
+
+#[tokio::test]
+async fn the_root_of_an_organization_that_is_removed_is_named_no_more() {
+    let world = World::open().await;
+    let new = json!({"name": "gone", "owner": "ann"});
+    world.sends("POST", "/organizations", &basic("admin"), &new).await.expect(201);
+    world.sends("POST", "/organizations/gone/trust", &basic("ann"), &json!({})).await.expect(201);
+    tuf::renew_due(&world.app).await.unwrap();
+    assert_eq!(shelved(&world).await.len(), 1);
+    publish(&world).await;
+    world.pass(2);
+    world.api("DELETE", "/organizations/gone", &basic("ann")).await.expect(204);
+    publish(&world).await;
+    tuf::renew_due(&world.app).await.unwrap();
+    assert_eq!(shelved(&world).await, []);
 }
 
 /// What stands at `/tuf/`, asked for by nobody in particular, along the metadata as a client reads it.

@@ -142,3 +142,73 @@ async fn a_rule_goes_with_its_holder() {
     assert_eq!(list["items"], json!([]));
     assert_eq!(signed(&world).await.len(), 1, "what it has signed stays signed");
 }
+
+/// Lets the job look at everything again that ever happened.
+async fn again(world: &World) {
+    world.meddle("DELETE FROM settings WHERE name = 'tuf_cursor'").await;
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_is_signed_by_no_rule_until_the_tag_moves() {
+    let Acme { world, robot } = Acme::open().await;
+    let tests = world.robot("acme", "tests", Some("acme/web")).await;
+    world.grant("acme/web", "robot:acme+tests", "read").await;
+    rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
+    rule(&world, "olga", &json!({"holder": "robot:acme+tests", "check": "tests"})).await.expect(201);
+    let digest = pushed(&world, &robot, "r", "bad").await;
+    assert_eq!(signed(&world).await.len(), 1);
+    world.pass(1);
+    world.api("DELETE", "/repositories/acme%2Fweb/signatures/r", &basic("olga")).await.expect(204);
+    again(&world).await;
+    assert_eq!(signed(&world).await, [""; 0], "the push is followed once more");
+    world.pass(1);
+    world.sends("POST", CHECKS, &tests, &json!({"name": "tests", "digest": digest})).await.expect(204);
+    pushed(&world, &robot, "r", "bad").await;
+    assert_eq!(signed(&world).await, [""; 0], "a later report or push of the same is no person's word");
+    pushed(&world, &robot, "r", "good").await;
+    assert_eq!(signed(&world).await, ["r robot:acme+ci rule: push true"]);
+}
+
+#[tokio::test]
+async fn a_rule_signs_nothing_that_happened_before_it_was_made() {
+    let Acme { world, robot } = Acme::open().await;
+    pushed(&world, &robot, "r", "before").await;
+    world.pass(1);
+    rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
+    again(&world).await;
+    assert_eq!(signed(&world).await, [""; 0]);
+    pushed(&world, &robot, "s", "after").await;
+    assert_eq!(signed(&world).await, ["s robot:acme+ci rule: push true"]);
+}
+
+#[tokio::test]
+async fn a_tag_that_another_sets_back_is_not_what_the_robot_pushed() {
+    let Acme { world, robot } = Acme::open().await;
+    rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
+    pushed(&world, &robot, "r", "first").await;
+    for layer in ["second", "first"] {
+        world.pass(1);
+        pushed(&world, &basic("olga"), "r", layer).await;
+    }
+    assert_eq!(signed(&world).await, [""; 0], "followed late");
+    again(&world).await;
+    assert_eq!(signed(&world).await, [""; 0], "and once more");
+}
+
+#[tokio::test]
+async fn a_report_that_no_rule_names_changes_nothing() {
+    let Acme { world, robot } = Acme::open().await;
+    let digest = pushed(&world, &robot, "r", "built").await;
+    rule(&world, "olga", &json!({"holder": "team:acme/dev", "check": "tests"})).await.expect(201);
+    let before = world.rows().await;
+    for name in ["tests", "lint"] {
+        world.sends("POST", CHECKS, &robot, &json!({"name": name, "digest": digest})).await.expect(204);
+    }
+    world.sends("POST", CHECKS, &basic("tim"), &json!({"name": "lint", "digest": digest})).await.expect(204);
+    let after = world.rows().await;
+    for table in ["checks", "events"] {
+        assert_eq!(after[table], before[table], "{table}");
+    }
+    world.sends("POST", CHECKS, &basic("tim"), &json!({"name": "tests", "digest": digest})).await.expect(204);
+    assert_eq!(signed(&world).await, ["r team:acme/dev rule: check tests true"]);
+}

@@ -288,6 +288,73 @@ async fn files_that_were_damaged_are_published_anew_from_what_is_vouched_for() {
 }
 
 #[tokio::test]
+async fn a_tag_that_is_set_back_by_its_history_leaves_the_targets_until_it_is_signed() {
+    let (world, first) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    signs(&world, "ann", "1", &first).await;
+    let second = world.image(&ann, "ann/web", "1", "second").await;
+    signs(&world, "ann", "1", &second).await;
+    publish(&world).await;
+    assert_eq!(published(&world).await, [("ann/web/1".to_owned(), second.hex().to_owned())]);
+    let undelete = async |what: &Value| {
+        world.sends("POST", "/repositories/ann%2Fweb/undelete", &basic("ann"), what).await.expect(200);
+    };
+    world.pass(2);
+    undelete(&json!({"tag": "1"})).await;
+    publish(&world).await;
+    assert_eq!(published(&world).await, [], "it means the first again, and nobody vouches for that now");
+    signs(&world, "ann", "1", &first).await;
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(published(&world).await, [("ann/web/1".to_owned(), first.hex().to_owned())]);
+    // Deleted whole and brought back: also its tags are back, and have to be signed.
+    world.delete(&format!("/v2/ann/web/manifests/{first}")).by(&ann).await.expect(202);
+    undelete(&json!({"digest": first})).await;
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(published(&world).await, []);
+    signs(&world, "ann", "1", &first).await;
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repository_that_is_brought_back_is_published_again() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let before = signed(&world, "timestamp.json").await["version"].as_i64();
+    assert_eq!(world.api("DELETE", "/repositories/ann%2Fweb", &basic("ann")).await.status, 204);
+    world.pass(8 * 24 * 60 * 60);
+    let path = "/accounts/ann/undelete";
+    world.sends("POST", path, &basic("ann"), &json!({"repository": "ann/web"})).await.expect(204);
+    publish(&world).await;
+    assert!(signed(&world, "timestamp.json").await["version"].as_i64() > before);
+    assert_eq!(published(&world).await, [("ann/web/1".to_owned(), digest.hex().to_owned())]);
+}
+
+#[tokio::test]
+async fn what_is_purged_takes_the_tags_of_its_signatures_out_of_the_targets() {
+    let (world, digest) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let tag = format!("sha256-{}.sig", digest.hex());
+    let of_it = world.image(&ann, "ann/web", &tag, "a signature").await;
+    signs(&world, "ann", &tag, &of_it).await;
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1);
+    world.delete(&format!("/v2/ann/web/manifests/{digest}")).by(&ann).await.expect(202);
+    publish(&world).await;
+    assert_eq!(published(&world).await.len(), 1, "it can be brought back, and its signature with it");
+    world.pass(20 * 24 * 60 * 60);
+    hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
+    assert_eq!(world.look(&format!("SELECT name FROM tags WHERE name = '{tag}'")).await, [""; 0]);
+    publish(&world).await;
+    while tuf::renew_due(&world.app).await.unwrap() {}
+    assert_eq!(published(&world).await, []);
+}
+
+#[tokio::test]
 async fn a_tag_moved_away_and_back_before_anybody_looked_is_signed_no_more() {
     let (world, first) = world().await;
     let ann = world.all_of("ann", "ann/web").await;
@@ -302,16 +369,14 @@ async fn a_tag_moved_away_and_back_before_anybody_looked_is_signed_no_more() {
     assert_eq!(published(&world).await, []);
 }
 
-#[tokio::test]
-async fn more_than_a_thousand_tags_are_served_in_bins() {
-    let (world, digest) = world().await;
-    signs(&world, "ann", "1", &digest).await;
+/// As many tags as that, all of them signed.
+async fn many(world: &World, tags: usize) {
     world
-        .meddle(
-            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+        .meddle(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {tags})
              INSERT INTO tags (repository_id, name, manifest_id, version, moved_at)
-               SELECT t.repository_id, 'b' || n.i, t.manifest_id, 1, t.moved_at FROM tags t, n WHERE t.name = '1'",
-        )
+               SELECT t.repository_id, 'b' || n.i, t.manifest_id, 1, t.moved_at FROM tags t, n WHERE t.name = '1'"
+        ))
         .await;
     world
         .meddle(
@@ -320,6 +385,40 @@ async fn more_than_a_thousand_tags_are_served_in_bins() {
                  FROM vouches v, tags t WHERE t.repository_id = v.repository_id AND t.name LIKE 'b%'",
         )
         .await;
+}
+
+#[tokio::test]
+async fn very_many_tags_are_signed_in_parts_and_appear_at_once() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    many(&world, 41_000).await;
+    publish(&world).await;
+    let version = signed(&world, "timestamp.json").await["meta"]["snapshot.json"]["version"].clone();
+    let snapshot = signed(&world, &format!("{version}.snapshot.json")).await;
+    let mut named = 0;
+    for (bin, line) in snapshot["meta"].as_object().unwrap().iter().filter(|(name, _)| name.starts_with("bin-")) {
+        named += signed(&world, &format!("{}.{bin}", line["version"])).await["targets"].as_object().unwrap().len();
+    }
+    assert_eq!(named, 41_000);
+    let parts =
+        world.look("SELECT version FROM signer_log WHERE role = 'snapshot' AND collection LIKE 'tuf1/rep%'").await;
+    assert_eq!(parts.len(), 3, "every role, and the tags in two parts");
+    let current = world.look("SELECT COUNT(*) FROM trust_metadata WHERE role = 'timestamp'").await;
+    assert_eq!(current, ["1"], "nobody saw the others");
+    world.pass(2);
+    let ann = world.all_of("ann", "ann/web").await;
+    let moved = world.image(&ann, "ann/web", "b7", "moved").await;
+    assert_eq!(signs(&world, "ann", "b7", &moved).await.status, 201);
+    let before = world.rows().await["trust_metadata"].len();
+    publish(&world).await;
+    assert_eq!(world.rows().await["trust_metadata"].len(), before + 3, "it is built on");
+}
+
+#[tokio::test]
+async fn more_than_a_thousand_tags_are_served_in_bins() {
+    let (world, digest) = world().await;
+    signs(&world, "ann", "1", &digest).await;
+    many(&world, 1_500).await;
     publish(&world).await;
     let timestamp = signed(&world, "timestamp.json").await;
     let line = &timestamp["meta"]["snapshot.json"]["version"];
