@@ -38,6 +38,18 @@ pub struct Renewals {
     pub(crate) notary: Waited,
     /// Repositories of TUF 1.0.
     pub(crate) tuf: Waited,
+    /// What the publisher of TUF 1.0 has passed by.
+    pub(super) passed: Mutex<Passed>,
+}
+
+/// Events that the publisher has seen and had nothing to do for. How far they reach is not written down: that would be a change of the
+/// database for each of its own events.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Passed {
+    /// The last of them.
+    pub(super) event: i64,
+    /// How many.
+    pub(super) count: usize,
 }
 
 /// What readers wait for.

@@ -1,11 +1,12 @@
 //! The job that publishes: it follows the events in their order, and the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, TrustDialect, Tx};
 use serde_json::{Value, json};
 
+use super::super::renew::Passed;
 use super::publish::{self, Occasion, publish};
 use super::{TufError, lease, rules, shelf};
 use crate::app::App;
@@ -18,6 +19,22 @@ const PENDING: &str = "tuf_pending";
 const AGAIN: i64 = 60 * 1_000;
 /// Up to which repository everything was published anew, as a setting; none when nothing is.
 const ANEW: &str = "tuf_anew";
+/// The events that there is something to do for.
+const CONCERNS: [&str; 13] = [
+    "check_passed",
+    "manifest_collected",
+    "manifest_deleted",
+    "manifest_purged",
+    "manifest_pushed",
+    "manifest_undeleted",
+    "organization_removed",
+    "repository_renamed",
+    "repository_undeleted",
+    "tag_deleted",
+    "tag_signature_withdrawn",
+    "tag_signed",
+    "tag_undeleted",
+];
 /// How many events one look takes, and how many collections are renewed in one.
 const EVENTS: u32 = 1_000;
 const BATCH: u32 = 64;
@@ -51,17 +68,19 @@ struct Work {
 }
 
 impl Work {
-    async fn look(app: &App, limit: u32) -> Result<Self, metadata::Error> {
+    /// What came after the cursor and after this event.
+    async fn look(app: &App, passed: i64) -> Result<Self, metadata::Error> {
         let cursor = app.metadata.setting(CURSOR).await?;
-        let after = cursor.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let after = cursor.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0).max(passed);
         let pending = app.metadata.setting(PENDING).await?;
         let pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let anew = app.metadata.setting(ANEW).await?.map(|text| RepositoryId(text.parse().unwrap_or(0)));
-        Ok(Self { cursor, events: app.metadata.happened(after, limit).await?, pending, anew })
+        Ok(Self { cursor, events: app.metadata.happened(after, EVENTS).await?, pending, anew })
     }
 
     fn is_none(&self, now: i64) -> bool {
-        self.events.is_empty() && self.anew.is_none() && self.pending.values().all(|(again, _)| *again > now)
+        let waits = self.pending.values().all(|(again, _)| *again > now);
+        self.anew.is_none() && waits && !self.events.iter().any(|event| CONCERNS.contains(&event.kind.as_str()))
     }
 }
 
@@ -71,8 +90,15 @@ impl Work {
 /// # Errors
 /// The database's. A repository whose tags cannot be published is told in the log and tried again a minute later.
 pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
-    // Most looks find nothing, and need no lease to say so.
-    if Work::look(app, 1).await?.is_none(app.clock.now()) {
+    let mut passed = *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = Work::look(app, passed.event).await?;
+    passed.event = work.events.last().map_or(passed.event, |event| event.seq);
+    passed.count += work.events.len();
+    // Most looks find nothing, and need no lease to say so. Now and then it is written down: what was followed may be forgotten.
+    let nothing = work.is_none(app.clock.now()) && passed.count < EVENTS as usize;
+    let passed = if nothing { passed } else { Passed::default() };
+    *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner) = passed;
+    if nothing {
         return Ok(false);
     }
     Ok(lease::under(app, follow_on(app)).await?.unwrap_or(false))
@@ -80,7 +106,7 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
 
 async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
-    let Work { cursor, events, mut pending, anew } = Work::look(app, EVENTS).await?;
+    let Work { cursor, events, mut pending, anew } = Work::look(app, 0).await?;
     let mut due = touched(&events);
     let mut rest = None;
     if let Some(after) = anew {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hallmark::app::App;
 use hallmark::trust::tuf;
 use hallmark_oci::Digest;
-use hallmark_storage::metadata::DatabaseConfig;
+use hallmark_storage::metadata::{DatabaseConfig, Event, PrincipalId};
 use serde_json::json;
 
 use crate::harness::{Credentials, PASSWORD, Postgres, World};
@@ -109,4 +109,55 @@ async fn a_damaged_row_of_one_repository_leaves_the_others_their_renewals() {
     assert_ne!(timestamp().await, before);
     let waits = world.look(&format!("SELECT renew_at FROM trust_collections WHERE id = {first}")).await;
     assert_eq!(waits, [(world.now() + 60_000).to_string()], "it is tried again in a minute");
+}
+
+#[tokio::test]
+async fn what_there_is_nothing_to_do_for_is_passed_by_and_written_down_now_and_then() {
+    let world = World::open().await;
+    let digest = world.image(&world.all_of("ann", "ann/web").await, "ann/web", "1", "layer").await;
+    follow(&world.app).await;
+    let cursor = async || world.app.metadata.setting("tuf_cursor").await.unwrap();
+    let before = cursor().await;
+    assert!(before.is_some(), "a push is followed");
+    let record = async |count: usize| {
+        let recorded: Result<(), hallmark_storage::metadata::Error> = world
+            .app
+            .metadata
+            .write(count, |tx, count| {
+                Box::pin(async move {
+                    for _ in 0..*count {
+                        let event = Event {
+                            actor: PrincipalId::SYSTEM,
+                            kind: "manifest_pulled",
+                            account: None,
+                            repository: None,
+                            subject: "",
+                            payload: "{}",
+                            request_id: "",
+                            at: 0,
+                        };
+                        tx.record(&event).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        recorded.unwrap();
+        follow(&world.app).await;
+    };
+    for _ in 0..3 {
+        record(300).await;
+        assert_eq!(cursor().await, before);
+    }
+    signs(&world, "ann/web", "1", &digest).await;
+    follow(&world.app).await;
+    assert_eq!(timestamps(&world.app).await, 1, "it is not passed by with them");
+    let signed = cursor().await;
+    assert_ne!(signed, before);
+    for _ in 0..3 {
+        record(300).await;
+        assert_eq!(cursor().await, signed);
+    }
+    record(300).await;
+    assert_ne!(cursor().await, signed, "else they could never be forgotten");
 }
