@@ -125,6 +125,7 @@ fn seen(answers: &[Answer], repository: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "the table that is asserted is as long as there are roles")]
 async fn every_request_of_trust_by_everybody() {
     let mut collections = None;
     let (base, roles) = opened(
