@@ -81,6 +81,10 @@ fn named(setting: &str, typed: &str) {
     if let Ok(name) = setting.parse::<name::DistinguishedName>() {
         assert_eq!(name.as_str().parse().as_ref(), Ok(&name), "a name has one spelling");
     }
+    // Nobody is called nothing: that is refused before a directory is asked.
+    if typed.is_empty() {
+        return;
+    }
     let Ok(template) = name::Template::parse(setting) else { return };
     let parts = |typed: &str| {
         let relatives = name::parse(&template.filled(typed)).expect("what was typed is escaped");
