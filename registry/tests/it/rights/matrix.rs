@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use hallmark_oci::Digest;
 use insta::assert_snapshot;
 
+use super::IMAGES;
 use crate::harness::{Acme, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
 
 /// The public, the private and the absent one; their names are as long.
@@ -266,6 +267,11 @@ async fn every_operation_by_everybody() {
     robot     none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403     -   200
     robot     none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401     -   200
     ");
+    let world = base.copied().await;
+    asked(&world, REPOSITORIES[0], &Credentials::basic("admin", PASSWORD), None).await;
+    let metrics = world.metrics().await;
+    let met = metrics.operations();
+    assert_eq!(IMAGES.iter().find(|name| !met.contains(*name)), None, "{met:?}");
     let of = |role: &str, repository: &str| -> Vec<String> {
         let rows = table.lines().filter(|line| line.starts_with(&format!("{role:9} {repository} ")));
         rows.map(|line| line[23..].to_owned()).collect()
