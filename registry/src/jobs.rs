@@ -31,9 +31,9 @@ const AT_MOST: Duration = Duration::from_secs(30);
 /// How often is looked whom a provider has not vouched for lately, in milliseconds.
 const LAPSE: i64 = 60 * 60 * 1_000;
 
-/// Runs the jobs until `stop` turns true; a job that has begun ends with the batch that it is at. They run side by side: a
+/// Runs the jobs of a serving process until `stop` turns true; a job that has begun ends with the batch that it is at. They run side by side: a
 /// long cleaning must not keep this replica from hearing what others decided.
-pub(crate) async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
+pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
     tokio::join!(
         refresh(&app, stop.clone()),
         sweep(&app, stop.clone()),
@@ -86,7 +86,9 @@ async fn look_at_bytes(app: &App, mut stop: watch::Receiver<bool>) {
 }
 
 async fn look_at_directories(app: &App, mut stop: watch::Receiver<bool>) {
-    let (mut ticks, mut last, mut lapsed) = (ticks(SWEEP), Vec::new(), 0);
+    // A directory is looked at as often as its settings say, also where that is more often than anything else is done.
+    let intervals = app.sources.sections().iter().map(|section| section.sync_interval);
+    let (mut ticks, mut last, mut lapsed) = (ticks(intervals.fold(SWEEP, Duration::min)), Vec::new(), 0);
     while goes_on(&mut ticks, &mut stop).await {
         if !app.is_readonly() {
             people::synchronize_due(app, &mut last).await;

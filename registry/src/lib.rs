@@ -13,7 +13,7 @@ mod control;
 pub mod distribution;
 pub mod events;
 pub mod http;
-mod jobs;
+pub mod jobs;
 mod master;
 mod memory;
 mod operate;

@@ -266,6 +266,25 @@ holder = "robot:acme+ci"
 rights = "read+sign"
 "#;
 
+/// The same in YAML.
+const YAML: &str = r#"organizations:
+  acme:
+    create_on_push: true
+    owners: [admin]
+    members: [bob]
+    teams:
+      dev: {description: who builds, members: [bob]}
+    repositories:
+      web: {visibility: public, description: the site}
+    robots:
+      ci:
+        description: builds
+        rules: [{issuer: "https://ci.example.com", audience: r, claims: {sub: acme}}]
+    grants:
+      - {on: acme/*, holder: "team:acme/dev", rights: write}
+      - {on: acme/web, holder: "robot:acme+ci", rights: read+sign}
+"#;
+
 #[test]
 fn a_file_is_applied_once_and_then_changes_nothing_until_something_goes() -> Outcome<()> {
     let (_folder, server) = with_issuer()?;
@@ -282,6 +301,10 @@ fn a_file_is_applied_once_and_then_changes_nothing_until_something_goes() -> Out
     apply(FILE, &[], 0, &["+ team acme/dev", "+ rule of robot acme+ci", "10 changes made"])?;
     apply(FILE, &[], 0, &["nothing to change"])?;
     apply(FILE, &["--prune"], 0, &["nothing to change"])?;
+    apply(YAML, &["--prune"], 0, &["nothing to change"])?;
+    let moved = YAML.replace("the site", "the shop");
+    apply(&moved, &["--dry-run"], 0, &["~ repository acme/web", "1 change would be made"])?;
+    apply("organizations:\n  acme:\n    owner: [bob]\n", &[], 2, &["-:3:5: unknown field `owner`"])?;
     admin.types("explain bob push acme/web", 0, &["may push"])?;
     admin.types("repo show acme/web", 0, &["public", "the site"])?;
 

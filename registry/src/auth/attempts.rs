@@ -136,6 +136,15 @@ impl<K: Hash + Eq + Clone> Counts<K> {
         let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
     }
 
+    /// Takes one back that was counted, of those with this period (milliseconds).
+    pub(super) fn give_back(&self, key: &K, period: i64, now: i64) {
+        if let Some(count) = self.0.get(key) {
+            // Never refused: the change is always one.
+            let _ =
+                count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |back_at| Some((back_at - period).max(now)));
+        }
+    }
+
     /// Counts from nothing again.
     pub(super) fn forget(&self, key: &K) {
         self.0.remove(key);

@@ -186,6 +186,9 @@ pub(crate) async fn identify(app: &App, name: &str, password: &str, client: Clie
         false => (None, Source::Database),
     };
     let now = app.clock.now();
+    if user.is_some() {
+        app.recorder.known(name, now);
+    }
     // Whom a provider knows, or a directory that is no more, has no password anywhere: they are refused like nobody at all.
     let user = user.filter(|user| user.source.as_deref().is_none_or(|of| app.sources.has(of)));
     let of = user.as_ref().and_then(|user| user.source.as_deref());

@@ -18,6 +18,8 @@ const GONE_AT_ONCE: usize = 10;
 const TOLD: usize = 10;
 /// How many administrators are looked for one among who is left; those with a password here come first.
 const ADMINISTRATORS: u32 = 64;
+/// What the setting begins with, before a directory's name, that tells which administrators are gone from it and stay.
+const KEPT: &str = "directory_kept:";
 /// How many people are read from the database at once.
 const BATCH: u32 = 500;
 
@@ -142,13 +144,16 @@ pub async fn synchronize(app: &App, name: &str, now: i64) -> Result<Synchronized
     if gone.len() > most {
         return Err(SyncError::TooManyGone { gone: gone.len(), people: done.people });
     }
+    let mut kept = Vec::new();
     for principal in &gone {
         match disable(app, *principal, (name, &gone), now).await? {
             Some(true) => done.disabled += 1,
-            Some(false) => done.kept += 1,
+            Some(false) => kept.push(*principal),
             None => {}
         }
     }
+    done.kept = kept.len();
+    tell_of_kept(app, name, kept, now).await?;
     if groupless.len() > most {
         return Err(SyncError::TooManyGroupless { groupless: groupless.len(), people: done.people });
     }
@@ -216,15 +221,43 @@ async fn disable_within(
     let held =
         tx.user(&user.name).await?.map(|held| held.principal).filter(|held| held.id == user.id && !held.disabled);
     let Some(user) = held else { return Ok(None) };
-    let last = user.is_administrator() && tx.administrators(ADMINISTRATORS).await?.iter().all(|id| gone.contains(id));
-    let kind = if last { "last_administrator_kept" } else { "user_changed" };
-    let payload = serde_json::json!({"source": source, "disabled": !last}).to_string();
-    let event = Event { account: Some(user.account_id), payload: &payload, ..Event::of_system(kind, &user.name, now) };
-    tx.record(&event).await?;
-    if !last {
-        tx.set_disabled(&user, Some(now)).await?;
+    if user.is_administrator() && tx.administrators(ADMINISTRATORS).await?.iter().all(|id| gone.contains(id)) {
+        return Ok(Some(false));
     }
-    Ok(Some(!last))
+    let payload = serde_json::json!({"source": source, "disabled": true}).to_string();
+    let of_system = Event::of_system("user_changed", &user.name, now);
+    tx.record(&Event { account: Some(user.account_id), payload: &payload, ..of_system }).await?;
+    tx.set_disabled(&user, Some(now)).await?;
+    Ok(Some(true))
+}
+
+/// Records who is gone from a directory and stays, once: a look that finds what the one before it found changes nothing.
+async fn tell_of_kept(app: &App, source: &str, mut kept: Vec<PrincipalId>, now: i64) -> Result<(), metadata::Error> {
+    kept.sort_unstable();
+    let setting = format!("{KEPT}{source}");
+    let ids: Vec<i64> = kept.iter().map(|id| id.0).collect();
+    let text = (!ids.is_empty()).then(|| serde_json::json!(ids).to_string());
+    let before = app.metadata.setting(&setting).await?;
+    if before == text {
+        return Ok(());
+    }
+    let before: Vec<i64> = before.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut told = Vec::new();
+    for id in kept.into_iter().filter(|id| !before.contains(&id.0)) {
+        told.extend(app.metadata.without_cache().principal(id).await?);
+    }
+    let payload = serde_json::json!({"source": source, "disabled": false}).to_string();
+    app.metadata
+        .write(((setting, text), (told, payload), now), |tx, ((setting, text), (told, payload), now)| {
+            Box::pin(async move {
+                for user in told.iter() {
+                    let of_system = Event::of_system("last_administrator_kept", &user.name, *now);
+                    tx.record(&Event { account: Some(user.account_id), payload, ..of_system }).await?;
+                }
+                tx.set_setting(setting, text.as_deref()).await
+            })
+        })
+        .await
 }
 
 /// What a look at a directory came to.

@@ -103,6 +103,12 @@ impl Recorder {
         pending.happenings.entry(key).or_insert((now, 0)).1 += 1;
     }
 
+    /// Notes that somebody here has this name, which is being signed in with now: what is refused of it has a share of its own.
+    pub(crate) fn known(&self, name: &str, now: i64) {
+        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.refusals.known(name, now.div_euclid(TOGETHER));
+    }
+
     /// What is to be written down now, and how many things more there were.
     fn take(&self, now: i64) -> (Vec<(Happening, i64, u64)>, u64) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);

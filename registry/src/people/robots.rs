@@ -76,7 +76,8 @@ pub struct RobotChanges {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
-    /// When the new secret ends (RFC 3339). Unless said, never, or with the token that asks, which makes none that outlives it.
+    /// When the new secret ends (RFC 3339). Unless said, never, or with the token that asks, which makes none that outlives it: then it
+    /// must be said if a secret stands that goes on longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub expires_at: Option<String>,
@@ -307,7 +308,10 @@ pub async fn rotate(
 ) -> Result<SecretView, Refused> {
     caller.may_leave_secrets()?;
     let ends = match (end(rotation.expires_at.as_deref(), caller.now)?, caller.ends(app).await?) {
-        (ends, Some(own)) if rotation.expires_at.is_none() => ends.min(own),
+        (ends, Some(own)) if rotation.expires_at.is_none() => {
+            replaces_nothing_longer(app, caller, (account, name), own).await?;
+            ends.min(own)
+        }
         (ends, Some(own)) if ends > own => {
             return Err(Refused::Forbidden("a token makes no secret that outlives it; sign in with a password"));
         }
@@ -327,6 +331,27 @@ pub async fn rotate(
         })
         .await?;
     Ok(SecretView { login: login(account, name), secret: text, expires_at: until(ends) })
+}
+
+/// Refuses to end secrets that go on longer than the token of whoever makes another without saying how long: it would end with that
+/// token, and the robot with it.
+async fn replaces_nothing_longer(
+    app: &App,
+    caller: &Caller,
+    (account, name): (&str, &str),
+    own: i64,
+) -> Result<(), Refused> {
+    let robot = overseen(app, caller, account, name).await?;
+    let rows = app.metadata.credentials(robot.id, Kind::Robot.word()).await?;
+    let epoch = app.metadata.principal(robot.id).await?.ok_or(Refused::Unknown("robot"))?.credential_epoch;
+    if rows.iter().all(|row| !stands(row, epoch, caller.now) || row.expires_at <= own) {
+        return Ok(());
+    }
+    let why = format!(
+        "your token ends at {}, and the new secret with it, before one that it replaces; say when it ends, or sign in with a password",
+        rfc3339(own)
+    );
+    Err(Refused::invalid("expires_at", why))
 }
 
 async fn keep(

@@ -15,7 +15,7 @@ use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
 use super::users::{Principal, PrincipalKind, SystemRole, Vouching};
-use super::value::values;
+use super::value::{json_texts, values};
 
 /// The name of the account that owns repositories of one component; no user and no organization can have it.
 pub const SYSTEM_ACCOUNT: &str = "_system";
@@ -23,8 +23,19 @@ pub const SYSTEM_ACCOUNT: &str = "_system";
 pub(super) const NO_CREDENTIAL: i64 = -1;
 
 statements! {
+    // Of the prefixes that reach the name few are granted to anybody in the account, however many are granted there: those are looked
+    // up first, and then what each of the principal and their teams holds on them, one by one and by equality. As subqueries of one
+    // value, since a join would be turned around where many hold one prefix.
     SEEN = [
-        "SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner
+        "WITH prefixes (account_id, prefix) AS MATERIALIZED (
+           SELECT a.id, list.value FROM accounts a CROSS JOIN " {texts 5} " AS list
+            WHERE a.name = $1
+              AND (SELECT 1 FROM prefix_grants e WHERE e.account_id = a.id AND e.prefix = list.value LIMIT 1) IS NOT NULL),
+         holders (id) AS (
+           SELECT CAST($3 AS BIGINT)
+           UNION ALL
+           SELECT t.team_id FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3 WHERE a.name = $1)
+         SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner
            FROM accounts a
            LEFT JOIN repositories r ON r.name = $2 AND r.account_id = a.id
            LEFT JOIN users u ON u.account_id = a.id
@@ -40,14 +51,13 @@ statements! {
            JOIN repository_grants g ON g.principal_id = t.team_id AND g.repository_id = r.id
           WHERE r.name = $2
          UNION ALL
-         SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
-           FROM accounts a JOIN prefix_grants g ON g.principal_id = $3 AND g.account_id = a.id
-          WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
-         UNION ALL
-         SELECT CAST(2 AS BIGINT), g.principal_id, g.rights, g.prefix, '', NULL, NULL, NULL, NULL
-           FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3
-           JOIN prefix_grants g ON g.principal_id = t.team_id AND g.account_id = a.id
-          WHERE a.name = $1 AND g.prefix = substr($2, 1, length(g.prefix))
+         SELECT CAST(2 AS BIGINT), held.id, held.rights, held.prefix, '', NULL, NULL, NULL, NULL
+           FROM (SELECT holders.id, prefixes.prefix,
+                        (SELECT g.rights FROM prefix_grants g
+                          WHERE g.principal_id = holders.id AND g.account_id = prefixes.account_id
+                            AND g.prefix = prefixes.prefix) AS rights
+                   FROM prefixes CROSS JOIN holders) AS held
+          WHERE held.rights IS NOT NULL
          UNION ALL
          SELECT CAST(3 AS BIGINT), COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
                 p.kind || ' ' || COALESCE(u.system_role, '') || ' ' || COALESCE(u.source, ''), COALESCE(p.disabled_at, o.disabled_at),
@@ -136,7 +146,12 @@ impl Metadata {
         name: &RepositoryName,
     ) -> Result<Seen, Error> {
         let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
-        let rows = self.rows(&SEEN, values![account, name, principal, credential.unwrap_or(NO_CREDENTIAL)]).await?;
+        let rows = self
+            .rows(
+                &SEEN,
+                values![account, name, principal, credential.unwrap_or(NO_CREDENTIAL), prefixes(name).as_str()],
+            )
+            .await?;
         let mut seen = Seen::default();
         for row in &rows {
             match row.integer(0)? {
@@ -162,7 +177,7 @@ impl Metadata {
         let who = principal.unwrap_or(PrincipalId::NOBODY);
         let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let ask = async {
-            let rows = self.rows(&SEEN, values![account, name, who, NO_CREDENTIAL]).await?;
+            let rows = self.rows(&SEEN, values![account, name, who, NO_CREDENTIAL, prefixes(name).as_str()]).await?;
             facts(&rows, name).map(Arc::new)
         };
         let slots = [Slot::name(name), Slot::principal(who), Slot::account(account)];
@@ -177,9 +192,17 @@ impl Tx {
     /// The database failed.
     pub async fn facts(&mut self, principal: PrincipalId, name: &RepositoryName) -> Result<Facts, Error> {
         let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
-        let rows = self.rows(&SEEN, values![account, name, principal, NO_CREDENTIAL]).await?;
+        let rows = self.rows(&SEEN, values![account, name, principal, NO_CREDENTIAL, prefixes(name).as_str()]).await?;
         facts(&rows, name)
     }
+}
+
+/// Every text that a prefix which reaches this name can be, as the one parameter that a statement takes for a list: the account with
+/// its slash, and each beginning of the name that is longer. A name has at most 255 letters.
+fn prefixes(name: &RepositoryName) -> String {
+    let name = name.as_str();
+    let account = name.find('/').map_or(name.len() + 1, |slash| slash + 1);
+    json_texts((account..=name.len()).map(|end| &name[..end]))
 }
 
 fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {

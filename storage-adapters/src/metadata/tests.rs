@@ -75,7 +75,8 @@ const AT_START: &str = "uploads::END_LEASES";
 const ALL_CHANGES: [&str; 4] =
     ["trust::RENEW_ALL", "custody::ABANDON_KEYS", "custody::FORGET_TUF", "custody::FORGET_BASES"];
 /// Names that a statement gives to what it has already cut down to a page.
-const PAGES: [&str; 5] = ["SCAN held", "SCAN last", "SCAN page", "SCAN numbered", "SCAN (subquery"];
+const PAGES: [&str; 7] =
+    ["SCAN held", "SCAN last", "SCAN page", "SCAN numbered", "SCAN (subquery", "SCAN prefixes", "SCAN holders"];
 
 #[tokio::test]
 async fn no_statement_walks_a_table_or_a_whole_repository() {
@@ -103,6 +104,25 @@ async fn no_statement_walks_a_table_or_a_whole_repository() {
         })
         .await;
     assert_eq!(walks.unwrap(), [""; 0], "I11");
+}
+
+/// Whoever is in a hundred teams with many prefixes each reads those that reach the name, and none of the others.
+#[tokio::test]
+async fn the_prefixes_of_a_name_are_looked_up_by_equality() {
+    let (metadata, _folder) = embedded().await;
+    let steps: Result<Vec<String>, Error> =
+        metadata.write((), |tx, ()| Box::pin(async { Ok(tx.plan(&super::facts::SEEN).await) })).await;
+    let steps = steps.unwrap();
+    // `e` and `g` are the names that the statement gives to them.
+    let of_grants: Vec<_> =
+        steps.iter().filter(|step| step.starts_with("SEARCH e ") || step.starts_with("SEARCH g ")).collect();
+    assert!(of_grants.iter().any(|step| step.starts_with("SEARCH e ")), "{steps:#?}");
+    assert!(of_grants.iter().any(|step| step.contains("principal_id=? AND account_id=? AND prefix=?")), "{steps:#?}");
+    let whole = |step: &&&String| {
+        let on_repository = step.contains("repository_id=?");
+        !on_repository && !step.contains("account_id=? AND prefix=?")
+    };
+    assert_eq!(of_grants.iter().find(whole), None, "{steps:#?}");
 }
 
 #[tokio::test]

@@ -181,6 +181,19 @@ const CROWD: [&str; 13] = [
        SELECT 7000000 + n, 3000000 + n, 'personal', 's' || n, '', '', '', 0, 0, 1 FROM generate_series(0, 19999) n",
 ];
 
+/// Waits until no connection but ours and those of this name is left: what a connection has read is told when it ends, before it is
+/// gone from the list of those that are there.
+async fn ended(world: &World, but: &str) {
+    let others = format!(
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+            AND pid <> pg_backend_pid() AND application_name <> '{but}'"
+    );
+    let begin = Instant::now();
+    while world.count(&others).await > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "connections do not end");
+    }
+}
+
 /// What a request with a token stands on is one statement, and every table that it asks is reached by an index, however
 /// many rows there are.
 #[test]
@@ -190,18 +203,8 @@ fn on_postgres_a_request_asks_once_and_reads_no_table_through() {
             world.meddle(statement).await;
         }
         world.meddle("ANALYZE").await;
-        // What a connection has read is told when it ends, before it is gone from the list of those that are there.
-        let others = |but: &str| {
-            format!(
-                "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
-                    AND pid <> pg_backend_pid() AND application_name <> '{but}'"
-            )
-        };
         let read = async |but: &str| {
-            let begin = Instant::now();
-            while world.count(&others(but)).await > 0 {
-                assert!(begin.elapsed() < Duration::from_secs(20), "connections do not end");
-            }
+            ended(&world, but).await;
             let of_all = "SELECT SUM(seq_tup_read)::BIGINT, SUM(idx_scan)::BIGINT FROM pg_stat_user_tables";
             let sums = world.look(of_all).await.remove(0);
             let (through, by_index) = sums.split_once(' ').unwrap();
@@ -224,5 +227,45 @@ fn on_postgres_a_request_asks_once_and_reads_no_table_through() {
         // The pool tells by now too that alice was looked for among the first accounts.
         let through = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 0";
         assert!(after.0 - before.0 < 50, "rows were read without an index: {:?}", world.look(through).await);
+    });
+}
+
+/// One who is in a hundred teams, of which each holds sixty-four prefixes: a few of all of them reach a name.
+const MANY: [&str; 4] = [
+    "INSERT INTO team_members (team_id, account_id, user_id) SELECT 4000000 + n, 1000000, 3000000 FROM generate_series(1, 100) n",
+    "INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+       SELECT 1000000, 'acme/p' || k || '-', 4000000 + n, 2, 3000000, 0 FROM generate_series(1, 100) n, generate_series(1, 64) k",
+    "INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+       SELECT 1000000, 'acme/web-', 4000000 + n, 2, 3000000, 0 FROM generate_series(7, 8) n",
+    // Of others, by thousands.
+    "INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+       SELECT 1000000, 'acme/web-', 3000000 + n, 2, 3000000, 0 FROM generate_series(101, 9100) n",
+];
+
+/// What a request reads is bounded by what reaches the name and by the teams of who asks, not by all that these hold, nor by all
+/// that others hold on the same prefix.
+#[test]
+fn on_postgres_a_member_of_many_teams_reads_the_prefixes_that_reach_the_name() {
+    run(Engine::Postgres, async |world: World| {
+        for statement in CROWD.iter().chain(&MANY) {
+            world.meddle(statement).await;
+        }
+        world.meddle("ANALYZE").await;
+        let read = async |but: &str| {
+            ended(&world, but).await;
+            world
+                .count("SELECT SUM(idx_tup_read)::BIGINT FROM pg_stat_user_indexes WHERE relname = 'prefix_grants'")
+                .await
+        };
+        let name = "acme/web-shop/base".parse().unwrap();
+        let before = read("hallmark").await;
+        for _ in 0..50 {
+            let seen = world.metadata.seen(PrincipalId(3_000_000), None, &name).await.unwrap();
+            assert_eq!(seen.facts.grants.len(), 2, "{:?}", seen.facts.grants);
+        }
+        world.metadata.close().await;
+        let each = (read("").await - before) / 50;
+        // The two that reach it, and for each prefix that exists whether one does.
+        assert!(each <= 110, "{each} grants were read for a request");
     });
 }

@@ -58,6 +58,7 @@ pub(super) async fn callback(
         Err(_) => return Err(Refused::Nobody),
     };
     let cookie = session::open(app, &principal, Cookie::Session.read(headers, base), now).await?;
+    app.providers.openings.signed_in(client, now);
     Ok(Arrived { cookie, code: kept.code })
 }
 

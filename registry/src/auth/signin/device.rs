@@ -302,6 +302,7 @@ async fn redeem(
         })
         .await?;
     let Some(id) = id else { return Ok(Poll::Gone) };
+    app.providers.openings.redeemed(asked.address, now);
     Ok(Poll::Token(Box::new(Redeemed { made: draft.made(id), asked, principal })))
 }
 

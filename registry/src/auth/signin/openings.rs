@@ -1,5 +1,6 @@
 //! How often something may be begun that keeps a row, and asked about one: each costs a change, and those who ask have yet to
-//! say who they are. Each process counts for itself.
+//! say who they are. What somebody finishes by signing in is taken back: an office behind one address, or all who come through one
+//! proxy, are bounded only in what they leave unfinished. Each process counts for itself.
 
 use std::net::IpAddr;
 
@@ -9,8 +10,8 @@ use super::device::INTERVAL;
 
 /// How many are begun at once, and how long until one more is, in milliseconds: from one address, and from one region.
 type Bounds = [(i64, i64); 2];
-/// Twice as many from one address as may be open, so that what is finished counts for little; from a region a small part of
-/// all that may be open.
+/// Twice as many from one address as may be open, so that what is given up counts for little; from a region a small part of all that
+/// may be open.
 const SIGN_INS: Bounds = [(200, 3_000), (400, 1_500)];
 const DEVICES: Bounds = [(40, 15_000), (200, 3_000)];
 /// The questions of one device that are looked at.
@@ -52,6 +53,16 @@ impl Openings {
         self.devices.one_more(from, now)
     }
 
+    /// Takes a sign-in back that was begun from here: it ended with somebody who is here.
+    pub(super) fn signed_in(&self, from: IpAddr, now: i64) {
+        self.sign_ins.give_back(from, now);
+    }
+
+    /// Takes a device back that began from here: somebody approved it, and it has its token.
+    pub(super) fn redeemed(&self, from: IpAddr, now: i64) {
+        self.devices.give_back(from, now);
+    }
+
     /// Counts a question of the device with this (hashed) code; whether it is looked at.
     pub(super) fn question(&self, device: &str, now: i64) -> bool {
         one_more(&self.questions, &device.to_owned(), QUESTIONS, now)
@@ -67,6 +78,12 @@ impl Places {
         let [near, far] = self.bounds;
         // What one address is refused does not count against its neighbours.
         one_more(&self.near, &network(from), near, now) && one_more(&self.far, &region(from), far, now)
+    }
+
+    fn give_back(&self, from: IpAddr, now: i64) {
+        let [(_, near), (_, far)] = self.bounds;
+        self.near.give_back(&network(from), near, now);
+        self.far.give_back(&region(from), far, now);
     }
 }
 
@@ -101,5 +118,22 @@ mod tests {
         let heard = (0..60_000).filter(|at| openings.question("code", *at)).count();
         assert_eq!(heard, 5 + 11);
         assert!((0..100).all(|number| openings.question("patient", number * INTERVAL * 1_000)));
+    }
+
+    #[test]
+    fn what_is_finished_is_begun_from_one_address_as_often_as_one_likes() {
+        let openings = Openings::default();
+        let office: IpAddr = "192.0.2.1".parse().unwrap();
+        for _ in 0..1_000 {
+            assert!(openings.device(office, 0) && openings.sign_in(office, 0));
+            openings.redeemed(office, 0);
+            openings.signed_in(office, 0);
+        }
+        // It is no stock: what was never begun is not given back.
+        let begun = |one: &dyn Fn() -> bool| (0..1_000).filter(|_| one()).count();
+        assert_eq!(begun(&|| openings.device(office, 0)), DEVICES[0].0 as usize);
+        assert_eq!(begun(&|| openings.sign_in(office, 0)), SIGN_INS[0].0 as usize);
+        openings.redeemed(office, 0);
+        assert_eq!(begun(&|| openings.device(office, 0)), 1);
     }
 }

@@ -1,10 +1,13 @@
-//! The audit log as it is read.
+//! The audit log as it is read, and how long it is kept.
 
+use std::time::Duration;
+
+use hallmark::trust::tuf;
 use insta::assert_snapshot;
 use serde_json::json;
 
 use super::{admin, basic, pages, refuses};
-use crate::harness::{Acme, Call, Credentials, World};
+use crate::harness::{Acme, Call, Credentials, PASSWORD, World};
 
 /// Where the people of these tests sit.
 const HOME: [u8; 4] = [203, 0, 113, 9];
@@ -314,4 +317,42 @@ async fn what_comes_and_goes_with_a_repository_is_told() {
     mia robot_removed acme+bound {}
     mia repository_deleted acme/made {}
     ");
+}
+
+/// The job of a running registry forgets what is older than `audit.retention` says, and nothing else.
+#[tokio::test]
+async fn the_job_forgets_events_by_their_age() {
+    const DAY: i64 = 24 * 60 * 60;
+    let world = World::with(|config| config.audit.retention = Duration::from_secs(30 * DAY as u64)).await;
+    let made = async |name: &str| {
+        let new = json!({"name": name, "password": PASSWORD});
+        world.sends("POST", "/users", &admin(), &new).await.expect(201);
+    };
+    let told = async || {
+        world
+            .look("SELECT subject FROM events WHERE kind = 'user_added' AND subject IN ('old', 'young') ORDER BY id")
+            .await
+    };
+    made("old").await;
+    world.pass(20 * DAY);
+    made("young").await;
+    // What the publisher of signed tags has yet to follow stays, however old it is.
+    while tuf::follow(&world.app).await.unwrap() {}
+    world.pass(10 * DAY - 1);
+    // When a token was last used is written down right after the log was looked at.
+    let token = Credentials::bearer(&world.personal("ann", "read").await.1);
+    world.get("/v2/").by(&token).await.expect(200);
+    let jobs = world.jobs();
+    let used = async || world.look("SELECT id FROM credentials WHERE last_used_at IS NOT NULL").await;
+    jobs.until("a sweep", async || !used().await.is_empty()).await;
+    jobs.stop().await;
+    assert_eq!(told().await, ["old", "young"], "a second too early");
+    world.pass(1 + 1);
+    let jobs = world.jobs();
+    jobs.until("the old event is gone", async || told().await == ["young"]).await;
+    jobs.stop().await;
+    world.pass(20 * DAY);
+    let jobs = world.jobs();
+    jobs.until("the other one is gone", async || told().await.is_empty()).await;
+    jobs.stop().await;
 }

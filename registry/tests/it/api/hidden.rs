@@ -1,18 +1,15 @@
 //! Who may not see an organization or a repository cannot tell it from one that is not there (I13, threat 3).
 
-use super::{Endpoint, basic, endpoints};
-use crate::harness::{Acme, Answer, Credentials, World};
+use super::basic;
+use super::endpoints::{Endpoint, Furnished};
+use super::matrix::callers;
+use crate::harness::{Answer, Credentials, World};
 
 /// The same endpoint of what is not there; its names are as long.
 fn of_nothing(endpoint: &Endpoint) -> Endpoint {
     let text = endpoint.document.as_ref().map(|document| document.to_string().replace("acme", "none"));
     let document = text.map(|text| serde_json::from_str(&text).unwrap());
     Endpoint { path: endpoint.path.replace("acme", "none"), document, ..*endpoint }
-}
-
-fn of_nobodys_repository(endpoint: &Endpoint) -> Endpoint {
-    let document = endpoint.document.clone();
-    Endpoint { path: endpoint.path.replace("web", "wex"), document, ..*endpoint }
 }
 
 /// All that can be seen of an answer, and how often the database was asked for it.
@@ -30,13 +27,13 @@ async fn seen(world: &World, endpoint: &Endpoint, by: &Credentials) -> (String, 
 
 #[tokio::test]
 async fn an_organization_is_hidden_from_strangers() {
-    let acme = Acme::open().await;
-    let world = &acme.world;
+    let furnished = Furnished::open().await;
+    let world = &furnished.acme.world;
     let robot = world.robot("ann", "bot", None).await;
     let token = Credentials::bearer(&world.personal("bob", "admin api:write").await.1);
     let before = world.rows().await;
     for by in [basic("ann"), robot, token] {
-        for endpoint in endpoints(&acme).await {
+        for endpoint in furnished.endpoints() {
             let other = of_nothing(&endpoint);
             if other.path == endpoint.path && other.document == endpoint.document {
                 continue;
@@ -52,15 +49,24 @@ async fn an_organization_is_hidden_from_strangers() {
 }
 
 #[tokio::test]
-async fn a_repository_is_hidden_from_members_who_hold_nothing_on_it() {
-    let acme = Acme::open().await;
-    let world = &acme.world;
-    let (own, other) = (world.personal("tim", "read api:write on:acme/site").await.1, basic("mia"));
-    for by in [Credentials::bearer(&own), other] {
-        for endpoint in endpoints(&acme).await.iter().filter(|endpoint| endpoint.path.contains("web")) {
-            let (hidden, reads) = seen(world, endpoint, &by).await;
-            let absent = seen(world, &of_nobodys_repository(endpoint), &by).await;
-            assert_eq!((hidden.replace("web", "wex"), reads), absent, "{} {}", endpoint.method, endpoint.path);
+async fn a_repository_is_hidden_from_whoever_holds_nothing_on_it() {
+    let furnished = Furnished::open().await;
+    let world = &furnished.acme.world;
+    let own = Credentials::bearer(&world.personal("tim", "read api:write on:acme/site").await.1);
+    let mut hidden_from = vec![("of site", own)];
+    for (who, by) in callers(&furnished.acme).await {
+        let status = world.api("GET", "/repositories/acme%2Fweb", &by).await.status;
+        if matches!(status.as_u16(), 401 | 404) {
+            hidden_from.push((who, by));
+        }
+    }
+    let names: Vec<_> = hidden_from.iter().map(|(who, _)| *who).collect();
+    assert_eq!(names, ["of site", "nobody", "stranger", "member"]);
+    for (who, by) in &hidden_from {
+        for endpoint in furnished.endpoints_about("acme/web") {
+            let (hidden, reads) = seen(world, &endpoint, by).await;
+            let absent = seen(world, &endpoint.about("acme/nix"), by).await;
+            assert_eq!((hidden.replace("web", "nix"), reads), absent, "{} {} by {who}", endpoint.method, endpoint.path);
         }
     }
 }

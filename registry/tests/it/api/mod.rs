@@ -3,6 +3,7 @@
 //! Start reading at `matrix.rs`.
 
 mod document;
+mod endpoints;
 mod events;
 mod explain;
 mod grants;
@@ -17,9 +18,7 @@ mod teams;
 mod trash;
 mod users;
 
-use serde_json::Value;
-
-use crate::harness::{Acme, Answer, Call, Credentials, PASSWORD, World};
+use crate::harness::{Answer, Call, Credentials, PASSWORD, World};
 
 fn admin() -> Credentials {
     basic("admin")
@@ -80,44 +79,4 @@ fn url_encoded(text: &str) -> String {
 /// The entity tag of what a path shows.
 async fn tag_of(world: &World, path: &str, by: &Credentials) -> String {
     world.api("GET", path, by).await.expect(200).header("etag").to_owned()
-}
-
-/// An endpoint of the API, as one would ask it about `acme`.
-struct Endpoint {
-    method: &'static str,
-    path: String,
-    document: Option<Value>,
-    /// What is recorded when it is done; nothing by what only shows.
-    event: &'static str,
-}
-
-impl Endpoint {
-    fn call<'w>(&self, world: &'w World, by: &Credentials) -> Call<'w> {
-        match &self.document {
-            Some(document) => world.sends(self.method, &self.path, by, document),
-            None => world.api(self.method, &self.path, by),
-        }
-    }
-}
-
-/// Every endpoint.
-async fn endpoints(acme: &Acme) -> Vec<Endpoint> {
-    let secret = acme.world.look("SELECT id FROM credentials WHERE kind = 'robot'").await.remove(0);
-    let text = include_str!("endpoints.txt").replace("{secret}", &secret);
-    let line = |line: &str| {
-        let mut parts = line.splitn(4, ' ');
-        let method = match parts.next() {
-            Some("GET") => "GET",
-            Some("POST") => "POST",
-            Some("PUT") => "PUT",
-            Some("PATCH") => "PATCH",
-            Some("DELETE") => "DELETE",
-            other => panic!("{other:?} in {line}"),
-        };
-        let path = parts.next().unwrap().to_owned();
-        let event = String::leak(parts.next().unwrap_or("-").to_owned());
-        let document = parts.next().map(|document| serde_json::from_str(document).unwrap());
-        Endpoint { method, path, document, event }
-    };
-    text.lines().filter(|line| !line.is_empty()).map(line).collect()
 }

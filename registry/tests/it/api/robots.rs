@@ -226,7 +226,8 @@ async fn a_robot_governs_nothing() {
 #[tokio::test]
 async fn a_secret_that_a_token_makes_ends_with_the_token() {
     let acme = Acme::open().await;
-    let (world, secrets) = (&acme.world, format!("{ROBOTS}/ci/secrets"));
+    let (world, secrets) = (&acme.world, format!("{ROBOTS}/cd/secrets"));
+    world.sends("POST", ROBOTS, &basic("olga"), &json!({"name": "cd"})).await.expect(201);
     let (_, token) = world.personal("olga", "admin api:write").await;
     let by = Credentials::basic("olga", &token);
     let ends = world.api("GET", "/me/tokens", &by).await.expect(200).json()[0]["expires_at"].clone();
@@ -241,4 +242,26 @@ async fn a_secret_that_a_token_makes_ends_with_the_token() {
     assert_eq!(made["expires_at"], later["expires_at"]);
     let never = world.sends("POST", &secrets, &basic("olga"), &json!({})).await.expect(201).json();
     assert_eq!(never.get("expires_at"), None);
+}
+
+/// Nobody ends a secret that goes on for good by the way: the machines that have it would be cut off with the token of a context.
+#[tokio::test]
+async fn a_token_that_ends_sooner_replaces_no_secret_without_saying_how_long() {
+    let acme = Acme::open().await;
+    let (world, secrets) = (&acme.world, format!("{ROBOTS}/ci/secrets"));
+    let by = Credentials::bearer(&world.personal("olga", "admin api:write").await.1);
+    let answer = refuses(world, world.sends("POST", &secrets, &by, &json!({})), 400, "INVALID").await;
+    assert_snapshot!(answer, @r#"
+    400 Bad Request
+    cache-control: no-store
+    content-length: 218
+    content-type: application/json
+
+    {"errors":[{"code":"INVALID","detail":{"field":"expires_at"},"message":"your token ends at 2028-01-15T08:00:00Z, and the new secret with it, before one that it replaces; say when it ends, or sign in with a password"}]}
+    "#);
+    let said = json!({"expires_at": "2027-06-01T00:00:00Z"});
+    world.sends("POST", &secrets, &by, &said).await.expect(201);
+    // What was replaced ends in a day, and what was made before the token does: there is nothing left to be cut short.
+    let made = world.sends("POST", &secrets, &by, &json!({})).await.expect(201).json();
+    assert_eq!(made["expires_at"], "2028-01-15T08:00:00Z");
 }

@@ -18,11 +18,11 @@ use crate::sign_in::passwords::let_in;
 /// How long a checked password is remembered, in seconds.
 const REMEMBERED: i64 = 5 * 60;
 
-fn anna() -> Credentials {
+pub(super) fn anna() -> Credentials {
     Credentials::basic("anna", "anna's own")
 }
 
-fn ben() -> Credentials {
+pub(super) fn ben() -> Credentials {
     Credentials::basic("ben", "ben's own")
 }
 
@@ -32,14 +32,15 @@ async fn opened(slapd: &Slapd) -> World {
 }
 
 async fn opened_to(directory: DirectoryConfig) -> World {
+    opened_with(directory, Duration::from_secs(3600)).await
+}
+
+/// The same with a directory whose people are looked up so often.
+pub(super) async fn opened_with(directory: DirectoryConfig, sync_interval: Duration) -> World {
     let team = TeamName { organization: "acme".to_owned(), team: "dev".to_owned() };
     let group = format!("cn=core,{GROUPS}").parse().unwrap();
-    let section = DirectorySection {
-        directory,
-        teams: vec![GroupMapping { group, team }],
-        create_users: true,
-        sync_interval: Duration::from_secs(3600),
-    };
+    let section =
+        DirectorySection { directory, teams: vec![GroupMapping { group, team }], create_users: true, sync_interval };
     let world = World::with(|config| {
         config.public_url = Some("https://registry.test".parse().unwrap());
         config.sections.directories.push(section);
@@ -65,11 +66,11 @@ async fn admin(world: &World, method: &str, path: &str, body: Value) -> Answer {
     call.header("content-type", "application/json").body(body.to_string()).await
 }
 
-async fn login(world: &World, by: &Credentials) -> Answer {
+pub(super) async fn login(world: &World, by: &Credentials) -> Answer {
     world.get("/token?service=hallmark&scope=repository:acme/app:pull,push").by(by).await
 }
 
-async fn granted(world: &World, by: &Credentials) -> String {
+pub(super) async fn granted(world: &World, by: &Credentials) -> String {
     login(world, by).await.expect(200).json()["scope"].as_str().unwrap().to_owned()
 }
 
@@ -222,9 +223,13 @@ async fn the_last_administrator_stays_though_gone_from_the_directory() {
         world.look("SELECT subject, payload FROM events WHERE kind = 'last_administrator_kept' ORDER BY 1").await;
     assert_eq!(event, ["anna", "ben"].map(|name| format!(r#"{name} {{"disabled":false,"source":"example"}}"#)));
     assert_eq!(disabled(&world).await, ["admin"]);
+    let before = world.rows().await;
+    assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), kept);
+    assert_eq!(world.rows().await, before, "the next look finds what this one found, and tells of it no more");
     world.set_role("ann", SystemRole::Administrator).await;
     assert_eq!(synchronize(&world.app, "example", world.now()).await.unwrap(), looked(2, 2, 0));
     assert_eq!(disabled(&world).await, ["admin", "anna", "ben"]);
+    assert_eq!(world.look("SELECT name FROM settings WHERE name LIKE 'directory_kept:%'").await, [""; 0]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod active_directory;
 mod door;
 mod groups;
 mod hostile;
+mod job;
 mod outage;
 mod sign_in;
 mod slapd;

@@ -5,6 +5,7 @@
 mod answer;
 mod call;
 mod images;
+mod jobs;
 mod log;
 mod metrics;
 mod people;
@@ -85,7 +86,8 @@ impl World {
     pub(crate) async fn copied(&self) -> Self {
         let data = folder();
         copy(self.data.path(), data.path());
-        let config = settings(data.path());
+        let mut config = settings(data.path());
+        config.sections.clone_from(&self.app.config.sections);
         let now = Arc::new(AtomicI64::new(self.now()));
         let app = App::open(config, Clock::Fixed(Arc::clone(&now))).await.unwrap();
         Self { app, now, names: Mutex::new(self.names()), data, in_folder: self.in_folder }

@@ -1,5 +1,6 @@
 //! People, programs and what they may do, made through the management API as an administrator would.
 
+use hallmark::config::Config;
 use hallmark_storage::metadata::{Error, SystemRole};
 use serde_json::{Value, json};
 
@@ -21,7 +22,12 @@ pub(crate) struct Acme {
 
 impl Acme {
     pub(crate) async fn open() -> Self {
-        let world = World::open().await;
+        Self::with(|_| {}).await
+    }
+
+    /// The same with settings that are changed first.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let world = World::with(change).await;
         for name in ["olga", "mia", "tim", "aud"] {
             world.add_user(name).await;
         }

@@ -6,26 +6,29 @@ use std::fmt::Write as _;
 use hallmark_oci::Digest;
 use insta::assert_snapshot;
 
+use super::IMAGES;
 use crate::harness::{Acme, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
 
 /// The public, the private and the absent one; their names are as long.
-const REPOSITORIES: [&str; 3] = ["acme/open", "acme/shut", "acme/none"];
-const COLUMNS: [&str; 15] =
-    ["get", "blob", "tags", "refs", "begin", "add", "end", "quit", "put", "untag", "del", "drop", "in", "out", "list"];
+pub(super) const REPOSITORIES: [&str; 3] = ["acme/open", "acme/shut", "acme/none"];
+const COLUMNS: [&str; 16] = [
+    "get", "blob", "tags", "refs", "begin", "stat", "add", "end", "quit", "put", "untag", "del", "drop", "in", "out",
+    "list",
+];
 /// Between these are those that change the repository.
 const BEGIN: usize = 4;
-const OUT: usize = 13;
+const OUT: usize = 14;
 const USERS: [&str; 13] = [
     "stranger", "reader", "writer", "keeper", "signer", "deleter", "teamed", "prefixed", "mia", "olga", "aud", "admin",
     "gone",
 ];
 
 /// Somebody in the matrix.
-struct Role {
-    name: &'static str,
-    password: Credentials,
+pub(super) struct Role {
+    pub(super) name: &'static str,
+    pub(super) password: Credentials,
     /// A token for each repository.
-    tokens: Vec<Credentials>,
+    pub(super) tokens: Vec<Credentials>,
 }
 
 impl Role {
@@ -45,7 +48,8 @@ async fn filled(world: &World, by: &Credentials, name: &str) {
     world.blob(by, name, "spare").await;
 }
 
-async fn opened() -> (World, Vec<Role>) {
+/// A registry in which everybody is, with tokens that ask for these scopes of each repository. Then who is to be gone is disabled.
+pub(super) async fn opened(prepare: impl AsyncFnOnce(&World), scopes: impl Fn(&str) -> String) -> (World, Vec<Role>) {
     let Acme { world, .. } = Acme::open().await;
     let admin = Credentials::basic("admin", PASSWORD);
     for name in USERS.iter().filter(|name| !matches!(**name, "mia" | "olga" | "aud" | "admin")) {
@@ -73,6 +77,7 @@ async fn opened() -> (World, Vec<Role>) {
     world.publish("acme/open").await;
     let robot = world.robot("acme", "shut", Some("acme/shut")).await;
     world.grant("acme/shut", "robot:acme+shut", "write").await;
+    prepare(&world).await;
     let mut roles = vec![("nobody", Credentials::none())];
     roles.extend(USERS.map(|name| (name, Credentials::basic(name, PASSWORD))));
     roles.push(("robot", robot));
@@ -80,8 +85,7 @@ async fn opened() -> (World, Vec<Role>) {
     for (name, password) in roles {
         let mut role = Role { name, password, tokens: Vec::new() };
         for repository in REPOSITORIES {
-            let mut scope =
-                format!("registry:catalog:* repository:acme/source:pull repository:{repository}:pull,push,delete");
+            let mut scope = scopes(repository);
             if let Some(own) = role.own() {
                 write!(scope, " repository:{own}:pull,push").unwrap();
             }
@@ -115,6 +119,7 @@ async fn asked(world: &World, name: &str, by: &Credentials, own: Option<&str>) -
     }
     let (status, upload) = begun(world, name, by).await;
     statuses.push(status);
+    statuses.push(world.get(&upload).by(by).await.status.as_u16());
     statuses.push(world.patch(&upload).by(by).body("{}").await.status.as_u16());
     statuses.push(world.put(&format!("{upload}?digest={}", sha256("{}"))).by(by).await.status.as_u16());
     let (_, upload) = begun(world, name, by).await;
@@ -143,7 +148,11 @@ async fn asked(world: &World, name: &str, by: &Credentials, own: Option<&str>) -
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "the table that is asserted is as long as there are roles")]
 async fn every_operation_by_everybody() {
-    let (base, roles) = opened().await;
+    let (base, roles) = opened(
+        async |_: &World| {},
+        |repository| format!("registry:catalog:* repository:acme/source:pull repository:{repository}:pull,push,delete"),
+    )
+    .await;
     let mut table = format!("{:23}", "");
     for column in COLUMNS {
         write!(table, " {column:>5}").unwrap();
@@ -166,98 +175,103 @@ async fn every_operation_by_everybody() {
         }
     }
     assert_snapshot!(table, @r"
-                              get  blob  tags  refs begin   add   end  quit   put untag   del  drop    in   out  list
-    nobody    open   name     200   200   200   200   401   401   401   401   401   401   401   401   401     -   401
-    nobody    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401     -   401
-    nobody    shut   name     401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
-    nobody    shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
-    nobody    none   name     401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
-    nobody    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
-    stranger  open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    stranger  open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    stranger  shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    stranger  shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    stranger  none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    stranger  none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    reader    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    reader    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    reader    shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    reader    shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    reader    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    reader    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    writer    open   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
-    writer    open   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
-    writer    shut   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
-    writer    shut   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
-    writer    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    writer    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    keeper    open   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    keeper    open   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    keeper    shut   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    keeper    shut   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    keeper    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    keeper    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    signer    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    signer    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    signer    shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    signer    shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    signer    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    signer    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    deleter   open   name     200   200   200   200   403   403   403   403   403   403   202   202   403   201  200+
-    deleter   open   token    200   200   200   200   401   401   401   401   401   401   202   202   401   201  200+
-    deleter   shut   name     403   403   403   403   403   403   403   403   403   403   202   202   403   202   200
-    deleter   shut   token    401   401   401   401   401   401   401   401   401   401   202   202   401   202   200
-    deleter   none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    deleter   none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    teamed    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    teamed    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    teamed    shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    teamed    shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    teamed    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    teamed    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    prefixed  open   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
-    prefixed  open   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
-    prefixed  shut   name     200   200   200   200   202   202   201   204   201   202   403   403   201   201  200+
-    prefixed  shut   token    200   200   200   200   202   202   201   204   201   202   401   401   201   201  200+
-    prefixed  none   name     404   404   404   200   404   404   404   404   404   404   403   403   404   202   200
-    prefixed  none   token    404   404   404   200   404   404   404   404   404   404   401   401   404   202   200
-    mia       open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    mia       open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    mia       shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    mia       shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    mia       none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
-    mia       none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
-    olga      open   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    olga      open   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    olga      shut   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    olga      shut   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    olga      none   name     404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
-    olga      none   token    404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
-    aud       open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    aud       open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    aud       shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   201  200+
-    aud       shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   201  200+
-    aud       none   name     404   404   404   200   403   403   403   403   403   403   403   403   403   202   200
-    aud       none   token    404   404   404   200   401   401   401   401   401   401   401   401   401   202   200
-    admin     open   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    admin     open   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    admin     shut   name     200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    admin     shut   token    200   200   200   200   202   202   201   204   201   202   202   202   201   201  200+
-    admin     none   name     404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
-    admin     none   token    404   404   404   200   202   202   201   204   201   404   404   404   201   202  200+
-    gone      open   name     401   401   401   401   401   401   401   401   401   429   429   429   429   429   429
-    gone      open   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
-    gone      shut   name     401   401   401   401   401   401   401   401   401   429   429   429   429   429   429
-    gone      shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
-    gone      none   name     401   401   401   401   401   401   401   401   401   429   429   429   429   429   429
-    gone      none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
-    robot     open   name     200   200   200   200   403   403   403   403   403   403   403   403   403     -  200+
-    robot     open   token    200   200   200   200   401   401   401   401   401   401   401   401   401     -  200+
-    robot     shut   name     200   200   200   200   202   202   201   204   201   202   403   403   201     -  200+
-    robot     shut   token    200   200   200   200   202   202   201   204   201   202   401   401   201     -  200+
-    robot     none   name     403   403   403   403   403   403   403   403   403   403   403   403   403     -   200
-    robot     none   token    401   401   401   401   401   401   401   401   401   401   401   401   401     -   200
+                              get  blob  tags  refs begin  stat   add   end  quit   put untag   del  drop    in   out  list
+    nobody    open   name     200   200   200   200   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    shut   name     401   401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    none   name     401   401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    nobody    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401     -   401
+    stranger  open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    stranger  open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    stranger  shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    stranger  shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    stranger  none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    stranger  none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    reader    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    reader    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    reader    shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    reader    shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    reader    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    reader    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    writer    open   name     200   200   200   200   202   204   202   201   204   201   202   403   403   201   201  200+
+    writer    open   token    200   200   200   200   202   204   202   201   204   201   202   401   401   201   201  200+
+    writer    shut   name     200   200   200   200   202   204   202   201   204   201   202   403   403   201   201  200+
+    writer    shut   token    200   200   200   200   202   204   202   201   204   201   202   401   401   201   201  200+
+    writer    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    writer    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    keeper    open   name     200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    keeper    open   token    200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    keeper    shut   name     200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    keeper    shut   token    200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    keeper    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    keeper    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    signer    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    signer    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    signer    shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    signer    shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    signer    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    signer    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    deleter   open   name     200   200   200   200   403   403   403   403   403   403   403   202   202   403   201  200+
+    deleter   open   token    200   200   200   200   401   401   401   401   401   401   401   202   202   401   201  200+
+    deleter   shut   name     403   403   403   403   403   403   403   403   403   403   403   202   202   403   202   200
+    deleter   shut   token    401   401   401   401   401   401   401   401   401   401   401   202   202   401   202   200
+    deleter   none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    deleter   none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    teamed    open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    teamed    open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    teamed    shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    teamed    shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    teamed    none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    teamed    none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    prefixed  open   name     200   200   200   200   202   204   202   201   204   201   202   403   403   201   201  200+
+    prefixed  open   token    200   200   200   200   202   204   202   201   204   201   202   401   401   201   201  200+
+    prefixed  shut   name     200   200   200   200   202   204   202   201   204   201   202   403   403   201   201  200+
+    prefixed  shut   token    200   200   200   200   202   204   202   201   204   201   202   401   401   201   201  200+
+    prefixed  none   name     404   404   404   200   404   404   404   404   404   404   404   403   403   404   202   200
+    prefixed  none   token    404   404   404   200   404   404   404   404   404   404   404   401   401   404   202   200
+    mia       open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    mia       open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    mia       shut   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    mia       shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    mia       none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403   202   200
+    mia       none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   202   200
+    olga      open   name     200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    olga      open   token    200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    olga      shut   name     200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    olga      shut   token    200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    olga      none   name     404   404   404   200   202   204   202   201   204   201   404   404   404   201   202  200+
+    olga      none   token    404   404   404   200   202   204   202   201   204   201   404   404   404   201   202  200+
+    aud       open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    aud       open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    aud       shut   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403   201  200+
+    aud       shut   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401   201  200+
+    aud       none   name     404   404   404   200   403   403   403   403   403   403   403   403   403   403   202   200
+    aud       none   token    404   404   404   200   401   401   401   401   401   401   401   401   401   401   202   200
+    admin     open   name     200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    admin     open   token    200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    admin     shut   name     200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    admin     shut   token    200   200   200   200   202   204   202   201   204   201   202   202   202   201   201  200+
+    admin     none   name     404   404   404   200   202   204   202   201   204   201   404   404   404   201   202  200+
+    admin     none   token    404   404   404   200   202   204   202   201   204   201   404   404   404   201   202  200+
+    gone      open   name     401   401   401   401   401   401   401   401   401   429   429   429   429   429   429   429
+    gone      open   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    gone      shut   name     401   401   401   401   401   401   401   401   401   429   429   429   429   429   429   429
+    gone      shut   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    gone      none   name     401   401   401   401   401   401   401   401   401   429   429   429   429   429   429   429
+    gone      none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401   401   401
+    robot     open   name     200   200   200   200   403   403   403   403   403   403   403   403   403   403     -  200+
+    robot     open   token    200   200   200   200   401   401   401   401   401   401   401   401   401   401     -  200+
+    robot     shut   name     200   200   200   200   202   204   202   201   204   201   202   403   403   201     -  200+
+    robot     shut   token    200   200   200   200   202   204   202   201   204   201   202   401   401   201     -  200+
+    robot     none   name     403   403   403   403   403   403   403   403   403   403   403   403   403   403     -   200
+    robot     none   token    401   401   401   401   401   401   401   401   401   401   401   401   401   401     -   200
     ");
+    let world = base.copied().await;
+    asked(&world, REPOSITORIES[0], &Credentials::basic("admin", PASSWORD), None).await;
+    let metrics = world.metrics().await;
+    let met = metrics.operations();
+    assert_eq!(IMAGES.iter().find(|name| !met.contains(*name)), None, "{met:?}");
     let of = |role: &str, repository: &str| -> Vec<String> {
         let rows = table.lines().filter(|line| line.starts_with(&format!("{role:9} {repository} ")));
         rows.map(|line| line[23..].to_owned()).collect()

@@ -359,3 +359,15 @@ async fn a_device_that_asks_without_pause_costs_no_changes() {
     assert_eq!(words.remove(0), "authorization_pending");
     assert!(words.iter().all(|word| word == "slow_down"), "{words:?}");
 }
+
+/// What is finished counts for nothing: only what is begun and left there is bounded.
+#[tokio::test]
+async fn an_office_behind_one_address_lets_in_as_many_programs_as_it_likes() {
+    let scene = Scene::open().await;
+    let mut browser = scene.sign_in(json!({})).await;
+    for _ in 0..60 {
+        let device = Device::begin(&scene.world).await;
+        decide(&mut browser, &device.user_code, "approve").await.expect(200);
+        device.poll(&scene.world).await.expect(200);
+    }
+}

@@ -533,3 +533,13 @@ async fn other_methods_and_paths_are_none() {
         assert_eq!(scene.world.get(path).await.status, 404, "{path}");
     }
 }
+
+/// What is finished counts for nothing: only what is begun and left there is bounded.
+#[tokio::test]
+async fn as_many_people_of_an_office_behind_one_address_sign_in_as_there_are() {
+    let scene = Scene::open().await;
+    for number in 0..220 {
+        let claims = json!({"sub": format!("{}", number % 7), "preferred_username": format!("p{}", number % 7)});
+        scene.sign_in(claims).await;
+    }
+}

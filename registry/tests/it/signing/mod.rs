@@ -7,7 +7,7 @@ mod backups;
 mod binary;
 mod bounds;
 mod drills;
-mod notary;
+pub(crate) mod notary;
 mod pkcs11;
 mod remote;
 mod rewrap;

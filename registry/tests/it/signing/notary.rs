@@ -9,13 +9,15 @@ use hallmark_signer::notary::{KeyDocument, Signature, Value as Canonical};
 use serde_json::{Value, json};
 
 use super::basic;
-use crate::harness::{Answer, World};
+use crate::harness::{Answer, Credentials, World};
 
 const EXPIRES: &str = "2030-01-01T00:00:00Z";
-const TUF: &str = "/v2/registry.test/ann/web/_trust/tuf";
+/// The collection of most tests.
+const GUN: &str = "registry.test/ann/web";
 
 /// A client of one collection.
-pub(super) struct Client {
+pub(crate) struct Client {
+    gun: String,
     root: Key,
     targets: Key,
 }
@@ -28,25 +30,47 @@ struct Key {
 
 impl Client {
     pub(super) fn new() -> Self {
+        Self::of(GUN)
+    }
+
+    /// A client of this collection.
+    pub(crate) fn of(gun: &str) -> Self {
         let targets = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let der: PublicKeyX509Der<'_> = targets.public_key().as_der().unwrap();
         let document = KeyDocument::of("ecdsa", der.as_ref());
-        Self { root: certified(), targets: Key { pair: targets, document } }
+        Self { gun: gun.to_owned(), root: certified(gun), targets: Key { pair: targets, document } }
     }
 
     /// Asks for the public half of the server's key.
     pub(super) async fn server_key(world: &World, role: &str) -> Answer {
-        world.get(&format!("{TUF}/{role}.key")).by(&basic("ann")).await
+        world.get(&format!("{}{role}.key", tuf(GUN))).by(&basic("ann")).await
     }
 
     /// Has a key of the server's replaced.
     pub(super) async fn rotate(world: &World, role: &str) -> KeyDocument {
-        let answer = world.post(&format!("{TUF}/{role}.key")).by(&basic("ann")).await.expect(200);
+        let answer = world.post(&format!("{}{role}.key", tuf(GUN))).by(&basic("ann")).await.expect(200);
         serde_json::from_slice(&answer.body).unwrap()
     }
 
     /// Publishes root and targets of these versions, the root naming these keys of the server.
     pub(super) async fn publish(&self, world: &World, keys: &[(&str, KeyDocument)], version: u64) -> Answer {
+        self.publish_by(world, &basic("ann"), keys, version).await
+    }
+
+    /// The same by whoever shows this.
+    pub(crate) async fn publish_by(
+        &self,
+        world: &World,
+        by: &Credentials,
+        keys: &[(&str, KeyDocument)],
+        version: u64,
+    ) -> Answer {
+        let kind = "multipart/form-data; boundary=edge";
+        let call = world.post(&tuf(&self.gun)).by(by).header("content-type", kind);
+        call.body(self.form(keys, version)).await
+    }
+
+    fn form(&self, keys: &[(&str, KeyDocument)], version: u64) -> String {
         let own = [("root", self.root.document.clone()), ("targets", self.targets.document.clone())];
         let all: Vec<_> = own.iter().chain(keys).collect();
         let named: serde_json::Map<_, _> = all.iter().map(|(_, key)| (key.id(), json!(key))).collect();
@@ -67,15 +91,18 @@ impl Client {
                  Content-Type: application/octet-stream\r\n\r\n{body}\r\n"
             )
         };
-        let body: String = files.iter().map(part).collect::<String>() + "--edge--\r\n";
-        let kind = "multipart/form-data; boundary=edge";
-        world.post(&format!("{TUF}/")).by(&basic("ann")).header("content-type", kind).body(body).await
+        files.iter().map(part).collect::<String>() + "--edge--\r\n"
     }
 
     /// One file as it is served.
     pub(super) async fn file(world: &World, role: &str) -> Answer {
-        world.get(&format!("{TUF}/{role}.json")).by(&basic("ann")).await
+        world.get(&format!("{}{role}.json", tuf(GUN))).by(&basic("ann")).await
     }
+}
+
+/// Where the files of a collection are.
+pub(crate) fn tuf(gun: &str) -> String {
+    format!("/v2/{gun}/_trust/tuf/")
 }
 
 /// The server's keys for both of its roles.
@@ -89,11 +116,11 @@ pub(super) async fn server_keys(world: &World) -> [(&'static str, KeyDocument); 
 }
 
 /// The key of a root: in a certificate that names the collection.
-fn certified() -> Key {
+fn certified(gun: &str) -> Key {
     let made = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     parameters.distinguished_name = rcgen::DistinguishedName::new();
-    parameters.distinguished_name.push(rcgen::DnType::CommonName, "registry.test/ann/web");
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, gun);
     let certificate = parameters.self_signed(&made).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, made.serialized_der()).unwrap();
     Key { pair, document: KeyDocument::of("ecdsa-x509", certificate.pem().as_bytes()) }

@@ -121,3 +121,17 @@ async fn a_refresh_token_ends_after_its_lifetime() {
     is_refused(&world, &token).await;
     assert_eq!(world.now(), NOW + 30 * days * 1000);
 }
+
+/// Threat 14: what another service gave out in the same database, for the same user, opens nothing here.
+#[tokio::test]
+async fn a_refresh_token_of_another_service_is_refused() {
+    let world = World::open().await;
+    let (token, other) = (issued(&world, "ann").await, issued(&world, "ann").await);
+    let set = format!("UPDATE credentials SET service = 'another' WHERE selector = '{}'", &other[4..15]);
+    world.meddle(&set).await;
+    is_refused(&world, &other).await;
+    used(&world, &token, "").await.expect(200);
+    let back = set.replace("another", "hallmark");
+    world.meddle(&back).await;
+    used(&world, &other, "").await.expect(200);
+}

@@ -8,6 +8,7 @@ use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{Holder, Rights};
 use serde::{Deserialize, Serialize};
 
+use super::yaml;
 use crate::access::Pattern;
 use crate::cli::output::Failure;
 use crate::people::grants::HolderName;
@@ -100,8 +101,12 @@ pub(super) fn read(path: &Path) -> Result<Wanted, Failure> {
     Err(Failure::Usage(format!("{} is refused:\n  {}", path.display(), wrong.join("\n  "))))
 }
 
-/// TOML, or JSON by the name of the file or by the brace that no TOML begins with.
+/// TOML, unless the name of the file says otherwise, or what it begins with: no TOML begins with a brace, or as YAML does.
 pub(super) fn parse(name: &str, text: &str) -> Result<Wanted, String> {
+    let is_toml = name.ends_with(".toml");
+    if name.ends_with(".yaml") || name.ends_with(".yml") || !is_toml && !name.ends_with(".json") && yaml::is_one(text) {
+        return yaml::parse(name, text);
+    }
     if name.ends_with(".json") || text.trim_start().starts_with('{') {
         return serde_json::from_str(text)
             .map_err(|error| format!("{name}:{}:{}: {}", error.line(), error.column(), without_place(&error)));

@@ -6,6 +6,7 @@ mod change;
 mod file;
 mod plan;
 mod present;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use crate::cli::output::{self, Failure, Format};
 pub(in crate::cli) struct Apply {
     #[command(flatten)]
     remote: Remote,
-    /// The file; - for standard input
+    /// The file, in TOML, YAML or JSON; - for standard input
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// Show the difference and change nothing

@@ -291,3 +291,97 @@ fn each_change_is_one_request() {
     );
     assert_eq!(asks[9].body, Some(serde_json::json!({"rights": "write"})));
 }
+
+/// [`WHOLE`] as YAML.
+const YAML: &str = r#"# who may do what
+---
+organizations:
+  acme:
+    create_on_push: true
+    owners: [ann]
+    members: [bob, cleo]
+    teams:
+      dev:
+        description: who builds
+        members: &builders [bob]
+    repositories:
+      web/shop: {visibility: public, description: the shop}
+    robots:
+      ci:
+        description: builds
+        rules:
+          - issuer: https://ci.example.com
+            audience: r
+            claims: {repository: acme/web}
+    grants:
+      - {on: acme/web/*, holder: team:acme/dev, rights: read+write}
+      - on: acme/web/shop
+        holder: robot:acme+ci
+        rights: write
+"#;
+
+#[test]
+fn a_file_in_yaml_says_the_same_as_one_in_toml() {
+    for name in ["x.yaml", "x.yml", "-", "x"] {
+        let wanted = parse(name, YAML).unwrap();
+        assert_eq!(format!("{wanted:?}"), format!("{:?}", file(WHOLE)), "{name}");
+    }
+    let alias = YAML.replace("members: [bob, cleo]", "members: &all [bob, cleo]").replace("&builders [bob]", "*all");
+    let wanted = parse("x.yaml", &alias).unwrap();
+    let team = &wanted.organizations["acme"].teams.as_ref().unwrap()["dev"];
+    assert_eq!(team.members.as_ref().unwrap().len(), 2);
+    assert!(parse("x.toml", YAML).is_err() && parse("x.json", YAML).is_err(), "the name says otherwise");
+    // What looks like a number is the text that stands there where a text is wanted.
+    let claims =
+        "organizations: {acme: {robots: {ci: {rules: [{issuer: i, audience: a, claims: {id: 0074, at: 1e3}}]}}}}";
+    let wanted = parse("x.yaml", claims).unwrap();
+    let rules = wanted.organizations["acme"].robots.as_ref().unwrap()["ci"].rules.as_ref().unwrap();
+    let claims = &rules.first().unwrap().claims;
+    assert_eq!((claims["id"].as_str(), claims["at"].as_str()), ("0074", "1e3"));
+}
+
+#[test]
+fn what_is_wrong_in_yaml_is_told_with_its_place() {
+    for (text, said) in [
+        ("organizations:\n  acme:\n    owner: [ann]\n", "x.yaml:3:5: unknown field `owner`"),
+        ("organizations:\n  acme:\n    create_on_push: yes\n", "x.yaml:3:21: "),
+        ("organizations:\n  acme: {}\n  acme: {}\n", "x.yaml:3:3: duplicate"),
+        ("organizations:\n\tacme: {}\n", "x.yaml:2:2: "),
+        ("organizations:\n  acme:\n    owners: {a: 1}\n", "x.yaml:3:13: "),
+        ("organizations: !!python/object {}\n", "x.yaml:1:"),
+        ("organizations: {}\n---\norganizations: {}\n", "x.yaml:2:1: "),
+        ("organizations:\n  <<: {acme: {}}\n", "x.yaml:2:3: "),
+        ("organizations:\n  acme:\n    repositories:\n      web: {visibility: secret}\n", "x.yaml:4:25: "),
+        ("organisations: {}\n", "x.yaml:1:1: unknown field `organisations`"),
+    ] {
+        let refused = parse("x.yaml", text).unwrap_err();
+        assert!(refused.starts_with(said) && !refused.contains("Options"), "{text}: {refused}");
+    }
+    let wanted = parse("x.yaml", "organizations: {acme: {owners: []}}").unwrap();
+    assert_eq!(wrong(&wanted), ["organizations.acme.owners: an organization keeps one owner at least"]);
+}
+
+#[test]
+fn yaml_that_means_harm_is_refused_and_costs_little() {
+    let laughs: String = (0..12)
+        .map(|n| format!("  a{n}: &a{n} {{owners: [{}]}}\n", vec![format!("*a{}", n.max(1) - 1); 9].join(", ")))
+        .collect();
+    let deep_lines: String = (0..3_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    for (what, text) in [
+        ("laughs", format!("organizations:\n{laughs}")),
+        ("brackets", format!("organizations: {}", "[".repeat(1 << 20))),
+        ("braces", format!("organizations: {}", "{a: ".repeat(1 << 18))),
+        ("lines", format!("organizations:\n{deep_lines}")),
+        ("anchors", format!("organizations: [{}]", "&a 1, ".repeat(100_000))),
+        ("aliases", format!("organizations: {{a: &a {{}}, {}}}", "b: *a, ".repeat(100_000))),
+        ("itself", "organizations: &a {acme: *a}".to_owned()),
+        ("documents", "---\n".repeat(100_000)),
+        ("repeats", {
+            let names: String = (0..5_000).map(|n| format!("u{n}, ")).collect();
+            let all: String = (1..100).map(|n| format!("  o{n}: {{members: *all}}\n")).collect();
+            format!("organizations:\n  o0: {{members: &all [{names}]}}\n{all}")
+        }),
+    ] {
+        assert!(parse("x.yaml", &text).is_err(), "{what}");
+    }
+}
