@@ -356,3 +356,21 @@ async fn the_job_forgets_events_by_their_age() {
     jobs.until("the other one is gone", async || told().await.is_empty()).await;
     jobs.stop().await;
 }
+
+/// Whoever makes names up pushes no guess at somebody's own name out of the log.
+#[tokio::test]
+async fn a_guess_at_a_name_of_somebody_here_is_told_among_many_made_up() {
+    let world = World::open().await;
+    let guess = async |name: &str| {
+        signs_in(&world, &Credentials::basic(name, "a guess"), HOME).await.expect(401);
+    };
+    for number in 0..60 {
+        guess(&format!("made-up-{number}")).await;
+    }
+    guess("ann").await;
+    guess("nobody").await;
+    let told = noted(&world, "kind=sign_in_failed&limit=1000", &admin()).await;
+    let of = |name: &str| told.iter().filter(|line| line.contains(&format!(" {name} "))).count();
+    assert_eq!((of("ann"), of("nobody")), (1, 0), "{told:#?}");
+    assert_eq!(told.iter().filter(|line| line.contains("made-up")).count(), 32);
+}
