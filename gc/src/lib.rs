@@ -6,13 +6,15 @@
 mod collect;
 pub mod mark;
 mod orphans;
+mod ownership;
 mod repositories;
 mod scrub;
 mod sweep;
 mod uploads;
 
 pub use collect::{Collected, preview};
-pub use orphans::{Compared, compare};
+pub use orphans::{Compared, Held, compare, compare_held, held_comparison};
+pub use ownership::owns_store;
 pub use repositories::empty_deleted_repositories;
 pub use scrub::{Schedule, Scrubbed, scrub};
 
@@ -91,6 +93,17 @@ pub enum Error {
         /// What the store said.
         source: blobs::Error,
     },
+    /// Some blobs could not be read again; they are tried again later.
+    #[error("{unread} blobs could not be read again, {} were", .scrubbed.blobs)]
+    Unreadable {
+        /// How many could not.
+        unread: u64,
+        /// What was found of the others.
+        scrubbed: Scrubbed,
+        /// What the first of them met.
+        #[source]
+        first: Box<Error>,
+    },
     /// A part of the store could not be listed.
     #[error("part {part} of the store could not be listed")]
     Unlisted {
@@ -99,6 +112,24 @@ pub enum Error {
         /// What the store said.
         source: blobs::Error,
     },
+    /// The mark of the store could not be read or written.
+    #[error("the mark of the store could not be read or written")]
+    Unmarked {
+        /// What the store said.
+        source: blobs::Error,
+    },
+    /// The store bears the mark of another database: what this one knows nothing of may be the other's.
+    #[error(
+        "the store bears the mark of another database, or this one was set back: nothing in it is taken for left over. Where no \
+         other database uses it, remove its object blobs/.mark"
+    )]
+    Foreign,
+    /// So many keys are named by nothing that an operator has to look first.
+    #[error(
+        "{} of the {} keys in part {} of the store are named by nothing, which is too many to be left over from crashes; nothing \
+         was deleted, and `hallmark gc run --orphans` tells more", .0.orphans, .0.keys, .0.part
+    )]
+    Held(Held),
     /// A key that was to be deleted is in use. Nothing was deleted; this is a defect to be reported.
     #[error("the key {0} is to be deleted but something names it; its bytes were left alone")]
     Named(String),

@@ -110,6 +110,7 @@ pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use teams::{Team, TeamMember};
+pub use trash::{DueTrash, Purge};
 pub use trust::{
     ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
     TrustDialect, TrustFile, TrustFileKey, TrustState,

@@ -10,6 +10,7 @@ use super::rows::{ManifestId, PrincipalId};
 use super::statement::{Engine, Statement, statements};
 use super::tags::{Move, Moved};
 use super::tx::{TURNS, Tx};
+use super::undelete::HOLD as HOLD_TRASHED;
 use super::value::{json_integers, json_texts, values};
 
 statements! {
@@ -99,6 +100,10 @@ impl Tx {
         let blobs = self.hold(&HOLD_BLOBS, put, put.manifest.blobs()).await?.map_err(PutRefused::UnknownBlobs)?;
         let children = self.hold(&HOLD_CHILDREN, put, put.manifest.children()).await?;
         let children = children.map_err(PutRefused::UnknownChildren)?;
+        if self.engine() == Engine::Postgres {
+            // Whoever ends its window, or brings it back, holds it in the trash first; held later, two would wait for each other.
+            self.row(&HOLD_TRASHED, values![repository, put.digest]).await?;
+        }
         let (id, known) = self.insert_manifest(put).await?;
         if !known {
             self.forget_trashed(repository, put.digest).await?;
