@@ -65,22 +65,19 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
 async fn look_at_bytes(app: &App, mut stop: watch::Receiver<bool>) {
     let mut ticks = ticks(SWEEP);
     // Those who wait for the start come first.
-    ticks.reset();
+    ticks.reset_after(SETTLED);
+    let mut whose = false;
     while goes_on(&mut ticks, &mut stop).await {
+        if !std::mem::replace(&mut whose, true) {
+            reclaim::look_whose_store(app).await;
+            continue;
+        }
         let _change = app.readonly.begin_change();
         if app.is_readonly() {
             continue;
         }
-        match reclaim::look_at_bytes(app, || !*stop.borrow()).await {
-            Ok(looked) if looked.damaged > 0 || looked.orphans > 0 => tracing::error!(
-                damaged = looked.damaged,
-                orphans = looked.orphans,
-                "{} blobs are damaged and wait to be pushed again, {} keys of the store were named by nothing",
-                looked.damaged,
-                looked.orphans
-            ),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = chain(&error), "bytes could not be looked at; it is tried again"),
+        if let Err(error) = reclaim::look_at_bytes(app, || !*stop.borrow()).await {
+            tracing::warn!(error = chain(&error), "not all bytes could be looked at; it is tried again");
         }
     }
 }

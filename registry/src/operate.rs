@@ -71,6 +71,7 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             };
         }
         Command::GcRun { dry_run } => reclaim::run_for_operator(app, dry_run).await,
+        Command::GcOrphans { agreed } => reclaim::orphans_for_operator(app, agreed).await,
         Command::GcPause { paused } => reclaim::pause_for_operator(app, paused).await,
         Command::GcStatus => return told(reclaim::status(app).await.map(|status| status.lines())),
         Command::GcExplain { digest, account } => {
