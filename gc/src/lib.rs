@@ -7,8 +7,12 @@ mod collect;
 pub mod mark;
 mod orphans;
 mod ownership;
+pub mod pattern;
+pub mod policy;
 mod repositories;
+pub mod retention;
 mod scrub;
+mod steady;
 mod sweep;
 mod uploads;
 
@@ -16,6 +20,7 @@ pub use collect::{Collected, preview};
 pub use orphans::{Compared, Held, compare, compare_held, held_comparison};
 pub use ownership::owns_store;
 pub use repositories::empty_deleted_repositories;
+pub use steady::{believe_clock, trust_clock};
 pub use scrub::{Schedule, Scrubbed, scrub};
 
 use hallmark_storage::blobs::{self, Blobs};
@@ -124,6 +129,21 @@ pub enum Error {
          other database uses it, remove its object blobs/.mark"
     )]
     Foreign,
+    /// The clock has jumped ahead of the time that the last run told.
+    #[error(
+        "the clock has jumped ahead of the time that the collector last told; nothing is deleted until it has gone on evenly for \
+         a while, or until `hallmark gc resume` says that it is right"
+    )]
+    Ahead {
+        /// When it will be believed, by itself, in milliseconds since the epoch.
+        until: i64,
+    },
+    /// The clocks of this machine and of the database differ.
+    #[error("the clock of this machine is {seconds} s ahead of the database's (behind, if negative); nothing is deleted by it")]
+    Apart {
+        /// How far.
+        seconds: i64,
+    },
     /// So many keys are named by nothing that an operator has to look first.
     #[error(
         "{} of the {} keys in part {} of the store are named by nothing, which is too many to be left over from crashes; nothing \

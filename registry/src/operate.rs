@@ -3,6 +3,7 @@
 //! Start reading at [`perform`].
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use hallmark_oci::RepositoryName;
@@ -242,6 +243,7 @@ async fn status(app: &App, listen: SocketAddr) -> StatusReport {
         pid: std::process::id(),
         listen,
         read_only: app.is_readonly(),
+        foreign_store: app.foreign_store.load(Ordering::Relaxed),
         database,
         storage,
     }

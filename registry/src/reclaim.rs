@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::clock::rfc3339;
+use crate::clock::{Clock, rfc3339};
 use crate::telemetry::chain;
 
 /// The setting that says that the collector rests.
@@ -43,9 +43,15 @@ pub(crate) async fn run(app: &App, goes_on: impl Fn() -> bool) -> Result<Option<
     if is_paused(app).await? {
         return Ok(None);
     }
+    believe_clock(app).await?;
     let report = hallmark_gc::clean(&app.metadata, &app.blobs, app.clock.now(), || may_go_on(app) && goes_on()).await?;
     app.metrics.reclaimed(&report);
     Ok(Some(report))
+}
+
+/// A clock that a test holds is compared with no other.
+async fn believe_clock(app: &App) -> Result<(), Error> {
+    hallmark_gc::believe_clock(&app.metadata, app.clock.now(), matches!(app.clock, Clock::System)).await
 }
 
 /// What was found of bytes.
@@ -78,6 +84,7 @@ pub(crate) async fn look_at_bytes(app: &App, goes_on: impl Fn() -> bool) -> Resu
     if is_paused(app).await? {
         return Ok(looked);
     }
+    believe_clock(app).await?;
     let goes_on = || may_go_on(app) && goes_on();
     let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let mut failed = None;
@@ -227,8 +234,11 @@ pub(crate) async fn status(app: &App) -> Result<Status, metadata::Error> {
     Ok(Status { paused: is_paused(app).await?, waiting, held, foreign_store })
 }
 
-/// Lets the collector rest, or go on, in a change of the caller's.
+/// Lets the collector rest, or go on, in a change of the caller's. Whoever lets it go on has looked at the clock.
 pub(crate) async fn set_paused(tx: &mut Tx, paused: bool) -> Result<(), metadata::Error> {
+    if !paused {
+        hallmark_gc::trust_clock(tx).await?;
+    }
     tx.set_setting(PAUSED, paused.then_some("on")).await
 }
 

@@ -189,6 +189,9 @@ pub(crate) struct StatusReport {
     /// The address that is listened on, which tells the port where the configuration says 0.
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) read_only: bool,
+    /// Whether the store bears the mark of another database.
+    #[serde(default)]
+    pub(crate) foreign_store: bool,
     pub(crate) database: Health,
     pub(crate) storage: Health,
 }

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::repositories::seen;
 use super::{Caller, List, Page, Refused, shapes};
+use crate::access::{self, Reason};
 use crate::app::App;
 use crate::clock::{instant, rfc3339};
 
@@ -114,14 +115,33 @@ fn show_move(moved: TagMove) -> TagMoveView {
     }
 }
 
+/// The repository, for whoever reads it with a role of their own, and whether they are told who did something: who may push.
+/// What anybody may pull is what is there now, not what was taken away.
+async fn insider(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(Repository, bool), Refused> {
+    let (repository, _) = seen(app, caller, name).await?;
+    let facts = app.metadata.facts(Some(caller.principal().id), name).await?;
+    let mut own = Rights::NONE;
+    access::decide(Some(caller.principal()), &facts, |reason, rights| {
+        if reason != Reason::Public {
+            own |= rights;
+        }
+    });
+    let own = caller.known.ceiling.bound(name, own);
+    if own.is_empty() {
+        return Err(Refused::Forbidden("what was deleted or overwritten is shown to those who have a role in the repository"));
+    }
+    Ok((repository, own.contain(Rights::PUSH) || caller.reads_everything()))
+}
+
 /// A page of what a repository's trash holds, by digest.
 ///
 /// # Errors
 /// [`Refused`].
 pub async fn list(app: &App, caller: &Caller, name: &RepositoryName, page: &Page) -> Result<List<TrashView>, Refused> {
     let (limit, after) = page.check()?;
-    let (repository, _) = seen(app, caller, name).await?;
+    let (repository, names) = insider(app, caller, name).await?;
     let rows = app.metadata.trash(repository.id, after.unwrap_or_default(), limit + 1).await?;
+    let show = |trashed: Trashed| TrashView { deleted_by: trashed.deleted_by.clone().filter(|_| names), ..show(trashed) };
     Ok(List::cut(rows, limit, |trashed| trashed.digest.to_string(), show))
 }
 
@@ -138,7 +158,7 @@ pub async fn history(
 ) -> Result<List<TagMoveView>, Refused> {
     let (limit, after) = page.check()?;
     let tag: Tag = tag.parse().map_err(|_| Refused::Unknown("tag"))?;
-    let (repository, _) = seen(app, caller, name).await?;
+    let (repository, names) = insider(app, caller, name).await?;
     if let Some(at) = at {
         let held = app.metadata.tag_at(repository.id, &tag, time(at)?).await?;
         return Ok(List { items: held.into_iter().map(show_move).collect(), next: None });
@@ -148,7 +168,8 @@ pub async fn history(
         Some(after) => after.parse().map_err(|_| Refused::invalid("after", "no page names this".to_owned()))?,
     };
     let rows = app.metadata.tag_history(repository.id, &tag, before, limit + 1).await?;
-    Ok(List::cut(rows, limit, |moved| moved.version.to_string(), show_move))
+    let show = |moved: TagMove| TagMoveView { by: moved.actor.clone().filter(|_| names), ..show_move(moved) };
+    Ok(List::cut(rows, limit, |moved| moved.version.to_string(), show))
 }
 
 /// Brings a tag or a manifest back. What was vouched for its tags is not any more.

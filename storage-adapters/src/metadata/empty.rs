@@ -31,6 +31,9 @@ statements! {
         "DELETE FROM tags WHERE repository_id = $1 AND name IN
            (SELECT page.name FROM tags page WHERE page.repository_id = $1 ORDER BY page.name LIMIT $2)"
     ];
+    PINS = ["DELETE FROM holds WHERE repository_id = $1 AND kind = 'pin' AND manifest_id IN
+           (SELECT page.manifest_id FROM holds page WHERE page.repository_id = $1 ORDER BY page.manifest_id LIMIT $2)"
+    ];
     MANIFESTS = [
         "DELETE FROM manifests WHERE repository_id = $1 AND id IN
            (SELECT page.id FROM manifests page WHERE page.repository_id = $1 AND NOT EXISTS
@@ -78,7 +81,7 @@ impl Tx {
             return Ok(true);
         }
         // In the order in which nothing is named any more: tags, indexes before their children, links.
-        for statement in [&TAGS, &MANIFESTS] {
+        for statement in [&TAGS, &PINS, &MANIFESTS] {
             if self.execute(statement, values![repository, limit]).await? > 0 {
                 return Ok(true);
             }

@@ -29,6 +29,7 @@ mod facts;
 mod generations;
 mod graces;
 mod grants;
+mod holds;
 mod ids;
 mod keys;
 mod links;
@@ -39,6 +40,7 @@ mod mount;
 mod names;
 mod open;
 mod organizations;
+mod policies;
 mod put;
 mod reclaim;
 mod referrers;
@@ -110,6 +112,8 @@ pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use teams::{Team, TeamMember};
+pub use holds::{Hold, HoldKind, Placing};
+pub use policies::Policies;
 pub use trash::{DueTrash, Purge};
 pub use trust::{
     ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
@@ -117,7 +121,7 @@ pub use trust::{
 };
 pub use trust_files::{FilesMetadata, NamedFile};
 pub use tx::Tx;
-pub use undelete::{DeletedRepository, TagMove, Trashed, Undeleted};
+pub use undelete::{DeletedRepository, Restored, TagMove, Trashed, Undeleted};
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, Vouching};
 pub use vouches::{Happened, Pointed, Tagged, TrustRoot, Vouch};
@@ -140,6 +144,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     explain::ALL,
     facts::ALL,
     grants::ALL,
+    holds::ALL,
     ids::ALL,
     keys::ALL,
     links::ALL,
@@ -148,6 +153,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     mount::ALL,
     names::ALL,
     organizations::ALL,
+    policies::ALL,
     put::ALL,
     empty::ALL,
     reclaim::ALL,

@@ -4,7 +4,7 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 
 use crate::harness::run;
 use crate::{
-    accounts, blobs, collect, credentials, custody, events, facts, grants, manifests, mounts, names, organizations,
+    accounts, blobs, collect, credentials, custody, events, facts, grants, holds, manifests, mounts, names, organizations,
     reclaim, referrers, repositories, robots, scrub, sign_ins, sign_rules, signing, small, tags, teams, trust,
     trust_files, undelete, uploads, users, vouches, workloads,
 };
@@ -23,6 +23,7 @@ fn every_statement_runs_on_both_engines() {
         events::CLAUSES,
         facts::CLAUSES,
         grants::CLAUSES,
+        holds::CLAUSES,
         manifests::CLAUSES,
         mounts::CLAUSES,
         names::CLAUSES,

@@ -17,6 +17,7 @@ mod events;
 mod facts;
 mod folder;
 mod grants;
+mod holds;
 mod harness;
 mod manifests;
 mod mounts;
