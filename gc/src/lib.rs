@@ -20,8 +20,8 @@ pub use collect::{Collected, preview};
 pub use orphans::{Compared, Held, compare, compare_held, held_comparison};
 pub use ownership::owns_store;
 pub use repositories::empty_deleted_repositories;
-pub use steady::{believe_clock, trust_clock};
 pub use scrub::{Schedule, Scrubbed, scrub};
+pub use steady::{believe_clock, trust_clock};
 
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Metadata};
@@ -139,7 +139,9 @@ pub enum Error {
         until: i64,
     },
     /// The clocks of this machine and of the database differ.
-    #[error("the clock of this machine is {seconds} s ahead of the database's (behind, if negative); nothing is deleted by it")]
+    #[error(
+        "the clock of this machine is {seconds} s ahead of the database's (behind, if negative); nothing is deleted by it"
+    )]
     Apart {
         /// How far.
         seconds: i64,

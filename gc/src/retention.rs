@@ -368,7 +368,16 @@ mod tests {
 
     #[test]
     fn versions_come_in_their_order() {
-        let order = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "v1.0.0-beta.11", "1.0.0", "v1.2", "2"];
+        let order = [
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta.2",
+            "v1.0.0-beta.11",
+            "1.0.0",
+            "v1.2",
+            "2",
+        ];
         let versions: Vec<_> = order.iter().map(|tag| Version::parse(tag).unwrap()).collect();
         assert!(versions.is_sorted() && versions.windows(2).all(|pair| pair[0] != pair[1]), "{versions:?}");
         for none in ["latest", "1.2.3.4", "v", "", "1..2", "1.2.3-", "99999999999999999999"] {

@@ -16,8 +16,11 @@ fn condition() -> impl Strategy<Value = Condition> {
         (0..6_u32).prop_map(Condition::PushedWithinDays),
         (0..6_u32).prop_map(Condition::PulledWithinDays),
         (0..4_u32, pattern.clone()).prop_map(|(count, tags)| Condition::Newest(Newest { count, tags })),
-        (0..3_u32, per, pattern)
-            .prop_map(|(count, per, tags)| Condition::NewestVersions(NewestVersions { count, per, tags })),
+        (0..3_u32, per, pattern).prop_map(|(count, per, tags)| Condition::NewestVersions(NewestVersions {
+            count,
+            per,
+            tags
+        })),
     ];
     leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
@@ -43,7 +46,8 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
         let mut world = Vec::new();
         for (number, (pushed, pulled, children, kind)) in images.into_iter().enumerate() {
             // An index names what was there before it.
-            let mut children: Vec<i64> = children.into_iter().filter(|child| *child < number).map(|at| at as i64).collect();
+            let mut children: Vec<i64> =
+                children.into_iter().filter(|child| *child < number).map(|at| at as i64).collect();
             children.dedup();
             world.push(Image {
                 id: number as i64,

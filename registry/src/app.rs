@@ -32,6 +32,7 @@ use crate::http::request::RequestIds;
 use crate::master;
 use crate::readonly::ReadOnly;
 use crate::reclaim;
+use crate::retention::Pulls;
 use crate::signing::Signing;
 use crate::signing::remote::{Remote, RemoteInvalid};
 use crate::telemetry::{Metrics, Readiness, chain};
@@ -77,6 +78,8 @@ pub struct App {
     pub token_memory: TokenMemory,
     /// When long-lived credentials were last shown.
     pub uses: Uses,
+    /// When manifests were last pulled.
+    pub pulls: Pulls,
     /// What happened and is not written down yet.
     pub recorder: Recorder,
     /// The directories that check passwords.
@@ -208,6 +211,7 @@ impl App {
             readiness: Readiness::default(),
             token_memory: TokenMemory::default(),
             uses: Uses::default(),
+            pulls: Pulls::default(),
             recorder: Recorder::default(),
             sources: Sources::open(&config.sections.directories)?,
             workloads: Workloads::open(&config.sections.issuers, &network(&config))?,

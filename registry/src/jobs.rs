@@ -15,6 +15,7 @@ use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::people::names;
 use crate::reclaim;
+use crate::retention;
 use crate::telemetry::chain;
 use crate::trust::{renew, tuf};
 
@@ -59,6 +60,7 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         clean(app, &stop).await;
         write_down_uses(app).await;
+        retire(app, &stop).await;
     }
 }
 
@@ -203,8 +205,27 @@ async fn write_down_uses(app: &App) {
     if let Err(error) = names::forget(app).await {
         tracing::warn!(error = chain(&error), "names that have rested could not be forgotten");
     }
+    if let Err(error) = retention::write_down_pulls(app).await {
+        tracing::warn!(error = chain(&error), "when images were last pulled could not be written down");
+    }
     if let Err(error) = personal::write_down(app).await {
         tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");
+    }
+}
+
+/// Applies the rules on what is kept, once a day.
+async fn retire(app: &App, stop: &watch::Receiver<bool>) {
+    let _change = app.readonly.begin_change();
+    let goes_on = || !app.is_readonly() && !*stop.borrow();
+    if !goes_on() {
+        return;
+    }
+    match reclaim::retire(app, goes_on).await {
+        Ok((0, 0)) => {}
+        Ok((manifests, tags)) => {
+            tracing::info!(manifests, tags, "rules took {manifests} manifests and {tags} tags away, into the trash");
+        }
+        Err(error) => tracing::warn!(error = chain(&error), "rules on what is kept were not applied"),
     }
 }
 

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::clock::{Clock, rfc3339};
+use crate::retention;
 use crate::telemetry::chain;
 
 /// The setting that says that the collector rests.
@@ -52,6 +53,19 @@ pub(crate) async fn run(app: &App, goes_on: impl Fn() -> bool) -> Result<Option<
 /// A clock that a test holds is compared with no other.
 async fn believe_clock(app: &App) -> Result<(), Error> {
     hallmark_gc::believe_clock(&app.metadata, app.clock.now(), matches!(app.clock, Clock::System)).await
+}
+
+/// Applies the rules on what is kept once a day, unless the collector rests or the clock is not believed; how many manifests and
+/// tags went.
+///
+/// # Errors
+/// What stopped it.
+pub(crate) async fn retire(app: &App, goes_on: impl Fn() -> bool) -> Result<(u64, u64), Error> {
+    if is_paused(app).await? {
+        return Ok((0, 0));
+    }
+    believe_clock(app).await?;
+    Ok(retention::run(app, || may_go_on(app) && goes_on()).await?)
 }
 
 /// What was found of bytes.
@@ -284,6 +298,7 @@ fn reason(kept: Kept, graces: &Graces) -> Reason {
         KeptBy::Orphaned(due_at) => ("what it belonged to is gone".to_owned(), Some(due_at)),
         KeptBy::Pushed(None) => ("it was pushed and not deleted; a manifest needs no tag to stay".to_owned(), None),
         KeptBy::Pushed(Some(subject)) => (format!("it refers to {subject} and was not deleted"), None),
+        KeptBy::Held(kind, reason) => (format!("it is held ({}): {reason}", kind.word()), None),
         KeptBy::Trashed(until) => ("it is in the trash".to_owned(), Some(until)),
     };
     match kept.deleted_until {

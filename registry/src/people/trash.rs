@@ -2,7 +2,7 @@
 
 use hallmark_oci::{Digest, RepositoryName, Tag};
 use hallmark_storage::metadata::{
-    DeletedRepository, ManifestId, Repository, RepositoryId, Rights, TagMove, Trashed, Tx, Undeleted,
+    DeletedRepository, ManifestId, Repository, RepositoryId, Restored, Rights, TagMove, Trashed, Tx, Undeleted,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,6 +13,7 @@ use super::{Caller, List, Page, Refused, shapes};
 use crate::access::{self, Reason};
 use crate::app::App;
 use crate::clock::{instant, rfc3339};
+use crate::keeping;
 
 /// The right that bringing back needs: as whoever pushes it again.
 const PUSH: &str = "this needs the right write on the repository";
@@ -119,7 +120,7 @@ fn show_move(moved: TagMove) -> TagMoveView {
 /// What anybody may pull is what is there now, not what was taken away.
 async fn insider(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(Repository, bool), Refused> {
     let (repository, _) = seen(app, caller, name).await?;
-    let facts = app.metadata.facts(Some(caller.principal().id), name).await?;
+    let (facts, _) = app.metadata.facts(Some(caller.principal().id), name).await?;
     let mut own = Rights::NONE;
     access::decide(Some(caller.principal()), &facts, |reason, rights| {
         if reason != Reason::Public {
@@ -128,7 +129,9 @@ async fn insider(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(R
     });
     let own = caller.known.ceiling.bound(name, own);
     if own.is_empty() {
-        return Err(Refused::Forbidden("what was deleted or overwritten is shown to those who have a role in the repository"));
+        return Err(Refused::Forbidden(
+            "what was deleted or overwritten is shown to those who have a role in the repository",
+        ));
     }
     Ok((repository, own.contain(Rights::PUSH) || caller.reads_everything()))
 }
@@ -141,7 +144,8 @@ pub async fn list(app: &App, caller: &Caller, name: &RepositoryName, page: &Page
     let (limit, after) = page.check()?;
     let (repository, names) = insider(app, caller, name).await?;
     let rows = app.metadata.trash(repository.id, after.unwrap_or_default(), limit + 1).await?;
-    let show = |trashed: Trashed| TrashView { deleted_by: trashed.deleted_by.clone().filter(|_| names), ..show(trashed) };
+    let show =
+        |trashed: Trashed| TrashView { deleted_by: trashed.deleted_by.clone().filter(|_| names), ..show(trashed) };
     Ok(List::cut(rows, limit, |trashed| trashed.digest.to_string(), show))
 }
 
@@ -239,7 +243,12 @@ async fn bring_tag(
     let digest = held.and_then(|held| held.digest).ok_or(Refused::Unknown("earlier meaning of this tag"))?;
     let (manifest, _) = revive(tx, caller, repository, &digest).await?;
     let actor = caller.principal().id;
-    tx.restore_tag(repository, (tag, false), (manifest, &digest), actor, caller.now).await?;
+    let restored = tx.restore_tag(repository, (tag, false), (manifest, &digest), actor, caller.now).await?;
+    if restored == Restored::Overwritten
+        && let Some(fixed) = keeping::fixed(tx, repository.id, [tag.as_str()]).await?
+    {
+        return Err(Refused::Conflict(fixed.to_string()));
+    }
     let payload = json!({"digest": digest}).to_string();
     let place = (repository.account_id, repository.id);
     tx.record(&caller.event_on(place, "tag_undeleted", tag.as_str(), &payload)).await?;
@@ -256,7 +265,7 @@ async fn bring_manifest(
     let mut restored = Vec::new();
     for tag in &tags {
         let actor = caller.principal().id;
-        if tx.restore_tag(repository, (tag, true), (manifest, digest), actor, caller.now).await? {
+        if tx.restore_tag(repository, (tag, true), (manifest, digest), actor, caller.now).await? != Restored::Not {
             restored.push(tag.to_string());
         }
     }

@@ -190,6 +190,13 @@ impl Metrics {
         self.orphans.inc_by(orphans);
     }
 
+    /// Counts what rules took away.
+    pub fn retired(&self, manifests: u64, tags: u64) {
+        for (kind, count) in [("retired_manifest", manifests), ("retired_tag", tags)] {
+            self.collected.get_or_create(&CollectedLabels { kind: OperationLabel(kind) }).inc_by(count);
+        }
+    }
+
     /// Counts a comparison that an operator has to look at.
     pub fn comparison_stopped(&self) {
         self.comparisons_stopped.inc();

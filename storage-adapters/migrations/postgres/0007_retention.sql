@@ -18,3 +18,9 @@ CREATE TABLE holds (
   PRIMARY KEY (repository_id, manifest_id, kind),
   FOREIGN KEY (repository_id, manifest_id) REFERENCES manifests (repository_id, id) ON DELETE RESTRICT
 );
+
+-- When manifests were last pulled, as far as that was written down: by a job, each minute.
+CREATE TABLE last_pulls (
+  manifest_id BIGINT PRIMARY KEY REFERENCES manifests (id) ON DELETE CASCADE,
+  at BIGINT NOT NULL
+);

@@ -19,6 +19,12 @@ CREATE TABLE holds (
   FOREIGN KEY (repository_id, manifest_id) REFERENCES manifests (repository_id, id) ON DELETE RESTRICT
 ) STRICT, WITHOUT ROWID;
 
+-- When manifests were last pulled, as far as that was written down: by a job, each minute.
+CREATE TABLE last_pulls (
+  manifest_id INTEGER PRIMARY KEY REFERENCES manifests (id) ON DELETE CASCADE,
+  at INTEGER NOT NULL
+) STRICT;
+
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('holds', 'holds', '10000 10 1 1'),
   ('repositories', 'repositories_ruled', '1000 1'),

@@ -45,6 +45,7 @@ mod put;
 mod reclaim;
 mod referrers;
 mod repositories;
+mod retention;
 mod rights;
 mod robots;
 mod rows;
@@ -91,16 +92,19 @@ pub use explain::{InStore, Kept, KeptBy, Waiting};
 pub use facts::{AccountFacts, Facts, Granted, SYSTEM_ACCOUNT, Seen, SeenCredential};
 pub use graces::Graces;
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
+pub use holds::{Hold, HoldKind, Placing};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
 pub use migrate::Schema;
 pub use mount::Mount;
 pub use names::{NameKind, RestingName};
 pub use organizations::{Member, Organization, OrganizationChange};
+pub use policies::Policies;
 pub use put::{Put, PutManifest, PutRefused};
 pub use reclaim::DoomedKey;
 pub use referrers::{Described, Referrer};
 pub use repositories::Repository;
+pub use retention::{Retire, Retired, Ruled};
 pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
@@ -112,8 +116,6 @@ pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use teams::{Team, TeamMember};
-pub use holds::{Hold, HoldKind, Placing};
-pub use policies::Policies;
 pub use trash::{DueTrash, Purge};
 pub use trust::{
     ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
@@ -159,6 +161,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     reclaim::ALL,
     referrers::ALL,
     repositories::ALL,
+    retention::ALL,
     robots::ALL,
     scrub::ALL,
     settings::ALL,

@@ -2,7 +2,8 @@
 
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{
-    Candidate, Error, Hold, HoldKind, Item, KeptBy, Looked, ManifestDeletion, Placing, Policies, Repository, RepositoryId,
+    Candidate, Error, Hold, HoldKind, Item, KeptBy, Looked, ManifestDeletion, Placing, Policies, Repository,
+    RepositoryId,
 };
 
 use crate::harness::images::{image, index};
@@ -163,6 +164,9 @@ async fn repositories_with_rules_are_found(world: World) {
         })
         .await;
     set.unwrap();
-    assert_eq!((ruled(true, RepositoryId(0)).await, ruled(false, RepositoryId(0)).await), (vec![own.id], vec![plain.id]));
+    assert_eq!(
+        (ruled(true, RepositoryId(0)).await, ruled(false, RepositoryId(0)).await),
+        (vec![own.id], vec![plain.id])
+    );
     assert!(ruled(true, own.id).await.is_empty() && ruled(false, plain.id).await.is_empty());
 }

@@ -163,8 +163,7 @@ async fn checkpoint_at(world: &World, id: &UploadId, tail: &StorageKey) -> bool 
 }
 
 async fn the_clock_of_the_database_is_another_machine_s(world: World) {
-    let (one, other) =
-        (world.metadata.database_clock().await.unwrap(), world.metadata.database_clock().await.unwrap());
+    let (one, other) = (world.metadata.database_clock().await.unwrap(), world.metadata.database_clock().await.unwrap());
     match world.metadata.engine() {
         Engine::Sqlite => assert_eq!((one, other), (None, None)),
         // Some time in this century, in milliseconds, and it does not go back.

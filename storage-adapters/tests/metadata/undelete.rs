@@ -2,7 +2,8 @@
 
 use hallmark_oci::{Digest, Reference, RepositoryName, Tag};
 use hallmark_storage::metadata::{
-    Candidate, DeletedRepository, Error, Item, Kept, KeptBy, Repository, RepositoryId, Restored, Undeleted, UserRemoval, Waiting,
+    Candidate, DeletedRepository, Error, Item, Kept, KeptBy, Repository, RepositoryId, Restored, Undeleted,
+    UserRemoval, Waiting,
 };
 
 use crate::harness::images::{image, index};
