@@ -96,7 +96,7 @@ async fn the_collector_is_paused_run_and_explained_by_who_may() {
 async fn trash_and_history_are_for_those_who_have_a_role() {
     let (world, digest) = with_image().await;
     deletes(&world, &digest).await;
-    world.sends("PATCH", WEB, &basic("ann"), &json!({"public": true})).await.expect(200);
+    world.sends("PATCH", WEB, &basic("ann"), &json!({"visibility": "public"})).await.expect(200);
     for path in [format!("{WEB}/trash"), format!("{WEB}/tags/1/history")] {
         refuses(&world, world.api("GET", &path, &basic("bob")), 403, "DENIED").await;
     }
