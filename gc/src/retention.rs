@@ -154,7 +154,8 @@ pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(
     let named: BTreeSet<i64> = images.iter().flat_map(|image| image.children.iter().copied()).collect();
     let subjects = subjects(images, &named);
     let judge = Judge { rules: rules(retention, &subjects), now };
-    let (mut going, mut kept): (BTreeMap<i64, (Vec<String>, &str)>, BTreeSet<i64>) = (BTreeMap::new(), BTreeSet::new());
+    let mut going: BTreeMap<i64, (Vec<String>, &str)> = BTreeMap::new();
+    let mut kept = BTreeSet::new();
     for subject in &subjects {
         let rule = if subject.tag.is_some_and(|(tag, _)| stays(tag)) { None } else { judge.remove(subject) };
         let Some(rule) = rule else {
