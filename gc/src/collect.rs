@@ -2,7 +2,7 @@
 //! what may have become unneeded was written down by whoever let go of it.
 
 use futures_util::future::join_all;
-use hallmark_storage::metadata::{self, Candidate, Item, Metadata};
+use hallmark_storage::metadata::{self, Candidate, DueTrash, Item, Metadata, Purge};
 
 use crate::Error;
 use crate::mark::{self, Decision};
@@ -45,18 +45,18 @@ impl Collected {
     }
 }
 
-/// Looks at what is due, at most `most` candidates, and ends the windows that are over. Before each batch `goes_on` is asked.
+/// Looks at what is due, at most `most` candidates, and ends the windows that are over. Before each batch `goes_on` is asked. What
+/// fails holds up nothing else: its claim ends by itself, and then it comes up again.
 pub(super) async fn collect(
     metadata: &Metadata,
     now: i64,
     most: u64,
     goes_on: impl Fn() -> bool,
 ) -> Result<Collected, Error> {
-    let mut collected = Collected::default();
-    while goes_on() && collected.purged < most && purge(metadata, now).await? {
-        collected.purged += 1;
-    }
-    let mut failures = Failures::default();
+    let (mut collected, mut failures) = (Collected::default(), Failures::default());
+    let (purged, due) = end_windows(metadata, now, (most, &mut failures), &goes_on).await?;
+    collected.purged = purged;
+    failures.in_a_row = 0;
     while goes_on() && collected.looked < most && failures.in_a_row < IN_A_ROW {
         let claimed =
             metadata.write(now, |tx, now| Box::pin(async move { tx.claim_candidates(*now, BATCH).await })).await?;
@@ -75,8 +75,33 @@ pub(super) async fn collect(
     }
     match failures.first {
         None => Ok(collected),
-        Some(first) => Err(Error::Unseen { failed: failures.all, looked: collected.looked, first }),
+        Some(first) => Err(Error::Unseen { failed: failures.all, looked: collected.looked + due, first }),
     }
+}
+
+/// Ends the windows that are over, at most `most`: how many ended, and how many came up.
+async fn end_windows(
+    metadata: &Metadata,
+    now: i64,
+    (most, failures): (u64, &mut Failures),
+    goes_on: impl Fn() -> bool,
+) -> Result<(u64, u64), metadata::Error> {
+    let (mut ended, mut due) = (0, 0);
+    while goes_on() && due < most && failures.in_a_row < IN_A_ROW {
+        let claimed = metadata.write(now, |tx, now| Box::pin(async move { tx.claim_trash(*now, BATCH).await })).await?;
+        if claimed.is_empty() {
+            break;
+        }
+        for claim in claimed {
+            due += 1;
+            let mut purged = failures.note(purge(metadata, claim, now).await);
+            while purged == Some(Purge::Begun) && goes_on() {
+                purged = failures.note(purge(metadata, claim, now).await);
+            }
+            ended += u64::from(purged == Some(Purge::Ended));
+        }
+    }
+    Ok((ended, due))
 }
 
 /// Candidates that could not be looked at. Their claims end by themselves, and then they are looked at again: they hold up no
@@ -132,8 +157,8 @@ pub async fn preview(metadata: &Metadata, now: i64, most: u32) -> Result<Collect
     Ok(collected)
 }
 
-async fn purge(metadata: &Metadata, now: i64) -> Result<bool, metadata::Error> {
-    metadata.write(now, |tx, now| Box::pin(async move { tx.purge_one(*now).await })).await
+async fn purge(metadata: &Metadata, due: DueTrash, now: i64) -> Result<Purge, metadata::Error> {
+    metadata.write((due, now), |tx, (due, now)| Box::pin(async move { tx.purge(due, *now).await })).await
 }
 
 /// Looks at one candidate; the bytes that its going freed, or `None` when it stays.

@@ -6,15 +6,22 @@
 mod collect;
 pub mod mark;
 mod orphans;
+mod ownership;
+pub mod pattern;
+pub mod policy;
 mod repositories;
+pub mod retention;
 mod scrub;
+mod steady;
 mod sweep;
 mod uploads;
 
 pub use collect::{Collected, preview};
-pub use orphans::{Compared, compare};
+pub use orphans::{Compared, Held, compare, compare_held, held_comparison};
+pub use ownership::owns_store;
 pub use repositories::empty_deleted_repositories;
 pub use scrub::{Schedule, Scrubbed, scrub};
+pub use steady::{believe_clock, trust_clock};
 
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Metadata};
@@ -91,6 +98,17 @@ pub enum Error {
         /// What the store said.
         source: blobs::Error,
     },
+    /// Some blobs could not be read again; they are tried again later.
+    #[error("{unread} blobs could not be read again, {} were", .scrubbed.blobs)]
+    Unreadable {
+        /// How many could not.
+        unread: u64,
+        /// What was found of the others.
+        scrubbed: Scrubbed,
+        /// What the first of them met.
+        #[source]
+        first: Box<Error>,
+    },
     /// A part of the store could not be listed.
     #[error("part {part} of the store could not be listed")]
     Unlisted {
@@ -99,6 +117,41 @@ pub enum Error {
         /// What the store said.
         source: blobs::Error,
     },
+    /// The mark of the store could not be read or written.
+    #[error("the mark of the store could not be read or written")]
+    Unmarked {
+        /// What the store said.
+        source: blobs::Error,
+    },
+    /// The store bears the mark of another database: what this one knows nothing of may be the other's.
+    #[error(
+        "the store bears the mark of another database, or this one was set back: nothing in it is taken for left over. Where no \
+         other database uses it, remove its object blobs/.mark"
+    )]
+    Foreign,
+    /// The clock has jumped ahead of the time that the last run told.
+    #[error(
+        "the clock has jumped ahead of the time that the collector last told; nothing is deleted until it has gone on evenly for \
+         a while, or until `hallmark gc resume` says that it is right"
+    )]
+    Ahead {
+        /// When it will be believed, by itself, in milliseconds since the epoch.
+        until: i64,
+    },
+    /// The clocks of this machine and of the database differ.
+    #[error(
+        "the clock of this machine is {seconds} s ahead of the database's (behind, if negative); nothing is deleted by it"
+    )]
+    Apart {
+        /// How far.
+        seconds: i64,
+    },
+    /// So many keys are named by nothing that an operator has to look first.
+    #[error(
+        "{} of the {} keys in part {} of the store are named by nothing, which is too many to be left over from crashes; nothing \
+         was deleted, and `hallmark gc run --orphans` tells more", .0.orphans, .0.keys, .0.part
+    )]
+    Held(Held),
     /// A key that was to be deleted is in use. Nothing was deleted; this is a defect to be reported.
     #[error("the key {0} is to be deleted but something names it; its bytes were left alone")]
     Named(String),

@@ -33,7 +33,7 @@ pub fn decide(looked: &Looked, now: i64, graces: &Graces) -> Decision {
 /// pushed by digest, and be pulled by it.
 #[must_use]
 pub fn manifest(seen: &ManifestSeen, now: i64, graces: &Graces) -> Decision {
-    if !seen.orphaned || seen.tagged || seen.has_parent || seen.has_subject {
+    if !seen.orphaned || seen.tagged || seen.has_parent || seen.has_subject || seen.held {
         return Decision::Keep;
     }
     when_old(seen.touched_at, now, graces)
@@ -92,6 +92,7 @@ mod tests {
             ManifestSeen { tagged: true, ..orphan },
             ManifestSeen { has_parent: true, ..orphan },
             ManifestSeen { has_subject: true, ..orphan },
+            ManifestSeen { held: true, ..orphan },
         ] {
             assert_eq!(manifest(&kept, 1_000, &GRACES), Decision::Keep, "{kept:?}");
         }

@@ -5,24 +5,38 @@ use hallmark_storage::metadata::{self, Metadata};
 /// How many things one transaction takes out.
 const BATCH: u32 = 500;
 
-/// Empties every repository that was deleted; how many batches that took. Before each `goes_on` is asked.
+/// After so many failures in a row the database is taken to be down.
+const IN_A_ROW: u32 = 10;
+
+/// Empties every repository that was deleted; how many batches that took. Before each `goes_on` is asked. One that cannot be
+/// emptied is put off and holds up no other.
 ///
 /// # Errors
-/// The database did not answer; what was done stays done, and the next run goes on.
+/// What the first failure was; what was done stays done, and the next run goes on.
 pub async fn empty_deleted_repositories(
     metadata: &Metadata,
     now: i64,
     goes_on: impl Fn() -> bool,
 ) -> Result<u64, metadata::Error> {
-    let mut batches = 0;
-    while goes_on() {
-        if !metadata
+    let dated: Result<u64, metadata::Error> =
+        metadata.write((), |tx, ()| Box::pin(async move { tx.date_deleted_repositories().await })).await;
+    dated?;
+    let (mut batches, mut in_a_row, mut first) = (0, 0, None);
+    while goes_on() && in_a_row < IN_A_ROW {
+        match metadata
             .write(now, |tx, now| Box::pin(async move { tx.empty_deleted_repository(*now, BATCH).await }))
-            .await?
+            .await
         {
-            break;
+            Ok(false) => break,
+            Ok(true) => (batches, in_a_row) = (batches + 1, 0),
+            Err(error) => {
+                first.get_or_insert(error);
+                in_a_row += 1;
+                let put_off: Result<bool, metadata::Error> =
+                    metadata.write(now, |tx, now| Box::pin(async move { tx.put_emptying_off(*now).await })).await;
+                put_off?;
+            }
         }
-        batches += 1;
     }
-    Ok(batches)
+    first.map_or(Ok(batches), Err)
 }

@@ -1,13 +1,15 @@
 //! Bytes that are read again on a schedule: rot is found before somebody needs what it took.
 
-use hallmark_oci::Digest;
-use hallmark_storage::blobs::{self, Blobs};
+use hallmark_storage::blobs::{self, Blobs, Hashed};
 use hallmark_storage::metadata::{self, Body, Event, Metadata, ToScrub};
 
 /// How many blobs are claimed at a time.
 const BATCH: u32 = 8;
 /// When a blob that was claimed and not read comes up again, in milliseconds: whoever claimed it died, or the store was away.
 const AGAIN: i64 = 60 * 60 * 1_000;
+
+/// After so many that cannot be read in a row the store is taken to be down.
+const IN_A_ROW: u32 = 10;
 
 /// How bytes are read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,47 +36,73 @@ pub struct Scrubbed {
 enum Found {
     Whole,
     Damaged,
+    Stopped,
 }
 
-/// Reads blobs again whose time has come. Before each batch `goes_on` is asked.
+/// Reads blobs again whose time has come. Before each, and while one is read, `goes_on` is asked. One that cannot be read comes up
+/// again in an hour and holds up no other.
 ///
 /// # Errors
-/// The database or the store did not answer; what was claimed comes up again.
+/// The database did not answer, or [`crate::Error::Unread`]: with what was found of the others.
 pub async fn scrub(
     metadata: &Metadata,
     blobs: &Blobs,
     (now, schedule): (i64, Schedule),
     goes_on: impl Fn() -> bool,
 ) -> Result<Scrubbed, crate::Error> {
-    let mut scrubbed = Scrubbed::default();
+    let (mut scrubbed, mut unread, mut in_a_row, mut first) = (Scrubbed::default(), 0, 0, None);
     let before = now.saturating_sub(schedule.interval);
     // Such that it is before `before` in an hour.
     let again = before.saturating_add(AGAIN);
-    while goes_on() && scrubbed.bytes < schedule.bytes {
-        let claimed: Vec<ToScrub> = metadata
+    while goes_on() && scrubbed.bytes < schedule.bytes && in_a_row < IN_A_ROW {
+        let claimed: Result<Vec<ToScrub>, metadata::Error> = metadata
             .write((before, again), |tx, (before, again)| {
                 Box::pin(async move { tx.claim_to_scrub(*before, *again, BATCH).await })
             })
-            .await
-            .map_err(|error: metadata::Error| error)?;
+            .await;
+        let claimed = claimed?;
         if claimed.is_empty() {
             break;
         }
         for claim in claimed {
-            scrubbed.blobs += 1;
-            scrubbed.bytes += claim.blob.size;
-            if settle(metadata, blobs, claim, now).await? == Found::Damaged {
-                scrubbed.damaged += 1;
+            if !goes_on() {
+                break;
             }
+            let size = claim.blob.size;
+            let damaged = match settle(metadata, blobs, (claim, now), &goes_on).await {
+                Ok(Found::Stopped) => break,
+                Ok(found) => found == Found::Damaged,
+                Err(unreadable @ crate::Error::Unread { .. }) => {
+                    (unread, in_a_row) = (unread + 1, in_a_row + 1);
+                    first.get_or_insert(unreadable);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            in_a_row = 0;
+            scrubbed.blobs += 1;
+            scrubbed.bytes += size;
+            scrubbed.damaged += u64::from(damaged);
         }
     }
-    Ok(scrubbed)
+    match first {
+        None => Ok(scrubbed),
+        Some(first) => Err(crate::Error::Unreadable { unread, scrubbed, first: Box::new(first) }),
+    }
 }
 
-async fn settle(metadata: &Metadata, blobs: &Blobs, claim: ToScrub, now: i64) -> Result<Found, crate::Error> {
-    let found = look(blobs, &claim)
+async fn settle(
+    metadata: &Metadata,
+    blobs: &Blobs,
+    (claim, now): (ToScrub, i64),
+    goes_on: impl Fn() -> bool,
+) -> Result<Found, crate::Error> {
+    let found = look(blobs, &claim, goes_on)
         .await
         .map_err(|source| crate::Error::Unread { digest: claim.digest.to_string(), source })?;
+    if found == Found::Stopped {
+        return Ok(found);
+    }
     let quarantined: Result<bool, metadata::Error> = metadata
         .write((claim, found, now), |tx, (ToScrub { blob, digest }, found, now)| {
             Box::pin(async move {
@@ -96,21 +124,22 @@ async fn settle(metadata: &Metadata, blobs: &Blobs, claim: ToScrub, now: i64) ->
 }
 
 /// Whether the bytes are what they were. A store that does not answer has lost nothing.
-async fn look(store: &Blobs, ToScrub { blob, digest }: &ToScrub) -> Result<Found, blobs::Error> {
+async fn look(
+    store: &Blobs,
+    ToScrub { blob, digest }: &ToScrub,
+    goes_on: impl Fn() -> bool,
+) -> Result<Found, blobs::Error> {
     match &blob.body {
         Some(Body::Whole(_)) => return Ok(Found::Whole),
         Some(Body::Damaged) => return Ok(Found::Damaged),
         None => {}
     }
-    match store.hash(&blob.key, digest.algorithm()).await {
-        Ok(Some((found, size))) if is_it((&found, size), (digest, blob.size)) => Ok(Found::Whole),
-        Ok(Some(_)) => Ok(Found::Damaged),
-        Ok(None) => store.check().await.map(|()| Found::Damaged),
+    match store.hash_while(&blob.key, digest.algorithm(), goes_on).await {
+        Ok(Hashed::Stopped) => Ok(Found::Stopped),
+        Ok(Hashed::Found(found, size)) if (&found, size) == (digest, blob.size) => Ok(Found::Whole),
+        Ok(Hashed::Found(..)) => Ok(Found::Damaged),
+        Ok(Hashed::Absent) => store.check().await.map(|()| Found::Damaged),
         Err(error) if error.is_damaged() => store.check().await.map(|()| Found::Damaged),
         Err(error) => Err(error),
     }
-}
-
-fn is_it(found: (&Digest, u64), stated: (&Digest, u64)) -> bool {
-    found == stated
 }

@@ -10,7 +10,7 @@ use hallmark_gc::{Report, clean};
 use hallmark_oci::{Algorithm, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Blobs, StorageConfig, UploadState};
-use hallmark_storage::metadata::{DatabaseConfig, Error, Metadata, NewUpload, NewUser, SystemRole};
+use hallmark_storage::metadata::{DatabaseConfig, Error, Metadata, NewUpload, NewUser, RepositoryId, SystemRole};
 use tempfile::TempDir;
 
 const EXPIRES: i64 = 1_000;
@@ -177,6 +177,33 @@ async fn uploads_that_cannot_be_given_up_do_not_keep_keys() {
 }
 
 #[tokio::test]
+async fn a_repository_that_cannot_be_emptied_holds_up_no_other() {
+    let world = world(1).await;
+    // The key of its upload has an owner already, which no server brings about.
+    world.doom(vec![world.key.clone()], 10 * DAY).await;
+    let deleted: Result<(), Error> = world
+        .metadata
+        .write((), |tx, ()| {
+            Box::pin(async move {
+                let stuck = tx.repository(&"ann/app".parse().expect("a name")).await?.expect("it was made");
+                let other = tx.create_repository(&"ann/other".parse().expect("a name"), stuck.account_id, 0).await?;
+                tx.delete_repository(&stuck, 1).await?;
+                tx.delete_repository(&other, 2).await?;
+                Ok(())
+            })
+        })
+        .await;
+    deleted.unwrap();
+    let (now, left) = (20 * DAY, world.metadata.clone());
+    assert!(clean(&world.metadata, &world.blobs, now, || true).await.is_err());
+    let account = left.account("ann").await.unwrap().unwrap().id;
+    let rows = |now| left.deleted_repositories(account, now, RepositoryId(0), 9);
+    assert_eq!(rows(-1).await.unwrap().len(), 1, "the other one is gone");
+    hallmark_gc::empty_deleted_repositories(&world.metadata, now + 59 * MINUTE, || true).await.unwrap();
+    hallmark_gc::empty_deleted_repositories(&world.metadata, now + 60 * MINUTE, || true).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn an_upload_is_left_alone_until_it_expires() {
     let world = world(0).await;
     assert!(world.clean(EXPIRES - 1).await.is_empty());
@@ -220,8 +247,9 @@ async fn a_run_that_is_told_to_stop_ends_between_two_batches_and_the_next_one_go
     // The first question is whether to look for deleted repositories.
     let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(2)).await.unwrap();
     assert_eq!(stopped, Report { uploads: 100, keys: 0, ..Report::default() });
-    // Two batches end the uploads, two questions find nothing to collect, and one batch is the first of the keys.
-    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(6)).await.unwrap();
+    // Two batches end the uploads, two questions find nothing to collect, and one batch is the first of the keys, before each of
+    // which is asked too.
+    let stopped = clean(&world.metadata, &world.blobs, EXPIRES, stops_after(106)).await.unwrap();
     assert_eq!(stopped, Report { uploads: 101, keys: 100, ..Report::default() });
     assert_eq!(world.clean(EXPIRES).await, Report { uploads: 0, keys: 101, ..Report::default() });
 }

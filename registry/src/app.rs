@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use hallmark_signer::keys::{MasterKeyInvalid, MasterRefused, Masters};
 use hallmark_signer::{CustodyError, Signer, TufRefused};
@@ -30,6 +31,8 @@ use crate::events::{self, Recorder};
 use crate::http::request::RequestIds;
 use crate::master;
 use crate::readonly::ReadOnly;
+use crate::reclaim;
+use crate::retention::Pulls;
 use crate::signing::Signing;
 use crate::signing::remote::{Remote, RemoteInvalid};
 use crate::telemetry::{Metrics, Readiness, chain};
@@ -77,6 +80,8 @@ pub struct App {
     pub token_memory: TokenMemory,
     /// When long-lived credentials were last shown.
     pub uses: Uses,
+    /// When manifests were last pulled.
+    pub pulls: Pulls,
     /// What happened and is not written down yet.
     pub recorder: Recorder,
     /// The directories that check passwords.
@@ -103,6 +108,10 @@ pub struct App {
     pub(crate) sealing: tokio::sync::Mutex<()>,
     /// Whether writes are refused for now, and the changes that began before they were.
     pub readonly: ReadOnly,
+    /// Whether the collector rests, as last heard.
+    pub(crate) gc_paused: AtomicBool,
+    /// Whether the store was found to be another database's.
+    pub(crate) foreign_store: AtomicBool,
 }
 
 /// Why a registry cannot start.
@@ -205,6 +214,7 @@ impl App {
             readiness: Readiness::default(),
             token_memory: TokenMemory::default(),
             uses: Uses::default(),
+            pulls: Pulls::default(),
             recorder: Recorder::default(),
             sources: Sources::open(&config.sections.directories)?,
             workloads: Workloads::open(&config.sections.issuers, &network(&config))?,
@@ -213,6 +223,8 @@ impl App {
             forms: Line::of(FORMS.0, FORMS.1),
             changes: TaskTracker::new(),
             readonly: ReadOnly::new(readonly),
+            gc_paused: AtomicBool::new(false),
+            foreign_store: AtomicBool::new(false),
             config,
             clock,
             random,
@@ -263,13 +275,14 @@ impl App {
         Ok(())
     }
 
-    /// Takes over what other replicas have decided: the read-only switch and the token keys.
+    /// Takes over what other replicas have decided: the read-only switch, whether the collector rests, and the token keys.
     ///
     /// # Errors
     /// What could not be read; the old state stays.
     pub async fn refresh(&self) -> Result<(), StartError> {
         let readonly = self.metadata.setting(READONLY).await?.as_deref() == Some("on");
         self.readonly.turn(readonly);
+        reclaim::is_paused(self).await?;
         self.reload_token_keys(self.clock.now()).await?;
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::people::names;
 use crate::reclaim;
+use crate::retention;
 use crate::telemetry::chain;
 use crate::trust::{renew, tuf};
 
@@ -59,28 +60,26 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         clean(app, &stop).await;
         write_down_uses(app).await;
+        retire(app, &stop).await;
     }
 }
 
 async fn look_at_bytes(app: &App, mut stop: watch::Receiver<bool>) {
     let mut ticks = ticks(SWEEP);
     // Those who wait for the start come first.
-    ticks.reset();
+    ticks.reset_after(SETTLED);
+    let mut whose = false;
     while goes_on(&mut ticks, &mut stop).await {
+        if !std::mem::replace(&mut whose, true) {
+            reclaim::look_whose_store(app).await;
+            continue;
+        }
         let _change = app.readonly.begin_change();
         if app.is_readonly() {
             continue;
         }
-        match reclaim::look_at_bytes(app, || !*stop.borrow()).await {
-            Ok(looked) if looked.damaged > 0 || looked.orphans > 0 => tracing::error!(
-                damaged = looked.damaged,
-                orphans = looked.orphans,
-                "{} blobs are damaged and wait to be pushed again, {} keys of the store were named by nothing",
-                looked.damaged,
-                looked.orphans
-            ),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = chain(&error), "bytes could not be looked at; it is tried again"),
+        if let Err(error) = reclaim::look_at_bytes(app, || !*stop.borrow()).await {
+            tracing::warn!(error = chain(&error), "not all bytes could be looked at; it is tried again");
         }
     }
 }
@@ -208,8 +207,27 @@ async fn write_down_uses(app: &App) {
     if let Err(error) = names::forget(app).await {
         tracing::warn!(error = chain(&error), "names that have rested could not be forgotten");
     }
+    if let Err(error) = retention::write_down_pulls(app).await {
+        tracing::warn!(error = chain(&error), "when images were last pulled could not be written down");
+    }
     if let Err(error) = personal::write_down(app).await {
         tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");
+    }
+}
+
+/// Applies the rules on what is kept, once a day.
+async fn retire(app: &App, stop: &watch::Receiver<bool>) {
+    let _change = app.readonly.begin_change();
+    let goes_on = || !app.is_readonly() && !*stop.borrow();
+    if !goes_on() {
+        return;
+    }
+    match reclaim::retire(app, goes_on).await {
+        Ok((0, 0)) => {}
+        Ok((manifests, tags)) => {
+            tracing::info!(manifests, tags, "rules took {manifests} manifests and {tags} tags away, into the trash");
+        }
+        Err(error) => tracing::warn!(error = chain(&error), "rules on what is kept were not applied"),
     }
 }
 

@@ -3,9 +3,10 @@
 //! Start reading at [`perform`].
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use hallmark_oci::RepositoryName;
+use hallmark_oci::{Digest, RepositoryName};
 use hallmark_storage::metadata::{self, Event, PrincipalId, TokenKey, Viewer};
 
 use crate::app::App;
@@ -71,6 +72,7 @@ pub(crate) async fn perform(app: &App, listen: SocketAddr, command: Command) -> 
             };
         }
         Command::GcRun { dry_run } => reclaim::run_for_operator(app, dry_run).await,
+        Command::GcOrphans { agreed } => reclaim::orphans_for_operator(app, agreed).await,
         Command::GcPause { paused } => reclaim::pause_for_operator(app, paused).await,
         Command::GcStatus => return told(reclaim::status(app).await.map(|status| status.lines())),
         Command::GcExplain { digest, account } => {
@@ -173,10 +175,13 @@ async fn delete_repository(app: &App, name: &str) -> Result<String, String> {
         .metadata
         .write((parsed, app.clock.now()), |tx, (name, now)| {
             Box::pin(async move {
-                let Some(repository) = tx.repository(name).await? else { return Ok(false) };
+                let Some(repository) = tx.hold_repository(name).await? else { return Ok(Ok(false)) };
+                if let Some(digest) = tx.legal_hold_in(repository.id).await? {
+                    return Ok(Err(digest));
+                }
                 let robots = tx.robots_bound_to(&repository).await?;
                 if !tx.delete_repository(&repository, *now).await? {
-                    return Ok(false);
+                    return Ok(Ok(false));
                 }
                 // The operator is nobody in the registry's own list: recorded as done by the system (principal 0).
                 let event = Event {
@@ -193,11 +198,13 @@ async fn delete_repository(app: &App, name: &str) -> Result<String, String> {
                 for robot in &robots {
                     tx.record(&Event { kind: "robot_removed", repository: None, subject: robot, ..event }).await?;
                 }
-                Ok(true)
+                Ok(Ok(true))
             })
         })
         .await
         .map_err(|error: metadata::Error| chain(&error))?;
+    let deleted = deleted
+        .map_err(|digest: Digest| format!("{digest} in {name} is under a legal hold: `hallmark hold` releases it"))?;
     if !deleted {
         return Err(unknown(name));
     }
@@ -241,6 +248,7 @@ async fn status(app: &App, listen: SocketAddr) -> StatusReport {
         pid: std::process::id(),
         listen,
         read_only: app.is_readonly(),
+        foreign_store: app.foreign_store.load(Ordering::Relaxed),
         database,
         storage,
     }

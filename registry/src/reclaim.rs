@@ -2,16 +2,18 @@
 //! Never here: what may go, which is `gc`'s; who may ask, and how.
 //! Start reading at [`run`].
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hallmark_gc::{Collected, Error, Report};
+use hallmark_gc::{Collected, Error, Held, Report};
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{self, AccountId, Event, Graces, Kept, KeptBy, Tx, Waiting};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::clock::rfc3339;
+use crate::clock::{Clock, rfc3339};
+use crate::retention;
 use crate::telemetry::chain;
 
 /// The setting that says that the collector rests.
@@ -22,10 +24,19 @@ pub(crate) const PAUSED: &str = "gc_paused";
 /// # Errors
 /// The database does not answer.
 pub(crate) async fn is_paused(app: &App) -> Result<bool, metadata::Error> {
-    Ok(app.metadata.setting(PAUSED).await?.as_deref() == Some("on"))
+    let paused = app.metadata.setting(PAUSED).await?.as_deref() == Some("on");
+    app.gc_paused.store(paused, Ordering::Relaxed);
+    Ok(paused)
 }
 
-/// Runs the collector once, until nothing is due or `goes_on` says no; `None` when it is paused.
+/// Whether a run may go on to its next step: not once the registry is read-only or ends, or the collector rests, which is heard
+/// within a second on every replica.
+fn may_go_on(app: &App) -> bool {
+    !app.is_readonly() && !app.gc_paused.load(Ordering::Relaxed) && !app.changes.is_closed()
+}
+
+/// Runs the collector once, until nothing is due or `goes_on` says no; `None` when it is paused. It ends between two steps when
+/// the registry becomes read-only or the collector is paused meanwhile.
 ///
 /// # Errors
 /// What stopped it; what was done stays done.
@@ -33,9 +44,28 @@ pub(crate) async fn run(app: &App, goes_on: impl Fn() -> bool) -> Result<Option<
     if is_paused(app).await? {
         return Ok(None);
     }
-    let report = hallmark_gc::clean(&app.metadata, &app.blobs, app.clock.now(), goes_on).await?;
+    believe_clock(app).await?;
+    let report = hallmark_gc::clean(&app.metadata, &app.blobs, app.clock.now(), || may_go_on(app) && goes_on()).await?;
     app.metrics.reclaimed(&report);
     Ok(Some(report))
+}
+
+/// A clock that a test holds is compared with no other.
+async fn believe_clock(app: &App) -> Result<(), Error> {
+    hallmark_gc::believe_clock(&app.metadata, app.clock.now(), matches!(app.clock, Clock::System)).await
+}
+
+/// Applies the rules on what is kept once a day, unless the collector rests or the clock is not believed; how many manifests and
+/// tags went.
+///
+/// # Errors
+/// What stopped it.
+pub(crate) async fn retire(app: &App, goes_on: impl Fn() -> bool) -> Result<(u64, u64), Error> {
+    if is_paused(app).await? {
+        return Ok((0, 0));
+    }
+    believe_clock(app).await?;
+    Ok(retention::run(app, || may_go_on(app) && goes_on()).await?)
 }
 
 /// What was found of bytes.
@@ -45,7 +75,21 @@ pub(crate) struct Looked {
     pub(crate) orphans: u64,
 }
 
-/// Reads bytes again whose time has come, and compares the next part of the store with the facts; nothing when paused.
+impl Looked {
+    fn tell(&self) {
+        let Self { damaged, orphans } = *self;
+        if damaged > 0 || orphans > 0 {
+            tracing::error!(
+                damaged,
+                orphans,
+                "{damaged} blobs are damaged and wait to be pushed again, {orphans} keys of the store were named by nothing"
+            );
+        }
+    }
+}
+
+/// Reads bytes again whose time has come, and compares the next part of the store with the facts; nothing when paused. One that
+/// fails keeps the other from nothing.
 ///
 /// # Errors
 /// What stopped it; it goes on from there.
@@ -54,19 +98,86 @@ pub(crate) async fn look_at_bytes(app: &App, goes_on: impl Fn() -> bool) -> Resu
     if is_paused(app).await? {
         return Ok(looked);
     }
+    believe_clock(app).await?;
+    let goes_on = || may_go_on(app) && goes_on();
     let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let mut failed = None;
     if !settings.scrub_interval.is_zero() {
         let (interval, bytes) = (milliseconds(settings.scrub_interval), settings.scrub_bytes as u64);
         let schedule = hallmark_gc::Schedule { interval, bytes };
-        looked.damaged = hallmark_gc::scrub(&app.metadata, &app.blobs, (now, schedule), goes_on).await?.damaged;
+        match hallmark_gc::scrub(&app.metadata, &app.blobs, (now, schedule), goes_on).await {
+            Ok(scrubbed) => looked.damaged = scrubbed.damaged,
+            Err(error) => {
+                if let Error::Unreadable { scrubbed, .. } = &error {
+                    looked.damaged = scrubbed.damaged;
+                }
+                failed = Some(error);
+            }
+        }
     }
-    if !settings.compare_interval.is_zero() {
+    if !settings.compare_interval.is_zero() && goes_on() {
         let every = milliseconds(settings.compare_interval);
-        let compared = hallmark_gc::compare(&app.metadata, &app.blobs, now, every).await?;
-        looked.orphans = compared.map_or(0, |compared| compared.orphans);
+        match hallmark_gc::compare(&app.metadata, &app.blobs, (now, every), goes_on).await {
+            Ok(compared) => looked.orphans = compared.map_or(0, |compared| compared.orphans),
+            Err(error) => {
+                alarm(app, &error);
+                failed.get_or_insert(error);
+            }
+        }
     }
     app.metrics.looked_at_bytes(looked.damaged, looked.orphans);
-    Ok(looked)
+    looked.tell();
+    failed.map_or(Ok(looked), Err)
+}
+
+/// Says loudly what an operator has to look at.
+fn alarm(app: &App, error: &Error) {
+    app.foreign_store.store(matches!(error, Error::Foreign), Ordering::Relaxed);
+    if matches!(error, Error::Foreign | Error::Held(_)) {
+        app.metrics.comparison_stopped();
+        tracing::error!("{error}");
+    }
+}
+
+/// Looks whether the store is this database's own, and marks one that has no mark.
+pub(crate) async fn look_whose_store(app: &App) {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return;
+    }
+    match hallmark_gc::owns_store(&app.metadata, &app.blobs).await {
+        Ok(true) => app.foreign_store.store(false, Ordering::Relaxed),
+        Ok(false) => alarm(app, &Error::Foreign),
+        Err(error) => tracing::warn!(error = chain(&error), "it could not be seen whose store this is"),
+    }
+}
+
+/// Says what was found by the comparison that waits for an operator, or goes on with it when the operator has agreed to so many
+/// deletions.
+pub(crate) async fn orphans_for_operator(app: &App, agreed: Option<u64>) -> Result<String, String> {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return Err("the registry is read-only: nothing is deleted until `hallmark readonly off`".to_owned());
+    }
+    let Some(held) = hallmark_gc::held_comparison(&app.metadata).await.map_err(|error| chain(&error))? else {
+        return Ok("no comparison waits for you".to_owned());
+    };
+    let Some(agreed) = agreed else {
+        let Held { part, keys, orphans } = held;
+        return Ok(format!(
+            "of the {keys} keys in part {part} of the store {orphans} are named by nothing. If this database was set back, or shares \
+             the store with another one, they may be all that is left of images. To delete them: `hallmark gc run --orphans \
+             --agree {orphans}`"
+        ));
+    };
+    match hallmark_gc::compare_held(&app.metadata, &app.blobs, (app.clock.now(), agreed), || may_go_on(app)).await {
+        Ok(Some(compared)) => {
+            app.metrics.looked_at_bytes(0, compared.orphans);
+            Ok(format!("{} keys that nothing names go after gc.byte_grace", compared.orphans))
+        }
+        Ok(None) => Err("it was told to stop before it had looked through".to_owned()),
+        Err(error) => Err(chain(&error)),
+    }
 }
 
 /// What a run did, for people.
@@ -91,12 +202,14 @@ const PREVIEWED: u32 = 1_000;
 pub(crate) struct Status {
     pub(crate) paused: bool,
     pub(crate) waiting: Waiting,
+    pub(crate) held: Option<Held>,
+    pub(crate) foreign_store: bool,
 }
 
 impl Status {
     pub(crate) fn lines(&self) -> Vec<String> {
         let Waiting { candidates, trash, keys } = self.waiting;
-        vec![
+        let mut lines = vec![
             if self.paused {
                 "the collector is paused".to_owned()
             } else {
@@ -105,7 +218,10 @@ impl Status {
             format!("to look at: {} now, {} later", candidates.0, candidates.1),
             format!("in the trash: {} whose window is over, {} that can be brought back", trash.0, trash.1),
             format!("keys whose bytes go: {} now, {} later", keys.0, keys.1),
-        ]
+        ];
+        lines.extend(self.held.map(|held| format!("the comparison waits for you: {}", Error::Held(held))));
+        lines.extend(self.foreign_store.then(|| Error::Foreign.to_string()));
+        lines
     }
 }
 
@@ -127,11 +243,16 @@ pub struct Reason {
 /// The database does not answer.
 pub(crate) async fn status(app: &App) -> Result<Status, metadata::Error> {
     let waiting = app.metadata.waiting(app.clock.now()).await?;
-    Ok(Status { paused: is_paused(app).await?, waiting })
+    let held = hallmark_gc::held_comparison(&app.metadata).await?;
+    let foreign_store = app.foreign_store.load(Ordering::Relaxed);
+    Ok(Status { paused: is_paused(app).await?, waiting, held, foreign_store })
 }
 
-/// Lets the collector rest, or go on, in a change of the caller's.
+/// Lets the collector rest, or go on, in a change of the caller's. Whoever lets it go on has looked at the clock.
 pub(crate) async fn set_paused(tx: &mut Tx, paused: bool) -> Result<(), metadata::Error> {
+    if !paused {
+        hallmark_gc::trust_clock(tx).await?;
+    }
     tx.set_setting(PAUSED, paused.then_some("on")).await
 }
 
@@ -177,6 +298,7 @@ fn reason(kept: Kept, graces: &Graces) -> Reason {
         KeptBy::Orphaned(due_at) => ("what it belonged to is gone".to_owned(), Some(due_at)),
         KeptBy::Pushed(None) => ("it was pushed and not deleted; a manifest needs no tag to stay".to_owned(), None),
         KeptBy::Pushed(Some(subject)) => (format!("it refers to {subject} and was not deleted"), None),
+        KeptBy::Held(kind, reason) => (format!("it is held ({}): {reason}", kind.word()), None),
         KeptBy::Trashed(until) => ("it is in the trash".to_owned(), Some(until)),
     };
     match kept.deleted_until {
@@ -199,6 +321,7 @@ pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String,
              accounts and {blobs} of the store would go; {bytes} bytes would become free. Nothing was deleted"
         ));
     }
+    let _change = app.readonly.begin_change();
     if app.is_readonly() {
         return Err("the registry is read-only: nothing is deleted until `hallmark readonly off`".to_owned());
     }
@@ -206,7 +329,6 @@ pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String,
     if is_paused(app).await.map_err(|error| chain(&error))? {
         return Err(rests());
     }
-    let _change = app.readonly.begin_change();
     let asked: Result<(), metadata::Error> = app
         .metadata
         .write(app.clock.now(), |tx, now| {
@@ -224,6 +346,10 @@ pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String,
 
 /// Lets the collector rest for the operator, or go on.
 pub(crate) async fn pause_for_operator(app: &App, paused: bool) -> Result<String, String> {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return Err("the registry is read-only: nothing is deleted anyway until `hallmark readonly off`".to_owned());
+    }
     let changed: Result<(), metadata::Error> = app
         .metadata
         .write((paused, app.clock.now()), |tx, (paused, now)| {
@@ -234,6 +360,7 @@ pub(crate) async fn pause_for_operator(app: &App, paused: bool) -> Result<String
         })
         .await;
     changed.map_err(|error| chain(&error))?;
+    app.gc_paused.store(paused, Ordering::Relaxed);
     Ok(if paused { "the collector is paused: nothing is deleted" } else { "the collector goes on" }.to_owned())
 }
 

@@ -1,5 +1,6 @@
 //! Images that are deleted: what goes with them, when, and what stays.
 
+use hallmark_gc::{Error, clean};
 use hallmark_storage::metadata::{BlobDeletion, Graces, ManifestDeletion, PutRefused};
 
 use crate::harness::images::{digest, image, index};
@@ -16,6 +17,7 @@ suite! {
     what_refers_to_a_manifest_goes_when_that_leaves_the_trash,
     what_refers_to_a_manifest_that_never_was_here_stays,
     an_image_that_is_pushed_again_leaves_the_trash,
+    a_window_that_cannot_be_ended_holds_up_no_other,
     a_blob_that_is_deleted_alone_goes,
     small_blobs_go_too,
     a_blob_that_another_account_s_repository_holds_stays,
@@ -192,6 +194,23 @@ async fn an_image_that_is_pushed_again_leaves_the_trash(world: World) {
     drain(&world, LATER).await;
     assert!(world.holds(&repository, &image).await);
     assert_eq!(world.files(), 1);
+}
+
+async fn a_window_that_cannot_be_ended_holds_up_no_other(world: World) {
+    let repository = world.repository("alice/app").await;
+    world.push(&repository, b"config", NOW).await.unwrap();
+    let mut images = Vec::new();
+    for note in ["1", "2"] {
+        images.push(world.put(&repository, &image(b"config", &[], Some(note)), &[], NOW).await.unwrap());
+    }
+    for (at, digest) in images.iter().enumerate() {
+        world.delete(&repository, digest, NOW + at as i64).await.unwrap();
+    }
+    world.look(&format!("UPDATE trash SET digest = 'none' WHERE digest = '{}'", images[0])).await;
+    let ended = clean(&world.metadata, &world.blobs, LATER, || true).await;
+    assert!(matches!(ended, Err(Error::Unseen { failed: 1, .. })), "{ended:?}");
+    assert_eq!(world.look("SELECT digest FROM trash").await, ["none"]);
+    assert!(clean(&world.metadata, &world.blobs, LATER + 1, || true).await.is_ok(), "it is left alone for a while");
 }
 
 async fn a_blob_that_is_deleted_alone_goes(world: World) {

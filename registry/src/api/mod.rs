@@ -5,6 +5,7 @@
 mod call;
 mod failure;
 mod gc;
+mod keeping;
 mod openapi;
 mod organizations;
 mod repositories;
@@ -103,6 +104,11 @@ fn routes() -> Router {
         .route("/repositories/{repository}/tags/{tag}/history", get(trash::history))
         .route("/accounts/{account}/trash", get(trash::deleted))
         .route("/accounts/{account}/undelete", post(trash::undelete_repository))
+        .route("/repositories/{repository}/holds", get(keeping::list_holds).post(keeping::place_hold))
+        .route("/repositories/{repository}/holds/{digest}/{kind}", delete(keeping::release_hold))
+        .route("/repositories/{repository}/policy", get(keeping::policy).put(keeping::put_policy))
+        .route("/repositories/{repository}/retention/preview", post(keeping::preview_retention))
+        .route("/accounts/{account}/policy", get(keeping::account_policy).put(keeping::put_account_policy))
         .route("/gc", get(gc::status).patch(gc::change))
         .route("/gc/run", post(gc::run))
         .route("/gc/explain", get(gc::explain))

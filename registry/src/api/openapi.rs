@@ -5,7 +5,7 @@ use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
 use utoipa::{Modify, OpenApi};
 
 use super::failure::{Failure, FailureLine};
-use super::{gc, organizations, repositories, robots, signatures, teams, trash, trust, users};
+use super::{gc, keeping, organizations, repositories, robots, signatures, teams, trash, trust, users};
 use crate::people::shapes;
 
 #[derive(OpenApi)]
@@ -92,6 +92,14 @@ use crate::people::shapes;
         gc::change,
         gc::run,
         gc::explain,
+        keeping::list_holds,
+        keeping::place_hold,
+        keeping::release_hold,
+        keeping::policy,
+        keeping::put_policy,
+        keeping::preview_retention,
+        keeping::account_policy,
+        keeping::put_account_policy,
         repositories::account_grants,
         repositories::put_grant,
         repositories::take_grant,

@@ -28,6 +28,12 @@ pub(super) struct Run {
     /// Delete nothing, and say what would go
     #[arg(long)]
     dry_run: bool,
+    /// Say what the comparison of the store found that waits for you, and delete nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    orphans: bool,
+    /// Go on with that comparison when at most so many keys are deleted
+    #[arg(long, value_name = "NUMBER", requires = "orphans")]
+    agree: Option<u64>,
 }
 
 #[derive(Args, Debug)]
@@ -44,7 +50,8 @@ pub(super) struct Explain {
 impl GcVerb {
     pub(super) fn run(self) -> Result<(), Failure> {
         let (asked, command) = match self {
-            Self::Run(Run { asked, dry_run }) => (asked, Command::GcRun { dry_run }),
+            Self::Run(Run { asked, orphans: true, agree, .. }) => (asked, Command::GcOrphans { agreed: agree }),
+            Self::Run(Run { asked, dry_run, .. }) => (asked, Command::GcRun { dry_run }),
             Self::Status(asked) => (asked, Command::GcStatus),
             Self::Pause(asked) => (asked, Command::GcPause { paused: true }),
             Self::Resume(asked) => (asked, Command::GcPause { paused: false }),

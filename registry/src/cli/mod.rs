@@ -38,7 +38,7 @@ use self::output::Failure;
 ///
 /// `serve`, `config`, `user`, `repository`, `readonly`, `gc`, `token-key`, `signer` and `doctor` are for the server on this machine. `login`
 /// signs in to a registry far away, and `org`, `team`, `repo`, `robot`, `token`, `grant`, `certificate`, `access`, `explain`,
-/// `undelete`, `history`, `audit` and `apply` manage it over the network, as do the verbs of `user` with --context.
+/// `undelete`, `hold`, `policy`, `retention`, `history`, `audit` and `apply` manage it over the network, as do the verbs of `user` with --context.
 ///
 /// Exit codes: 0 done, 1 failed or refused, 2 wrong usage or configuration, 3 no server answers, 4 there is no such thing that
 /// you may see, 5 not allowed or not signed in.
@@ -101,6 +101,12 @@ enum Verb {
     Token(remote::token::Token),
     /// Bring back what was deleted or overwritten, over the network.
     Undelete(remote::undelete::Undelete),
+    /// Hold manifests so that nothing deletes them: pins and legal holds
+    Hold(remote::keep::Hold),
+    /// Rules of a repository or an account: which tags do not move, what is kept and what goes
+    Policy(remote::keep::Policy),
+    /// Say what would go by the rules of a repository
+    Retention(remote::keep::Retention),
     /// Show what a tag pointed to and when, over the network.
     History(remote::undelete::History),
     /// Who holds which rights on what, over the network.
@@ -157,6 +163,9 @@ pub fn main() -> ExitCode {
         Verb::Grant(grant) => grant.run(),
         Verb::Certificate(certificate) => certificate.run(),
         Verb::Undelete(undelete) => undelete.run(),
+        Verb::Hold(hold) => hold.run(),
+        Verb::Policy(policy) => policy.run(),
+        Verb::Retention(retention) => retention.run(),
         Verb::History(history) => history.run(),
         Verb::Sign(sign) => sign.run(),
         Verb::Verify(verify) => verify.run(),

@@ -242,7 +242,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("gc.scrub_bytes", Some("256MiB"), "a size from 1MiB to 65536MiB", |draft, value| {
         value.bytes(MIB..=65_536 * MIB).map(|size| draft.gc.scrub_bytes = size)
     }),
-    Key::new("gc.compare_interval", Some("0s"), "a time from 0s to 30d", |draft, value| {
+    Key::new("gc.compare_interval", Some("24h"), "a time from 0s to 30d", |draft, value| {
         value.duration(seconds(0, 30 * DAY)).map(|time| draft.gc.compare_interval = time)
     }),
     Key::new("limits.manifest_bytes", Some("4MiB"), "a size from 4MiB to 16MiB", |draft, value| {

@@ -60,6 +60,9 @@ pub(crate) enum Command {
     },
     /// Collect what is due, or say what would go. Answered by `Done` or `Refused`.
     GcRun { dry_run: bool },
+    /// What the comparison that waits for the operator found, or to go on with it when at most so many keys are deleted.
+    /// Answered by `Done` or `Refused`.
+    GcOrphans { agreed: Option<u64> },
     /// Let the collector rest, or go on. Answered by `Done` or `Refused`.
     GcPause { paused: bool },
     /// How much waits for the collector. Answered by `Told`.
@@ -186,6 +189,9 @@ pub(crate) struct StatusReport {
     /// The address that is listened on, which tells the port where the configuration says 0.
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) read_only: bool,
+    /// Whether the store bears the mark of another database.
+    #[serde(default)]
+    pub(crate) foreign_store: bool,
     pub(crate) database: Health,
     pub(crate) storage: Health,
 }

@@ -67,6 +67,7 @@ fn every_answer() -> Vec<Answer> {
         pid: 7,
         listen: "127.0.0.1:5000".parse().unwrap(),
         read_only: true,
+        foreign_store: false,
         database: Health::Ok { duration_ms: 1 },
         storage: Health::Failed { message: "no".to_owned() },
     };

@@ -1,12 +1,13 @@
 //! Tags, manifests and blobs on their way out of a repository.
 
 use hallmark_oci::{DeleteBlob, DeleteManifest, Digest, Reference};
-use hallmark_storage::metadata::{self, BlobDeletion, ManifestDeletion, PrincipalId, Tx};
+use hallmark_storage::metadata::{self, BlobDeletion, Hold, ManifestDeletion, PrincipalId, Repository, Tx};
 use serde_json::json;
 
 use super::Occasion;
 use crate::access::Granted;
 use crate::app::App;
+use crate::keeping::{self, Fixed};
 
 /// Why nothing is deleted.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +24,21 @@ pub(crate) enum DeleteError {
     /// Manifests of the repository still name it (I1).
     #[error("manifests of this repository still name it; delete them first")]
     StillNamed(Vec<Digest>),
+    /// Rules keep a tag that would go.
+    #[error("{0}")]
+    Immutable(Fixed),
+    /// Somebody holds it.
+    #[error("{}", held(.0))]
+    Held(Vec<Hold>),
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
+}
+
+/// Who holds it and why, for whoever may delete.
+fn held(holds: &[Hold]) -> String {
+    let told = holds.iter().map(|hold| format!("{} ({} hold: {})", hold.placed_by, hold.kind.word(), hold.reason));
+    format!("it is held by {}; it can be deleted once that is released", told.collect::<Vec<_>>().join(" and by "))
 }
 
 /// Everything the transaction needs; it may run more than once.
@@ -66,6 +79,7 @@ async fn delete_manifest(tx: &mut Tx, change: &Change<DeleteManifest>) -> Result
         Reference::Tag(tag) => {
             let pointed = tx.delete_tag(&repository, tag, *actor, occasion.now).await?;
             let payload = json!({"digest": pointed.ok_or(DeleteError::ManifestUnknown)?}).to_string();
+            keep(tx, &repository, [tag.as_str()]).await?;
             let event = occasion.event("tag_deleted", *actor, &repository, tag.as_str(), &payload);
             return Ok(tx.record(&event).await?);
         }
@@ -73,13 +87,20 @@ async fn delete_manifest(tx: &mut Tx, change: &Change<DeleteManifest>) -> Result
     };
     match tx.delete_manifest(&repository, digest, *actor, occasion.now).await? {
         ManifestDeletion::Deleted { tags } => {
+            keep(tx, &repository, tags.iter().map(String::as_str)).await?;
             let payload = json!({"tags": tags}).to_string();
             let event = occasion.event("manifest_deleted", *actor, &repository, digest.as_str(), &payload);
             Ok(tx.record(&event).await?)
         }
         ManifestDeletion::Unknown => Err(DeleteError::ManifestUnknown),
         ManifestDeletion::StillNamedBy(parents) => Err(DeleteError::StillNamed(parents)),
+        ManifestDeletion::Held(holds) => Err(DeleteError::Held(holds)),
     }
+}
+
+/// Refuses when rules keep one of these tags, which are gone in this change.
+async fn keep(tx: &mut Tx, repository: &Repository, tags: impl IntoIterator<Item = &str>) -> Result<(), DeleteError> {
+    keeping::fixed(tx, repository.id, tags).await?.map_or(Ok(()), |fixed| Err(DeleteError::Immutable(fixed)))
 }
 
 async fn delete_blob(tx: &mut Tx, change: &Change<DeleteBlob>) -> Result<(), DeleteError> {

@@ -31,6 +31,7 @@ use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
 use crate::http::server::{Delivery, Outbox};
+use crate::keeping::Fixed;
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 static UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -450,6 +451,7 @@ fn push_error(error: PushError, standing: &Standing<'_>) -> Error {
             Error::new(ErrorCode::ManifestBlobUnknown, message).detail(json!({"unknown": digests}))
         }
         PushError::SizeDiffers(digest) => Error::new(ErrorCode::SizeInvalid, message).detail(json!({"digest": digest})),
+        PushError::Immutable(fixed) => immutable(fixed),
         PushError::Unread(_) => Error::internal(error),
         PushError::Metadata(error) => Error::from_metadata(error),
     }
@@ -464,8 +466,17 @@ fn delete_error(error: DeleteError) -> Error {
         DeleteError::StillNamed(parents) => {
             Error::new(ErrorCode::Unsupported, message).detail(json!({"named_by": parents}))
         }
+        DeleteError::Immutable(fixed) => immutable(fixed),
+        DeleteError::Held(_) => Error::new(ErrorCode::Denied, message),
         DeleteError::Metadata(error) => Error::from_metadata(error),
     }
+}
+
+/// Clients print the sentence, and try nothing again.
+fn immutable(fixed: Fixed) -> Error {
+    let message = fixed.to_string();
+    let detail = json!({"tag": fixed.tag, "rule": fixed.rule});
+    Error::new(ErrorCode::Denied, message).status(StatusCode::PRECONDITION_FAILED).detail(detail)
 }
 
 /// `at` is the upload that the request was about, if there was one before it.

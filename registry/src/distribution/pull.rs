@@ -46,7 +46,9 @@ pub(crate) enum PullError {
 pub(super) async fn manifest(app: &App, granted: &Granted<PullManifest>) -> Result<Arc<StoredManifest>, PullError> {
     let repository = granted.repository().ok_or(PullError::NameUnknown)?;
     let reference = &granted.operation().reference;
-    app.metadata.manifest(repository.id, reference).await?.ok_or(PullError::ManifestUnknown)
+    let manifest = app.metadata.manifest(repository.id, reference).await?.ok_or(PullError::ManifestUnknown)?;
+    app.pulls.note(manifest.id, app.clock.now());
+    Ok(manifest)
 }
 
 /// Finds a blob by digest, through this repository only (I6), while it is shown: one that no manifest names fades before it

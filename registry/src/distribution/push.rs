@@ -9,6 +9,7 @@ use super::Occasion;
 use super::occasion::Nowhere;
 use crate::access::Granted;
 use crate::app::App;
+use crate::keeping::{self, Fixed};
 
 /// A manifest longer than this is parsed on a thread of its own, in bytes.
 const LARGE: usize = 128 * 1024;
@@ -49,6 +50,9 @@ pub(crate) enum PushError {
     /// A descriptor states another size than the content has.
     #[error("the manifest states a size for {0} that differs from the content's own")]
     SizeDiffers(Digest),
+    /// Rules keep a tag where it points, and it points to another manifest.
+    #[error("{0}")]
+    Immutable(Fixed),
     /// The thread that reads a large manifest ended without an answer.
     #[error("the manifest could not be read")]
     Unread(#[from] tokio::task::JoinError),
@@ -152,7 +156,7 @@ async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
     let Change { actor, occasion, .. } = change;
     let name = &change.granted.operation().repository;
     let repository = occasion.repository(tx, name, *actor, &change.granted.ground()).await?;
-    tx.put_manifest(&metadata::PutManifest {
+    let put = metadata::PutManifest {
         repository: &repository,
         digest: &change.digest,
         manifest: &change.manifest,
@@ -160,8 +164,12 @@ async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
         tags: &change.tags,
         pushed_by: *actor,
         now: occasion.now,
-    })
-    .await?;
+    };
+    let put = tx.put_manifest(&put).await?;
+    // Asked last, when it is held and known where the tags pointed: a refusal takes everything back.
+    if let Some(fixed) = keeping::fixed(tx, repository.id, put.overwritten.iter().map(Tag::as_str)).await? {
+        return Err(PushError::Immutable(fixed));
+    }
     let payload = json!({"media_type": change.manifest.media_type().as_str(), "tags": change.tags}).to_string();
     tx.record(&occasion.event("manifest_pushed", *actor, &repository, change.digest.as_str(), &payload)).await?;
     Ok(())

@@ -1,5 +1,7 @@
 //! The collector, for administrators; and what keeps a digest, for who governs an account.
 
+use std::sync::atomic::Ordering;
+
 use hallmark_gc::Report;
 use hallmark_oci::Digest;
 use serde::{Deserialize, Serialize};
@@ -131,6 +133,7 @@ pub async fn change(app: &App, caller: &Caller, changes: GcChanges) -> Result<Gc
             })
         })
         .await?;
+    app.gc_paused.store(changes.paused, Ordering::Relaxed);
     status(app, caller).await
 }
 

@@ -339,6 +339,10 @@ pub async fn delete(app: &App, caller: &Caller, name: &RepositoryName, expected:
                 let (repository, rights) = caller.whole(tx, name, Rights::DELETE, needed).await?;
                 let described = tx.described(repository.id).await?;
                 expected.hold(&view(&repository, rights, described))?;
+                if let Some(digest) = tx.legal_hold_in(repository.id).await? {
+                    let why = format!("{digest} in it is under a legal hold; it can be deleted once that is released");
+                    return Err(Refused::Conflict(why));
+                }
                 for robot in tx.robots_bound_to(&repository).await? {
                     tx.record(&caller.event_in(repository.account_id, "robot_removed", &robot, "")).await?;
                 }

@@ -2,7 +2,7 @@
 
 use hallmark_oci::{Digest, RepositoryName, Tag};
 use hallmark_storage::metadata::{
-    DeletedRepository, ManifestId, Repository, RepositoryId, Rights, TagMove, Trashed, Tx, Undeleted,
+    DeletedRepository, ManifestId, Repository, RepositoryId, Restored, Rights, TagMove, Trashed, Tx, Undeleted,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,8 +10,10 @@ use utoipa::ToSchema;
 
 use super::repositories::seen;
 use super::{Caller, List, Page, Refused, shapes};
+use crate::access::{self, Reason};
 use crate::app::App;
 use crate::clock::{instant, rfc3339};
+use crate::keeping;
 
 /// The right that bringing back needs: as whoever pushes it again.
 const PUSH: &str = "this needs the right write on the repository";
@@ -114,14 +116,36 @@ fn show_move(moved: TagMove) -> TagMoveView {
     }
 }
 
+/// The repository, for whoever reads it with a role of their own, and whether they are told who did something: who may push.
+/// What anybody may pull is what is there now, not what was taken away.
+async fn insider(app: &App, caller: &Caller, name: &RepositoryName) -> Result<(Repository, bool), Refused> {
+    let (repository, _) = seen(app, caller, name).await?;
+    let (facts, _) = app.metadata.facts(Some(caller.principal().id), name).await?;
+    let mut own = Rights::NONE;
+    access::decide(Some(caller.principal()), &facts, |reason, rights| {
+        if reason != Reason::Public {
+            own |= rights;
+        }
+    });
+    let own = caller.known.ceiling.bound(name, own);
+    if own.is_empty() {
+        return Err(Refused::Forbidden(
+            "what was deleted or overwritten is shown to those who have a role in the repository",
+        ));
+    }
+    Ok((repository, own.contain(Rights::PUSH) || caller.reads_everything()))
+}
+
 /// A page of what a repository's trash holds, by digest.
 ///
 /// # Errors
 /// [`Refused`].
 pub async fn list(app: &App, caller: &Caller, name: &RepositoryName, page: &Page) -> Result<List<TrashView>, Refused> {
     let (limit, after) = page.check()?;
-    let (repository, _) = seen(app, caller, name).await?;
+    let (repository, names) = insider(app, caller, name).await?;
     let rows = app.metadata.trash(repository.id, after.unwrap_or_default(), limit + 1).await?;
+    let show =
+        |trashed: Trashed| TrashView { deleted_by: trashed.deleted_by.clone().filter(|_| names), ..show(trashed) };
     Ok(List::cut(rows, limit, |trashed| trashed.digest.to_string(), show))
 }
 
@@ -138,7 +162,7 @@ pub async fn history(
 ) -> Result<List<TagMoveView>, Refused> {
     let (limit, after) = page.check()?;
     let tag: Tag = tag.parse().map_err(|_| Refused::Unknown("tag"))?;
-    let (repository, _) = seen(app, caller, name).await?;
+    let (repository, names) = insider(app, caller, name).await?;
     if let Some(at) = at {
         let held = app.metadata.tag_at(repository.id, &tag, time(at)?).await?;
         return Ok(List { items: held.into_iter().map(show_move).collect(), next: None });
@@ -148,7 +172,8 @@ pub async fn history(
         Some(after) => after.parse().map_err(|_| Refused::invalid("after", "no page names this".to_owned()))?,
     };
     let rows = app.metadata.tag_history(repository.id, &tag, before, limit + 1).await?;
-    Ok(List::cut(rows, limit, |moved| moved.version.to_string(), show_move))
+    let show = |moved: TagMove| TagMoveView { by: moved.actor.clone().filter(|_| names), ..show_move(moved) };
+    Ok(List::cut(rows, limit, |moved| moved.version.to_string(), show))
 }
 
 /// Brings a tag or a manifest back. What was vouched for its tags is not any more.
@@ -218,7 +243,12 @@ async fn bring_tag(
     let digest = held.and_then(|held| held.digest).ok_or(Refused::Unknown("earlier meaning of this tag"))?;
     let (manifest, _) = revive(tx, caller, repository, &digest).await?;
     let actor = caller.principal().id;
-    tx.restore_tag(repository, (tag, false), (manifest, &digest), actor, caller.now).await?;
+    let restored = tx.restore_tag(repository, (tag, false), (manifest, &digest), actor, caller.now).await?;
+    if restored == Restored::Overwritten
+        && let Some(fixed) = keeping::fixed(tx, repository.id, [tag.as_str()]).await?
+    {
+        return Err(Refused::Conflict(fixed.to_string()));
+    }
     let payload = json!({"digest": digest}).to_string();
     let place = (repository.account_id, repository.id);
     tx.record(&caller.event_on(place, "tag_undeleted", tag.as_str(), &payload)).await?;
@@ -235,7 +265,7 @@ async fn bring_manifest(
     let mut restored = Vec::new();
     for tag in &tags {
         let actor = caller.principal().id;
-        if tx.restore_tag(repository, (tag, true), (manifest, digest), actor, caller.now).await? {
+        if tx.restore_tag(repository, (tag, true), (manifest, digest), actor, caller.now).await? != Restored::Not {
             restored.push(tag.to_string());
         }
     }

@@ -152,6 +152,7 @@ pub(crate) async fn perform(signer: &Signer, command: Command) -> Answer {
         | Command::SignerRewrap { .. }
         | Command::SignerBackup { .. }
         | Command::GcRun { .. }
+        | Command::GcOrphans { .. }
         | Command::GcPause { .. }
         | Command::GcStatus
         | Command::GcExplain { .. }

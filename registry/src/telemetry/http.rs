@@ -1,6 +1,7 @@
 //! The door of `telemetry`: the probes and the metrics.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -37,7 +38,12 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     };
     let checks = checks.1.clone();
     if checks.as_object().is_some_and(|checks| checks.values().all(|state| state == "ok")) {
-        return axum::Json(json!({"status": "ok", "checks": checks})).into_response();
+        let mut answer = json!({"status": "ok", "checks": checks});
+        // It serves all the same; what it must not do is to compare the store with the facts.
+        if app.foreign_store.load(Ordering::Relaxed) {
+            answer["warnings"] = json!(["the store bears the mark of another database"]);
+        }
+        return axum::Json(answer).into_response();
     }
     Error::unavailable("the registry is not ready", None).detail(checks).into_response()
 }

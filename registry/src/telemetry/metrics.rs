@@ -29,6 +29,7 @@ pub struct Metrics {
     freed: Counter<u64, AtomicU64>,
     damaged: Counter,
     orphans: Counter,
+    comparisons_stopped: Counter,
     store_errors: Counter,
     database_errors: Counter,
     database_writes: Gauge,
@@ -91,6 +92,7 @@ impl Default for Metrics {
             freed: Counter::default(),
             damaged: Counter::default(),
             orphans: Counter::default(),
+            comparisons_stopped: Counter::default(),
             store_errors: Counter::default(),
             database_errors: Counter::default(),
             database_writes: Gauge::default(),
@@ -121,6 +123,11 @@ impl Default for Metrics {
             metrics.damaged.clone(),
         );
         registry.register("orphans", "Keys of the store that nothing named", metrics.orphans.clone());
+        registry.register(
+            "comparisons_stopped",
+            "Comparisons of the store with the facts that an operator has to look at",
+            metrics.comparisons_stopped.clone(),
+        );
         registry.register("store_errors", "Failures of the blob store", metrics.store_errors.clone());
         registry.register("database_errors", "Failures of the database", metrics.database_errors.clone());
         registry.register(
@@ -181,6 +188,18 @@ impl Metrics {
     pub fn looked_at_bytes(&self, damaged: u64, orphans: u64) {
         self.damaged.inc_by(damaged);
         self.orphans.inc_by(orphans);
+    }
+
+    /// Counts what rules took away.
+    pub fn retired(&self, manifests: u64, tags: u64) {
+        for (kind, count) in [("retired_manifest", manifests), ("retired_tag", tags)] {
+            self.collected.get_or_create(&CollectedLabels { kind: OperationLabel(kind) }).inc_by(count);
+        }
+    }
+
+    /// Counts a comparison that an operator has to look at.
+    pub fn comparison_stopped(&self) {
+        self.comparisons_stopped.inc();
     }
 
     /// Counts the failure behind an answer by what failed, wherever in the chain of its sources that is told.

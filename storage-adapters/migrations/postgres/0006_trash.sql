@@ -17,6 +17,7 @@ CREATE TABLE trash (
   deleted_by BIGINT NOT NULL,
   purge_at BIGINT NOT NULL,
   referrers_after BIGINT NOT NULL DEFAULT 0,
+  leased_until BIGINT NOT NULL DEFAULT 0,
   UNIQUE (repository_id, digest)
 );
 CREATE INDEX trash_due ON trash (purge_at);
@@ -46,3 +47,14 @@ ALTER TABLE candidates ADD COLUMN orphaned BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE repositories ADD COLUMN purge_at BIGINT;
 UPDATE repositories SET purge_at = deleted_at WHERE deleted_at IS NOT NULL;
 CREATE INDEX repositories_purged ON repositories (purge_at) WHERE purge_at IS NOT NULL;
+-- The release before this deletes without a window while both run.
+CREATE INDEX repositories_undated ON repositories (id) WHERE purge_at IS NULL AND deleted_at IS NOT NULL;
+-- Until when one that could not be emptied is left alone.
+ALTER TABLE repositories ADD COLUMN empty_after BIGINT NOT NULL DEFAULT 0;
+
+-- The release before this showed every blob for ever: whoever was told of one has a day to name it.
+UPDATE candidates SET due_at = CAST(extract(epoch FROM now()) * 1000 AS BIGINT) + 86400000 WHERE due_at < CAST(extract(epoch FROM now()) * 1000 AS BIGINT) + 86400000;
+
+-- What is known to be damaged is not read again, and stands in nobody's way.
+DROP INDEX blobs_to_scrub;
+CREATE INDEX blobs_to_scrub ON blobs (scrubbed_at) WHERE quarantined_at IS NULL;

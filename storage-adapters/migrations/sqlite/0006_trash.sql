@@ -17,6 +17,7 @@ CREATE TABLE trash (
   deleted_by INTEGER NOT NULL,
   purge_at INTEGER NOT NULL,
   referrers_after INTEGER NOT NULL DEFAULT 0,
+  leased_until INTEGER NOT NULL DEFAULT 0,
   UNIQUE (repository_id, digest)
 ) STRICT;
 CREATE INDEX trash_due ON trash (purge_at);
@@ -46,6 +47,17 @@ ALTER TABLE candidates ADD COLUMN orphaned INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE repositories ADD COLUMN purge_at INTEGER;
 UPDATE repositories SET purge_at = deleted_at WHERE deleted_at IS NOT NULL;
 CREATE INDEX repositories_purged ON repositories (purge_at) WHERE purge_at IS NOT NULL;
+-- The release before this deletes without a window while both run.
+CREATE INDEX repositories_undated ON repositories (id) WHERE purge_at IS NULL AND deleted_at IS NOT NULL;
+-- Until when one that could not be emptied is left alone.
+ALTER TABLE repositories ADD COLUMN empty_after INTEGER NOT NULL DEFAULT 0;
+
+-- The release before this showed every blob for ever: whoever was told of one has a day to name it.
+UPDATE candidates SET due_at = CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 86400000 WHERE due_at < CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 86400000;
+
+-- What is known to be damaged is not read again, and stands in nobody's way.
+DROP INDEX blobs_to_scrub;
+CREATE INDEX blobs_to_scrub ON blobs (scrubbed_at) WHERE quarantined_at IS NULL;
 
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('trash', 'sqlite_autoindex_trash_1', '100000 100 1'),
@@ -54,5 +66,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('trash_blobs', 'trash_blobs_of', '1000000 1000 2 1'),
   ('trash_children', 'trash_children', '100000 4 1'),
   ('trash_children', 'trash_children_of', '100000 100 2 1'),
+  ('blobs', 'blobs_to_scrub', '10000000 10'),
+  ('repositories', 'repositories_undated', '10 1'),
   ('repositories', 'repositories_purged', '1000 1');
 ANALYZE sqlite_schema;

@@ -19,11 +19,15 @@ const BATCH_BYTES: usize = 512 * 1024;
 static LANES: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(thread::available_parallelism().map_or(1, usize::from)));
 
-/// Hashes a body on threads that may block, holding no more than a batch of it.
-pub(super) async fn digest(body: BlobBody, algorithm: Algorithm) -> Result<Digest, Error> {
+/// Hashes a body on threads that may block, holding no more than a batch of it; `None` when `goes_on` says no in between.
+pub(super) async fn digest(
+    body: BlobBody,
+    algorithm: Algorithm,
+    goes_on: impl Fn() -> bool,
+) -> Result<Option<Digest>, Error> {
     let mut hasher = BlobHasher::new(algorithm);
     let mut stream = match body {
-        BlobBody::Whole(bytes) => return Ok(update(hasher, vec![bytes]).await?.finish()),
+        BlobBody::Whole(bytes) => return Ok(Some(update(hasher, vec![bytes]).await?.finish())),
         BlobBody::Stream(stream) => stream,
     };
     let (mut batch, mut gathered) = (Vec::new(), 0);
@@ -34,9 +38,12 @@ pub(super) async fn digest(body: BlobBody, algorithm: Algorithm) -> Result<Diges
         if gathered >= BATCH_BYTES {
             hasher = update(hasher, std::mem::take(&mut batch)).await?;
             gathered = 0;
+            if !goes_on() {
+                return Ok(None);
+            }
         }
     }
-    Ok(update(hasher, batch).await?.finish())
+    Ok(Some(update(hasher, batch).await?.finish()))
 }
 
 /// Hashes pieces on a thread that may block.

@@ -9,6 +9,7 @@
 //!    ├─ 4f/                                         ├─ 4f0c…9a     a blob, or an upload under way
 //!    │  ├─ 4f0c…9a  a blob, or an upload            └─ 4f77…03     the tail of an upload
 //!    │  └─ 4f77…03
+//!    ├─ .mark      whose store this is             └─ .mark
 //!    └─ .probe      comes and goes with `check`
 //! ```
 //!
@@ -58,6 +59,16 @@ pub(super) fn file(folder: &Path, key: &StorageKey) -> PathBuf {
 /// The file that `check` makes and removes to learn whether the folder can be written.
 pub(super) fn probe_file(folder: &Path) -> PathBuf {
     blobs_folder(folder).join(".probe")
+}
+
+/// The file that says whose store this is.
+pub(super) fn mark_file(folder: &Path) -> PathBuf {
+    blobs_folder(folder).join(".mark")
+}
+
+/// The object that says whose store this is.
+pub(super) fn mark_object(prefix: &str) -> ObjectPath {
+    ObjectPath::from(format!("{prefix}/{ROOT}/.mark"))
 }
 
 /// The object of a key in a bucket.

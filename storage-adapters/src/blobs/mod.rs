@@ -47,6 +47,17 @@ enum Store {
     Objects(Objects),
 }
 
+/// What reading everything under a key again came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hashed {
+    /// This is its digest, and its size in bytes.
+    Found(Digest, u64),
+    /// Nothing is there.
+    Absent,
+    /// It was told to stop before the end.
+    Stopped,
+}
+
 impl Blobs {
     /// Opens the store. A folder is made if it is absent; a bucket is not asked for anything yet, see [`Blobs::check`].
     ///
@@ -108,9 +119,26 @@ impl Blobs {
     /// # Errors
     /// The store fails.
     pub async fn hash(&self, key: &StorageKey, algorithm: Algorithm) -> Result<Option<(Digest, u64)>, Error> {
-        let Some(size) = self.size(key).await? else { return Ok(None) };
-        let Some(body) = self.read(key, 0..size).await? else { return Ok(None) };
-        Ok(Some((hash::digest(body, algorithm).await?, size)))
+        match self.hash_while(key, algorithm, || true).await? {
+            Hashed::Found(digest, size) => Ok(Some((digest, size))),
+            Hashed::Absent | Hashed::Stopped => Ok(None),
+        }
+    }
+
+    /// As [`Self::hash`], as long as `goes_on` says yes, which is asked about every half of a megabyte.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn hash_while(
+        &self,
+        key: &StorageKey,
+        algorithm: Algorithm,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<Hashed, Error> {
+        let Some(size) = self.size(key).await? else { return Ok(Hashed::Absent) };
+        let Some(body) = self.read(key, 0..size).await? else { return Ok(Hashed::Absent) };
+        let digest = hash::digest(body, algorithm, goes_on).await?;
+        Ok(digest.map_or(Hashed::Stopped, |digest| Hashed::Found(digest, size)))
     }
 
     /// Deletes what is stored under a key and, given its id, the multipart upload begun there. Absent is fine.
@@ -133,6 +161,29 @@ impl Blobs {
         match &*self.0 {
             Store::Folder(folder) => folder.shard(shard).await,
             Store::Objects(objects) => objects.shard(shard).await,
+        }
+    }
+
+    /// The mark by which a database knows its store again; `None` before there is one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn mark(&self) -> Result<Option<String>, Error> {
+        match &*self.0 {
+            Store::Folder(folder) => folder.mark().await,
+            Store::Objects(objects) => objects.mark().await.map(|mark| mark.map(|(mark, _)| mark)),
+        }
+    }
+
+    /// Changes the mark from what it is known to be, `None` for none, to this; whether it was that. Of several who try, one
+    /// changes it, wherever the store can tell them apart: a bucket whose service knows no conditional writes cannot.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn change_mark(&self, from: Option<&str>, to: &str) -> Result<bool, Error> {
+        match &*self.0 {
+            Store::Folder(folder) => folder.change_mark(from, to).await,
+            Store::Objects(objects) => objects.change_mark(from, to).await,
         }
     }
 

@@ -1,18 +1,21 @@
+use std::collections::BTreeSet;
+
 use super::error::{Error, ErrorKind};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
 use super::value::{json_integers, values};
 
-/// How long one claim of a candidate holds: longer than a batch of them takes.
-const CLAIM: i64 = 10 * 60 * 1_000;
+/// How long one claim of a candidate holds: longer than the longest run, which claims by the time at which it began.
+const CLAIM: i64 = 20 * 60 * 1_000;
 
 statements! {
     UPSERT = [
         "INSERT INTO candidates (kind, owner_id, item_id, due_at, generation, orphaned)
          SELECT $1, $2, list.value, $3, $4, $6 FROM " {integers 5} " AS list WHERE true
-         ON CONFLICT (kind, owner_id, item_id) DO UPDATE SET due_at = excluded.due_at,
-           generation = excluded.generation, orphaned = excluded.orphaned, leased_until = 0"
+         ON CONFLICT (kind, owner_id, item_id) DO UPDATE SET due_at = excluded.due_at, generation = excluded.generation,
+           orphaned = CASE WHEN candidates.orphaned > excluded.orphaned THEN candidates.orphaned ELSE excluded.orphaned END,
+           leased_until = 0"
     ];
     CLAIM_DUE = [
         "UPDATE candidates SET leased_until = $2 WHERE leased_until <= $1 AND (kind, owner_id, item_id) IN
@@ -96,7 +99,8 @@ impl Tx {
         self.ask_for(item, owner, ids, (due_at, false)).await
     }
 
-    /// As [`Self::candidates`], of manifests whose parent or subject is gone.
+    /// As [`Self::candidates`], of manifests whose parent or subject is gone. That stays known whoever asks again, until a look
+    /// finds something that keeps them.
     pub(super) async fn orphans(
         &mut self,
         repository: i64,
@@ -113,10 +117,12 @@ impl Tx {
         ids: impl IntoIterator<Item = i64>,
         (due_at, orphaned): (i64, bool),
     ) -> Result<(), Error> {
-        let ids = json_integers(ids);
-        if ids == "[]" {
+        // In one order for all, each once: what refers to a manifest may bear one of its tags too.
+        let ids: BTreeSet<i64> = ids.into_iter().collect();
+        if ids.is_empty() {
             return Ok(());
         }
+        let ids = json_integers(ids);
         let generation = self.id()?;
         self.execute(&UPSERT, values![item.word(), owner, due_at, generation, &ids, orphaned]).await.map(drop)
     }

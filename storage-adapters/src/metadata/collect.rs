@@ -25,6 +25,8 @@ statements! {
                                    WHERE s.repository_id = m.repository_id AND s.digest = m.subject_digest)
                        OR EXISTS (SELECT 1 FROM trash s
                                    WHERE s.repository_id = m.repository_id AND s.digest = m.subject_digest)
+                  THEN 1 ELSE 0 END AS BIGINT),
+                CAST(CASE WHEN EXISTS (SELECT 1 FROM holds h WHERE h.repository_id = m.repository_id AND h.manifest_id = m.id)
                   THEN 1 ELSE 0 END AS BIGINT)
            FROM manifests m WHERE m.repository_id = $1 AND m.id = $2"
     ];
@@ -81,6 +83,8 @@ pub struct ManifestSeen {
     pub has_parent: bool,
     /// Whether its subject is here, or in the trash.
     pub has_subject: bool,
+    /// Whether somebody holds it.
+    pub held: bool,
     /// When it was last put, in milliseconds since the epoch.
     pub touched_at: i64,
 }
@@ -145,6 +149,7 @@ impl Tx {
             tagged: seen.truth(0)?,
             has_parent: seen.truth(1)?,
             has_subject: seen.truth(2)?,
+            held: seen.truth(3)?,
             touched_at: held.integer(1)?,
         }))
     }

@@ -1,6 +1,7 @@
 use hallmark_oci::Digest;
 
 use super::error::Error;
+use super::holds::Hold;
 use super::repositories::Repository;
 use super::rows::{ManifestId, PrincipalId};
 use super::statement::statements;
@@ -31,6 +32,8 @@ pub enum ManifestDeletion {
     Unknown,
     /// These indexes of the repository name it (I1); at most 16 of them.
     StillNamedBy(Vec<Digest>),
+    /// Somebody holds it.
+    Held(Vec<Hold>),
 }
 
 impl Tx {
@@ -55,6 +58,10 @@ impl Tx {
         if !parents.is_empty() {
             let named: Result<_, Error> = parents.iter().map(|row| row.parsed(0)).collect();
             return Ok(ManifestDeletion::StillNamedBy(named?));
+        }
+        let holds = self.holds_on(repository.id, id.0).await?;
+        if !holds.is_empty() {
+            return Ok(ManifestDeletion::Held(holds));
         }
         let tags = self.bury(repository.place(), id, actor, now).await?;
         Ok(ManifestDeletion::Deleted { tags })

@@ -8,15 +8,20 @@ use super::statement::statements;
 use super::tx::Tx;
 use super::value::values;
 
+/// How long a repository that cannot be emptied is left alone, in milliseconds.
+const PUT_OFF_FOR: i64 = 60 * 60 * 1_000;
+
 statements! {
     NEXT = [
         "SELECT id, account_id FROM repositories
-          WHERE purge_at IS NOT NULL AND purge_at <= $1 ORDER BY purge_at LIMIT 1" {skip}
+          WHERE purge_at IS NOT NULL AND purge_at <= $1 AND empty_after <= $1 ORDER BY purge_at LIMIT 1" {skip}
     ];
     NEXT_WITH_ROBOTS = [
-        "SELECT id, account_id FROM repositories WHERE deleted_at IS NOT NULL AND EXISTS
+        "SELECT id, account_id FROM repositories WHERE deleted_at IS NOT NULL AND empty_after <= $1 AND EXISTS
            (SELECT 1 FROM robots b WHERE b.repository_id = repositories.id) ORDER BY deleted_at LIMIT 1" {skip}
     ];
+    PUT_OFF = ["UPDATE repositories SET empty_after = $2 WHERE id = $1"];
+    DATE = ["UPDATE repositories SET purge_at = deleted_at + $1 WHERE purge_at IS NULL AND deleted_at IS NOT NULL"];
     NO_WAY_BACK = ["UPDATE repositories SET purge_at = 0 WHERE id = $1 AND purge_at <> 0"];
     UPLOADS = [
         "DELETE FROM uploads WHERE id IN (SELECT page.id FROM uploads page WHERE page.repository_id = $1 LIMIT $2)
@@ -25,6 +30,9 @@ statements! {
     TAGS = [
         "DELETE FROM tags WHERE repository_id = $1 AND name IN
            (SELECT page.name FROM tags page WHERE page.repository_id = $1 ORDER BY page.name LIMIT $2)"
+    ];
+    PINS = ["DELETE FROM holds WHERE repository_id = $1 AND kind = 'pin' AND manifest_id IN
+           (SELECT page.manifest_id FROM holds page WHERE page.repository_id = $1 ORDER BY page.manifest_id LIMIT $2)"
     ];
     MANIFESTS = [
         "DELETE FROM manifests WHERE repository_id = $1 AND id IN
@@ -73,7 +81,7 @@ impl Tx {
             return Ok(true);
         }
         // In the order in which nothing is named any more: tags, indexes before their children, links.
-        for statement in [&TAGS, &MANIFESTS] {
+        for statement in [&TAGS, &PINS, &MANIFESTS] {
             if self.execute(statement, values![repository, limit]).await? > 0 {
                 return Ok(true);
             }
@@ -96,10 +104,34 @@ impl Tx {
         Ok(true)
     }
 
+    /// Leaves the deleted repository whose turn it is alone for an hour: what is in it could not be taken out, and others wait
+    /// behind it. Whether there was one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn put_emptying_off(&mut self, now: i64) -> Result<bool, Error> {
+        let next = match self.row(&NEXT_WITH_ROBOTS, values![now]).await? {
+            None => self.row(&NEXT, values![now]).await?,
+            next => next,
+        };
+        let Some(row) = next else { return Ok(false) };
+        self.execute(&PUT_OFF, values![row.integer(0)?, now.saturating_add(PUT_OFF_FOR)]).await?;
+        Ok(true)
+    }
+
+    /// Gives a window to repositories that the release before this deleted, which knows none; how many.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn date_deleted_repositories(&mut self) -> Result<u64, Error> {
+        let window = self.graces().window;
+        self.execute(&DATE, values![window]).await
+    }
+
     /// Takes away robots that were too many for the change that deleted their repository: those do not wait for a window, since
     /// they could still sign in. Whether there were any.
     async fn remove_robots_of_deleted(&mut self, now: i64, limit: u32) -> Result<bool, Error> {
-        let Some(row) = self.row(&NEXT_WITH_ROBOTS, &[]).await? else { return Ok(false) };
+        let Some(row) = self.row(&NEXT_WITH_ROBOTS, values![now]).await? else { return Ok(false) };
         let robots = self.robots_of(RepositoryId(row.integer(0)?), i64::from(limit)).await?;
         self.remove_robots(robots.iter().map(|(robot, _)| robot.id), now).await?;
         for (robot, login) in &robots {

@@ -5,6 +5,7 @@ use hallmark_oci::Digest;
 use super::candidates::Candidate;
 use super::database::Metadata;
 use super::error::Error;
+use super::holds::HoldKind;
 use super::rows::AccountId;
 use super::statement::statements;
 use super::tx::Tx;
@@ -41,7 +42,11 @@ statements! {
                   WHERE e.repository_id = m.repository_id AND e.child_id = m.id LIMIT 1),
                 m.subject_digest,
                 (SELECT c.due_at FROM candidates c
-                  WHERE c.kind = 'manifest' AND c.owner_id = m.repository_id AND c.item_id = m.id AND c.orphaned = 1)
+                  WHERE c.kind = 'manifest' AND c.owner_id = m.repository_id AND c.item_id = m.id AND c.orphaned = 1),
+                (SELECT h.kind FROM holds h
+                  WHERE h.repository_id = m.repository_id AND h.manifest_id = m.id ORDER BY h.kind LIMIT 1),
+                (SELECT h.reason FROM holds h
+                  WHERE h.repository_id = m.repository_id AND h.manifest_id = m.id ORDER BY h.kind LIMIT 1)
            FROM repositories r JOIN manifests m ON m.repository_id = r.id AND m.digest = $2
           WHERE r.account_id = $1 ORDER BY r.id LIMIT $3"
     ];
@@ -105,6 +110,8 @@ pub enum KeptBy {
     Orphaned(i64),
     /// The manifest was pushed, and nobody deleted it; the subject it refers to, if any.
     Pushed(Option<Digest>),
+    /// Somebody holds the manifest, for this reason.
+    Held(HoldKind, String),
     /// The manifest is in the trash until this time.
     Trashed(i64),
 }
@@ -157,7 +164,12 @@ impl Metadata {
                 (None, None, Some(due_at)) => KeptBy::Orphaned(due_at),
                 (None, None, None) => KeptBy::Pushed(row.maybe_parsed(4)?),
             };
-            kept.push(Kept { repository: row.text(0)?, deleted_until: row.maybe_integer(1)?, by });
+            let (repository, deleted_until) = (row.text(0)?, row.maybe_integer(1)?);
+            if let (Some(kind), Some(reason)) = (row.maybe_text(6)?, row.maybe_text(7)?) {
+                let by = KeptBy::Held(HoldKind::of(&kind)?, reason);
+                kept.push(Kept { repository: repository.clone(), deleted_until, by });
+            }
+            kept.push(Kept { repository, deleted_until, by });
         }
         for row in self.rows(&TRASHED, asked).await? {
             let by = KeptBy::Trashed(row.integer(1)?);

@@ -50,6 +50,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0006_trash.sql"),
         postgres: include_str!("../../migrations/postgres/0006_trash.sql"),
     },
+    Migration {
+        version: 7,
+        name: "retention",
+        sqlite: include_str!("../../migrations/sqlite/0007_retention.sql"),
+        postgres: include_str!("../../migrations/postgres/0007_retention.sql"),
+    },
 ];
 
 statements! {

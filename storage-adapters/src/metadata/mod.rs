@@ -29,6 +29,7 @@ mod facts;
 mod generations;
 mod graces;
 mod grants;
+mod holds;
 mod ids;
 mod keys;
 mod links;
@@ -39,10 +40,12 @@ mod mount;
 mod names;
 mod open;
 mod organizations;
+mod policies;
 mod put;
 mod reclaim;
 mod referrers;
 mod repositories;
+mod retention;
 mod rights;
 mod robots;
 mod rows;
@@ -89,16 +92,19 @@ pub use explain::{InStore, Kept, KeptBy, Waiting};
 pub use facts::{AccountFacts, Facts, Granted, SYSTEM_ACCOUNT, Seen, SeenCredential};
 pub use graces::Graces;
 pub use grants::{Grant, GrantLine, Holder, PREFIXES, Target};
+pub use holds::{Hold, HoldKind, Placing};
 pub use keys::TokenKey;
 pub use manifests::StoredManifest;
 pub use migrate::Schema;
 pub use mount::Mount;
 pub use names::{NameKind, RestingName};
 pub use organizations::{Member, Organization, OrganizationChange};
+pub use policies::Policies;
 pub use put::{Put, PutManifest, PutRefused};
 pub use reclaim::DoomedKey;
 pub use referrers::{Described, Referrer};
 pub use repositories::Repository;
+pub use retention::{Retire, Retired, Ruled};
 pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
@@ -110,13 +116,14 @@ pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use teams::{Team, TeamMember};
+pub use trash::{DueTrash, Purge};
 pub use trust::{
     ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
     TrustDialect, TrustFile, TrustFileKey, TrustState,
 };
 pub use trust_files::{FilesMetadata, NamedFile};
 pub use tx::Tx;
-pub use undelete::{DeletedRepository, TagMove, Trashed, Undeleted};
+pub use undelete::{DeletedRepository, Restored, TagMove, Trashed, Undeleted};
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
 pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, Vouching};
 pub use vouches::{Happened, Pointed, Tagged, TrustRoot, Vouch};
@@ -139,6 +146,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     explain::ALL,
     facts::ALL,
     grants::ALL,
+    holds::ALL,
     ids::ALL,
     keys::ALL,
     links::ALL,
@@ -147,11 +155,13 @@ static STATEMENTS: &[&[&Statement]] = &[
     mount::ALL,
     names::ALL,
     organizations::ALL,
+    policies::ALL,
     put::ALL,
     empty::ALL,
     reclaim::ALL,
     referrers::ALL,
     repositories::ALL,
+    retention::ALL,
     robots::ALL,
     scrub::ALL,
     settings::ALL,

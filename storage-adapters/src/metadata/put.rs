@@ -10,6 +10,7 @@ use super::rows::{ManifestId, PrincipalId};
 use super::statement::{Engine, Statement, statements};
 use super::tags::{Move, Moved};
 use super::tx::{TURNS, Tx};
+use super::undelete::HOLD as HOLD_TRASHED;
 use super::value::{json_integers, json_texts, values};
 
 statements! {
@@ -65,6 +66,8 @@ pub struct Put {
     pub known: bool,
     /// The tags that did not point to it before.
     pub moved: Vec<Tag>,
+    /// Those of them that pointed to another manifest.
+    pub overwritten: Vec<Tag>,
 }
 
 /// Why a manifest was not put. What it names is judged in this repository alone (I6).
@@ -99,6 +102,10 @@ impl Tx {
         let blobs = self.hold(&HOLD_BLOBS, put, put.manifest.blobs()).await?.map_err(PutRefused::UnknownBlobs)?;
         let children = self.hold(&HOLD_CHILDREN, put, put.manifest.children()).await?;
         let children = children.map_err(PutRefused::UnknownChildren)?;
+        if self.engine() == Engine::Postgres {
+            // Whoever ends its window, or brings it back, holds it in the trash first; held later, two would wait for each other.
+            self.row(&HOLD_TRASHED, values![repository, put.digest]).await?;
+        }
         let (id, known) = self.insert_manifest(put).await?;
         if !known {
             self.forget_trashed(repository, put.digest).await?;
@@ -113,10 +120,10 @@ impl Tx {
                 self.execute(&INSERT_CHILDREN, values![repository, id, &json_integers(children)]).await?;
             }
         }
-        let (moved, left) = self.point_tags(put, id).await?;
+        let (moved, overwritten, left) = self.point_tags(put, id).await?;
         let graces = self.graces();
         self.candidates(Item::Manifest, repository.0, left, put.now + graces.shown + graces.margin).await?;
-        Ok(Put { id, known, moved })
+        Ok(Put { id, known, moved, overwritten })
     }
 
     /// [`Self::hold_once`], and once more when something is missing: what was collected while this waited for it may have
@@ -196,10 +203,15 @@ impl Tx {
         Err(self.give_way("manifests"))
     }
 
-    /// Points the tags, in the order of their names; those that moved, and the manifests that the collector may look at.
-    async fn point_tags(&mut self, put: &PutManifest<'_>, id: ManifestId) -> Result<(Vec<Tag>, Vec<i64>), Error> {
+    /// Points the tags, in the order of their names; those that moved, those of them that pointed elsewhere, and the manifests that
+    /// the collector may look at.
+    async fn point_tags(
+        &mut self,
+        put: &PutManifest<'_>,
+        id: ManifestId,
+    ) -> Result<(Vec<Tag>, Vec<Tag>, Vec<i64>), Error> {
         let tags: BTreeMap<&str, &Tag> = put.tags.iter().map(|tag| (tag.as_str(), tag)).collect();
-        let (mut moved, mut left) = (Vec::new(), BTreeSet::new());
+        let (mut moved, mut overwritten, mut left) = (Vec::new(), Vec::new(), BTreeSet::new());
         if tags.is_empty() {
             left.insert(id.0);
         }
@@ -211,12 +223,13 @@ impl Tx {
                 Moved::New => {}
                 Moved::From(before) => {
                     left.insert(before.0);
+                    overwritten.push(tag.clone());
                     self.touch(Slot::repository(put.repository.id));
                 }
             }
             moved.push(tag.clone());
         }
-        Ok((moved, left.into_iter().collect()))
+        Ok((moved, overwritten, left.into_iter().collect()))
     }
 }
 

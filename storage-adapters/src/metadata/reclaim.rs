@@ -1,6 +1,6 @@
 use super::database::Metadata;
 use super::error::Error;
-use super::statement::statements;
+use super::statement::{Engine, Statement, statements};
 use super::tx::Tx;
 use super::value::values;
 use crate::StorageKey;
@@ -34,6 +34,13 @@ statements! {
     ];
 }
 
+/// The time by the server's own clock; asked of no other engine, which has none of its own.
+static CLOCK: Statement = Statement::new(
+    "reclaim::CLOCK",
+    "SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000",
+    "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+);
+
 /// A key that nothing names, claimed for deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoomedKey {
@@ -46,6 +53,17 @@ pub struct DoomedKey {
 }
 
 impl Metadata {
+    /// The time by the clock of the database, in milliseconds since the epoch; `None` where that is this machine's.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn database_clock(&self) -> Result<Option<i64>, Error> {
+        match self.engine() {
+            Engine::Sqlite => Ok(None),
+            Engine::Postgres => self.row(&CLOCK, &[]).await?.map(|row| row.integer(0)).transpose(),
+        }
+    }
+
     /// Whether a blob or an upload has this key: the last look before its bytes go.
     ///
     /// # Errors

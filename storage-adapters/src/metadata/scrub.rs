@@ -15,8 +15,9 @@ use crate::StorageKey;
 statements! {
     CLAIM = [
         "UPDATE blobs SET scrubbed_at = $2 WHERE scrubbed_at <= $1 AND id IN
-           (SELECT page.id FROM blobs page WHERE page.scrubbed_at <= $1 ORDER BY page.scrubbed_at LIMIT $3" {skip} ")
-         RETURNING id, digest, size, storage_key, quarantined_at"
+           (SELECT page.id FROM blobs page WHERE page.scrubbed_at <= $1 AND page.quarantined_at IS NULL
+             ORDER BY page.scrubbed_at LIMIT $3" {skip} ")
+         RETURNING id, digest, size, storage_key"
     ];
     BODY = ["SELECT body FROM small_blobs WHERE blob_id = $1"];
     SCRUBBED = ["UPDATE blobs SET scrubbed_at = $3 WHERE id = $1 AND storage_key = $2"];
@@ -42,16 +43,13 @@ pub struct ToScrub {
 
 impl Tx {
     /// Claims at most `limit` blobs that were not read since `before`: each comes up again at `again`, unless somebody says that
-    /// it was read. Those that are known to be damaged are passed over until then.
+    /// it was read. Those that are known to be damaged are passed over: they wait to be pushed again.
     ///
     /// # Errors
     /// The database failed.
     pub async fn claim_to_scrub(&mut self, before: i64, again: i64, limit: u32) -> Result<Vec<ToScrub>, Error> {
         let mut claimed = Vec::new();
         for row in self.rows(&CLAIM, values![before, again, i64::from(limit)]).await? {
-            if row.maybe_integer(4)?.is_some() {
-                continue;
-            }
             let (id, digest, size) = (BlobId(row.integer(0)?), row.parsed::<Digest>(1)?, row.unsigned(2)?);
             let body = self.row(&BODY, values![id]).await?.map(|body| body.bytes(0)).transpose()?;
             let body = body.map(|bytes| Body::compared(bytes, size, &digest));
@@ -101,12 +99,20 @@ impl Tx {
 }
 
 impl Metadata {
-    /// Whether nothing names this key: neither a blob nor an upload, and nobody is to delete it.
+    /// Those of these keys that nothing names: neither a blob nor an upload, and nobody is to delete them.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn orphans(&self, keys: &[StorageKey]) -> Result<Vec<StorageKey>, Error> {
+        let list = json_texts(keys.iter().map(StorageKey::as_str));
+        self.rows(&UNKNOWN, values![&list]).await?.iter().map(|row| row.parsed(0)).collect()
+    }
+
+    /// Whether nothing names this key.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn is_orphan(&self, key: &StorageKey) -> Result<bool, Error> {
-        let list = json_texts(std::iter::once(key.as_str()));
-        Ok(self.row(&UNKNOWN, values![&list]).await?.is_some())
+        Ok(!self.orphans(std::slice::from_ref(key)).await?.is_empty())
     }
 }

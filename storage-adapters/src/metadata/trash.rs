@@ -14,7 +14,9 @@ use super::tx::Tx;
 use super::value::{Value, json_texts, values};
 
 /// How many of those that refer to a manifest one transaction asks to be looked at.
-const REFERRERS: i64 = 500;
+const PAGE: i64 = 500;
+/// How long one claim of a manifest in the trash holds: longer than the longest run.
+const CLAIM: i64 = 20 * 60 * 1_000;
 /// How long the end of a window is put off that something else in the trash holds up, in milliseconds.
 const HELD_UP: i64 = 60 * 60 * 1_000;
 
@@ -44,29 +46,55 @@ statements! {
     ];
     BLOBS = [
         "SELECT e.blob_id, b.digest FROM manifest_blobs e JOIN blobs b ON b.id = e.blob_id
-          WHERE e.repository_id = $1 AND e.manifest_id = $2"
+          WHERE e.repository_id = $1 AND e.manifest_id = $2 ORDER BY e.blob_id"
     ];
     CHILDREN = ["SELECT child_id FROM manifest_children WHERE repository_id = $1 AND parent_id = $2"];
     DELETE = ["DELETE FROM manifests WHERE repository_id = $1 AND id = $2"];
-    DUE = [
-        "SELECT t.id, t.repository_id, t.digest, t.referrers_after FROM trash t
-          WHERE t.purge_at <= $1 ORDER BY t.purge_at LIMIT 1" {skip}
+    CLAIM_DUE = [
+        "UPDATE trash SET leased_until = $2 WHERE leased_until <= $1 AND id IN
+           (SELECT page.id FROM trash page WHERE page.purge_at <= $1 AND page.leased_until <= $1
+             ORDER BY page.purge_at LIMIT $3" {skip} ")
+         RETURNING id, repository_id"
     ];
+    HOLD_DUE = ["SELECT digest, deleted_at, referrers_after FROM trash WHERE id = $1 AND purge_at <= $2" {update}];
+    LIVES = ["SELECT id FROM manifests WHERE repository_id = $1 AND digest = $2"];
     HOLDING = [
         "SELECT MAX(p.purge_at) FROM trash_children c JOIN trash p ON p.id = c.trash_id
           WHERE c.repository_id = $1 AND c.child_digest = $2"
     ];
-    PUT_OFF = ["UPDATE trash SET purge_at = $2 WHERE id = $1"];
+    PUT_OFF = ["UPDATE trash SET purge_at = $2, leased_until = 0 WHERE id = $1"];
     REFERRING = [
-        "SELECT id FROM manifests WHERE repository_id = $1 AND subject_digest = $2 AND id > $3 ORDER BY id LIMIT $4"
+        "SELECT id FROM manifests
+          WHERE repository_id = $1 AND subject_digest = $2 AND id > $3 AND touched_at <= $4 ORDER BY id LIMIT $5"
     ];
     COME_SO_FAR = ["UPDATE trash SET referrers_after = $2 WHERE id = $1"];
-    TAGGED = ["SELECT name FROM tags WHERE repository_id = $1 AND name" {in texts 2} " ORDER BY name"];
-    POINTED_AT = ["SELECT manifest_id FROM tags WHERE repository_id = $1 AND name = $2"];
+    HOLD_SIGNING = [
+        "SELECT name, manifest_id FROM tags
+          WHERE repository_id = $1 AND moved_at <= $3 AND name" {in texts 2} " ORDER BY name" {update}
+    ];
+    PUT_SINCE = ["SELECT id FROM manifests WHERE repository_id = $1 AND id = $2 AND touched_at > $3"];
     NAMED = ["SELECT account_id, blob_id FROM trash_blobs WHERE trash_id = $1"];
     REPOSITORY = ["SELECT account_id FROM repositories WHERE id = $1" {share}];
     FORGET = ["DELETE FROM trash WHERE id = $1"];
     REPLACED = ["DELETE FROM trash WHERE repository_id = $1 AND digest = $2"];
+}
+
+/// A manifest in the trash whose window is over, claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueTrash {
+    id: i64,
+    repository: RepositoryId,
+}
+
+/// What became of a manifest in the trash whose window is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// It is gone.
+    Ended,
+    /// It is to be asked for again at once: more refers to it than one change asks to be looked at.
+    Begun,
+    /// It is left: an index in the trash names it, or it was brought back, or its repository is gone.
+    Left,
 }
 
 impl Tx {
@@ -126,64 +154,82 @@ impl Tx {
         self.execute(&REPLACED, values![repository, digest]).await.map(drop)
     }
 
-    /// Ends the window of one manifest in the trash, or comes a step closer to it; whether there was one that is due. What
-    /// referred to it, and its signatures in tags of the form `sha256-….sig`, go with it; its bytes are looked at.
+    /// Claims at most `limit` manifests in the trash whose window is over. A claim that nothing follows ends by itself.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn purge_one(&mut self, now: i64) -> Result<bool, Error> {
-        let Some(row) = self.row(&DUE, values![now]).await? else { return Ok(false) };
-        let (id, repository, digest) = (row.integer(0)?, RepositoryId(row.integer(1)?), row.parsed::<Digest>(2)?);
+    pub async fn claim_trash(&mut self, now: i64, limit: u32) -> Result<Vec<DueTrash>, Error> {
+        let rows = self.rows(&CLAIM_DUE, values![now, now.saturating_add(CLAIM), i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok(DueTrash { id: row.integer(0)?, repository: RepositoryId(row.integer(1)?) })).collect()
+    }
+
+    /// Ends the window of a manifest in the trash that was claimed, or comes a step closer to it. What referred to it when it was
+    /// deleted, and its signatures in tags of the form `sha256-….sig`, go with it; its bytes are looked at. What was pushed
+    /// since is not its own: that belongs to the manifest that whoever pushed it knows of.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn purge(&mut self, due: &DueTrash, now: i64) -> Result<Purge, Error> {
+        let DueTrash { id, repository } = *due;
+        // The repository comes before what is in it, as for whoever empties it.
+        let Some(account) = self.row(&REPOSITORY, values![repository]).await? else { return Ok(Purge::Left) };
+        let Some(held) = self.row(&HOLD_DUE, values![id, now]).await? else { return Ok(Purge::Left) };
+        let (digest, deleted_at) = (held.parsed::<Digest>(0)?, held.integer(1)?);
         let holding = self.row(&HOLDING, values![repository, &digest]).await?;
         if let Some(until) = holding.and_then(|row| row.maybe_integer(0).transpose()).transpose()? {
             // An index in the trash can come back only whole.
             let purge_at = if until > now { until } else { now + HELD_UP };
             self.execute(&PUT_OFF, values![id, purge_at]).await?;
-            return Ok(true);
+            return Ok(Purge::Left);
         }
-        let Some(account) = self.row(&REPOSITORY, values![repository]).await? else {
-            return Err(Error::new(ErrorKind::Corrupt, "the trash of no repository"));
-        };
-        let referring = values![repository, &digest, row.integer(3)?, REFERRERS];
-        let referrers = self.numbers(&REFERRING, referring).await?;
-        let last = referrers.last().copied();
-        let page = referrers.len() as i64;
-        if page == REFERRERS
-            && let Some(last) = last
-        {
-            self.execute(&COME_SO_FAR, values![id, last]).await?;
-            self.orphans(repository.0, referrers, now).await?;
-            return Ok(true);
+        let mut unneeded = Vec::new();
+        // A release that knows no trash takes nothing out of it when it puts a manifest again.
+        if self.row(&LIVES, values![repository, &digest]).await?.is_none() {
+            unneeded =
+                self.numbers(&REFERRING, values![repository, &digest, held.integer(2)?, deleted_at, PAGE]).await?;
+            if unneeded.len() as i64 == PAGE
+                && let Some(last) = unneeded.last().copied()
+            {
+                self.execute(&COME_SO_FAR, values![id, last]).await?;
+                self.orphans(repository.0, unneeded, now).await?;
+                return Ok(Purge::Begun);
+            }
+            unneeded.extend(self.untag_signatures(repository, &digest, (deleted_at, now)).await?);
         }
-        let signatures = self.untag_signatures(repository, &digest, now).await?;
         let mut blobs = Vec::new();
         for row in self.rows(&NAMED, values![id]).await? {
             blobs.push((row.integer(0)?, row.integer(1)?));
         }
         self.execute(&FORGET, values![id]).await?;
-        self.orphans(repository.0, referrers.into_iter().chain(signatures), now).await?;
+        self.orphans(repository.0, unneeded, now).await?;
         if let Some((of, _)) = blobs.first().copied() {
             self.candidates(Item::Account, of, blobs.into_iter().map(|(_, blob)| blob), now).await?;
         }
         let account = AccountId(account.integer(0)?);
         let event = Event::of_system("manifest_purged", digest.as_str(), now);
         self.record(&Event { account: Some(account), repository: Some(repository), ..event }).await?;
-        Ok(true)
+        Ok(Purge::Ended)
     }
 
     /// Takes away the tags by which signatures and the like of a manifest are found, for clients that do not ask for its
-    /// referrers; the manifests that they pointed to.
-    async fn untag_signatures(&mut self, id: RepositoryId, digest: &Digest, now: i64) -> Result<Vec<i64>, Error> {
+    /// referrers; the manifests that they pointed to. Those that were pushed after it was deleted stay.
+    async fn untag_signatures(
+        &mut self,
+        id: RepositoryId,
+        digest: &Digest,
+        (deleted_at, now): (i64, i64),
+    ) -> Result<Vec<i64>, Error> {
         let stem = digest.as_str().replacen(':', "-", 1);
         let names = ["", ".sig", ".att", ".sbom"].map(|suffix| format!("{stem}{suffix}"));
         let names = json_texts(names.iter().map(String::as_str));
         let mut pointed_at = Vec::new();
-        for row in self.rows(&TAGGED, values![id, &names]).await? {
-            let tag: Tag = row.parsed(0)?;
-            if let Some(row) = self.row(&POINTED_AT, values![id, &tag]).await? {
-                pointed_at.push(row.integer(0)?);
+        for row in self.rows(&HOLD_SIGNING, values![id, &names, deleted_at]).await? {
+            let (tag, manifest) = (row.parsed::<Tag>(0)?, row.integer(1)?);
+            // Pushed again, a tag that already pointed there does not move.
+            if self.row(&PUT_SINCE, values![id, manifest, deleted_at]).await?.is_none() {
+                pointed_at.push(manifest);
+                self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
             }
-            self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
         }
         Ok(pointed_at)
     }

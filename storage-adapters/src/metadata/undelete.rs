@@ -136,6 +136,17 @@ pub enum Undeleted {
     Damaged(Digest),
 }
 
+/// What became of a tag that was to point to what it pointed to before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It stays as it is.
+    Not,
+    /// There was no such tag.
+    Free,
+    /// It pointed to another manifest.
+    Overwritten,
+}
+
 impl Metadata {
     /// Manifests of a repository that are in the trash, by digest, after this one, at most `limit`.
     ///
@@ -257,7 +268,7 @@ impl Tx {
         Ok(Undeleted::Back(manifest, tags))
     }
 
-    /// Points a tag to a manifest that was brought back, or never went; whether it moved. What was vouched for it is not any
+    /// Points a tag to a manifest that was brought back, or never went; what that came to. What was vouched for it is not any
     /// more: whoever signs it looks at it anew. With `only_free`, a tag that points somewhere stays.
     ///
     /// # Errors
@@ -269,9 +280,9 @@ impl Tx {
         (manifest, digest): (ManifestId, &Digest),
         actor: PrincipalId,
         now: i64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Restored, Error> {
         if only_free && self.row(&IS_TAG, values![repository.id, tag]).await?.is_some() {
-            return Ok(false);
+            return Ok(Restored::Not);
         }
         let to = Move { repository: repository.id, tag, manifest, digest, actor };
         let moved = self.move_tag(&to, now).await?;
@@ -279,12 +290,14 @@ impl Tx {
             let margin = self.graces().margin;
             self.candidates(super::candidates::Item::Manifest, repository.id.0, [before.0], now + margin).await?;
         }
-        if matches!(moved, Moved::Not) {
-            return Ok(false);
-        }
+        let restored = match moved {
+            Moved::Not => return Ok(Restored::Not),
+            Moved::New => Restored::Free,
+            Moved::From(_) => Restored::Overwritten,
+        };
         self.execute(&FORGET_VOUCH, values![repository.id, tag]).await?;
         self.touch(Slot::repository(repository.id));
-        Ok(true)
+        Ok(restored)
     }
 
     /// The moves of a tag before this version, the latest first, at most `limit`.

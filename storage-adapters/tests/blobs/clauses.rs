@@ -269,3 +269,14 @@ pub(crate) async fn a_store_that_works_checks_out(store: &Store) {
     blobs.check().await.unwrap();
     assert_eq!(blobs.uses_spare_keys(), !store.is_folder());
 }
+
+pub(crate) async fn a_mark_is_changed_by_who_knows_it(store: &Store) {
+    let blobs = store.open().await;
+    assert_eq!(blobs.mark().await.unwrap(), None);
+    assert!(!blobs.change_mark(Some("one"), "two").await.unwrap());
+    assert!(blobs.change_mark(None, "one").await.unwrap() && !blobs.change_mark(None, "other").await.unwrap());
+    assert!(
+        blobs.change_mark(Some("one"), "two").await.unwrap() && !blobs.change_mark(Some("one"), "x").await.unwrap()
+    );
+    assert_eq!(store.open().await.mark().await.unwrap().as_deref(), Some("two"));
+}

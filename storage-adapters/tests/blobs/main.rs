@@ -32,6 +32,7 @@ macro_rules! on_every_store {
 
 on_every_store! {
     clauses::what_is_sealed_reads_back
+    clauses::a_mark_is_changed_by_who_knows_it
     clauses::a_blob_of_no_bytes_is_a_blob
     clauses::sizes_around_a_part_are_whole
     clauses::any_range_reads_back

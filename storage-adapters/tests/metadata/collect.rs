@@ -2,7 +2,8 @@
 
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{
-    AccountSeen, BlobSeen, Candidate, Error, Graces, Item, LinkSeen, Looked, ManifestDeletion, ManifestSeen,
+    AccountSeen, BlobSeen, Candidate, DueTrash, Error, Graces, Item, LinkSeen, Looked, ManifestDeletion, ManifestSeen,
+    Purge,
 };
 
 use crate::harness::images::{artifact, image, index};
@@ -16,12 +17,15 @@ family! {
     a_candidate_is_claimed_once_and_its_claim_ends,
     a_newer_request_survives_the_answer_to_an_older_one,
     what_keeps_a_thing_is_seen,
+    an_orphan_stays_one_when_somebody_else_asks_for_a_look,
     what_is_taken_away_asks_for_a_look_at_what_it_stood_on,
     what_something_names_is_not_taken_away,
     a_manifest_of_a_deleted_repository_sleeps,
     a_manifest_in_the_trash_waits_for_its_index,
     referrers_of_what_leaves_the_trash_are_asked_for_page_by_page,
     signatures_in_tags_go_with_what_they_sign,
+    what_was_pushed_after_a_deletion_stays_when_its_window_ends,
+    a_manifest_that_lives_again_keeps_its_signatures,
     a_deleted_repository_is_emptied_of_its_trash,
     graces_are_what_was_said,
 }
@@ -52,8 +56,17 @@ async fn collect(world: &World, candidate: Candidate) -> Result<u64, Error> {
         .await
 }
 
-async fn purge(world: &World, now: i64) -> bool {
-    let purged: Result<bool, Error> = world.metadata.write(now, |tx, now| Box::pin(tx.purge_one(*now))).await;
+/// Ends one window that is over, or comes a step closer to it; `None` when there is none.
+async fn purge(world: &World, now: i64) -> Option<Purge> {
+    let claimed: Result<Vec<DueTrash>, Error> =
+        world.metadata.write(now, |tx, now| Box::pin(tx.claim_trash(*now, 1))).await;
+    let due = claimed.unwrap().pop()?;
+    Some(end(world, due, now).await)
+}
+
+async fn end(world: &World, due: DueTrash, now: i64) -> Purge {
+    let purged: Result<Purge, Error> =
+        world.metadata.write((due, now), |tx, (due, now)| Box::pin(tx.purge(due, *now))).await;
     purged.unwrap()
 }
 
@@ -110,6 +123,19 @@ async fn what_keeps_a_thing_is_seen(world: World) {
     let orphan = claim(&world, LATER).await.into_iter().find(|candidate| candidate.orphaned).unwrap();
     let seen = look(&world, orphan).await;
     assert_eq!(seen, Looked::Manifest(ManifestSeen { orphaned: true, touched_at: NOW, ..ManifestSeen::default() }));
+}
+
+async fn an_orphan_stays_one_when_somebody_else_asks_for_a_look(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let (tagged, pushed) = (image(&blob, &[], "tagged"), image(&blob, &[], "pushed"));
+    let children = [world.put(&repository, &tagged, &["v1"]).await, world.put(&repository, &pushed, &[]).await];
+    let parent = world.put(&repository, &index(&[&children[0], &children[1]]), &["all"]).await;
+    world.delete_manifest(&repository, &parent).await;
+    world.delete_tag(&repository, "v1").await;
+    world.put(&repository, &pushed, &[]).await;
+    let orphans = claim(&world, LATER).await.into_iter().filter(|candidate| candidate.orphaned).count();
+    assert_eq!(orphans, 2, "what they belonged to is gone all the same");
 }
 
 async fn what_is_taken_away_asks_for_a_look_at_what_it_stood_on(world: World) {
@@ -169,11 +195,11 @@ async fn a_manifest_in_the_trash_waits_for_its_index(world: World) {
         world.delete_manifest(&repository, digest).await;
     }
     world.meddle(&format!("UPDATE trash SET purge_at = {} WHERE digest = '{parent}'", NOW + 50 * DAY)).await;
-    assert!(!purge(&world, NOW + 14 * DAY - 1).await);
-    assert!(purge(&world, NOW + 14 * DAY).await);
+    assert_eq!(purge(&world, NOW + 14 * DAY - 1).await, None);
+    assert_eq!(purge(&world, NOW + 14 * DAY).await, Some(Purge::Left));
     assert_eq!(world.count("SELECT COUNT(*) FROM trash").await, 2, "an index comes back whole");
-    assert!(!purge(&world, NOW + 50 * DAY - 1).await);
-    while purge(&world, NOW + 51 * DAY).await {}
+    assert_eq!(purge(&world, NOW + 50 * DAY - 1).await, None);
+    while purge(&world, NOW + 51 * DAY).await.is_some() {}
     assert_eq!(world.count("SELECT COUNT(*) FROM trash").await, 0);
 }
 
@@ -193,12 +219,16 @@ async fn referrers_of_what_leaves_the_trash_are_asked_for_page_by_page(world: Wo
         .await;
     world.delete_manifest(&repository, &subject).await;
     let asked = "SELECT COUNT(*) FROM candidates WHERE orphaned = 1";
-    for (expected, left) in [(500, 1), (601, 0)] {
-        assert!(purge(&world, LATER).await);
+    let claimed: Result<Vec<DueTrash>, Error> =
+        world.metadata.write((), |tx, ()| Box::pin(tx.claim_trash(LATER, 9))).await;
+    let due = claimed.unwrap()[0];
+    assert_eq!(purge(&world, LATER).await, None, "it is claimed");
+    for (expected, left, came_to) in [(500, 1, Purge::Begun), (601, 0, Purge::Ended)] {
+        assert_eq!(end(&world, due, LATER).await, came_to);
         assert_eq!(world.count(asked).await, expected);
         assert_eq!(world.count("SELECT COUNT(*) FROM trash").await, left);
     }
-    assert!(!purge(&world, LATER).await);
+    assert_eq!(end(&world, due, LATER).await, Purge::Left);
     let claimed = claim(&world, LATER).await;
     let orphan = claimed.into_iter().find(|candidate| candidate.orphaned && candidate.id < 900_000).unwrap();
     assert_eq!(collect(&world, orphan).await.unwrap(), 0);
@@ -212,14 +242,56 @@ async fn signatures_in_tags_go_with_what_they_sign(world: World) {
     let stem = signed.as_str().replacen(':', "-", 1);
     let tags: Vec<String> = ["", ".sig", ".att", ".sbom", ".other"].map(|end| format!("{stem}{end}")).to_vec();
     for tag in &tags {
-        world.put(&repository, &image(&blob, &[], tag), &[tag]).await;
+        // One refers to it, too, as newer clients sign.
+        let subject = tag.ends_with(".att").then_some(&signed);
+        world.put(&repository, &artifact(&blob, "a/b", subject, tag), &[tag]).await;
     }
     world.delete_manifest(&repository, &signed).await;
     assert_eq!(world.count("SELECT COUNT(*) FROM tags").await, 5);
-    while purge(&world, LATER).await {}
+    while purge(&world, LATER).await.is_some() {}
     assert_eq!(world.look("SELECT name FROM tags").await, [format!("{stem}.other")]);
     assert_eq!(world.count("SELECT COUNT(*) FROM candidates WHERE orphaned = 1").await, 4);
     world.is_sound().await;
+}
+
+/// A signature may be put before the image that it is for is pushed again.
+async fn what_was_pushed_after_a_deletion_stays_when_its_window_ends(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let signed = world.put(&repository, &image(&blob, &[], "signed"), &["v1"]).await;
+    let stem = signed.as_str().replacen(':', "-", 1);
+    let tag = |end: &str| format!("{stem}{end}");
+    world.delete_manifest(&repository, &signed).await;
+    // One is new, one moved, one was pushed again as it was.
+    let attested = image(&blob, &[], "attested");
+    for (body, end) in [(image(&blob, &[], "sig"), ".sig"), (image(&blob, &[], "sbom"), ".sbom"), (attested, ".att")] {
+        world.put(&repository, &body, &[&tag(end)]).await;
+    }
+    let referrer = world.put(&repository, &artifact(&blob, "a/b", Some(&signed), ""), &[]).await;
+    let (sig, att) = (tag(".sig"), tag(".att"));
+    world.meddle(&format!("UPDATE tags SET moved_at = {} WHERE name = '{sig}'", NOW + 1)).await;
+    let touched = format!("(SELECT manifest_id FROM tags WHERE name = '{att}')");
+    world.meddle(&format!("UPDATE manifests SET touched_at = {} WHERE id = {touched}", NOW + 1)).await;
+    world.meddle(&format!("UPDATE manifests SET touched_at = {} WHERE digest = '{referrer}'", NOW + 1)).await;
+    while purge(&world, LATER).await.is_some() {}
+    assert_eq!(world.look("SELECT name FROM tags ORDER BY name").await, [att, sig]);
+    assert_eq!(world.count("SELECT COUNT(*) FROM candidates WHERE orphaned = 1").await, 1, "the one from before");
+    assert_eq!(world.count("SELECT COUNT(*) FROM trash").await, 0);
+}
+
+/// The release before this knows no trash: what it puts again is in both places.
+async fn a_manifest_that_lives_again_keeps_its_signatures(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let signed = world.put(&repository, &image(&blob, &[], "signed"), &["v1"]).await;
+    let tag = format!("{}.sig", signed.as_str().replacen(':', "-", 1));
+    world.put(&repository, &image(&blob, &[], "sig"), &[&tag]).await;
+    let other = world.put(&repository, &image(&blob, &[], "other"), &[]).await;
+    world.delete_manifest(&repository, &other).await;
+    world.meddle(&format!("UPDATE trash SET digest = '{signed}'")).await;
+    assert_eq!(purge(&world, LATER).await, Some(Purge::Ended));
+    assert_eq!(world.count(&format!("SELECT COUNT(*) FROM tags WHERE name = '{tag}'")).await, 1);
+    assert_eq!(world.count("SELECT COUNT(*) FROM candidates WHERE orphaned = 1").await, 0);
 }
 
 async fn a_deleted_repository_is_emptied_of_its_trash(world: World) {

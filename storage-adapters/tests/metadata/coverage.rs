@@ -4,9 +4,9 @@ use hallmark_storage::metadata::{Engine, StatementUsage, statement_usage};
 
 use crate::harness::run;
 use crate::{
-    accounts, blobs, collect, credentials, custody, events, facts, grants, manifests, mounts, names, organizations,
-    reclaim, referrers, repositories, robots, scrub, sign_ins, sign_rules, signing, small, tags, teams, trust,
-    trust_files, undelete, uploads, users, vouches, workloads,
+    accounts, blobs, collect, credentials, custody, events, facts, grants, holds, manifests, mounts, names,
+    organizations, reclaim, referrers, repositories, retention, robots, scrub, sign_ins, sign_rules, signing, small,
+    tags, teams, trust, trust_files, undelete, uploads, users, vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -23,6 +23,7 @@ fn every_statement_runs_on_both_engines() {
         events::CLAUSES,
         facts::CLAUSES,
         grants::CLAUSES,
+        holds::CLAUSES,
         manifests::CLAUSES,
         mounts::CLAUSES,
         names::CLAUSES,
@@ -30,6 +31,7 @@ fn every_statement_runs_on_both_engines() {
         reclaim::CLAUSES,
         referrers::CLAUSES,
         repositories::CLAUSES,
+        retention::CLAUSES,
         robots::CLAUSES,
         scrub::CLAUSES,
         sign_ins::CLAUSES,

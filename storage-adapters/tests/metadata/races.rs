@@ -7,7 +7,7 @@ use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, Reference, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    BlobDeletion, Engine, Error, ManifestDeletion, NewRobot, PREFIXES, PrincipalId, PutManifest, PutRefused,
+    BlobDeletion, DueTrash, Engine, Error, ManifestDeletion, NewRobot, PREFIXES, PrincipalId, PutManifest, PutRefused,
     Repository, SmallKey, StoreSmall, SystemRole, UserRemoval,
 };
 use tokio::sync::Notify;
@@ -25,6 +25,7 @@ suite! {
     a_manifest_put_while_its_blob_is_deleted_is_whole_or_refused,
     an_index_put_while_its_child_is_deleted_is_whole_or_refused,
     a_tag_put_while_its_manifest_is_deleted_never_dangles,
+    a_manifest_put_while_its_window_ends_or_it_comes_back_is_there_once,
     tags_moved_at_once_keep_a_history_without_gaps,
     a_tag_deleted_while_it_is_moved_is_found,
     a_name_is_taken_once,
@@ -158,6 +159,45 @@ async fn a_tag_put_while_its_manifest_is_deleted_never_dangles(world: World) {
         let tags = world.metadata.tags(repository.id, None, 9).await.unwrap();
         assert_eq!(tags, if put.known { vec![] } else { vec!["b"] });
     }
+    world.is_sound().await;
+}
+
+/// Whoever puts it again, brings it back or ends its window takes hold of the same things in the same order.
+async fn a_manifest_put_while_its_window_ends_or_it_comes_back_is_there_once(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"x").await;
+    let world = Arc::new(world);
+    for round in 0..ROUNDS {
+        let body = image(&blob, &[], &round.to_string());
+        let digest = world.put(&repository, &body, &["a"]).await;
+        world.delete_manifest(&repository, &digest).await;
+        let due: Result<Vec<DueTrash>, Error> =
+            world.metadata.write((), |tx, ()| Box::pin(tx.claim_trash(NOW + WINDOW, 9))).await;
+        let (due, reference) = (due.unwrap(), Reference::Digest(digest.clone()));
+        let (putter, other) = (Arc::clone(&world), Arc::clone(&world));
+        let (to, back) = (repository.clone(), (repository.clone(), digest, world.alice.id, due[0], round % 2 == 0));
+        let (put, ()) =
+            both(async move { putter.try_put(&to, Algorithm::Sha256, &body, &["b"]).await.unwrap() }, async move {
+                let done: Result<(), Error> = other
+                    .metadata
+                    .write(back, |tx, (repository, digest, actor, due, ends)| {
+                        Box::pin(async move {
+                            if *ends {
+                                return tx.purge(due, NOW + WINDOW).await.map(drop);
+                            }
+                            tx.repository(&repository.name).await?;
+                            tx.undelete_manifest(repository, digest, *actor, NOW).await.map(drop)
+                        })
+                    })
+                    .await;
+                done.unwrap();
+            })
+            .await;
+        assert_eq!(put.moved.len(), 1);
+        assert!(world.metadata.manifest(repository.id, &reference).await.unwrap().is_some());
+        assert_eq!(world.count("SELECT COUNT(*) FROM trash").await, 0);
+    }
+    assert_eq!(world.metadata.statistics().repeats, 0, "nobody waits for who waits for him");
     world.is_sound().await;
 }
 

@@ -2,13 +2,14 @@
 
 use hallmark_oci::UploadId;
 use hallmark_storage::StorageKey;
-use hallmark_storage::metadata::{DoomedKey, Error};
+use hallmark_storage::metadata::{DoomedKey, Engine, Error};
 
 use crate::harness::{NOW, World, family};
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 
 family! {
+    the_clock_of_the_database_is_another_machine_s,
     an_expired_upload_is_given_up,
     an_upload_that_somebody_writes_to_is_not_given_up,
     a_key_is_claimed_once,
@@ -159,4 +160,13 @@ async fn checkpoint_at(world: &World, id: &UploadId, tail: &StorageKey) -> bool 
         })
         .await;
     recorded.unwrap()
+}
+
+async fn the_clock_of_the_database_is_another_machine_s(world: World) {
+    let (one, other) = (world.metadata.database_clock().await.unwrap(), world.metadata.database_clock().await.unwrap());
+    match world.metadata.engine() {
+        Engine::Sqlite => assert_eq!((one, other), (None, None)),
+        // Some time in this century, in milliseconds, and it does not go back.
+        Engine::Postgres => assert!(one > Some(1_700_000_000_000) && one <= other && other < Some(4_200_000_000_000)),
+    }
 }

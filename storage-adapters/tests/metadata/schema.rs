@@ -154,6 +154,7 @@ fn no_key_that_guards_an_image_cascades() {
                 (name.as_str(), parent.as_str(), columns.last().map(String::as_str)),
                 ("manifest_blobs", "manifests", _)
                     | ("manifest_children", "manifests", Some("parent_id"))
+                    | ("last_pulls", "manifests", _)
                     | ("upload_parts", "uploads", _)
                     | ("tag_history", "repositories", _)
                     | ("credentials", "principals", _)

@@ -7,6 +7,7 @@ use crate::harness::{NOW, World, family};
 
 family! {
     a_blob_is_claimed_once_and_comes_up_again_when_nobody_read_it,
+    damaged_blobs_stand_in_nobody_s_way,
     a_key_that_has_an_owner_is_no_orphan,
     a_mark_is_moved_once,
 }
@@ -34,6 +35,17 @@ async fn a_blob_is_claimed_once_and_comes_up_again_when_nobody_read_it(world: Wo
     assert!(claim(&world, NOW + 99).await.is_empty());
     world.meddle("UPDATE blobs SET quarantined_at = 1").await;
     assert!(claim(&world, NOW + 100).await.is_empty(), "what is known to be damaged is read when it is whole again");
+}
+
+async fn damaged_blobs_stand_in_nobody_s_way(world: World) {
+    let repository = world.repository("alice/app").await;
+    for number in 0..9_u8 {
+        world.blob(&repository, &[number]).await;
+    }
+    world.meddle("UPDATE blobs SET quarantined_at = 1, scrubbed_at = 1").await;
+    let whole = world.blob(&repository, b"whole").await;
+    let claimed = claim(&world, NOW).await;
+    assert_eq!(claimed.iter().map(|claim| &claim.digest).collect::<Vec<_>>(), [&whole]);
 }
 
 async fn a_key_that_has_an_owner_is_no_orphan(world: World) {

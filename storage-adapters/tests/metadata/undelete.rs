@@ -2,7 +2,8 @@
 
 use hallmark_oci::{Digest, Reference, RepositoryName, Tag};
 use hallmark_storage::metadata::{
-    Candidate, DeletedRepository, Error, Item, Kept, KeptBy, Repository, RepositoryId, Undeleted, UserRemoval, Waiting,
+    Candidate, DeletedRepository, Error, Item, Kept, KeptBy, Repository, RepositoryId, Restored, Undeleted,
+    UserRemoval, Waiting,
 };
 
 use crate::harness::images::{image, index};
@@ -61,7 +62,7 @@ async fn restore(world: &World, repository: &Repository, tag: &str, digest: &Dig
             })
         })
         .await;
-    moved.unwrap()
+    moved.unwrap() != Restored::Not
 }
 
 async fn tagged(world: &World, repository: &Repository, tag: &str) -> Option<Digest> {

@@ -27,6 +27,11 @@ pub(super) fn reported(report: &StatusReport) -> Vec<Finding> {
         findings.push(Finding::warn("server", "writes are refused", "`hallmark readonly off` takes them again"));
     }
     findings.push(health("database", &report.database, "see that the database runs and that its disk has room"));
+    if report.foreign_store {
+        let advice = "point storage.url to a store of this database's own; where no other database uses it, remove its object \
+                      blobs/.mark and restart";
+        findings.push(Finding::warn("store", "it bears the mark of another database, so it is not compared", advice));
+    }
     findings.push(health("store", &report.storage, "see that the store answers and that its disk has room"));
     findings
 }

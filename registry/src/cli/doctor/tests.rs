@@ -101,6 +101,7 @@ fn what_the_running_server_says_is_passed_on() {
         pid: 7,
         listen: "127.0.0.1:1".parse().unwrap(),
         read_only: true,
+        foreign_store: false,
         database: Health::Failed { message: "disk I/O error".to_owned() },
         storage: Health::Ok { duration_ms: 3 },
     };
@@ -237,6 +238,7 @@ async fn a_server_that_is_not_ready_is_told() {
         pid: 0,
         listen: listener.local_addr().unwrap(),
         read_only: false,
+        foreign_store: false,
         database: Health::Ok { duration_ms: 0 },
         storage: Health::Ok { duration_ms: 0 },
     };

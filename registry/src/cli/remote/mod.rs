@@ -10,6 +10,7 @@ pub(super) mod contexts;
 mod device;
 pub(super) mod explain;
 pub(super) mod grant;
+pub(super) mod keep;
 pub(super) mod login;
 pub(super) mod org;
 pub(super) mod repo;

@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod grants;
 mod hidden;
+mod keeping;
 mod matrix;
 mod me;
 mod organizations;

@@ -90,3 +90,35 @@ async fn the_collector_is_paused_run_and_explained_by_who_may() {
     let kinds = world.look("SELECT kind FROM events WHERE subject = 'gc' ORDER BY id").await;
     assert_eq!(kinds, ["gc_paused", "gc_resumed", "gc_run_asked_for"]);
 }
+
+/// Anybody may pull from a public repository; what was taken away from it is not shown to everybody.
+#[tokio::test]
+async fn trash_and_history_are_for_those_who_have_a_role() {
+    let (world, digest) = with_image().await;
+    deletes(&world, &digest).await;
+    world.sends("PATCH", WEB, &basic("ann"), &json!({"visibility": "public"})).await.expect(200);
+    for path in [format!("{WEB}/trash"), format!("{WEB}/tags/1/history")] {
+        refuses(&world, world.api("GET", &path, &basic("bob")), 403, "DENIED").await;
+    }
+    let grant = "/grants/ann%2Fweb/user:bob";
+    world.sends("PUT", grant, &basic("ann"), &json!({"rights": "read"})).await.expect(200);
+    let seen = world.api("GET", &format!("{WEB}/trash"), &basic("bob")).await.expect(200).json();
+    assert_eq!((&seen["items"][0]["digest"], &seen["items"][0]["deleted_by"]), (&json!(digest), &json!(null)));
+    let seen = world.api("GET", &format!("{WEB}/trash"), &basic("ann")).await.expect(200).json();
+    assert_eq!(seen["items"][0]["deleted_by"], json!("ann"));
+}
+
+/// A clock that jumps must not end every window at once.
+#[tokio::test]
+async fn a_clock_that_jumps_deletes_nothing_until_somebody_says_that_it_is_right() {
+    let (world, digest) = with_image().await;
+    deletes(&world, &digest).await;
+    world.sends("POST", "/gc/run", &admin(), &json!({})).await.expect(200);
+    world.pass(15 * 24 * 60 * 60);
+    let refused = world.sends("POST", "/gc/run", &admin(), &json!({})).await.expect(409).json();
+    assert!(refused["errors"][0]["message"].as_str().unwrap().contains("the clock has jumped"), "{refused}");
+    assert_eq!(world.look("SELECT COUNT(*) FROM trash").await, ["1"]);
+    world.sends("PATCH", "/gc", &admin(), &json!({"paused": false})).await.expect(200);
+    let run = world.sends("POST", "/gc/run", &admin(), &json!({})).await.expect(200).json();
+    assert_eq!(run["purged"], json!(1));
+}

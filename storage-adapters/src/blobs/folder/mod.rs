@@ -14,7 +14,7 @@ mod turns;
 mod writer;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -95,6 +95,27 @@ impl Folder {
         .await
     }
 
+    pub(super) async fn mark(&self) -> Result<Option<String>, Error> {
+        let file = key::mark_file(&self.path);
+        blocking("read", file.clone().display(), move || {
+            let mark = present(fs::read_to_string(&file));
+            mark.map(|mark| mark.map(|mark| mark.trim().to_owned()))
+                .map_err(|source| Error::io("read", file.display(), source))
+        })
+        .await
+    }
+
+    pub(super) async fn change_mark(&self, from: Option<&str>, to: &str) -> Result<bool, Error> {
+        if self.mark().await?.as_deref() != from {
+            return Ok(false);
+        }
+        let (file, content, is_first) = (key::mark_file(&self.path), format!("{to}\n"), from.is_none());
+        blocking("write", file.clone().display(), move || {
+            write_mark(&file, &content, is_first).map_err(|source| Error::io("write", file.display(), source))
+        })
+        .await
+    }
+
     /// Removes the file and syncs the removal: the row that owned the key goes next, and nothing would look again.
     pub(super) async fn delete(&self, key: &StorageKey) -> Result<(), Error> {
         let (file, folder) = (key::file(&self.path, key), key::fanout_folder(&self.path, key));
@@ -109,6 +130,24 @@ impl Folder {
         })
         .await
     }
+}
+
+/// Writes a small file whole and synced; one that is the first only where there is none.
+fn write_mark(file: &Path, content: &str, is_first: bool) -> io::Result<bool> {
+    let draft = file.with_extension("new");
+    let mut written = OpenOptions::new().create(true).write(true).truncate(true).open(&draft)?;
+    written.write_all(content.as_bytes())?;
+    written.sync_all()?;
+    if is_first {
+        match fs::hard_link(&draft, file) {
+            Err(present) if present.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            linked => linked?,
+        }
+        fs::remove_file(&draft)?;
+    } else {
+        fs::rename(&draft, file)?;
+    }
+    file.parent().map_or(Ok(()), sync_folder).map(|()| true)
 }
 
 /// The keys in a folder, and when their files were last written. What has no key's name is not ours; what goes meanwhile is gone.

@@ -19,7 +19,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion,
+};
 
 use crate::StorageKey;
 
@@ -141,6 +143,39 @@ impl Objects {
             }
         }
         Ok(keys)
+    }
+
+    /// The mark, and which version of it that is.
+    pub(super) async fn mark(&self) -> Result<Option<(String, UpdateVersion)>, Error> {
+        let path = key::mark_object(&self.0.prefix);
+        let found = bounded("read", &path, 0, self.0.store.get(&path)).await?;
+        let Some(object) = present("read", &path, found)? else { return Ok(None) };
+        let version = UpdateVersion { e_tag: object.meta.e_tag.clone(), version: object.meta.version.clone() };
+        let bytes = bounded("read", &path, 0, object.bytes()).await?;
+        let bytes = bytes.map_err(|source| Error::store("read", &path, source))?;
+        Ok(Some((String::from_utf8_lossy(&bytes).trim().to_owned(), version)))
+    }
+
+    pub(super) async fn change_mark(&self, from: Option<&str>, to: &str) -> Result<bool, Error> {
+        let path = key::mark_object(&self.0.prefix);
+        let mode = match (self.mark().await?, from) {
+            (None, None) => PutMode::Create,
+            (Some((found, version)), Some(from)) if found == from => PutMode::Update(version),
+            _ => return Ok(false),
+        };
+        let payload = || PutPayload::from(format!("{to}\n"));
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let put = match bounded("write", &path, 0, self.0.store.put_opts(&path, payload(), options)).await? {
+            Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
+                bounded("write", &path, 0, self.0.store.put(&path, payload())).await?
+            }
+            put => put,
+        };
+        match put {
+            Ok(_) => Ok(true),
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(false),
+            Err(source) => Err(Error::store("write", path, source)),
+        }
     }
 
     /// Stores one whole object, under a key that was never used.

@@ -1,0 +1,388 @@
+//! Which images go by rule: a function of what a repository holds, without I/O. A preview and the job that deletes both ask it.
+//! What it names is taken away as a user would: into the trash, and only when nothing else keeps it by then.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::pattern::Pattern;
+use crate::policy::is_signature;
+
+const DAY: i64 = 24 * 60 * 60 * 1_000;
+
+/// What is kept and what goes. What no rule names stays; what one keeps stays, whatever others say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// How it is called where it is told what went by it.
+    pub name: String,
+    /// Whether what it matches is kept or goes.
+    #[serde(rename = "do")]
+    pub action: Action,
+    /// What it matches.
+    pub when: Condition,
+}
+
+/// What a rule does with what it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It stays.
+    Keep,
+    /// It goes, unless another rule keeps it.
+    Remove,
+}
+
+/// What is asked of a tag, or of a manifest without any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// All of these; an empty list matches everything.
+    All(Vec<Condition>),
+    /// One of these at least.
+    Any(Vec<Condition>),
+    /// Not this.
+    Not(Box<Condition>),
+    /// The tag matches this pattern.
+    Tag(String),
+    /// Whether no tag points to the manifest.
+    Untagged(bool),
+    /// It was pushed, or the tag moved to it, within so many days.
+    PushedWithinDays(u32),
+    /// It was pulled within so many days; what is not known counts as pulled.
+    PulledWithinDays(u32),
+    /// The tag is one of the newest that match a pattern.
+    Newest(Newest),
+    /// The tag is one of the newest versions, such as `1.2.3` or `v1.2.3-rc.1`, that match a pattern.
+    NewestVersions(NewestVersions),
+}
+
+/// How many of the newest tags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Newest {
+    /// How many.
+    pub count: u32,
+    /// Of which tags.
+    #[serde(default = "any")]
+    pub tags: String,
+}
+
+/// How many of the newest versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewestVersions {
+    /// How many.
+    pub count: u32,
+    /// Of each of what.
+    #[serde(default)]
+    pub per: Per,
+    /// Of which tags.
+    #[serde(default = "any")]
+    pub tags: String,
+}
+
+/// What versions are counted in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// All together.
+    #[default]
+    Repository,
+    /// Each major version by itself.
+    Major,
+    /// Each minor version by itself.
+    Minor,
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+/// A manifest of the repository, as far as rules ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Its number, which says nothing of its age.
+    pub id: i64,
+    /// When it was last put, in milliseconds since the epoch.
+    pub pushed_at: i64,
+    /// When it was last pulled; `None`: that is not known.
+    pub pulled_at: Option<i64>,
+    /// The tags that point to it, and when each moved there.
+    pub tags: Vec<(String, i64)>,
+    /// The manifests that it names.
+    pub children: Vec<i64>,
+    /// Whether it refers to a manifest of the repository: then it lives and dies with that.
+    pub refers: bool,
+    /// Whether somebody holds it.
+    pub held: bool,
+}
+
+/// What goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Victim {
+    /// The manifest.
+    pub image: i64,
+    /// Those of its tags that go.
+    pub tags: Vec<String>,
+    /// Whether it goes itself, into the trash: no tag is left, no index that stays names it, and nobody holds it.
+    pub whole: bool,
+    /// The rule that says so; the first, if several do.
+    pub rule: String,
+}
+
+/// One thing that is judged: a tag of an image, or an image without any.
+struct Subject<'a> {
+    image: &'a Image,
+    tag: Option<(&'a str, i64)>,
+}
+
+/// What goes by these rules at `now`, in the order of the images' numbers. Tags for which `stays` says yes are kept like what a rule
+/// keeps. Tags of signatures, and what refers to another manifest or is named by an index and has no tag, are not judged:
+/// they go with what they belong to.
+#[must_use]
+pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(&str) -> bool) -> Vec<Victim> {
+    let named: BTreeSet<i64> = images.iter().flat_map(|image| image.children.iter().copied()).collect();
+    let subjects = subjects(images, &named);
+    let judge = Judge { rules: rules(retention, &subjects), now };
+    let mut going: BTreeMap<i64, (Vec<String>, &str)> = BTreeMap::new();
+    let mut kept = BTreeSet::new();
+    for subject in &subjects {
+        let rule = if subject.tag.is_some_and(|(tag, _)| stays(tag)) { None } else { judge.remove(subject) };
+        let Some(rule) = rule else {
+            kept.insert(subject.image.id);
+            continue;
+        };
+        let (tags, _) = going.entry(subject.image.id).or_insert((Vec::new(), rule));
+        tags.extend(subject.tag.map(|(tag, _)| tag.to_owned()));
+    }
+    let whole = whole(images, &going.keys().copied().collect(), &kept);
+    let victims = going.into_iter().map(|(image, (tags, rule))| {
+        let whole = whole.contains(&image);
+        Victim { image, tags, whole, rule: rule.to_owned() }
+    });
+    // A manifest without a tag that something else keeps does not go at all.
+    victims.filter(|victim| victim.whole || !victim.tags.is_empty()).collect()
+}
+
+/// Everything that is judged.
+fn subjects<'a>(images: &'a [Image], named: &BTreeSet<i64>) -> Vec<Subject<'a>> {
+    let mut subjects = Vec::new();
+    for image in images.iter().filter(|image| !image.refers) {
+        let tags = image.tags.iter().filter(|(tag, _)| !is_signature(tag));
+        let before = subjects.len();
+        subjects.extend(tags.map(|(tag, at)| Subject { image, tag: Some((tag, *at)) }));
+        if subjects.len() == before && image.tags.is_empty() && !named.contains(&image.id) {
+            subjects.push(Subject { image, tag: None });
+        }
+    }
+    subjects
+}
+
+/// Those of the images that go whose last reason to stay goes: parents before their children, so that a child may follow.
+fn whole(images: &[Image], going: &BTreeSet<i64>, kept: &BTreeSet<i64>) -> BTreeSet<i64> {
+    let mut parents: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for image in images {
+        for child in &image.children {
+            parents.entry(*child).or_default().push(image.id);
+        }
+    }
+    let mut whole = BTreeSet::new();
+    loop {
+        let before = whole.len();
+        for image in images.iter().filter(|image| going.contains(&image.id) && !kept.contains(&image.id)) {
+            let signs = image.tags.iter().any(|(tag, _)| is_signature(tag));
+            let free = parents.get(&image.id).is_none_or(|parents| parents.iter().all(|parent| whole.contains(parent)));
+            if free && !image.held && !signs {
+                whole.insert(image.id);
+            }
+        }
+        if whole.len() == before {
+            return whole;
+        }
+    }
+}
+
+/// A rule made ready: what is counted was counted once.
+struct Ready<'a> {
+    rule: &'a Rule,
+    test: Test,
+}
+
+enum Test {
+    All(Vec<Test>),
+    Any(Vec<Test>),
+    Not(Box<Test>),
+    Tag(Option<Pattern>),
+    Untagged(bool),
+    Pushed(i64),
+    Pulled(i64),
+    OneOf(BTreeSet<String>),
+}
+
+struct Judge<'a> {
+    rules: Vec<Ready<'a>>,
+    now: i64,
+}
+
+impl<'a> Judge<'a> {
+    /// The rule by which it goes; `None`: it stays.
+    fn remove(&self, subject: &Subject<'_>) -> Option<&'a str> {
+        let mut by = None;
+        for Ready { rule, test } in &self.rules {
+            if test.holds(subject, self.now) {
+                match rule.action {
+                    Action::Keep => return None,
+                    Action::Remove => drop(by.get_or_insert(rule.name.as_str())),
+                }
+            }
+        }
+        by
+    }
+}
+
+impl Test {
+    fn holds(&self, subject: &Subject<'_>, now: i64) -> bool {
+        match self {
+            Self::All(tests) => tests.iter().all(|test| test.holds(subject, now)),
+            Self::Any(tests) => tests.iter().any(|test| test.holds(subject, now)),
+            Self::Not(test) => !test.holds(subject, now),
+            // A pattern that cannot be read matches nothing here; a policy with one is refused before.
+            Self::Tag(pattern) => {
+                subject.tag.is_some_and(|(tag, _)| pattern.as_ref().is_some_and(|pattern| pattern.matches(tag)))
+            }
+            Self::Untagged(untagged) => subject.tag.is_none() == *untagged,
+            Self::Pushed(within) => {
+                let at = subject.image.pushed_at.max(subject.tag.map_or(i64::MIN, |(_, at)| at));
+                at.saturating_add(*within) > now
+            }
+            Self::Pulled(within) => subject.image.pulled_at.is_none_or(|at| at.saturating_add(*within) > now),
+            Self::OneOf(tags) => subject.tag.is_some_and(|(tag, _)| tags.contains(tag)),
+        }
+    }
+}
+
+fn rules<'a>(retention: &'a Retention, subjects: &[Subject<'_>]) -> Vec<Ready<'a>> {
+    retention.rules.iter().map(|rule| Ready { rule, test: ready(&rule.when, subjects) }).collect()
+}
+
+fn ready(condition: &Condition, subjects: &[Subject<'_>]) -> Test {
+    let each = |conditions: &[Condition]| conditions.iter().map(|condition| ready(condition, subjects)).collect();
+    let days = |days: u32| i64::from(days).saturating_mul(DAY);
+    match condition {
+        Condition::All(conditions) => Test::All(each(conditions)),
+        Condition::Any(conditions) => Test::Any(each(conditions)),
+        Condition::Not(condition) => Test::Not(Box::new(ready(condition, subjects))),
+        Condition::Tag(pattern) => Test::Tag(Pattern::parse(pattern).ok()),
+        Condition::Untagged(untagged) => Test::Untagged(*untagged),
+        Condition::PushedWithinDays(within) => Test::Pushed(days(*within)),
+        Condition::PulledWithinDays(within) => Test::Pulled(days(*within)),
+        Condition::Newest(newest) => Test::OneOf(newest_tags(newest, subjects)),
+        Condition::NewestVersions(newest) => Test::OneOf(newest_versions(newest, subjects)),
+    }
+}
+
+fn matching<'a>(pattern: &str, subjects: &'a [Subject<'_>]) -> Vec<(&'a str, i64)> {
+    let pattern = Pattern::parse(pattern).ok();
+    let tags = subjects.iter().filter_map(|subject| subject.tag);
+    tags.filter(|(tag, _)| pattern.as_ref().is_some_and(|pattern| pattern.matches(tag))).collect()
+}
+
+/// Of tags that moved at the same time, those are newer whose names come later.
+fn newest_tags(newest: &Newest, subjects: &[Subject<'_>]) -> BTreeSet<String> {
+    let mut tags = matching(&newest.tags, subjects);
+    tags.sort_by_key(|(tag, at)| Reverse((*at, *tag)));
+    tags.into_iter().take(newest.count as usize).map(|(tag, _)| tag.to_owned()).collect()
+}
+
+fn newest_versions(newest: &NewestVersions, subjects: &[Subject<'_>]) -> BTreeSet<String> {
+    let mut groups: BTreeMap<(u64, u64), Vec<(Version<'_>, &str)>> = BTreeMap::new();
+    for (tag, _) in matching(&newest.tags, subjects) {
+        let Some(version) = Version::parse(tag) else { continue };
+        let group = match newest.per {
+            Per::Repository => (0, 0),
+            Per::Major => (version.major, 0),
+            Per::Minor => (version.major, version.minor),
+        };
+        groups.entry(group).or_default().push((version, tag));
+    }
+    let mut kept = BTreeSet::new();
+    for mut group in groups.into_values() {
+        group.sort();
+        kept.extend(group.into_iter().rev().take(newest.count as usize).map(|(_, tag)| tag.to_owned()));
+    }
+    kept
+}
+
+/// A version in the order of semantic versioning; what is missing counts as 0, and what follows a `+` not at all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Version<'a> {
+    major: u64,
+    minor: u64,
+    patch: u64,
+    /// Releases come after what was before them.
+    is_release: bool,
+    before: Vec<Identifier<'a>>,
+}
+
+/// A part of what comes before a release: numbers first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Identifier<'a> {
+    Number(u64),
+    Word(&'a str),
+}
+
+impl<'a> Version<'a> {
+    fn parse(tag: &'a str) -> Option<Self> {
+        let text = tag.strip_prefix('v').unwrap_or(tag);
+        let text = text.split_once('+').map_or(text, |(text, _)| text);
+        let (numbers, before) = text.split_once('-').map_or((text, None), |(numbers, before)| (numbers, Some(before)));
+        let mut parts = numbers.split('.');
+        let number = |part: Option<&str>| part.map_or(Some(0), digits);
+        let major = digits(parts.next()?)?;
+        let (minor, patch) = (number(parts.next())?, number(parts.next())?);
+        if parts.next().is_some() || before == Some("") {
+            return None;
+        }
+        let identifier = |part: &'a str| digits(part).map_or(Identifier::Word(part), Identifier::Number);
+        let before: Vec<_> = before.map(|before| before.split('.').map(identifier).collect()).unwrap_or_default();
+        Some(Self { major, minor, patch, is_release: before.is_empty(), before })
+    }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_come_in_their_order() {
+        let order = [
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta.2",
+            "v1.0.0-beta.11",
+            "1.0.0",
+            "v1.2",
+            "2",
+        ];
+        let versions: Vec<_> = order.iter().map(|tag| Version::parse(tag).unwrap()).collect();
+        assert!(versions.is_sorted() && versions.windows(2).all(|pair| pair[0] != pair[1]), "{versions:?}");
+        for none in ["latest", "1.2.3.4", "v", "", "1..2", "1.2.3-", "99999999999999999999"] {
+            assert_eq!(Version::parse(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What goes by rule, against a model that looks at everything again for every question.
+
+use hallmark_gc::retention::{Action, Condition, Image, Newest, NewestVersions, Per, Retention, Rule, Victim, decide};
+use proptest::prelude::*;
+
+const DAY: i64 = 24 * 60 * 60 * 1_000;
+const NOW: i64 = 1_800_000_000_000;
+const TAGS: [&str; 8] = ["1.0.0", "1.0.1", "1.1.0", "2.0.0-rc.1", "2.0.0", "latest", "dev", "main"];
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let pattern = prop::sample::select(vec!["*", "1.*", "re:\\d.*", "latest"]).prop_map(str::to_owned);
+    let per = prop::sample::select(vec![Per::Repository, Per::Major, Per::Minor]);
+    let leaf = prop_oneof![
+        pattern.clone().prop_map(Condition::Tag),
+        any::<bool>().prop_map(Condition::Untagged),
+        (0..6_u32).prop_map(Condition::PushedWithinDays),
+        (0..6_u32).prop_map(Condition::PulledWithinDays),
+        (0..4_u32, pattern.clone()).prop_map(|(count, tags)| Condition::Newest(Newest { count, tags })),
+        (0..3_u32, per, pattern).prop_map(|(count, per, tags)| Condition::NewestVersions(NewestVersions {
+            count,
+            per,
+            tags
+        })),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Condition::All),
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Condition::Any),
+            inner.prop_map(|inner| Condition::Not(Box::new(inner))),
+        ]
+    })
+}
+
+fn retention() -> impl Strategy<Value = Retention> {
+    let rule = (condition(), any::<bool>(), 0..100_u8).prop_map(|(when, keep, name)| Rule {
+        name: name.to_string(),
+        action: if keep { Action::Keep } else { Action::Remove },
+        when,
+    });
+    prop::collection::vec(rule, 0..4).prop_map(|rules| Retention { rules })
+}
+
+fn images() -> impl Strategy<Value = Vec<Image>> {
+    let image = (0..6_i64, prop::option::of(0..6_i64), prop::collection::vec(0..9_usize, 0..3), 0..10_u8);
+    (prop::collection::vec(image, 0..8), prop::collection::vec(0..9_i64, 8)).prop_map(|(images, places)| {
+        let mut world = Vec::new();
+        for (number, (pushed, pulled, children, kind)) in images.into_iter().enumerate() {
+            // An index names what was there before it.
+            let mut children: Vec<i64> =
+                children.into_iter().filter(|child| *child < number).map(|at| at as i64).collect();
+            children.dedup();
+            world.push(Image {
+                id: number as i64,
+                pushed_at: NOW - pushed * DAY,
+                pulled_at: pulled.map(|days| NOW - days * DAY),
+                children,
+                refers: kind == 0,
+                held: kind == 1,
+                ..Image::default()
+            });
+        }
+        for (tag, place) in TAGS.iter().zip(places) {
+            if let Some(image) = usize::try_from(place).ok().and_then(|place| world.get_mut(place)) {
+                image.tags.push(((*tag).to_owned(), NOW - place * DAY / 2));
+            }
+        }
+        world
+    })
+}
+
+/// The whole world, asked one question at a time.
+struct Naive<'a> {
+    images: &'a [Image],
+}
+
+impl Naive<'_> {
+    fn tags(&self) -> Vec<(String, i64)> {
+        self.images.iter().filter(|image| !image.refers).flat_map(|image| image.tags.clone()).collect()
+    }
+
+    fn is_like(pattern: &str, tag: &str) -> bool {
+        match pattern {
+            "*" => true,
+            "1.*" => tag.starts_with("1."),
+            "re:\\d.*" => tag.starts_with(|first: char| first.is_ascii_digit()),
+            other => other == tag,
+        }
+    }
+
+    fn holds(&self, condition: &Condition, image: &Image, tag: Option<&(String, i64)>) -> bool {
+        match condition {
+            Condition::All(all) => !all.iter().any(|one| !self.holds(one, image, tag)),
+            Condition::Any(any) => any.iter().any(|one| self.holds(one, image, tag)),
+            Condition::Not(one) => !self.holds(one, image, tag),
+            Condition::Tag(pattern) => tag.is_some_and(|(tag, _)| Self::is_like(pattern, tag)),
+            Condition::Untagged(untagged) => *untagged == tag.is_none(),
+            Condition::PushedWithinDays(days) => {
+                let young = |at: i64| NOW - at < i64::from(*days) * DAY;
+                young(image.pushed_at) || tag.is_some_and(|(_, at)| young(*at))
+            }
+            Condition::PulledWithinDays(days) => image.pulled_at.is_none_or(|at| NOW - at < i64::from(*days) * DAY),
+            Condition::Newest(Newest { count, tags }) => tag.is_some_and(|(tag, at)| {
+                let newer = |other: &&(String, i64)| (other.1, &other.0) > (*at, tag) && Self::is_like(tags, &other.0);
+                Self::is_like(tags, tag) && self.tags().iter().filter(newer).count() < *count as usize
+            }),
+            Condition::NewestVersions(NewestVersions { count, per, tags }) => tag.is_some_and(|(tag, _)| {
+                // The list of tags begins with the versions in their order.
+                let place = |tag: &str| TAGS[..5].iter().position(|version| *version == tag);
+                let group = |tag: &str| match per {
+                    Per::Repository => String::new(),
+                    Per::Major => tag[..1].to_owned(),
+                    Per::Minor => tag[..3].to_owned(),
+                };
+                let newer = |other: &&(String, i64)| {
+                    place(&other.0) > place(tag) && group(&other.0) == group(tag) && Self::is_like(tags, &other.0)
+                };
+                place(tag).is_some()
+                    && Self::is_like(tags, tag)
+                    && self.tags().iter().filter(newer).count() < *count as usize
+            }),
+        }
+    }
+
+    fn goes(&self, rules: &[Rule], image: &Image, tag: Option<&(String, i64)>) -> bool {
+        let says = |action| rules.iter().any(|rule| rule.action == action && self.holds(&rule.when, image, tag));
+        says(Action::Remove) && !says(Action::Keep)
+    }
+
+    fn parents(&self, id: i64) -> Vec<&Image> {
+        self.images.iter().filter(|parent| parent.children.contains(&id)).collect()
+    }
+
+    fn goes_whole(&self, rules: &[Rule], image: &Image) -> bool {
+        let judged = if image.tags.is_empty() {
+            self.parents(image.id).is_empty() && self.goes(rules, image, None)
+        } else {
+            image.tags.iter().all(|tag| self.goes(rules, image, Some(tag)))
+        };
+        judged
+            && !image.refers
+            && !image.held
+            && self.parents(image.id).iter().all(|parent| self.goes_whole(rules, parent))
+    }
+
+    fn victims(&self, rules: &[Rule]) -> Vec<(i64, Vec<String>, bool)> {
+        let judged = self.images.iter().filter(|image| !image.refers);
+        let victims = judged.map(|image| {
+            let tags = image.tags.iter().filter(|tag| self.goes(rules, image, Some(tag)));
+            let tags: Vec<String> = tags.map(|(tag, _)| tag.clone()).collect();
+            (image.id, tags, self.goes_whole(rules, image))
+        });
+        victims.filter(|(_, tags, whole)| *whole || !tags.is_empty()).collect()
+    }
+}
+
+fn told(victims: Vec<Victim>) -> Vec<(i64, Vec<String>, bool)> {
+    victims.into_iter().map(|victim| (victim.image, victim.tags, victim.whole)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_goes_is_what_a_plain_look_says(retention in retention(), images in images()) {
+        let decided = told(decide(&retention, &images, NOW, |_| false));
+        prop_assert_eq!(decided, Naive { images: &images }.victims(&retention.rules));
+    }
+
+    #[test]
+    fn a_rule_that_keeps_beats_all_others(mut retention in retention(), images in images()) {
+        let keep = Rule { name: "all".to_owned(), action: Action::Keep, when: Condition::All(Vec::new()) };
+        retention.rules.push(keep);
+        prop_assert_eq!(decide(&retention, &images, NOW, |_| false), []);
+    }
+
+    #[test]
+    fn what_stays_for_another_reason_stays(retention in retention(), images in images()) {
+        for victim in decide(&retention, &images, NOW, |tag| tag == "latest") {
+            prop_assert!(!victim.tags.contains(&"latest".to_owned()));
+            let image = images.iter().find(|image| image.id == victim.image).unwrap();
+            prop_assert!(!victim.whole || !image.tags.iter().any(|(tag, _)| tag == "latest"));
+        }
+    }
+}
+
+#[test]
+fn signatures_are_not_judged_by_themselves() {
+    let remove = Rule { name: "all".to_owned(), action: Action::Remove, when: Condition::All(Vec::new()) };
+    let retention = Retention { rules: vec![remove] };
+    let signature = (format!("sha256-{}.sig", "0a".repeat(32)), NOW);
+    let images = [
+        Image { id: 1, tags: vec![signature], ..Image::default() },
+        Image { id: 2, refers: true, ..Image::default() },
+        Image { id: 3, tags: vec![("v1".to_owned(), NOW)], ..Image::default() },
+    ];
+    assert_eq!(told(decide(&retention, &images, NOW, |_| false)), [(3, vec!["v1".to_owned()], true)]);
+}

@@ -1,0 +1,215 @@
+//! What rules on what goes look at, and the deed: a repository is read page by page, and what goes is looked at again under its lock.
+
+use hallmark_oci::{Digest, Tag};
+
+use super::database::Metadata;
+use super::error::Error;
+use super::repositories::Repository;
+use super::rows::{AccountId, ManifestId, PrincipalId, RepositoryId};
+use super::statement::statements;
+use super::tx::Tx;
+use super::value::{json_integers, values};
+
+statements! {
+    IMAGES = [
+        "SELECT page.id, page.digest, page.size, page.touched_at, p.at,
+                CAST(CASE WHEN EXISTS (SELECT 1 FROM manifests s
+                                        WHERE s.repository_id = page.repository_id AND s.digest = page.subject_digest)
+                  THEN 1 ELSE 0 END AS BIGINT),
+                CAST(CASE WHEN EXISTS (SELECT 1 FROM holds h
+                                        WHERE h.repository_id = page.repository_id AND h.manifest_id = page.id)
+                  THEN 1 ELSE 0 END AS BIGINT)
+           FROM manifests page LEFT JOIN last_pulls p ON p.manifest_id = page.id
+          WHERE page.repository_id = $1 AND page.id > $2 ORDER BY page.id LIMIT $3"
+    ];
+    TAGS = [
+        "SELECT page.name, page.manifest_id, page.moved_at FROM tags page
+          WHERE page.repository_id = $1 AND page.name > $2 ORDER BY page.name LIMIT $3"
+    ];
+    CHILDREN = [
+        "SELECT parent_id, child_id FROM manifest_children WHERE repository_id = $1 AND parent_id" {in integers 2}
+    ];
+    BLOBS = [
+        "SELECT DISTINCT e.blob_id, b.size FROM manifest_blobs e JOIN blobs b ON b.id = e.blob_id
+          WHERE e.repository_id = $1 AND e.manifest_id" {in integers 2}
+    ];
+    NAMED_ELSEWHERE = [
+        "SELECT list.value FROM " {integers 2} " AS list
+          WHERE EXISTS (SELECT 1 FROM manifest_blobs e
+                         WHERE e.repository_id = $1 AND e.blob_id = list.value AND NOT (e.manifest_id" {in integers 3} "))
+             OR EXISTS (SELECT 1 FROM repository_blobs l
+                         WHERE l.account_id = $4 AND l.blob_id = list.value AND l.repository_id <> $1)"
+    ];
+    HOLD = ["SELECT id, touched_at FROM manifests WHERE repository_id = $1 AND digest = $2" {update}];
+    NAMED = ["SELECT parent_id FROM manifest_children WHERE repository_id = $1 AND child_id = $2 LIMIT 1"];
+    HOLD_TAGS = ["SELECT name, moved_at FROM tags WHERE repository_id = $1 AND manifest_id = $2 ORDER BY name" {update}];
+    PULLED = [
+        "INSERT INTO last_pulls (manifest_id, at) SELECT m.id, $2 FROM " {integers 1} " AS list
+           JOIN manifests m ON m.id = list.value WHERE true
+         ON CONFLICT (manifest_id) DO UPDATE SET at = excluded.at WHERE last_pulls.at < excluded.at"
+    ];
+}
+
+/// A manifest of a repository as rules see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruled {
+    /// The manifest.
+    pub id: ManifestId,
+    /// Its digest.
+    pub digest: Digest,
+    /// The size of its own bytes.
+    pub size: u64,
+    /// When it was last put, in milliseconds since the epoch.
+    pub pushed_at: i64,
+    /// When it was last pulled, as far as that was written down.
+    pub pulled_at: Option<i64>,
+    /// Whether it refers to a manifest of the repository.
+    pub refers: bool,
+    /// Whether somebody holds it.
+    pub held: bool,
+}
+
+/// What is to be retired: a manifest as it was when that was decided.
+#[derive(Clone, Debug)]
+pub struct Retire {
+    /// The manifest.
+    pub digest: Digest,
+    /// When it was last put.
+    pub pushed_at: i64,
+    /// Those of its tags that go, and when each moved there.
+    pub tags: Vec<(String, i64)>,
+    /// Whether it goes itself.
+    pub whole: bool,
+}
+
+/// What was retired.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retired {
+    /// The tags that went.
+    pub tags: Vec<String>,
+    /// Whether the manifest went into the trash.
+    pub whole: bool,
+}
+
+impl Metadata {
+    /// The manifests of a repository after this one, by their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn ruled_manifests(
+        &self,
+        repository: RepositoryId,
+        after: ManifestId,
+        limit: u32,
+    ) -> Result<Vec<Ruled>, Error> {
+        let rows = self.rows(&IMAGES, values![repository, after, i64::from(limit)]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Ruled {
+                    id: ManifestId(row.integer(0)?),
+                    digest: row.parsed(1)?,
+                    size: row.unsigned(2)?,
+                    pushed_at: row.integer(3)?,
+                    pulled_at: row.maybe_integer(4)?,
+                    refers: row.truth(5)?,
+                    held: row.truth(6)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The tags of a repository after this one, in byte order, at most `limit`: each with its manifest, and when it moved there.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn ruled_tags(
+        &self,
+        repository: RepositoryId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, ManifestId, i64)>, Error> {
+        let rows = self.rows(&TAGS, values![repository, after, i64::from(limit)]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?, ManifestId(row.integer(1)?), row.integer(2)?))).collect()
+    }
+
+    /// Which manifests these manifests of a repository name, as pairs of parent and child.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn children_of(
+        &self,
+        repository: RepositoryId,
+        parents: impl IntoIterator<Item = ManifestId>,
+    ) -> Result<Vec<(ManifestId, ManifestId)>, Error> {
+        let parents = json_integers(parents.into_iter().map(|id| id.0));
+        let rows = self.rows(&CHILDREN, values![repository, &parents]).await?;
+        rows.iter().map(|row| Ok((ManifestId(row.integer(0)?), ManifestId(row.integer(1)?)))).collect()
+    }
+
+    /// The bytes of blobs that nothing in an account names any more once these manifests of a repository are gone, each counted
+    /// once. Who else holds them is not told (I6).
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn freed_by(
+        &self,
+        (repository, account): (RepositoryId, AccountId),
+        going: impl IntoIterator<Item = ManifestId>,
+    ) -> Result<u64, Error> {
+        let going = json_integers(going.into_iter().map(|id| id.0));
+        let mut sizes = std::collections::BTreeMap::new();
+        for row in self.rows(&BLOBS, values![repository, &going]).await? {
+            sizes.insert(row.integer(0)?, row.unsigned(1)?);
+        }
+        let blobs = json_integers(sizes.keys().copied());
+        for row in self.rows(&NAMED_ELSEWHERE, values![repository, &blobs, &going, account]).await? {
+            sizes.remove(&row.integer(0)?);
+        }
+        Ok(sizes.into_values().sum())
+    }
+}
+
+impl Tx {
+    /// Takes away what rules decided on, as far as it is still as it was then: what was put again or held, a tag that moved, and
+    /// a manifest that got another tag or a parent, stay.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn retire(&mut self, repository: &Repository, retire: &Retire, now: i64) -> Result<Retired, Error> {
+        let id = repository.id;
+        let Some(held) = self.row(&HOLD, values![id, &retire.digest]).await? else { return Ok(Retired::default()) };
+        let manifest = held.integer(0)?;
+        if held.integer(1)? != retire.pushed_at {
+            return Ok(Retired::default());
+        }
+        let mut present = Vec::new();
+        for row in self.rows(&HOLD_TAGS, values![id, manifest]).await? {
+            present.push((row.text(0)?, row.integer(1)?));
+        }
+        let all_go = present.iter().all(|tag| retire.tags.contains(tag));
+        let is_free =
+            self.row(&NAMED, values![id, manifest]).await?.is_none() && self.holds_on(id, manifest).await?.is_empty();
+        if retire.whole && all_go && is_free {
+            let tags = self.bury(repository.place(), ManifestId(manifest), PrincipalId::SYSTEM, now).await?;
+            return Ok(Retired { tags, whole: true });
+        }
+        let mut tags = Vec::new();
+        for (name, _) in present.into_iter().filter(|tag| retire.tags.contains(tag)) {
+            let Ok(tag) = name.parse::<Tag>() else { continue };
+            self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
+            tags.push(name);
+        }
+        Ok(Retired { tags, whole: false })
+    }
+
+    /// Writes down that these manifests were pulled, at latest at this time.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn note_pulls(&mut self, manifests: &[ManifestId], at: i64) -> Result<(), Error> {
+        let mut ids: Vec<i64> = manifests.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        self.execute(&PULLED, values![&json_integers(ids), at]).await.map(drop)
+    }
+}

@@ -1,0 +1,131 @@
+//! What rules look at, and what they take away.
+
+use hallmark_oci::Digest;
+use hallmark_storage::metadata::{Error, Hold, HoldKind, ManifestId, Placing, Repository, Retire, Retired, Ruled};
+
+use crate::harness::images::{artifact, image, index};
+use crate::harness::{NOW, World, family};
+
+family! {
+    a_repository_is_seen_whole,
+    what_is_freed_is_what_nothing_else_in_the_account_names,
+    what_is_as_it_was_is_retired,
+    what_changed_meanwhile_stays,
+    pulls_are_written_down,
+}
+
+async fn ruled(world: &World, repository: &Repository) -> Vec<Ruled> {
+    world.metadata.ruled_manifests(repository.id, ManifestId(0), 99).await.unwrap()
+}
+
+async fn retire(world: &World, repository: &Repository, retire: Retire) -> Retired {
+    let retired: Result<Retired, Error> = world
+        .metadata
+        .write((repository.clone(), retire), |tx, (repository, retire)| {
+            Box::pin(async move {
+                tx.repository(&repository.name).await?;
+                tx.retire(repository, retire, NOW + 1).await
+            })
+        })
+        .await;
+    retired.unwrap()
+}
+
+fn asked(digest: &Digest, tags: &[&str], whole: bool) -> Retire {
+    let tags = tags.iter().map(|tag| ((*tag).to_owned(), NOW)).collect();
+    Retire { digest: digest.clone(), pushed_at: NOW, tags, whole }
+}
+
+async fn a_repository_is_seen_whole(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let child = world.put(&repository, &image(&blob, &[], ""), &["b"]).await;
+    let parent = world.put(&repository, &index(&[&child]), &["a"]).await;
+    let signature = world.put(&repository, &artifact(&blob, "a/b", Some(&child), ""), &[]).await;
+    let images = ruled(&world, &repository).await;
+    let of = |digest: &Digest| images.iter().find(|image| image.digest == *digest).unwrap();
+    assert_eq!(images.len(), 3);
+    assert!(of(&signature).refers && !of(&child).refers && !of(&parent).held);
+    assert_eq!((of(&child).pushed_at, of(&child).pulled_at), (NOW, None));
+    let tags = world.metadata.ruled_tags(repository.id, "", 9).await.unwrap();
+    assert_eq!(tags, [("a".to_owned(), of(&parent).id, NOW), ("b".to_owned(), of(&child).id, NOW)]);
+    let edges = world.metadata.children_of(repository.id, images.iter().map(|image| image.id)).await.unwrap();
+    assert_eq!(edges, [(of(&parent).id, of(&child).id)]);
+    assert_eq!(world.metadata.ruled_manifests(repository.id, images[1].id, 99).await.unwrap(), images[2..]);
+    assert_eq!(world.metadata.ruled_tags(repository.id, "a", 9).await.unwrap(), tags[1..]);
+}
+
+async fn what_is_freed_is_what_nothing_else_in_the_account_names(world: World) {
+    let repository = world.repository("alice/app").await;
+    let other = world.repository("alice/other").await;
+    let (shared, own, mounted) = (
+        world.blob(&repository, b"shared").await,
+        world.blob(&repository, b"own").await,
+        world.blob(&repository, b"mounted").await,
+    );
+    world.blob(&other, b"mounted").await;
+    for (note, layers) in [("1", vec![&own, &mounted]), ("2", vec![&own]), ("3", vec![])] {
+        world.put(&repository, &image(&shared, &layers, note), &[]).await;
+    }
+    let ids: Vec<ManifestId> = ruled(&world, &repository).await.into_iter().map(|image| image.id).collect();
+    let place = (repository.id, repository.account_id);
+    let freed = async |going: &[ManifestId]| world.metadata.freed_by(place, going.iter().copied()).await.unwrap();
+    assert_eq!(freed(&ids[..1]).await, 0, "another image names them");
+    assert_eq!(freed(&ids[..2]).await, 3, "once, though two named it");
+    assert_eq!(freed(&ids).await, 9, "another repository has the third");
+}
+
+async fn what_is_as_it_was_is_retired(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let digest = world.put(&repository, &image(&blob, &[], ""), &["a", "b"]).await;
+    let retired = retire(&world, &repository, asked(&digest, &["a"], false)).await;
+    assert_eq!(retired, Retired { tags: vec!["a".to_owned()], whole: false });
+    let retired = retire(&world, &repository, asked(&digest, &["b"], true)).await;
+    assert_eq!(retired, Retired { tags: vec!["b".to_owned()], whole: true });
+    assert_eq!(world.look("SELECT tags FROM trash").await, [r#"["b"]"#]);
+    assert_eq!(retire(&world, &repository, asked(&digest, &["b"], true)).await, Retired::default(), "it is gone");
+    world.is_sound().await;
+}
+
+async fn what_changed_meanwhile_stays(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let body = image(&blob, &[], "");
+    let digest = world.put(&repository, &body, &["a", "new"]).await;
+    let retired = retire(&world, &repository, asked(&digest, &["a"], true)).await;
+    assert_eq!(retired, Retired { tags: vec!["a".to_owned()], whole: false }, "it got another tag");
+    world.meddle(&format!("UPDATE tags SET moved_at = {} WHERE name = 'new'", NOW + 5)).await;
+    assert_eq!(retire(&world, &repository, asked(&digest, &["new"], true)).await, Retired::default(), "it moved");
+    world.delete_tag(&repository, "new").await;
+    let hold = Hold { kind: HoldKind::Pin, placed_by: "alice".to_owned(), reason: "x".to_owned(), placed_at: NOW };
+    let input = (repository.id, digest.clone(), hold);
+    let placed: Result<Placing, Error> = world
+        .metadata
+        .write(input, |tx, (repository, digest, hold)| Box::pin(tx.place_hold(*repository, digest, hold)))
+        .await;
+    assert_eq!(placed.unwrap(), Placing::Placed);
+    assert_eq!(retire(&world, &repository, asked(&digest, &[], true)).await, Retired::default(), "it is held");
+    world.meddle("DELETE FROM holds").await;
+    world.put(&repository, &index(&[&digest]), &["all"]).await;
+    assert_eq!(retire(&world, &repository, asked(&digest, &[], true)).await, Retired::default(), "it got a parent");
+    let again = Retire { pushed_at: NOW - 1, ..asked(&digest, &[], true) };
+    assert_eq!(retire(&world, &repository, again).await, Retired::default(), "it was put again");
+}
+
+async fn pulls_are_written_down(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let digest = world.put(&repository, &image(&blob, &[], ""), &[]).await;
+    let id = ruled(&world, &repository).await[0].id;
+    for (at, expected) in [(NOW + 5, NOW + 5), (NOW + 4, NOW + 5), (NOW + 9, NOW + 9)] {
+        let noted: Result<(), Error> = world
+            .metadata
+            .write((vec![id, id, ManifestId(1)], at), |tx, (ids, at)| Box::pin(tx.note_pulls(ids, *at)))
+            .await;
+        noted.unwrap();
+        assert_eq!(ruled(&world, &repository).await[0].pulled_at, Some(expected));
+    }
+    world.delete_manifest(&repository, &digest).await;
+    assert_eq!(world.count("SELECT COUNT(*) FROM last_pulls").await, 0);
+}
