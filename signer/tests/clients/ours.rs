@@ -183,3 +183,33 @@ async fn several_who_verify_at_once_share_a_memory() {
         .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "new"));
     assert_eq!(drafts.count(), 0);
 }
+
+/// All of them write the first timestamp at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn whoever_remembers_at_the_same_moment_disturbs_nobody() {
+    const AT_ONCE: usize = 8;
+    let forge = Forge::new();
+    let root = forge.file("1.root.json");
+    for _ in 0..100 {
+        let memory = Arc::new(tempfile::tempdir().unwrap());
+        let together = Arc::new(tokio::sync::Barrier::new(AT_ONCE));
+        let all = (0..AT_ONCE).map(|_| {
+            let (root, memory, together) = (root.clone(), Arc::clone(&memory), Arc::clone(&together));
+            let inner = fetch(forge.files.clone());
+            let waiting: Fetch = Arc::new(move |name, most| {
+                let (found, together) = (inner(name.clone(), most), Arc::clone(&together));
+                Box::pin(async move {
+                    let found = found.await;
+                    if name == "timestamp.json" {
+                        together.wait().await;
+                    }
+                    found
+                })
+            });
+            tokio::spawn(async move { find(&root, PATH, waiting, (memory.path(), NOW)).await })
+        });
+        for task in all.collect::<Vec<_>>() {
+            assert!(task.await.unwrap().unwrap().is_some());
+        }
+    }
+}
