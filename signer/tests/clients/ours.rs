@@ -1,9 +1,10 @@
 //! Our own client on every case.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hallmark_signer::tuf::{Fetch, Named, UpdateError, find};
+use serde_json::{Value, json};
 
 use crate::cases::{Expected, all};
 use crate::forge::{Files, Forge, NOW, PATH, Pair, hex, next};
@@ -150,6 +151,17 @@ async fn a_memory_that_cannot_be_read_is_no_empty_one() {
         std::fs::write(&path, &whole).unwrap();
     }
     assert_eq!(files, 3, "a root, a timestamp, and a snapshot");
+    // A root that its own keys have not signed was never written: it does not stand for the pinned one.
+    let is_root = |path: &PathBuf| path.to_string_lossy().ends_with(".root.json");
+    let mut entries = std::fs::read_dir(memory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let path = entries.find(is_root).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut unsigned: Value = serde_json::from_slice(&whole).unwrap();
+    unsigned["signatures"] = json!([]);
+    std::fs::write(&path, unsigned.to_string()).unwrap();
+    let came = update(&root, forge.files.clone(), memory.path()).await;
+    assert!(matches!(&came, Err(UpdateError::Memory { path: told, .. }) if *told == path), "{came:?}");
+    std::fs::write(&path, &whole).unwrap();
     update(&root, forge.files.clone(), memory.path()).await.unwrap();
 }
 
