@@ -90,6 +90,8 @@ struct Root {
     version: i64,
     #[serde(with = "crate::wire::base64_bytes")]
     sha256: Vec<u8>,
+    #[serde(with = "crate::wire::base64_bytes")]
+    body: Vec<u8>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -179,7 +181,12 @@ async fn roots(metadata: &Metadata) -> Result<Vec<Root>, metadata::Error> {
         let after = roots.last().map(|root| root.domain.clone()).unwrap_or_default();
         let page = metadata.signer_root_page(&after, PAGE).await?;
         let is_full = page.len() == PAGE as usize;
-        roots.extend(page.into_iter().map(|SignerRoot { domain, version, sha256 }| Root { domain, version, sha256 }));
+        roots.extend(page.into_iter().map(|SignerRoot { domain, version, sha256, body }| Root {
+            domain,
+            version,
+            sha256,
+            body,
+        }));
         if !is_full {
             return Ok(roots);
         }
@@ -298,8 +305,8 @@ async fn lift(tx: &mut Tx, page: &[(String, String, i64)]) -> Result<(), metadat
 }
 
 async fn lift_roots(tx: &mut Tx, page: &[Root]) -> Result<(), metadata::Error> {
-    for Root { domain, version, sha256 } in page.iter().cloned() {
-        tx.lift_signer_root(&SignerRoot { domain, version, sha256 }).await?;
+    for Root { domain, version, sha256, body } in page.iter().cloned() {
+        tx.lift_signer_root(&SignerRoot { domain, version, sha256, body }).await?;
     }
     Ok(())
 }

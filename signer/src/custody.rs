@@ -26,7 +26,7 @@ const P256_HEAD: [u8; 26] = [
 /// The algorithm of the keys that the server makes for Notary v1, whose clients know no other that is as common.
 const ECDSA: &str = "ecdsa";
 /// The algorithm of those for TUF 1.0: small, fast, and read by every client.
-const ED25519: &str = "ed25519";
+pub(crate) const ED25519: &str = "ed25519";
 
 /// The row that whoever makes the first data key holds; no collection and no role has this name.
 const FIRST: &str = "data key";

@@ -6,6 +6,7 @@ mod backup;
 mod bounds;
 mod custody;
 pub mod keys;
+mod known;
 pub mod notary;
 mod publisher;
 mod records;

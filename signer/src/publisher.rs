@@ -1,12 +1,13 @@
 //! Trust domains that publish TUF 1.0: their roots, and a typed change of a repository's tags in, signed files out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hallmark_storage::metadata::{self, LoggedSignature, SignerKey, SignerRoot, Tx};
+use hallmark_storage::metadata::{self, LoggedSignature, SignerKey, Tx};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use crate::custody::CustodyError;
+use crate::custody::{CustodyError, ED25519};
+use crate::known;
 use crate::signer::Signer;
 use crate::tuf::{
     self, Authors, BuildError, Change, Files, Flaw, Held, Keyholders, ROOT_DAYS, RootContent, RootRole, Standing, TAGS,
@@ -17,6 +18,8 @@ use crate::wire::{self, Unserved};
 /// Where the signer remembers on which snapshot the last change rested, and the last version that it gave.
 const BASE: &str = "base";
 const VERSION: &str = "version";
+/// The roles that work by themselves.
+const WORKING: [RootRole; 3] = [RootRole::Targets, RootRole::Snapshot, RootRole::Timestamp];
 /// For how long a root may hold, in days.
 const DAYS: std::ops::RangeInclusive<i64> = 1..=10 * 365;
 
@@ -115,12 +118,22 @@ pub enum TufRefused {
 }
 
 impl Signer {
-    /// The first root of a trust domain, all of whose keys the signer holds: for those who start small. `caller` is who asked for it,
-    /// for the log; so with the others.
+    /// The first root of a trust domain, all of whose keys the signer holds: for those who start small. There is one, however often it
+    /// is asked for. `caller` is who asked for it, for the log; so with the others.
     ///
     /// # Errors
     /// [`TufRefused`]
     pub async fn first_root(&self, domain: &str, caller: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
+        self.bounds.count(domain, "", caller, now)?;
+        self.first_root_counted(domain, caller, now).await
+    }
+
+    /// The same for what was counted already; so with the others.
+    pub(crate) async fn first_root_counted(&self, domain: &str, caller: &str, now: i64) -> Result<Vec<u8>, TufRefused> {
+        let known = self.metadata.write(domain.to_owned(), |tx, domain| Box::pin(known::first(tx, domain))).await?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let mut roles = BTreeMap::new();
         for role in RootRole::ALL {
             let key = self.domain_key(domain, role.as_str(), now).await?;
@@ -131,7 +144,9 @@ impl Signer {
         let held = self.held_for(domain, RootRole::Root, &content).await?;
         let root = content.sealed(&held)?;
         self.log_root(domain, (caller, &root), &held, now).await?;
-        Ok(root)
+        let made = known::told(domain, &content, &root);
+        // Two who ask at once are given one root.
+        self.metadata.write(made, |tx, made| Box::pin(known::begin(tx, made))).await
     }
 
     /// The root that may follow `current`, signed by those keys of the root that the signer holds. Until somebody keeps it,
@@ -140,6 +155,17 @@ impl Signer {
     /// # Errors
     /// [`TufRefused`]
     pub async fn next_root(
+        &self,
+        domain: &str,
+        current: &[u8],
+        plan: RootPlan,
+        (caller, now): (&str, i64),
+    ) -> Result<Vec<u8>, TufRefused> {
+        self.bounds.count(domain, "", caller, now)?;
+        self.next_root_counted(domain, current, plan, (caller, now)).await
+    }
+
+    pub(crate) async fn next_root_counted(
         &self,
         domain: &str,
         current: &[u8],
@@ -166,15 +192,32 @@ impl Signer {
             content.roles.insert(RootRole::Root, holders);
         }
         (content.version, content.expires) = (content.next_version()?, tuf::expires(now, days));
-        self.endorse_root(domain, current, &content.sealed(&[])?, (caller, now)).await
+        let draft = content.sealed(&[])?;
+        match self.endorse_root_counted(domain, current, &draft, (caller, now)).await {
+            // Those whom the domain is handed to sign it before the signer does.
+            Err(TufRefused::Root(Flaw::TooFew { .. })) => Ok(draft),
+            done => done,
+        }
     }
 
     /// A root that may follow `current`, with the signatures of those keys of either root that the signer holds. It must name
-    /// keys of this signer for every role that works by itself: under another it could publish nothing.
+    /// keys of this signer for every role that works by itself: under another it could publish nothing. One by which the domain
+    /// changes hands is signed only when that makes it whole, and no other of its version after it.
     ///
     /// # Errors
     /// [`TufRefused`]
     pub async fn endorse_root(
+        &self,
+        domain: &str,
+        current: &[u8],
+        next: &[u8],
+        (caller, now): (&str, i64),
+    ) -> Result<Vec<u8>, TufRefused> {
+        self.bounds.count(domain, "", caller, now)?;
+        self.endorse_root_counted(domain, current, next, (caller, now)).await
+    }
+
+    pub(crate) async fn endorse_root_counted(
         &self,
         domain: &str,
         current: &[u8],
@@ -186,29 +229,13 @@ impl Signer {
         if after.version != wanted {
             return Err(Flaw::Version { found: after.version, wanted }.into());
         }
+        // A registry whose database was set back by one root publishes that one again.
+        let told = known::told(domain, &after, next);
+        if self.metadata.write(told, |tx, told| Box::pin(known::is_known(tx, told))).await? {
+            return Ok(next.to_vec());
+        }
         self.know(domain, &before, current).await?;
-        if after.expires <= now || after.expires > tuf::expires(now, *DAYS.end()) {
-            return Err(TufRefused::Plan("a root holds for 1 to 3650 days".to_owned()));
-        }
-        let holders = &after.roles[&RootRole::Root];
-        if holders.threshold < 1 || holders.threshold > holders.keys.len() as u64 {
-            return Err(TufRefused::Plan(
-                "the threshold of the root is at least 1 and at most the number of its keys".to_owned(),
-            ));
-        }
-        self.named_authors(domain, &after).await?;
-        self.check_replaced(domain, (&before, &after)).await?;
-        for role in [RootRole::Targets, RootRole::Snapshot, RootRole::Timestamp] {
-            // Whoever held another key beside these could vouch for anything.
-            if self.held_for(domain, role, &after).await?.len() != after.roles[&role].keys.len() {
-                return Err(TufRefused::NoKey(role.as_str()));
-            }
-        }
-        if !after.is_all_of(next)? {
-            let why =
-                "it says that snapshots are not consistent, or more than roots of this registry say; draft it anew";
-            return Err(TufRefused::Plan(why.to_owned()));
-        }
+        self.check_plan(domain, (&before, &after), next, now).await?;
         let mut held = self.held_for(domain, RootRole::Root, &before).await?;
         for key in self.held_for(domain, RootRole::Root, &after).await? {
             let id = key.id()?;
@@ -220,8 +247,62 @@ impl Signer {
             return Ok(next.to_vec());
         }
         let root = tuf::endorsed(next, &held)?;
+        if self.changes_hands(domain, (&before, &after)).await? {
+            tuf::check_successor(current, &root)?;
+            let told = known::told(domain, &after, &root);
+            self.metadata.write(told, |tx, told| Box::pin(known::endorse(tx, told))).await?;
+        }
         self.log_root(domain, (caller, &root), &held, now).await?;
         Ok(root)
+    }
+
+    /// Refuses a root that this signer could not work under, and one that says more than is understood.
+    async fn check_plan(
+        &self,
+        domain: &str,
+        (before, after): (&RootContent, &RootContent),
+        next: &[u8],
+        now: i64,
+    ) -> Result<(), TufRefused> {
+        if after.expires <= now || after.expires > tuf::expires(now, *DAYS.end()) {
+            return Err(TufRefused::Plan("a root holds for 1 to 3650 days".to_owned()));
+        }
+        let holders = &after.roles[&RootRole::Root];
+        if holders.threshold < 1 || holders.threshold > holders.keys.len() as u64 {
+            return Err(TufRefused::Plan(
+                "the threshold of the root is at least 1 and at most the number of its keys".to_owned(),
+            ));
+        }
+        self.named_authors(domain, after).await?;
+        self.check_replaced(domain, (before, after)).await?;
+        for role in WORKING {
+            // Whoever held another key beside these could vouch for anything.
+            if self.held_for(domain, role, after).await?.len() != after.roles[&role].keys.len() {
+                return Err(TufRefused::NoKey(role.as_str()));
+            }
+        }
+        if !after.is_all_of(next)? {
+            let why =
+                "it says that snapshots are not consistent, or more than roots of this registry say; draft it anew";
+            return Err(TufRefused::Plan(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether the root's own keys become others than they were, and not all of them, then and now, are the signer's.
+    async fn changes_hands(
+        &self,
+        domain: &str,
+        (before, after): (&RootContent, &RootContent),
+    ) -> Result<bool, TufRefused> {
+        let threshold = |root: &RootContent| root.roles.get(&RootRole::Root).map(|holders| holders.threshold);
+        let ids = |root: &RootContent| -> BTreeSet<String> { root.ids(RootRole::Root).into_iter().collect() };
+        let (was, will) = (ids(before), ids(after));
+        if was == will && threshold(before) == threshold(after) {
+            return Ok(false);
+        }
+        let keys = self.metadata.signer_keys(domain, RootRole::Root.as_str()).await?;
+        Ok(!was.union(&will).all(|id| keys.iter().any(|key| key.id == *id)))
     }
 
     /// Refuses a root that names a key which was replaced: it may have been destroyed before the root holds.
@@ -248,25 +329,34 @@ impl Signer {
     /// # Errors
     /// [`TufRefused`]
     pub async fn rotate_tags(&self, domain: &str, now: i64) -> Result<(), TufRefused> {
+        self.bounds.count(domain, "", "", now)?;
+        self.rotate_tags_counted(domain, now).await
+    }
+
+    pub(crate) async fn rotate_tags_counted(&self, domain: &str, now: i64) -> Result<(), TufRefused> {
         self.key_for(domain, TAGS, Pick::New, now).await.map(drop)
     }
 
     /// Destroys the keys of a domain that were replaced by those that its root names; how many. Keys that wait to be named by a
-    /// root that is under way stay.
+    /// root that is under way stay. The root must follow from the one that is known, and name keys of this signer.
     ///
     /// # Errors
     /// [`TufRefused`]; nothing is destroyed then.
     pub async fn retire(&self, domain: &str, root: &[u8]) -> Result<u64, TufRefused> {
         let content = RootContent::read(root)?;
-        let named = RootRole::ALL.map(|role| (role.as_str(), content.ids(role)));
-        let told = told(domain, &content, root);
+        let named = RootRole::ALL.map(|role| (role, content.ids(role)));
+        let told = known::told(domain, &content, root);
         self.metadata
             .write((told, named), |tx, (told, named)| {
                 Box::pin(async move {
-                    check_known(tx, told).await?;
+                    known::check(tx, told).await?;
                     let mut old = Vec::new();
                     for (role, named) in named {
-                        let known = tx.signer_keys(&told.domain, role).await?;
+                        let known = tx.signer_keys(&told.domain, role.as_str()).await?;
+                        // By a root under which it could not work the signer destroys nothing.
+                        if WORKING.contains(role) && !named.iter().all(|id| known.iter().any(|key| key.id == *id)) {
+                            return Err(TufRefused::NoKey(role.as_str()));
+                        }
                         let is_old = |key: &&SignerKey| !named.contains(&key.id) && !waits(key, &known, named);
                         old.extend(known.iter().filter(is_old).map(|key| key.id.clone()));
                     }
@@ -301,8 +391,8 @@ impl Signer {
 
     /// Remembers the root that the registry says holds, and refuses one that does not any more.
     async fn know(&self, domain: &str, content: &RootContent, root: &[u8]) -> Result<(), TufRefused> {
-        let told = told(domain, content, root);
-        self.metadata.write(told, |tx, told| Box::pin(check_known(tx, told))).await
+        let told = known::told(domain, content, root);
+        self.metadata.write(told, |tx, told| Box::pin(known::check(tx, told))).await
     }
 
     /// The files that a change makes new; `None` when it changes nothing. A version is given, and what is signed is written
@@ -453,13 +543,19 @@ enum Pick {
 impl Pick {
     fn of(&self, known: &[SignerKey]) -> Option<SignerKey> {
         match self {
-            Self::Newest => known.last().cloned(),
+            Self::Newest => known.iter().rfind(|key| is_taken(key)).cloned(),
             Self::Waiting(named) => {
-                known.iter().find(|key| !named.contains(&key.id) && waits(key, known, named)).cloned()
+                let waits = |key: &&SignerKey| is_taken(key) && !named.contains(&key.id) && waits(key, known, named);
+                known.iter().find(waits).cloned()
             }
             Self::New => None,
         }
     }
+}
+
+/// Whether a key is of the kind that trust domains have.
+fn is_taken(key: &SignerKey) -> bool {
+    key.algorithm == ED25519
 }
 
 /// Whether a key that no root names waits for one to do so: a key that was replaced is older than the one in its place, and
@@ -482,18 +578,6 @@ async fn keep_key(tx: &mut Tx, made: &SignerKey, pick: &Pick) -> Result<SignerKe
     let made = SignerKey { made_at: made.made_at.max(after), ..made.clone() };
     tx.add_signer_key(&made).await?;
     Ok(made)
-}
-
-/// A root of a domain as the signer remembers it.
-fn told(domain: &str, content: &RootContent, root: &[u8]) -> SignerRoot {
-    let version = i64::try_from(content.version).unwrap_or(i64::MAX);
-    SignerRoot { domain: domain.to_owned(), version, sha256: digest(&SHA256, root).as_ref().to_vec() }
-}
-
-/// That the root which the registry speaks of is the newest that it ever spoke of, from now on.
-async fn check_known(tx: &mut Tx, told: &SignerRoot) -> Result<(), TufRefused> {
-    let known = tx.lift_signer_root(told).await?;
-    if known == *told { Ok(()) } else { Err(TufRefused::OtherRoot { known: known.version, told: told.version }) }
 }
 
 fn logged((caller, role, version, bytes): (&str, &str, u64, &[u8]), key_id: String, at: i64) -> LoggedSignature {

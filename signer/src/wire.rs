@@ -20,6 +20,9 @@ pub const VERSION: u32 = 1;
 /// The longest name of a collection or a caller, in bytes.
 const NAME_BYTES: usize = 1_024;
 
+/// What the names of trust domains, and of collections under them, begin with.
+const TUF: &str = "tuf1/";
+
 /// What is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -240,6 +243,23 @@ impl Request {
         }
     }
 
+    /// Whether it is about a collection of its own kind: keys and versions of the two kinds stand beside one another.
+    fn is_about_its_own(&self) -> bool {
+        let is_domain = match self {
+            Self::PublicKey(_) | Self::NextKey(_) | Self::Held(_) | Self::Destroy(_) | Self::Sign(_) => {
+                return !self.collection().starts_with(TUF);
+            }
+            Self::Publish(change) => change.domain.starts_with(TUF),
+            Self::PublishFiles(_)
+            | Self::FirstRoot { .. }
+            | Self::NextRoot { .. }
+            | Self::EndorseRoot { .. }
+            | Self::RotateTags { .. }
+            | Self::Retire { .. } => true,
+        };
+        is_domain && self.collection().starts_with(TUF)
+    }
+
     /// Whom the other process names, where the log tells it.
     fn caller(&self) -> &str {
         match self {
@@ -288,6 +308,10 @@ impl Signer {
             let message = format!("names are at most {NAME_BYTES} bytes without control characters");
             return Err(SignRefused::Unserved(Unserved::NotAllowed(message)).into());
         }
+        if !request.is_about_its_own() {
+            let message = format!("what begins with {TUF} belongs to trust domains, and nothing else does");
+            return Err(SignRefused::Unserved(Unserved::NotAllowed(message)).into());
+        }
         Ok(match request {
             Request::PublicKey(KeyAsked { collection, role, named }) => {
                 Answer::Key(self.public_key(&collection, role, &named, now).await?)
@@ -315,19 +339,19 @@ impl Signer {
             }
             Request::FirstRoot { domain, caller } => {
                 let caller = self.counted(&domain, client, &caller, now)?;
-                Answer::Root(self.first_root(&domain, &caller, now).await?)
+                Answer::Root(self.first_root_counted(&domain, &caller, now).await?)
             }
             Request::NextRoot { domain, current, plan, caller } => {
                 let caller = self.counted(&domain, client, &caller, now)?;
-                Answer::Root(self.next_root(&domain, &current, plan, (&caller, now)).await?)
+                Answer::Root(self.next_root_counted(&domain, &current, plan, (&caller, now)).await?)
             }
             Request::EndorseRoot { domain, current, next, caller } => {
                 let caller = self.counted(&domain, client, &caller, now)?;
-                Answer::Root(self.endorse_root(&domain, &current, &next, (&caller, now)).await?)
+                Answer::Root(self.endorse_root_counted(&domain, &current, &next, (&caller, now)).await?)
             }
             Request::RotateTags { domain } => {
                 self.bounds.count(&domain, client, "", now).map_err(TufRefused::from)?;
-                self.rotate_tags(&domain, now).await?;
+                self.rotate_tags_counted(&domain, now).await?;
                 Answer::Done
             }
             Request::Retire { domain, root } => Answer::Destroyed(self.retire(&domain, &root).await?),

@@ -4,7 +4,7 @@
 //! reports needs no right to sign, and a report that no rule names changes nothing.
 
 use hallmark_oci::{Digest, RepositoryName};
-use hallmark_storage::metadata::{self, Reported, Rights, SignRule};
+use hallmark_storage::metadata::{self, Event, Reported, Rights, SignRule};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -160,15 +160,16 @@ pub async fn report(app: &App, caller: &Caller, name: &RepositoryName, new: NewC
                 let needed = "this needs the right read on the repository";
                 let repository = caller.with_right(tx, name, Rights::READ, needed).await?;
                 let by = (check.as_str(), caller.principal().id);
-                match tx.report_check(repository.id, digest, by, caller.now).await? {
-                    Reported::Kept => {}
-                    // Whoever may read may say so, and nobody has to remember it.
-                    Reported::Unnamed => return Ok(()),
+                let at = match tx.report_check(repository.id, digest, by, caller.now).await? {
+                    Reported::Kept { at } => at,
+                    // Whoever may read may say so, and as often as they like, and nobody has to remember it.
+                    Reported::Unnamed | Reported::Known => return Ok(()),
                     Reported::Unknown => return Err(Refused::Unknown("manifest")),
-                }
+                };
                 let place = (repository.account_id, repository.id);
                 let payload = json!({"check": check}).to_string();
-                Ok(tx.record(&caller.event_on(place, "check_passed", digest.as_str(), &payload)).await?)
+                let event = caller.event_on(place, "check_passed", digest.as_str(), &payload);
+                Ok(tx.record(&Event { at, ..event }).await?)
             })
         })
         .await

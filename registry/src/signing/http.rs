@@ -26,8 +26,11 @@ async fn ask(State(process): State<Arc<Process>>, request: http::Request<Body>) 
     let (parts, body) = request.into_parts();
     let names = parts.extensions.get::<PeerCertificate>().map(PeerCertificate::names);
     let caller = match names.filter(|names| process.clock.now() <= names.not_after) {
-        Some(names) if process.takes(names) => names.first().to_owned(),
-        Some(names) => return stranger(names),
+        Some(names) => match process.takes(names) {
+            // Other names of the certificate are whatever the authority was asked to write into it.
+            Some(name) => name.to_owned(),
+            None => return stranger(names),
+        },
         None => return refused("no certificate that holds was shown".to_owned()),
     };
     // Read and held a few at a time: a change may be many megabytes.

@@ -68,11 +68,15 @@ impl Process {
         }))
     }
 
-    /// Whether the settings let who has one of these names ask. Where they name nobody, it is whoever the authority has
-    /// certified.
-    pub(super) fn takes(&self, names: &Names) -> bool {
-        let is_named = |name: &str| self.clients.iter().any(|client| client == name);
-        self.clients.is_empty() || is_named(&names.subject) || names.alternatives.iter().any(|(_, name)| is_named(name))
+    /// The name by which the settings let who has these names ask; `None` when they do not. Where they name nobody, it is whoever
+    /// the authority has certified, by the first of the names.
+    pub(super) fn takes<'n>(&self, names: &'n Names) -> Option<&'n str> {
+        if self.clients.is_empty() {
+            return Some(names.first());
+        }
+        let alternatives = names.alternatives.iter().map(|(_, name)| name.as_str());
+        let mut all = std::iter::once(names.subject.as_str()).chain(alternatives);
+        all.find(|name| self.clients.iter().any(|client| client == name))
     }
 
     /// Answers on `listener` until `shutdown` resolves, then lets what runs come to its end.

@@ -168,7 +168,9 @@ impl Change {
         let lines = before.and_then(|before| part::<Lines>(file(before).ok()?.signed).ok());
         let mut meta = lines.map(|lines| lines.meta).unwrap_or_default();
         meta.retain(|file, line| file.strip_suffix(".json").is_some_and(is_role) && line.is_plain());
-        let standing = Layout::read(meta.keys().map(String::as_str)).unwrap_or(Layout::Flat);
+        let names = || meta.keys().map(String::as_str);
+        // Bins that are no layout are named on, with all that make them one: otherwise nobody could ever build on this.
+        let standing = Layout::read(names()).unwrap_or_else(|| Layout::around(names()));
         let layout = Layout::of(tags.len().max(expected)).or_larger(standing);
         let mut roles: BTreeMap<String, BTreeMap<String, Box<RawValue>>> =
             layout.bins().into_iter().map(|(name, _)| (name, BTreeMap::new())).collect();
@@ -217,7 +219,8 @@ impl Change {
                     None => targets.remove(&path),
                 };
             }
-            if layout.is_crowded(targets.len()) {
+            // While the parts of one change are made nothing is laid out anew: it would come to the same.
+            if self.expected == 0 && layout.is_crowded(targets.len()) {
                 return Err(BuildError::anew("a role names too many tags"));
             }
             if changed {

@@ -55,6 +55,18 @@ impl Layout {
         is_one.then_some(Self::Bins { bits })
     }
 
+    /// The smallest layout that has all of these bins that count: what to fill up bins to that are no layout by themselves.
+    pub(super) fn around<'n>(files: impl Iterator<Item = &'n str>) -> Self {
+        let index = |file: &str| {
+            let digits = file.strip_suffix(".json")?.strip_prefix(BIN)?;
+            Some((digits.len(), u32::from_str_radix(digits, 16).ok()?))
+        };
+        let Some((length, highest)) = files.filter_map(index).max() else { return Self::Flat };
+        let holds = |bits: &u32| digits(*bits) as usize >= length && highest >> bits == 0;
+        let bits = (FEWEST..=MOST).step_by(2).find(holds).unwrap_or(MOST);
+        Self::Bins { bits }
+    }
+
     /// The larger of the two: tags are never laid out in fewer roles again.
     pub(super) fn or_larger(self, other: Self) -> Self {
         let bits = |layout| if let Self::Bins { bits } = layout { bits } else { 0 };
@@ -163,6 +175,28 @@ mod tests {
         };
         assert_eq!([1, 8, 15, 17, 32, 8_192].map(read), [None; 6]);
         assert_eq!(read(0), Some(Layout::Flat));
+    }
+
+    #[test]
+    fn stray_bins_are_filled_up_to_the_smallest_layout_that_has_them() {
+        let around = |names: &[&str]| Layout::around(names.iter().copied());
+        assert_eq!(around(&["tags.json"]), Layout::Flat);
+        for (names, bits) in [
+            (&["bin-0.json"][..], 4),
+            (&["bin-f.json", "tags.json"], 4),
+            (&["bin-f.json", "bin-3f.json"], 6),
+            (&["bin-00.json"], 6),
+            (&["bin-40.json"], 8),
+            (&["bin-3ff.json"], 10),
+            (&["bin-fff.json"], 12),
+        ] {
+            let layout = around(names);
+            assert_eq!(layout, Layout::Bins { bits }, "{names:?}");
+            let whole = layout.bins().into_iter().map(|(name, _)| format!("{name}.json"));
+            let both: std::collections::BTreeSet<String> =
+                whole.chain(names.iter().map(|&name| name.to_owned())).collect();
+            assert_eq!(Layout::read(both.iter().map(String::as_str)), Some(layout), "{names:?}");
+        }
     }
 
     #[test]

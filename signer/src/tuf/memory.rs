@@ -59,17 +59,27 @@ impl Locked<'_> {
         file: &str,
         read: impl FnOnce(&[u8]) -> Result<T, Flaw>,
     ) -> Result<Option<T>, UpdateError> {
+        let reading = |bytes: &[u8]| match read(bytes) {
+            Err(Flaw::TooFew { .. }) => Ok(None),
+            done => done.map(Some),
+        };
+        Ok(self.read_all(file, reading)?.flatten())
+    }
+
+    /// What `read` makes of the newest root; `None` when there is none. Its own keys have signed it, so that every flaw is told.
+    pub(super) fn read_root<T>(&self, read: impl FnOnce(&[u8]) -> Result<T, Flaw>) -> Result<Option<T>, UpdateError> {
+        self.read_all(&self.memory.root, read)
+    }
+
+    fn read_all<T>(&self, file: &str, read: impl FnOnce(&[u8]) -> Result<T, Flaw>) -> Result<Option<T>, UpdateError> {
         let path = self.memory.folder.join(file);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(UpdateError::Memory { path, source }),
         };
-        match read(&bytes) {
-            Ok(read) => Ok(Some(read)),
-            Err(Flaw::TooFew { .. }) => Ok(None),
-            Err(flaw) => Err(UpdateError::Memory { path, source: io::Error::new(ErrorKind::InvalidData, flaw) }),
-        }
+        let damaged = |flaw| UpdateError::Memory { path, source: io::Error::new(ErrorKind::InvalidData, flaw) };
+        read(&bytes).map(Some).map_err(damaged)
     }
 
     /// Whole or not at all, also when the machine stops: half a file would be an error for ever, and an older one is no memory.

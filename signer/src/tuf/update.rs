@@ -337,7 +337,7 @@ async fn bring(fetch: &Fetch, name: &str, most: u64) -> Result<Option<Vec<u8>>, 
 async fn newest_root(trusted: &[u8], fetch: &Fetch, memory: &Memory) -> Result<Checked<Root>, UpdateError> {
     let mut root = pinned(trusted).map_err(refused("the trusted root"))?;
     let mut bytes = None;
-    if let Some(seen) = memory.lock()?.read(memory.root(), pinned)?
+    if let Some(seen) = memory.lock()?.read_root(pinned)?
         && seen.head.version > root.head.version
     {
         root = seen;
@@ -346,7 +346,7 @@ async fn newest_root(trusted: &[u8], fetch: &Fetch, memory: &Memory) -> Result<C
     // Also when it goes no further today.
     let Some(bytes) = bytes else { return followed.map(|()| root) };
     let locked = memory.lock()?;
-    match locked.read(memory.root(), pinned)? {
+    match locked.read_root(pinned)? {
         Some(seen) if seen.head.version >= root.head.version => root = seen,
         _ => locked.write(memory.root(), &bytes)?,
     }

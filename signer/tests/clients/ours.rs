@@ -1,9 +1,10 @@
 //! Our own client on every case.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hallmark_signer::tuf::{Fetch, Named, UpdateError, find};
+use serde_json::{Value, json};
 
 use crate::cases::{Expected, all};
 use crate::forge::{Files, Forge, NOW, PATH, Pair, hex, next};
@@ -150,6 +151,17 @@ async fn a_memory_that_cannot_be_read_is_no_empty_one() {
         std::fs::write(&path, &whole).unwrap();
     }
     assert_eq!(files, 3, "a root, a timestamp, and a snapshot");
+    // A root that its own keys have not signed was never written: it does not stand for the pinned one.
+    let is_root = |path: &PathBuf| path.to_string_lossy().ends_with(".root.json");
+    let mut entries = std::fs::read_dir(memory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let path = entries.find(is_root).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut unsigned: Value = serde_json::from_slice(&whole).unwrap();
+    unsigned["signatures"] = json!([]);
+    std::fs::write(&path, unsigned.to_string()).unwrap();
+    let came = update(&root, forge.files.clone(), memory.path()).await;
+    assert!(matches!(&came, Err(UpdateError::Memory { path: told, .. }) if *told == path), "{came:?}");
+    std::fs::write(&path, &whole).unwrap();
     update(&root, forge.files.clone(), memory.path()).await.unwrap();
 }
 
@@ -182,4 +194,34 @@ async fn several_who_verify_at_once_share_a_memory() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "new"));
     assert_eq!(drafts.count(), 0);
+}
+
+/// All of them write the first timestamp at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn whoever_remembers_at_the_same_moment_disturbs_nobody() {
+    const AT_ONCE: usize = 8;
+    let forge = Forge::new();
+    let root = forge.file("1.root.json");
+    for _ in 0..100 {
+        let memory = Arc::new(tempfile::tempdir().unwrap());
+        let together = Arc::new(tokio::sync::Barrier::new(AT_ONCE));
+        let all = (0..AT_ONCE).map(|_| {
+            let (root, memory, together) = (root.clone(), Arc::clone(&memory), Arc::clone(&together));
+            let inner = fetch(forge.files.clone());
+            let waiting: Fetch = Arc::new(move |name, most| {
+                let (found, together) = (inner(name.clone(), most), Arc::clone(&together));
+                Box::pin(async move {
+                    let found = found.await;
+                    if name == "timestamp.json" {
+                        together.wait().await;
+                    }
+                    found
+                })
+            });
+            tokio::spawn(async move { find(&root, PATH, waiting, (memory.path(), NOW)).await })
+        });
+        for task in all.collect::<Vec<_>>() {
+            assert!(task.await.unwrap().unwrap().is_some());
+        }
+    }
 }

@@ -1,11 +1,15 @@
 //! Roots of trust domains as the signer remembers them, and which keys it destroys.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use hallmark_signer::tuf::{RootContent, RootRole, check_successor};
-use hallmark_signer::{RootPlan, TufRefused};
+use hallmark_oci::ServerRole;
+use hallmark_signer::tuf::{BuildError, Keyholders, RootContent, RootRole, Standing, Target, check_successor, naming};
+use hallmark_signer::wire::{Refusal, Request, Unserved};
+use hallmark_signer::{Rates, RootPlan, TufChange, TufMode, TufRefused};
 use serde_json::{Value, json};
 
-use crate::world::{NOW, World};
+use crate::world::{COLLECTION, NOW, World};
 
 const DOMAIN: &str = "tuf1/registry";
 
@@ -20,6 +24,27 @@ async fn rotated(world: &World, current: &[u8], roles: &[RootRole]) -> Vec<u8> {
 async fn held(world: &World, role: RootRole) -> Vec<String> {
     let keys = world.metadata.signer_keys(DOMAIN, role.as_str()).await.unwrap();
     keys.into_iter().map(|key| key.id).collect()
+}
+
+/// A key that somebody else holds, and its document.
+fn stranger(seed: u8) -> (Ed25519KeyPair, Value) {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+    let hex: String = pair.public_key().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    (pair, json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": hex}}))
+}
+
+/// The root with this one's signature.
+fn signed_by(root: &[u8], (pair, key): &(Ed25519KeyPair, Value)) -> Vec<u8> {
+    let message = hallmark_signer::tuf::payload(root).unwrap();
+    let id = hallmark_signer::tuf::key_id(key).unwrap();
+    hallmark_signer::tuf::with_signature(root, &id, pair.sign(&message).as_ref()).unwrap()
+}
+
+/// The draft of a root that hands the domain over to these.
+async fn handed_to(world: &World, current: &[u8], key: &Value) -> Vec<u8> {
+    let holders = Keyholders { keys: vec![key.clone()], threshold: 1 };
+    let plan = RootPlan { holders: Some(holders), ..RootPlan::default() };
+    world.signer.next_root(DOMAIN, current, plan, ("test", NOW)).await.unwrap()
 }
 
 /// That the signer holds every key that a root names.
@@ -78,7 +103,7 @@ async fn a_root_that_holds_no_more_and_another_of_its_version_are_refused_also_a
         let retired = world.signer.retire(DOMAIN, current).await;
         assert!(is_other(&retired, versions), "{retired:?}");
     }
-    let endorsed = world.signer.endorse_root(DOMAIN, &first, &second, ("test", NOW)).await;
+    let endorsed = world.signer.endorse_root(DOMAIN, &first, &other, ("test", NOW)).await;
     assert!(is_other(&endorsed, (2, 1)), "{endorsed:?}");
     holds_all(&world, &second).await;
     let log = world.metadata.signer_log(DOMAIN, "root", 99).await.unwrap();
@@ -142,4 +167,162 @@ async fn a_root_of_the_last_version_there_is_has_no_successor() {
     let endorsed = world.signer.endorse_root("tuf1/organization/7", &root, &root, ("test", NOW)).await;
     assert!(matches!(endorsed, Err(TufRefused::Root(_))), "{endorsed:?}");
     check_successor(&root, &root).unwrap_err();
+}
+
+#[tokio::test]
+async fn a_root_that_follows_from_none_that_is_known_is_not_taken_for_a_later_one() {
+    let world = World::open().await;
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    // Anybody can make a root of any version that their own key has signed, also one that names the signer's keys.
+    for own in [true, false] {
+        let mut root: Value = serde_json::from_slice(&first).unwrap();
+        let mallory = stranger(9);
+        let id = hallmark_signer::tuf::key_id(&mallory.1).unwrap();
+        root["signatures"] = json!([]);
+        root["signed"]["version"] = json!(7);
+        root["signed"]["keys"][&id] = mallory.1.clone();
+        let roles = if own { &["root"][..] } else { &["root", "targets", "snapshot", "timestamp"] };
+        for role in roles {
+            root["signed"]["roles"][role]["keyids"] = json!([id]);
+        }
+        let root = signed_by(&serde_json::to_vec(&root).unwrap(), &mallory);
+        let retired = world.signer.retire(DOMAIN, &root).await;
+        assert!(is_other(&retired, (1, 7)), "{retired:?}");
+        let drafted = world.signer.next_root(DOMAIN, &root, RootPlan::default(), ("test", NOW)).await;
+        assert!(is_other(&drafted, (1, 7)), "{drafted:?}");
+        let elsewhere = world.signer.retire("tuf1/organization/7", &root).await;
+        assert!(matches!(elsewhere, Err(TufRefused::NoKey(_))), "{elsewhere:?}");
+    }
+    holds_all(&world, &rotated(&world, &first, &[RootRole::Snapshot]).await).await;
+}
+
+#[tokio::test]
+async fn of_roots_by_which_a_domain_changes_hands_one_is_signed() {
+    let world = World::open().await;
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let (ann, mallory) = (stranger(1), stranger(9));
+    let endorse = async |root: Vec<u8>| world.signer.endorse_root(DOMAIN, &first, &root, ("test", NOW)).await;
+    let draft = handed_to(&world, &first, &ann.1).await;
+    let log = async || world.metadata.signer_log(DOMAIN, "root", 99).await.unwrap().len();
+    let refused = endorse(draft.clone()).await;
+    assert!(matches!(refused, Err(TufRefused::Root(_))), "it is not whole yet: {refused:?}");
+    assert_eq!(log().await, 1, "and nothing was signed for it");
+    let second = endorse(signed_by(&draft, &ann)).await.unwrap();
+    check_successor(&first, &second).unwrap();
+    let other = signed_by(&handed_to(&world, &first, &mallory.1).await, &mallory);
+    let refused = endorse(other).await;
+    assert!(matches!(&refused, Err(TufRefused::Plan(why)) if why.contains("other holders")), "{refused:?}");
+    assert_eq!(endorse(signed_by(&draft, &ann)).await.unwrap(), second, "the same once more");
+    // Who has rotated a key instead begins from there.
+    let rotated = rotated(&world, &first, &[RootRole::Timestamp]).await;
+    let third = signed_by(&handed_to(&world, &rotated, &mallory.1).await, &mallory);
+    let third = world.signer.endorse_root(DOMAIN, &rotated, &third, ("test", NOW)).await.unwrap();
+    check_successor(&rotated, &third).unwrap();
+}
+
+#[tokio::test]
+async fn a_domain_has_one_first_root() {
+    let world = World::open().await;
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    assert_eq!(world.signer.first_root(DOMAIN, "test", NOW + 60_000).await.unwrap(), first);
+    let second = rotated(&world, &first, &[RootRole::Timestamp]).await;
+    world.signer.retire(DOMAIN, &second).await.unwrap();
+    let again = world.signer.first_root(DOMAIN, "test", NOW).await;
+    assert!(is_other(&again, (2, 1)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_registry_that_was_set_back_by_one_root_publishes_it_again() {
+    let world = World::open().await;
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let second = rotated(&world, &first, &[RootRole::Timestamp]).await;
+    world.signer.retire(DOMAIN, &second).await.unwrap();
+    let signed = world.metadata.signer_log(DOMAIN, "root", 99).await.unwrap().len();
+    let again = world.signer.endorse_root(DOMAIN, &first, &second, ("test", NOW)).await.unwrap();
+    assert_eq!(again, second);
+    assert_eq!(
+        world.metadata.signer_log(DOMAIN, "root", 99).await.unwrap().len(),
+        signed,
+        "nothing is signed for that"
+    );
+}
+
+#[tokio::test]
+async fn drafts_and_roots_are_counted() {
+    let mut world = World::open().await;
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    world.signer = world.signer.bounded(Rates { collection: 2, caller: 600 });
+    let later = NOW + 60_000;
+    let draft = async || world.signer.next_root(DOMAIN, &first, RootPlan::default(), ("test", later)).await;
+    let drafted = draft().await.unwrap();
+    world.signer.endorse_root(DOMAIN, &first, &drafted, ("test", later)).await.unwrap();
+    let busy = |refused: &TufRefused| matches!(refused, TufRefused::Unserved(Unserved::Busy { .. }));
+    let refused = draft().await.unwrap_err();
+    assert!(busy(&refused), "{refused:?}");
+    let refused = world.signer.endorse_root(DOMAIN, &first, &drafted, ("test", later)).await.unwrap_err();
+    assert!(busy(&refused), "{refused:?}");
+    assert!(busy(&world.signer.rotate_tags(DOMAIN, later).await.unwrap_err()));
+    assert!(busy(&world.signer.first_root(DOMAIN, "test", later).await.unwrap_err()));
+}
+
+#[tokio::test]
+async fn neither_kind_of_request_reaches_the_keys_of_the_other() {
+    let world = World::open().await;
+    let notary = json!({"collection": DOMAIN, "role": "timestamp", "named": []});
+    let domain = json!({"domain": COLLECTION, "caller": "test"});
+    for request in [
+        json!({"public_key": notary}),
+        json!({"next_key": notary}),
+        json!({"held": {"collection": DOMAIN}}),
+        json!({"destroy": {"collection": "tuf1/repository/1"}}),
+        json!({"first_root": domain}),
+        json!({"rotate_tags": {"domain": COLLECTION}}),
+    ] {
+        let asked: Request = serde_json::from_value(request.clone()).unwrap();
+        let failed = world.signer.serve(asked, "registry", NOW).await.unwrap_err();
+        assert!(matches!(failed.refusal(), Refusal::Unserved(Unserved::NotAllowed(_))), "{request}: {failed:?}");
+    }
+    // A key of the other kind that is there all the same is nobody's choice.
+    let key = world.signer.public_key(DOMAIN, ServerRole::Timestamp, &[], NOW).await.unwrap();
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    assert!(!RootContent::read(&first).unwrap().ids(RootRole::Timestamp).contains(&key.id()));
+}
+
+#[tokio::test]
+async fn parts_of_one_change_are_not_refused_for_a_crowded_role() {
+    let world = World::open().await;
+    let root = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let change = |standing, changes, expected, mode| TufChange {
+        domain: DOMAIN.to_owned(),
+        collection: "tuf1/repository/1".to_owned(),
+        repository: "ann/web".to_owned(),
+        caller: "publisher".to_owned(),
+        root: root.clone(),
+        standing,
+        changes,
+        expected,
+        mode,
+    };
+    let laid_out = change(None, BTreeMap::new(), 16_000, TufMode::Anew);
+    let made = world.signer.publish(laid_out, NOW).await.unwrap().unwrap();
+    let mut files: BTreeMap<String, Vec<u8>> = made.files.into_iter().collect();
+    let snapshot = files.remove("snapshot").unwrap();
+    let tags: Vec<String> = (0..40_000).map(|tag| tag.to_string()).collect();
+    let roles = naming(&snapshot, "ann/web", tags.iter().map(String::as_str)).unwrap();
+    let target = Target {
+        sha256: [1; 32],
+        length: 1,
+        media_type: "m".to_owned(),
+        signer: "user:ann".to_owned(),
+        signed_at: "2027-01-15T08:00:00Z".to_owned(),
+        source: "signature".to_owned(),
+    };
+    let ground = tags.into_iter().zip(roles).filter(|(_, role)| role == "bin-7").take(2_001);
+    let ground: BTreeMap<_, _> = ground.map(|(tag, _)| (tag, Some(target.clone()))).collect();
+    assert_eq!(ground.len(), 2_001);
+    let standing = Some(Standing { snapshot, files });
+    let alone = world.signer.publish(change(standing.clone(), ground.clone(), 0, TufMode::Upon), NOW).await;
+    assert!(matches!(alone, Err(TufRefused::Build(BuildError::Anew(_)))), "a role that has grown is split");
+    let part = world.signer.publish(change(standing, ground, 16_000, TufMode::Upon), NOW).await.unwrap();
+    assert!(part.is_some());
 }

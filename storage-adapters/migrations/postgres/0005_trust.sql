@@ -84,6 +84,7 @@ CREATE TABLE vouches (
 CREATE TABLE withdrawals (
   repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
   tag TEXT COLLATE "C" NOT NULL,
+  digest TEXT COLLATE "C" NOT NULL,
   at BIGINT NOT NULL,
   PRIMARY KEY (repository_id, tag)
 );
@@ -148,7 +149,10 @@ CREATE TABLE signer_floors (
 CREATE TABLE signer_roots (
   domain TEXT COLLATE "C" PRIMARY KEY,
   version BIGINT NOT NULL,
-  sha256 BYTEA NOT NULL
+  sha256 BYTEA NOT NULL,
+  body BYTEA NOT NULL,
+  endorsed_version BIGINT,
+  endorsed_sha256 BYTEA
 );
 
 -- Each signature, for ever.

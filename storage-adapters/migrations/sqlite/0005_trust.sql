@@ -84,6 +84,7 @@ CREATE TABLE vouches (
 CREATE TABLE withdrawals (
   repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
   tag TEXT NOT NULL,
+  digest TEXT NOT NULL,
   at INTEGER NOT NULL,
   PRIMARY KEY (repository_id, tag)
 ) STRICT, WITHOUT ROWID;
@@ -148,7 +149,10 @@ CREATE TABLE signer_floors (
 CREATE TABLE signer_roots (
   domain TEXT PRIMARY KEY,
   version INTEGER NOT NULL,
-  sha256 BLOB NOT NULL
+  sha256 BLOB NOT NULL,
+  body BLOB NOT NULL,
+  endorsed_version INTEGER,
+  endorsed_sha256 BLOB
 ) STRICT, WITHOUT ROWID;
 
 -- Each signature, for ever.

@@ -24,7 +24,7 @@ statements! {
         "SELECT collection, role, version FROM signer_floors
           WHERE (collection, role) > ($1, $2) ORDER BY collection, role LIMIT $3"
     ];
-    ROOTS = ["SELECT domain, version, sha256 FROM signer_roots WHERE domain > $1 ORDER BY domain LIMIT $2"];
+    ROOTS = ["SELECT domain, version, sha256, body FROM signer_roots WHERE domain > $1 ORDER BY domain LIMIT $2"];
     LOG = [
         "SELECT id, at, caller, collection, role, version, sha256, key_id FROM signer_log
           WHERE id < $1 ORDER BY id DESC LIMIT $2"

@@ -38,11 +38,10 @@ statements! {
           ORDER BY r.id LIMIT 1"
     ];
     NAMED = [
-        "SELECT 1 FROM sign_rules r
+        "SELECT MAX(r.made_at) FROM sign_rules r
           WHERE r.repository_id = $1 AND r.check_name = $2
             AND (r.holder_id = $3
-                 OR EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = r.holder_id AND m.user_id = $3))
-          LIMIT 1"
+                 OR EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = r.holder_id AND m.user_id = $3))"
     ];
     CHECK = [
         "INSERT INTO checks (repository_id, digest, name, reporter_id, at) VALUES ($1, $2, $3, $4, $5)
@@ -52,7 +51,14 @@ statements! {
         "SELECT t.name FROM manifests m JOIN tags t ON t.repository_id = m.repository_id AND t.manifest_id = m.id
           WHERE m.repository_id = $1 AND m.digest = $2 ORDER BY t.name LIMIT $3"
     ];
-    HOLDS = ["SELECT 1 FROM manifests WHERE repository_id = $1 AND digest = $2"];
+    HOLDS = [
+        "SELECT MAX(t.moved_at) FROM manifests m
+           LEFT JOIN tags t ON t.repository_id = m.repository_id AND t.manifest_id = m.id
+          WHERE m.repository_id = $1 AND m.digest = $2 GROUP BY m.id"
+    ];
+    REPORTED = [
+        "SELECT at FROM checks WHERE repository_id = $1 AND digest = $2 AND name = $3 AND reporter_id = $4"
+    ];
     COUNT = ["SELECT COUNT(*) FROM sign_rules WHERE repository_id = $1"];
 }
 
@@ -73,7 +79,12 @@ pub struct SignRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reported {
     /// A rule names it, and it is remembered.
-    Kept,
+    Kept {
+        /// As of when, in milliseconds since the epoch: never before a tag of the manifest came to it.
+        at: i64,
+    },
+    /// It is remembered already, and neither a tag nor a rule is newer: nothing has changed.
+    Known,
     /// No rule of the repository names this check of this reporter: nothing has changed.
     Unnamed,
     /// The repository has no such manifest.
@@ -183,13 +194,20 @@ impl Tx {
         (name, reporter): (&str, PrincipalId),
         now: i64,
     ) -> Result<Reported, Error> {
-        if self.row(&HOLDS, values![repository, digest]).await?.is_none() {
-            return Ok(Reported::Unknown);
-        }
-        if self.row(&NAMED, values![repository, name, reporter]).await?.is_none() {
+        let Some(held) = self.row(&HOLDS, values![repository, digest]).await? else { return Ok(Reported::Unknown) };
+        let moved_at = held.maybe_integer(0)?;
+        let ruled = self.row(&NAMED, values![repository, name, reporter]).await?;
+        let Some(made_at) = ruled.map(|row| row.maybe_integer(0)).transpose()?.flatten() else {
             return Ok(Reported::Unnamed);
+        };
+        let newest = moved_at.map_or(made_at, |moved_at| moved_at.max(made_at));
+        let told = self.row(&REPORTED, values![repository, digest, name, reporter]).await?;
+        if told.map(|row| row.integer(0)).transpose()?.is_some_and(|told| told >= newest) {
+            return Ok(Reported::Known);
         }
-        self.execute(&CHECK, values![repository, digest, name, reporter, now]).await?;
-        Ok(Reported::Kept)
+        // Times of moves are forced to rise, and may be a little ahead of the clock.
+        let at = newest.max(now);
+        self.execute(&CHECK, values![repository, digest, name, reporter, at]).await?;
+        Ok(Reported::Kept { at })
     }
 }

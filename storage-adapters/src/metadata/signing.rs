@@ -37,11 +37,13 @@ statements! {
            WHERE signer_floors.version < excluded.version"
     ];
     KEEP_ROOT = [
-        "INSERT INTO signer_roots (domain, version, sha256) VALUES ($1, $2, $3)
-         ON CONFLICT (domain) DO UPDATE SET version = excluded.version, sha256 = excluded.sha256
+        "INSERT INTO signer_roots (domain, version, sha256, body) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (domain) DO UPDATE SET version = excluded.version, sha256 = excluded.sha256, body = excluded.body
            WHERE signer_roots.version < excluded.version"
     ];
-    ROOT = ["SELECT domain, version, sha256 FROM signer_roots WHERE domain = $1" {update}];
+    ROOT = ["SELECT domain, version, sha256, body FROM signer_roots WHERE domain = $1" {update}];
+    ENDORSED = ["SELECT endorsed_version, endorsed_sha256 FROM signer_roots WHERE domain = $1" {update}];
+    ENDORSE = ["UPDATE signer_roots SET endorsed_version = $2, endorsed_sha256 = $3 WHERE domain = $1"];
     LOG = [
         "INSERT INTO signer_log (id, at, caller, collection, role, version, sha256, key_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -112,6 +114,8 @@ pub struct SignerRoot {
     pub version: i64,
     /// SHA-256 of its bytes.
     pub sha256: Vec<u8>,
+    /// Its bytes.
+    pub body: Vec<u8>,
 }
 
 impl std::fmt::Debug for WrappedDataKey {
@@ -268,9 +272,34 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn lift_signer_root(&mut self, root: &SignerRoot) -> Result<SignerRoot, Error> {
-        self.execute(&KEEP_ROOT, values![&root.domain, root.version, root.sha256.as_slice()]).await?;
-        let held = self.row(&ROOT, values![&root.domain]).await?;
-        signer_root(&held.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a root was remembered and is not there"))?)
+        self.execute(&KEEP_ROOT, values![&root.domain, root.version, root.sha256.as_slice(), root.body.as_slice()])
+            .await?;
+        let held = self.signer_root(&root.domain).await?;
+        held.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a root was remembered and is not there"))
+    }
+
+    /// The root of a trust domain that is remembered; held until the change ends.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn signer_root(&mut self, domain: &str) -> Result<Option<SignerRoot>, Error> {
+        self.row(&ROOT, values![domain]).await?.as_ref().map(signer_root).transpose()
+    }
+
+    /// Remembers the version and the hash of a root that was signed by which a domain, whose root is remembered, changes hands,
+    /// unless another of that version is remembered; whether none is.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn endorse_signer_root(&mut self, domain: &str, version: i64, sha256: &[u8]) -> Result<bool, Error> {
+        let row = self.row(&ENDORSED, values![domain]).await?;
+        let of = row.map(|row| Ok::<_, Error>((row.maybe_integer(0)?, row.maybe_bytes(1)?))).transpose()?;
+        if let Some((Some(endorsed), Some(sum))) = of
+            && endorsed == version
+        {
+            return Ok(sum == sha256);
+        }
+        Ok(self.execute(&ENDORSE, values![domain, version, sha256]).await? == 1)
     }
 
     /// Writes a signature down, before it leaves.
@@ -290,7 +319,7 @@ fn data_key(row: &Row) -> Result<WrappedDataKey, Error> {
 }
 
 pub(super) fn signer_root(row: &Row) -> Result<SignerRoot, Error> {
-    Ok(SignerRoot { domain: row.text(0)?, version: row.integer(1)?, sha256: row.bytes(2)? })
+    Ok(SignerRoot { domain: row.text(0)?, version: row.integer(1)?, sha256: row.bytes(2)?, body: row.bytes(3)? })
 }
 
 pub(super) fn key(row: &Row) -> Result<SignerKey, Error> {

@@ -26,7 +26,7 @@ statements! {
          ON CONFLICT (domain, version) DO NOTHING"
     ];
     TAGGED = [
-        "SELECT m.digest, m.size, m.media_type, t.moved_at, h.actor_id, w.at FROM tags t
+        "SELECT m.digest, m.size, m.media_type, t.moved_at, h.actor_id, w.at, w.digest FROM tags t
            JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
            LEFT JOIN tag_history h ON h.repository_id = t.repository_id AND h.name = t.name AND h.version = t.version
            LEFT JOIN withdrawals w ON w.repository_id = t.repository_id AND w.tag = t.name
@@ -41,9 +41,10 @@ statements! {
     ];
     WITHDRAW = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2"];
     WITHDRAWN = [
-        "INSERT INTO withdrawals (repository_id, tag, at)
-         SELECT repository_id, tag, CASE WHEN at > $3 THEN at ELSE $3 END FROM vouches WHERE repository_id = $1 AND tag = $2
-         ON CONFLICT (repository_id, tag) DO UPDATE SET at = excluded.at"
+        "INSERT INTO withdrawals (repository_id, tag, digest, at)
+         SELECT repository_id, tag, digest, CASE WHEN at > $3 THEN at ELSE $3 END FROM vouches
+          WHERE repository_id = $1 AND tag = $2
+         ON CONFLICT (repository_id, tag) DO UPDATE SET digest = excluded.digest, at = excluded.at"
     ];
     SAID_AGAIN = ["DELETE FROM withdrawals WHERE repository_id = $1 AND tag = $2"];
     FORGET = ["DELETE FROM vouches WHERE repository_id = $1 AND tag = $2 AND at = $3"];
@@ -100,8 +101,9 @@ pub struct Pointed {
     pub moved_at: i64,
     /// Who moved it there.
     pub moved_by: Option<PrincipalId>,
-    /// When what was said of it was taken back last, if nobody has said anything since; in milliseconds since the epoch.
-    pub withdrawn_at: Option<i64>,
+    /// When what was said of it was taken back last, in milliseconds since the epoch, and what it was said to mean; if nobody
+    /// has said anything since.
+    pub withdrawn: Option<(i64, Digest)>,
 }
 
 /// Somebody's word for what a tag means.
@@ -239,6 +241,14 @@ impl Tx {
         Ok(newest.map(|row| row.integer(0)).transpose()? == Some(version))
     }
 
+    /// The newest root of the domain of a repository's organization, as this change sees it; `None` where it has none of its own.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn trust_root_of(&mut self, repository: RepositoryId) -> Result<Option<TrustRoot>, Error> {
+        self.row(&DOMAIN_ROOT, values![repository]).await?.as_ref().map(root).transpose()
+    }
+
     /// Keeps a root of a domain; whether there was none of its version. It waits for those who publish under the one before.
     ///
     /// # Errors
@@ -273,8 +283,9 @@ impl Tx {
         let row = self.row(&TAGGED, values![repository, tag]).await?;
         let pointed = |row: Row| {
             let tagged = Tagged { digest: row.parsed(0)?, size: row.unsigned(1)?, media_type: row.text(2)? };
-            let (moved_by, withdrawn_at) = (row.maybe_integer(4)?.map(PrincipalId), row.maybe_integer(5)?);
-            Ok(Pointed { tagged, moved_at: row.integer(3)?, moved_by, withdrawn_at })
+            let moved_by = row.maybe_integer(4)?.map(PrincipalId);
+            let withdrawn = row.maybe_integer(5)?.zip(row.maybe_parsed(6)?);
+            Ok(Pointed { tagged, moved_at: row.integer(3)?, moved_by, withdrawn })
         };
         row.map(pointed).transpose()
     }
@@ -300,7 +311,7 @@ impl Tx {
         self.execute(&SAID_AGAIN, values![repository, tag]).await.map(drop)
     }
 
-    /// Takes back what was said of a tag, and remembers when; whether anything was said.
+    /// Takes back what was said of a tag, and remembers what and when; whether anything was said.
     ///
     /// # Errors
     /// The database failed.

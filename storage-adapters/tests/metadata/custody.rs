@@ -177,7 +177,7 @@ async fn forgotten_roots_leave_notary_s_collections(world: World) {
     {
         lift(&world, collection, role).await;
     }
-    let known = SignerRoot { domain: "tuf1/registry".into(), version: 1, sha256: vec![1; 32] };
+    let known = SignerRoot { domain: "tuf1/registry".into(), version: 1, sha256: vec![1; 32], body: vec![1] };
     world.change(known, |tx, known| Box::pin(tx.lift_signer_root(known))).await;
     world.change((), |tx, ()| Box::pin(tx.forget_trust_roots())).await;
     assert_eq!(world.metadata.signer_root_page("", 9).await.unwrap(), [], "the chain may begin anew");

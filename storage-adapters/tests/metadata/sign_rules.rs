@@ -77,17 +77,24 @@ async fn a_check_counts_where_a_rule_names_it_and_who_reports_it(world: World) {
     let app = world.repository("alice/app").await;
     let digest = push(&world, &app, &["a", "b"]).await;
     let bob = world.user("bob").await;
-    let of = async || world.metadata.sign_rule_of_check(app.id, &digest, NOW).await.unwrap();
+    let far = NOW + 1_000;
+    let of = async || world.metadata.sign_rule_of_check(app.id, &digest, far).await.unwrap();
     rule(&world, &app, world.alice.id, Some("tests")).await.unwrap();
     assert_eq!(report(&world, &app, &digest, bob.id).await, Reported::Unnamed);
     assert_eq!((of().await, world.count("SELECT COUNT(*) FROM checks").await), (None, 0));
-    for _ in 0..2 {
-        assert_eq!(report(&world, &app, &digest, world.alice.id).await, Reported::Kept);
-        assert_eq!(of().await, Some(("somebody".to_owned(), "tests".to_owned())));
-    }
+    let Reported::Kept { at } = report(&world, &app, &digest, world.alice.id).await else { panic!("a rule names it") };
+    let moved = "SELECT CAST(MAX(moved_at) AS BIGINT) FROM tags";
+    assert_eq!(at, world.count(moved).await.max(NOW), "never before a tag came to it");
+    assert_eq!(of().await, Some(("somebody".to_owned(), "tests".to_owned())));
+    assert_eq!(report(&world, &app, &digest, world.alice.id).await, Reported::Known, "nothing has changed since");
+    push(&world, &app, &["c"]).await;
+    let later = report(&world, &app, &digest, world.alice.id).await;
+    let moved = world.count(moved).await;
+    let expected = if moved > at { Reported::Kept { at: moved } } else { Reported::Known };
+    assert_eq!(later, expected, "a tag came to it");
     assert_eq!(world.metadata.sign_rule_of_check(app.id, &digest, NOW - 1).await.unwrap(), None);
     let tags: Vec<Tag> = world.metadata.tags_of(app.id, &digest, 9).await.unwrap();
-    assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(world.metadata.tags_of(app.id, &digest, 1).await.unwrap().len(), 1);
     let absent = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
     assert_eq!(report(&world, &app, &absent, world.alice.id).await, Reported::Unknown);
@@ -99,7 +106,7 @@ async fn rules_and_reports_go_with_who_they_name(world: World) {
     let digest = push(&world, &app, &["a"]).await;
     let robot = world.robot("acme", None, "ci").await;
     rule(&world, &app, robot.id, Some("tests")).await.unwrap();
-    assert_eq!(report(&world, &app, &digest, robot.id).await, Reported::Kept);
+    assert!(matches!(report(&world, &app, &digest, robot.id).await, Reported::Kept { .. }));
     world.remove_robot(&robot).await;
     for table in ["sign_rules", "checks"] {
         assert_eq!(world.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table} of {}", acme.name);

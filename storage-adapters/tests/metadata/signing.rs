@@ -17,6 +17,7 @@ family! {
     versions_given_at_once_differ,
     a_floor_is_lifted_and_never_lowered,
     the_newest_root_of_a_domain_is_remembered,
+    of_a_version_one_root_is_endorsed,
     the_log_tells_the_newest_first,
     destroyed_keys_leave_versions_and_log,
     what_is_sealed_is_not_printed,
@@ -204,7 +205,8 @@ async fn a_floor_is_lifted_and_never_lowered(world: World) {
 }
 
 async fn the_newest_root_of_a_domain_is_remembered(world: World) {
-    let root = |version: i64, sum: u8| SignerRoot { domain: "d".into(), version, sha256: vec![sum; 32] };
+    let root =
+        |version: i64, sum: u8| SignerRoot { domain: "d".into(), version, sha256: vec![sum; 32], body: vec![sum] };
     let lift = async |root: SignerRoot| world.change(root, |tx, root| Box::pin(tx.lift_signer_root(root))).await;
     let table = [((1, 1), (1, 1)), ((1, 2), (1, 1)), ((3, 3), (3, 3)), ((2, 2), (3, 3)), ((3, 4), (3, 3))];
     for ((version, sum), (known, of)) in table {
@@ -214,6 +216,24 @@ async fn the_newest_root_of_a_domain_is_remembered(world: World) {
     assert_eq!(lift(other.clone()).await, other);
     let page = async |after: &str, limit: u32| world.metadata.signer_root_page(after, limit).await.unwrap();
     assert_eq!((page("", 1).await, page("d", 9).await), (vec![root(3, 3)], vec![other]));
+    let known = async |domain: &'static str| world.change(domain, |tx, domain| Box::pin(tx.signer_root(domain))).await;
+    assert_eq!((known("d").await, known("none").await), (Some(root(3, 3)), None));
+}
+
+async fn of_a_version_one_root_is_endorsed(world: World) {
+    let root = SignerRoot { domain: "d".into(), version: 1, sha256: vec![1; 32], body: vec![1] };
+    let endorse = async |domain: &'static str, version: i64, sum: u8| {
+        let input = (domain, version, vec![sum; 32]);
+        world.change(input, |tx, (domain, version, sum)| Box::pin(tx.endorse_signer_root(domain, *version, sum))).await
+    };
+    assert!(!endorse("d", 2, 1).await, "there is no root that it follows");
+    world.change(root.clone(), |tx, root| Box::pin(tx.lift_signer_root(root))).await;
+    for (version, sum, expected) in [(2, 1, true), (2, 2, false), (2, 1, true), (3, 2, true), (3, 1, false)] {
+        assert_eq!(endorse("d", version, sum).await, expected, "{version} {sum}");
+    }
+    let next = SignerRoot { version: 2, ..root };
+    world.change(next, |tx, root| Box::pin(tx.lift_signer_root(root))).await;
+    assert!(!endorse("d", 3, 1).await, "another root that holds changes nothing of it");
 }
 
 async fn the_log_tells_the_newest_first(world: World) {

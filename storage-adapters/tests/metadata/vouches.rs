@@ -103,6 +103,8 @@ async fn an_organization_has_a_root_of_its_own(world: World) {
     }
     assert_eq!(of(repository.id).await, Some(root(2)));
     assert_eq!(of(RepositoryId(-1)).await, None);
+    let seen = world.change(repository.id, |tx, id| Box::pin(tx.trust_root_of(*id))).await;
+    assert_eq!(seen, Some(root(2)));
 }
 
 async fn words_are_taken_back_and_forgotten(world: World) {
@@ -131,12 +133,12 @@ async fn a_word_that_was_taken_back_is_remembered_until_somebody_says_it_again(w
     let repository = world.repository("alice/app").await;
     push(&world, &repository, "first", "v1").await;
     let moved = tagged(&world, &repository, "v1").await.unwrap();
-    assert_eq!((moved.moved_by, moved.withdrawn_at), (Some(world.alice.id), None));
+    assert_eq!((moved.moved_by, moved.withdrawn), (Some(world.alice.id), None));
     let withdraw = async |now: i64| {
         let input = (repository.id, "v1".parse::<Tag>().unwrap(), now);
         world.change(input, |tx, (repository, tag, now)| Box::pin(tx.withdraw_vouch(*repository, tag, *now))).await
     };
-    let withdrawn = async || tagged(&world, &repository, "v1").await.unwrap().withdrawn_at;
+    let withdrawn = async || tagged(&world, &repository, "v1").await.unwrap().withdrawn;
     assert!(!withdraw(NOW).await);
     assert_eq!(withdrawn().await, None, "nothing was said");
     let said = vouch(&world, &repository, "v1", "signature").await;
@@ -147,7 +149,8 @@ async fn a_word_that_was_taken_back_is_remembered_until_somebody_says_it_again(w
     assert_eq!(of().await, Some(said.clone()));
     for (now, at) in [(said.at + 5, said.at + 5), (said.at - 5, said.at)] {
         assert!(withdraw(now).await);
-        assert_eq!((withdrawn().await, of().await), (Some(at), None), "never before it was said");
+        let taken_back = Some((at, said.tagged.digest.clone()));
+        assert_eq!((withdrawn().await, of().await), (taken_back, None), "never before it was said");
         vouch(&world, &repository, "v1", "signature").await;
         assert_eq!(withdrawn().await, None);
     }

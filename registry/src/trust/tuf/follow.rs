@@ -106,7 +106,11 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
 
 async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
-    let Work { cursor, events, mut pending, anew } = Work::look(app, 0).await?;
+    let Work { cursor, mut events, mut pending, anew } = Work::look(app, 0).await?;
+    let found = events.len();
+    let ruled = rules::sign(app, &events).await?;
+    // What the rules did not come to waits for the next look, with everything that happened after it.
+    events.truncate(ruled.followed);
     let mut due = touched(&events);
     let mut rest = None;
     if let Some(after) = anew {
@@ -116,7 +120,7 @@ async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
             due.entry(repository).or_default();
         }
     }
-    for (repository, tags) in rules::sign(app, &events).await? {
+    for (repository, tags) in ruled.tags {
         due.entry(repository).or_default().extend(tags);
     }
     // One that was brought back is published as if it were new: nobody has renewed anything of it meanwhile.
@@ -130,10 +134,6 @@ async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
         due.entry(RepositoryId(*repository)).or_default().extend(tags.iter().cloned());
     }
     for (repository, tags) in due {
-        if !lease::hold(app).await? {
-            // Who has it by now begins at the same event.
-            return Ok(false);
-        }
         let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };
         match publish(app, repository, &tags, occasion).await {
             Ok(()) => drop(pending.remove(&repository.0)),
@@ -146,7 +146,7 @@ async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
         }
     }
     let reached = events.last().map(|event| event.seq.to_string()).or_else(|| cursor.clone());
-    let is_full = events.len() == EVENTS as usize || rest.is_some();
+    let is_full = events.len() < found || found == EVENTS as usize || rest.is_some();
     let done = Done {
         from: cursor,
         to: reached.unwrap_or_else(|| "0".to_owned()),
@@ -237,9 +237,6 @@ async fn renew_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let due = app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), BATCH).await?;
     let is_full = due.len() == BATCH as usize;
     for one in due {
-        if !lease::hold(app).await? {
-            return Ok(false);
-        }
         renew(app, one).await?;
         if app.renewals.tuf.is_waited_for() {
             return Ok(true);

@@ -1,16 +1,22 @@
 //! Which replica publishes: one at a time (I12). Whoever publishes without the lease does no harm, since each publish says on which
 //! one it rests; but all of them would sign the same.
 
+use std::time::Duration;
+
 use hallmark_storage::metadata::{self, Engine};
 
 use crate::app::App;
+use crate::telemetry::chain;
 
 /// The setting that says who holds it, and until when: `holder time`.
 const LEASE: &str = "tuf_lease";
-/// For how long it is held, in milliseconds: far longer than one publish takes.
+/// For how long it is held, in milliseconds. Whoever is at work holds it on when a third of that has passed.
 const HELD: i64 = 60 * 1_000;
+/// How often whoever is at work looks whether that has passed.
+const LOOK: Duration = Duration::from_millis(500);
 
-/// Does the work when no other replica is at it; `None` when one is.
+/// Does the work when no other replica is at it, and holds the lease on beside it, however long it takes; `None` when another has
+/// the lease, or took it over: what is left of the work is dropped then.
 ///
 /// # Errors
 /// The database's.
@@ -22,34 +28,42 @@ pub(super) async fn under<T>(
     if app.metadata.engine() == Engine::Sqlite {
         return work.await.map(Some);
     }
-    if !hold(app).await? {
+    if !write(app, HELD).await? {
         return Ok(None);
     }
-    let done = work.await;
+    let done = tokio::select! {
+        done = Box::pin(work) => done.map(Some),
+        () = hold_on(app) => Ok(None),
+    };
     let given_back = write(app, 0).await;
     let done = done?;
-    given_back.map(|_| Some(done))
+    given_back.map(|_| done)
 }
 
-/// Takes the lease, or holds it on; whether it is held.
-///
-/// # Errors
-/// The database's.
-pub(super) async fn hold(app: &App) -> Result<bool, metadata::Error> {
-    if app.metadata.engine() == Engine::Sqlite { Ok(true) } else { write(app, HELD).await }
+/// Holds the lease on; comes back when another has it.
+async fn hold_on(app: &App) {
+    let mut since = app.clock.now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = app.clock.now();
+        // A clock that was set back says nothing of how long it has been.
+        if (since..since + HELD / 3).contains(&now) {
+            continue;
+        }
+        match write(app, HELD).await {
+            Ok(true) => since = now,
+            Ok(false) => return tracing::warn!("another replica has taken over what this one was publishing"),
+            Err(error) => tracing::warn!(error = chain(&error), "the lease of what is being published is not held on"),
+        }
+    }
 }
 
+/// Writes that this replica has it for so long from now on, or no more; whether no other has it.
 async fn write(app: &App, lasts: i64) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
     let seen = app.metadata.setting(LEASE).await?;
     match seen.as_deref().and_then(|text| text.split_once(' ')) {
-        Some((holder, until)) if holder == app.replica => {
-            let until: i64 = until.parse().unwrap_or(0);
-            if lasts > 0 && until > now + HELD / 2 {
-                return Ok(true);
-            }
-        }
-        Some((_, until)) if is_held(until, now) => return Ok(false),
+        Some((holder, until)) if holder != app.replica && is_held(until, now) => return Ok(false),
         _ => {}
     }
     let lease = (seen, format!("{} {}", app.replica, if lasts > 0 { now + lasts } else { 0 }));

@@ -14,6 +14,11 @@ const TAGS: usize = 40_000;
 /// How many roles that stand one part changes: a role names two thousand tags at most.
 const ROLES: usize = 24;
 
+/// How many bytes one part may come to, asked or answered: one message has 32 MiB, and the heads of a repository want some of them.
+const BYTES: usize = 30 * 1024 * 1024;
+/// What an entry of a file has beside what is said of a tag in a change.
+const ENTRY: usize = 200;
+
 /// What each tag means from now on.
 type Changes = BTreeMap<String, Option<Target>>;
 
@@ -33,10 +38,11 @@ pub(super) async fn sign(app: &App, mut change: TufChange, now: i64) -> Result<O
     let mut roles = BTreeMap::new();
     let mut expires = None;
     let (parts, standing) = match change.standing.as_ref().filter(|_| change.mode != TufMode::Anew) {
-        Some(standing) => (parts(&standing.snapshot, &change, (ROLES, TAGS))?, change.standing.clone()),
+        Some(standing) => (parts(&standing.snapshot, &change, ROLES)?, change.standing.clone()),
         None => (Vec::new(), None),
     };
-    let is_one = parts.len() <= 1 && change.changes.len() <= TAGS;
+    let is_small = change.changes.len() <= TAGS && bytes(&change, None, &change.changes) <= BYTES;
+    let is_one = if standing.is_some() { parts.len() <= 1 } else { is_small };
     if is_one {
         let made = app.signer.publish(change, now).await?;
         expires = made.map(|made| take(&mut roles, made));
@@ -50,9 +56,9 @@ pub(super) async fn sign(app: &App, mut change: TufChange, now: i64) -> Result<O
         let first = TufChange { expected: all.len() as u64, ..change.clone() };
         let made = app.signer.publish(first, now).await?.ok_or(TufError::Damaged)?;
         expires = Some(take(&mut roles, made));
-        change.mode = TufMode::Upon;
+        (change.mode, change.expected) = (TufMode::Upon, all.len() as u64);
         let snapshot = roles.get("snapshot").map(|(_, bytes)| bytes.clone()).unwrap_or_default();
-        self::parts(&snapshot, &TufChange { changes: all, ..change.clone() }, (usize::MAX, TAGS))?
+        self::parts(&snapshot, &TufChange { changes: all, ..change.clone() }, usize::MAX)?
     };
     for changes in parts {
         let standing = stands(&roles, standing.as_ref(), (&change.repository, &changes))?;
@@ -95,8 +101,8 @@ fn stands(
     Ok(Standing { snapshot, files })
 }
 
-/// The parts of a change, each of whole roles: at most so many of them, and so many tags as long as one role has no more.
-fn parts(snapshot: &[u8], change: &TufChange, most: (usize, usize)) -> Result<Vec<Changes>, TufError> {
+/// The parts of a change, each of whole roles: at most so many of them, and so many tags and bytes as long as one role has no more.
+fn parts(snapshot: &[u8], change: &TufChange, most_roles: usize) -> Result<Vec<Changes>, TufError> {
     let tags = change.changes.keys().map(String::as_str);
     let Ok(named) = naming(snapshot, &change.repository, tags) else {
         // The signer says what is to be done with what cannot be read.
@@ -106,20 +112,35 @@ fn parts(snapshot: &[u8], change: &TufChange, most: (usize, usize)) -> Result<Ve
     for (role, (tag, target)) in named.into_iter().zip(change.changes.clone()) {
         by_role.entry(role).or_default().insert(tag, target);
     }
-    Ok(joined(by_role.into_values(), most))
+    let with_bytes = by_role.into_iter().map(|(role, changes)| (bytes(change, Some(&role), &changes), changes));
+    Ok(joined(with_bytes, (most_roles, TAGS, BYTES)))
 }
 
-fn joined(roles: impl Iterator<Item = Changes>, (most_roles, most_tags): (usize, usize)) -> Vec<Changes> {
-    let (mut parts, mut in_last): (Vec<Changes>, usize) = (Vec::new(), 0);
-    for changes in roles {
+/// What a signer answers to these changes of a role, at most and in base64; what it is asked is no longer.
+fn bytes(change: &TufChange, role: Option<&str>, changes: &Changes) -> usize {
+    let stands = role.and_then(|role| change.standing.as_ref()?.files.get(role)).map_or(0, Vec::len);
+    let said = |(tag, target): (&String, &Option<Target>)| {
+        let target = target.as_ref().map_or(0, |target| serde_json::to_vec(target).map_or(0, |bytes| bytes.len()));
+        tag.len() + target + change.repository.len() + ENTRY
+    };
+    (stands + changes.iter().map(said).sum::<usize>()).div_ceil(3) * 4
+}
+
+/// Puts roles, each with its bytes, together to parts within these bounds: roles, tags and bytes.
+fn joined(roles: impl Iterator<Item = (usize, Changes)>, most: (usize, usize, usize)) -> Vec<Changes> {
+    let (mut parts, mut roles_in, mut bytes_in): (Vec<Changes>, usize, usize) = (Vec::new(), 0, 0);
+    for (bytes, changes) in roles {
+        let fits = |last: &Changes| {
+            roles_in < most.0 && last.len() + changes.len() <= most.1 && bytes_in.saturating_add(bytes) <= most.2
+        };
         match parts.last_mut() {
-            Some(last) if in_last < most_roles && last.len() + changes.len() <= most_tags => {
+            Some(last) if fits(last) => {
                 last.extend(changes);
-                in_last += 1;
+                (roles_in, bytes_in) = (roles_in + 1, bytes_in + bytes);
             }
             _ => {
                 parts.push(changes);
-                in_last = 1;
+                (roles_in, bytes_in) = (1, bytes);
             }
         }
     }
@@ -135,12 +156,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_whole_roles_within_both_bounds() {
+    fn parts_are_whole_roles_within_all_bounds() {
         let role =
             |name: &str, tags: usize| -> Changes { (0..tags).map(|tag| (format!("{name}{tag}"), None)).collect() };
         let roles = [("a", 3), ("b", 3), ("c", 5), ("d", 9), ("e", 1), ("f", 1), ("g", 1), ("h", 1)];
-        let parts = joined(roles.into_iter().map(|(name, tags)| role(name, tags)), (3, 6));
+        let parts = joined(roles.into_iter().map(|(name, tags)| (1, role(name, tags))), (3, 6, 99));
         assert_eq!(parts.iter().map(BTreeMap::len).collect::<Vec<_>>(), [6, 5, 9, 3, 1]);
         assert_eq!(parts.iter().flatten().count(), 24);
+        let heavy = [("a", 40), ("b", 40), ("c", 21), ("d", 101), ("e", 1)];
+        let parts = joined(heavy.into_iter().map(|(name, bytes)| (bytes, role(name, 1))), (9, 9, 100));
+        assert_eq!(parts.iter().map(BTreeMap::len).collect::<Vec<_>>(), [2, 1, 1, 1]);
     }
 }

@@ -236,6 +236,10 @@ async fn store(tx: &mut Tx, change: &Change) -> Result<(), TufError> {
     if !tx.is_newest_root(&root.domain, root.version).await? {
         return Err(TufError::Overtaken);
     }
+    // A domain that began meanwhile has what stands signed anew, and what is published for the first time does not stand yet.
+    if seen.is_none() && root::domain_in(tx, *repository).await? != root.domain {
+        return Err(TufError::Overtaken);
+    }
     // What stands is signed anew when the tags have another key; what is published for the first time does not stand yet.
     if seen.is_none() && !root::is_tags_key(tx, &root.domain, tags_key.as_deref()).await? {
         return Err(TufError::Overtaken);

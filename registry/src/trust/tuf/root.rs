@@ -46,6 +46,12 @@ pub(super) async fn domain_of(app: &App, repository: RepositoryId) -> Result<Str
     Ok(own.map_or_else(|| DOMAIN.to_owned(), |root| root.domain))
 }
 
+/// The domain that a repository belongs to, as a change sees it.
+pub(super) async fn domain_in(tx: &mut Tx, repository: RepositoryId) -> Result<String, metadata::Error> {
+    let own = tx.trust_root_of(repository).await?;
+    Ok(own.map_or_else(|| DOMAIN.to_owned(), |root| root.domain))
+}
+
 /// The root that holds for a repository.
 pub(super) async fn of_repository(app: &App, repository: RepositoryId) -> Result<TrustRoot, TufError> {
     match app.metadata.trust_root_of(repository).await? {
@@ -85,6 +91,10 @@ pub(crate) async fn make(app: &App, domain: &str, by: &By) -> Result<TrustRoot, 
 /// # Errors
 /// The database's.
 pub(crate) async fn begin(tx: &mut Tx, made: &TrustRoot, by: &By, now: i64) -> Result<(), metadata::Error> {
+    if by.account.is_some() {
+        // Who publishes for the first time under the registry's root ends before, or sees this one.
+        tx.hold_newest_root(DOMAIN).await?;
+    }
     if !tx.add_trust_root(made, now).await? {
         return Ok(());
     }

@@ -4,10 +4,10 @@
 //! late, or twice: a rule signs what it would have signed then, if the tag has not moved and nobody has taken the signature back
 //! since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hallmark_oci::{Digest, RepositoryName, Tag};
-use hallmark_storage::metadata::{self, Event, Happened, Pointed, PrincipalId, RepositoryId, Tx, Vouch};
+use hallmark_storage::metadata::{self, ErrorKind, Event, Happened, Pointed, PrincipalId, RepositoryId, Tx, Vouch};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -15,6 +15,8 @@ use crate::telemetry::chain;
 
 /// The most tags of one digest that one report signs.
 const TAGS: u32 = 256;
+/// After how many tags that rules were asked for the rest waits for the next look, so that no look takes for ever.
+const WORK: usize = 1_024;
 /// What a vouch of a rule is signed by in the registry's name.
 const SIGNER: PrincipalId = PrincipalId::SYSTEM;
 
@@ -35,54 +37,104 @@ struct Ruled {
 
 impl Ruled {
     /// Whether the tag points there since before the event, or by it. Times of moves are forced to rise, so that the move of a push
-    /// may be a little later than the push; then it was moved by whoever pushed.
+    /// may be a little later than the push; then it was moved by whoever pushed. What was said of the same digest and taken back is
+    /// for people to say again: a tag that was deleted and brought back has another time of its move.
     fn is_meant(&self, pointed: &Pointed) -> bool {
         let was_there = pointed.moved_at <= self.at || self.pusher.is_some() && pointed.moved_by == self.pusher;
-        let is_withdrawn = pointed.withdrawn_at.is_some_and(|at| at >= pointed.moved_at);
+        let is_withdrawn = pointed
+            .withdrawn
+            .as_ref()
+            .is_some_and(|(at, digest)| *at >= pointed.moved_at || *digest == pointed.tagged.digest);
         pointed.tagged.digest == self.digest && was_there && !is_withdrawn
     }
 }
 
-/// Signs what the rules say of these events; the tags that are signed now, by repository.
-pub(super) async fn sign(
-    app: &App,
-    events: &[Happened],
-) -> Result<BTreeMap<RepositoryId, BTreeSet<String>>, metadata::Error> {
-    let mut signed: BTreeMap<RepositoryId, BTreeSet<String>> = BTreeMap::new();
-    let asked: Vec<&Happened> =
-        events.iter().filter(|event| matches!(event.kind.as_str(), "manifest_pushed" | "check_passed")).collect();
-    if asked.is_empty() {
+/// What rules have signed.
+pub(super) struct Signed {
+    /// The tags, by repository; none without any.
+    pub(super) tags: BTreeMap<RepositoryId, BTreeSet<String>>,
+    /// How many of the events were followed.
+    pub(super) followed: usize,
+}
+
+/// Signs what the rules say of these events, as many of them as one look is to take.
+///
+/// # Errors
+/// The database's. What was signed stays so, and is told by events of its own.
+pub(super) async fn sign(app: &App, events: &[Happened]) -> Result<Signed, metadata::Error> {
+    let mut signed = Signed { tags: BTreeMap::new(), followed: events.len() };
+    let asks = |event: &&Happened| matches!(event.kind.as_str(), "manifest_pushed" | "check_passed");
+    if !events.iter().any(|event| asks(&event)) {
         return Ok(signed);
     }
-    let with_rules = app.metadata.with_sign_rules(asked.iter().filter_map(|event| event.repository)).await?;
-    for event in asked {
+    let repositories = events.iter().filter(asks).filter_map(|event| event.repository);
+    let with_rules: BTreeSet<_> = app.metadata.with_sign_rules(repositories).await?.into_iter().collect();
+    let newest = newest_reports(events);
+    let mut work = 0;
+    for (place, event) in events.iter().enumerate().filter(|(_, event)| asks(event)) {
         let Some(repository) = event.repository.filter(|repository| with_rules.contains(repository)) else { continue };
+        if event.kind == "check_passed" && newest.get(&report(event)) != Some(&place) {
+            continue;
+        }
         match of_one(app, repository, event).await {
-            Ok(tags) => signed.entry(repository).or_default().extend(tags),
-            Err(error) if error.is_unavailable() => return Err(error),
+            Ok((tags, asked)) => {
+                work += 1 + asked;
+                if !tags.is_empty() {
+                    signed.tags.entry(repository).or_default().extend(tags);
+                }
+            }
             // A damaged row of one repository keeps nobody else waiting.
-            Err(error) => {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::error!(
                     repository = repository.0,
                     error = chain(&error),
                     "what rules sign could not be signed"
                 );
             }
+            Err(error) => return Err(error),
+        }
+        if work >= WORK {
+            signed.followed = place + 1;
+            return Ok(signed);
         }
     }
     Ok(signed)
 }
 
-/// Signs what the rules say of one event; the tags that are signed now.
-async fn of_one(app: &App, repository: RepositoryId, event: &Happened) -> Result<Vec<String>, metadata::Error> {
+/// What a report is about: a manifest of a repository. Whichever check it names, the rules of all checks are asked.
+fn report(event: &Happened) -> (Option<RepositoryId>, &str) {
+    (event.repository, event.subject.as_str())
+}
+
+/// The place of the last report about each manifest: whatever an earlier one lets be signed, the last does.
+fn newest_reports(events: &[Happened]) -> HashMap<(Option<RepositoryId>, &str), usize> {
+    let reports = events.iter().enumerate().filter(|(_, event)| event.kind == "check_passed");
+    reports.map(|(place, event)| (report(event), place)).collect()
+}
+
+/// Signs what the rules say of one event; the tags that are signed now, and how many were asked for.
+async fn of_one(
+    app: &App,
+    repository: RepositoryId,
+    event: &Happened,
+) -> Result<(Vec<String>, usize), metadata::Error> {
+    let ruled = of_event(app, repository, event).await?;
+    let asked = ruled.len();
+    if ruled.is_empty() {
+        return Ok((Vec::new(), asked));
+    }
+    let Some(name) = app.metadata.repository_name(repository).await? else { return Ok((Vec::new(), asked)) };
+    let said = app.metadata.vouches_of(repository, ruled.iter().map(|one| one.tag.as_str())).await?;
+    let held: BTreeSet<&str> = said.iter().filter(|said| said.holds()).map(|said| said.tag.as_str()).collect();
     let mut signed = Vec::new();
-    for ruled in of_event(app, repository, event).await? {
-        let tag = ruled.tag.to_string();
-        if vouch(app, ruled).await? {
+    for one in ruled.into_iter().filter(|one| !held.contains(one.tag.as_str())) {
+        let tag = one.tag.to_string();
+        let change = (one, name.clone(), app.clock.now());
+        if app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await? {
             signed.push(tag);
         }
     }
-    Ok(signed)
+    Ok((signed, asked))
 }
 
 /// What the rules of its repository make of an event.
@@ -117,15 +169,6 @@ async fn of_event(app: &App, repository: RepositoryId, event: &Happened) -> Resu
 }
 
 /// Vouches for a tag that still points there and that nobody vouches for; whether it did.
-async fn vouch(app: &App, ruled: Ruled) -> Result<bool, metadata::Error> {
-    let Some(name) = app.metadata.repository_name(ruled.repository).await? else { return Ok(false) };
-    let said = app.metadata.vouches_of(ruled.repository, [ruled.tag.as_str()].into_iter()).await?;
-    if said.iter().any(Vouch::holds) {
-        return Ok(false);
-    }
-    app.metadata.write((ruled, name, app.clock.now()), |tx, change| Box::pin(store(tx, change))).await
-}
-
 async fn store(tx: &mut Tx, (ruled, name, now): &(Ruled, RepositoryName, i64)) -> Result<bool, metadata::Error> {
     let held = tx.repository(name).await?.filter(|held| held.id == ruled.repository);
     let Some(repository) = held else { return Ok(false) };

@@ -1,12 +1,15 @@
 //! Several replicas on one PostgreSQL, and rows that are damaged: what is to be signed is signed once, and nobody waits for others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hallmark::app::App;
 use hallmark::trust::tuf;
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{DatabaseConfig, Event, PrincipalId};
 use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::harness::{Credentials, PASSWORD, Postgres, World};
 
@@ -77,6 +80,59 @@ async fn whoever_holds_the_lease_publishes_alone_until_it_ends() {
     world.pass(61);
     follow(&second).await;
     assert_eq!(timestamps(&second).await, 1, "it is dead");
+    second.metadata.close().await;
+}
+
+/// Until when the lease is held; 0 when nobody holds it.
+async fn held_until(app: &App) -> i64 {
+    let lease = app.metadata.setting("tuf_lease").await.unwrap().unwrap_or_default();
+    lease.split_once(' ').map_or(0, |(_, until)| until.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_look_that_takes_longer_than_the_lease_keeps_it_and_its_cursor() {
+    let (_postgres, world, second, digest) = two().await;
+    signs(&world, "ann/web", "1", &digest).await;
+    number(&world).await;
+    let (held, let_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (telling, waiting, other) = (held.clone(), let_go.clone(), second.clone());
+    // The publish waits for whoever holds the root.
+    let holder = tokio::spawn(async move {
+        let done: Result<(), hallmark_storage::metadata::Error> = other
+            .metadata
+            .write((telling, waiting), |tx, (telling, waiting)| {
+                Box::pin(async move {
+                    tx.hold_newest_root("tuf1/registry").await?;
+                    telling.notify_one();
+                    waiting.notified().await;
+                    Ok(())
+                })
+            })
+            .await;
+        done.unwrap();
+    });
+    held.notified().await;
+    let app = world.app.clone();
+    let look = tokio::spawn(async move { tuf::follow(&app).await.unwrap() });
+    // The tests' clock runs ahead; whoever works looks at it twice a second.
+    for _ in 0..4 {
+        let until = world.now() + 60_000;
+        timeout(Duration::from_secs(8), async {
+            while held_until(&second).await < until {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("the lease is held on");
+        world.pass(25);
+    }
+    assert!(!tuf::follow(&second).await.unwrap());
+    assert_eq!(second.metadata.setting("tuf_cursor").await.unwrap(), None, "nobody else has followed anything");
+    let_go.notify_one();
+    holder.await.unwrap();
+    look.await.unwrap();
+    assert!(second.metadata.setting("tuf_cursor").await.unwrap().is_some(), "what was followed is kept");
+    assert_eq!((timestamps(&second).await, held_until(&second).await), (1, 0));
     second.metadata.close().await;
 }
 

@@ -212,3 +212,42 @@ async fn a_report_that_no_rule_names_changes_nothing() {
     world.sends("POST", CHECKS, &basic("tim"), &json!({"name": "tests", "digest": digest})).await.expect(204);
     assert_eq!(signed(&world).await, ["r team:acme/dev rule: check tests true"]);
 }
+
+#[tokio::test]
+async fn the_same_report_is_an_event_once_until_a_tag_or_a_rule_is_newer() {
+    let Acme { world, robot } = Acme::open().await;
+    rule(&world, "olga", &json!({"holder": "team:acme/dev", "check": "tests"})).await.expect(201);
+    let digest = pushed(&world, &robot, "r", "built").await;
+    let reported = async || {
+        let report = json!({"name": "tests", "digest": digest});
+        world.sends("POST", CHECKS, &basic("tim"), &report).await.expect(204);
+        world.rows().await["events"].len()
+    };
+    world.pass(1);
+    let first = reported().await;
+    for _ in 0..3 {
+        world.pass(1);
+        assert_eq!(reported().await, first, "nothing has changed");
+    }
+    world.pass(1);
+    let made = rule(&world, "olga", &json!({"holder": "team:acme/dev", "check": "tests"})).await.expect(201).json();
+    assert_eq!(reported().await, first + 2, "the rule, and a report that it may sign");
+    assert_eq!(reported().await, first + 2, "{made}");
+}
+
+#[tokio::test]
+async fn a_tag_that_comes_back_stays_unsigned_when_its_signature_was_withdrawn() {
+    let Acme { world, robot } = Acme::open().await;
+    rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
+    pushed(&world, &robot, "r", "bad").await;
+    assert_eq!(signed(&world).await.len(), 1);
+    world.pass(1);
+    world.api("DELETE", "/repositories/acme%2Fweb/signatures/r", &basic("olga")).await.expect(204);
+    let token = world.all_of("olga", "acme/web").await;
+    for (layer, expected) in [("bad", 0), ("good", 1)] {
+        world.pass(1);
+        world.delete("/v2/acme/web/manifests/r").by(&token).await.expect(202);
+        pushed(&world, &robot, "r", layer).await;
+        assert_eq!(signed(&world).await.len(), expected, "{layer}");
+    }
+}
