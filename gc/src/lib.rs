@@ -18,7 +18,7 @@ mod uploads;
 
 pub use collect::{Collected, preview};
 pub use orphans::{Compared, Held, compare, compare_held, held_comparison};
-pub use ownership::owns_store;
+pub use ownership::{adopt_store, is_another_store, owns_store};
 pub use repositories::empty_deleted_repositories;
 pub use scrub::{Schedule, Scrubbed, scrub};
 pub use steady::{believe_clock, trust_clock};
@@ -126,7 +126,7 @@ pub enum Error {
     /// The store bears the mark of another database: what this one knows nothing of may be the other's.
     #[error(
         "the store bears the mark of another database, or this one was set back: nothing in it is taken for left over. Where no \
-         other database uses it, remove its object blobs/.mark"
+         other database uses it, remove its object blobs/.mark and run `hallmark gc resume`"
     )]
     Foreign,
     /// The clock has jumped ahead of the time that the last run told.
@@ -169,8 +169,15 @@ const CANDIDATES: u64 = 50_000;
 /// [`Error`] names what stopped it, or what the first of the keys met that had to be left.
 pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64, goes_on: impl Fn() -> bool) -> Result<Report, Error> {
     let batches = empty_deleted_repositories(metadata, now, &goes_on).await;
-    let uploads = uploads::expire(metadata, now, &goes_on).await;
+    // What is deleted from a store is deleted from one's own. One that can bear no mark is taken for that.
+    let own = match owns_store(metadata, blobs).await {
+        Ok(true) | Err(Error::Unmarked { .. }) => Ok(()),
+        Ok(false) => Err(Error::Foreign),
+        Err(error) => Err(error),
+    };
     let collected = collect::collect(metadata, now, CANDIDATES, &goes_on).await;
+    own?;
+    let uploads = uploads::expire(metadata, now, &goes_on).await;
     let keys = sweep::sweep(metadata, blobs, now, &goes_on).await;
     Ok(Report { batches: batches?, uploads: uploads?, collected: collected?, keys: keys? })
 }

@@ -3,24 +3,57 @@
 
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::Blobs;
-use hallmark_storage::metadata::{self, Metadata};
+use hallmark_storage::metadata::{self, Metadata, Tx};
 
 /// The setting with the mark, and behind it the one before: a crash may come between the change of the two.
 const MARK: &str = "store_mark";
 
-/// Whether the store is this database's own. A store that has no mark is given this database's.
+/// The setting that says that a store once bore this database's mark: one without any is another store from then on, such as an empty
+/// folder where a disk was to be mounted.
+const MARKED: &str = "store_marked";
+
+/// Whether the store is this database's own. The first store is given this database's mark.
 ///
 /// # Errors
 /// The database or the store does not answer.
 pub async fn owns_store(metadata: &Metadata, blobs: &Blobs) -> Result<bool, crate::Error> {
     let marks = marks(metadata).await?;
     let unmarked = |source| crate::Error::Unmarked { source };
-    if blobs.mark().await.map_err(unmarked)?.is_none() {
+    let mut found = blobs.mark().await.map_err(unmarked)?;
+    let was_marked = metadata.setting(MARKED).await?.is_some();
+    if found.is_none() && !was_marked {
         // Another replica may be faster; what counts is what lies there then.
         blobs.change_mark(None, marks.split(' ').next().unwrap_or_default()).await.map_err(unmarked)?;
+        found = blobs.mark().await.map_err(unmarked)?;
     }
-    let found = blobs.mark().await.map_err(unmarked)?;
-    Ok(found.is_some_and(|found| marks.split(' ').any(|mark| mark == found)))
+    let is_own = found.is_some_and(|found| marks.split(' ').any(|mark| mark == found));
+    if is_own && !was_marked {
+        let set: Result<(), metadata::Error> =
+            metadata.write((), |tx, ()| Box::pin(tx.set_setting(MARKED, Some("1")))).await;
+        set?;
+    }
+    Ok(is_own)
+}
+
+/// Whether a store that bore this database's mark bears it no more, so that what is not in it is not lost.
+///
+/// # Errors
+/// The database does not answer. A store that does not answer is not another one.
+pub async fn is_another_store(metadata: &Metadata, blobs: &Blobs) -> Result<bool, metadata::Error> {
+    if metadata.setting(MARKED).await?.is_none() {
+        return Ok(false);
+    }
+    let marks = marks(metadata).await?;
+    let Ok(found) = blobs.mark().await else { return Ok(false) };
+    Ok(found.is_none_or(|found| !marks.split(' ').any(|mark| mark == found)))
+}
+
+/// Takes the store as this database's own at the next look, if it bears no mark: an operator says so.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn adopt_store(tx: &mut Tx) -> Result<(), metadata::Error> {
+    tx.set_setting(MARKED, None).await
 }
 
 /// Changes the mark in both, first in the database; whether the store is, and still was, this database's own.

@@ -7,6 +7,10 @@ use crate::retention::{Condition, Retention};
 
 /// The most patterns or rules in one list.
 const MOST: usize = 32;
+/// The most patterns in all: each is compiled whenever the rules are asked, which a push of somebody else may wait for.
+const PATTERNS: usize = 64;
+/// The longest text of rules, in bytes.
+const LONGEST: usize = 16 * 1024;
 /// How deep conditions may be nested.
 const DEPTH: usize = 4;
 
@@ -41,8 +45,11 @@ pub enum PolicyInvalid {
     #[error(transparent)]
     Pattern(#[from] PatternInvalid),
     /// There are too many of something.
-    #[error("{0} are too many: at most {MOST} in a list, and conditions at most {DEPTH} deep")]
+    #[error("{0} are too many: at most {MOST} in a list, {PATTERNS} patterns in all, and conditions at most {DEPTH} deep")]
     TooMany(&'static str),
+    /// There is too much of it.
+    #[error("the rules are longer than {LONGEST} bytes")]
+    TooLong,
     /// The text is not what rules look like.
     #[error("the rules cannot be read: {0}")]
     Unreadable(String),
@@ -54,21 +61,30 @@ impl Policy {
     /// # Errors
     /// [`PolicyInvalid`].
     pub fn parse(text: &str) -> Result<Self, PolicyInvalid> {
-        let policy: Self = serde_json::from_str(text).map_err(|error| PolicyInvalid::Unreadable(error.to_string()))?;
+        let policy = Self::read(text)?;
+        let mut patterns = 0;
         let Immutable { tags, except } = &policy.immutable;
-        for (what, patterns) in [("patterns", tags), ("exemptions", except)] {
-            if patterns.len() > MOST {
+        for (what, listed) in [("patterns", tags), ("exemptions", except)] {
+            if listed.len() > MOST {
                 return Err(PolicyInvalid::TooMany(what));
             }
-            patterns.iter().try_for_each(|pattern| Pattern::parse(pattern).map(drop))?;
+            listed.iter().try_for_each(|pattern| one_more(pattern, &mut patterns))?;
         }
         if let Some(retention) = &policy.retention {
             if retention.rules.len() > MOST {
                 return Err(PolicyInvalid::TooMany("rules"));
             }
-            retention.rules.iter().try_for_each(|rule| check(&rule.when, DEPTH))?;
+            retention.rules.iter().try_for_each(|rule| check(&rule.when, DEPTH, &mut patterns))?;
         }
         Ok(policy)
+    }
+
+    /// Reads rules that were checked before.
+    fn read(text: &str) -> Result<Self, PolicyInvalid> {
+        if text.len() > LONGEST {
+            return Err(PolicyInvalid::TooLong);
+        }
+        serde_json::from_str(text).map_err(|error| PolicyInvalid::Unreadable(error.to_string()))
     }
 
     /// Whether it says nothing.
@@ -78,51 +94,66 @@ impl Policy {
     }
 }
 
-fn check(condition: &Condition, depth: usize) -> Result<(), PolicyInvalid> {
+fn one_more(pattern: &str, patterns: &mut usize) -> Result<(), PolicyInvalid> {
+    *patterns += 1;
+    if *patterns > PATTERNS {
+        return Err(PolicyInvalid::TooMany("patterns"));
+    }
+    Ok(Pattern::parse(pattern).map(drop)?)
+}
+
+fn check(condition: &Condition, depth: usize, patterns: &mut usize) -> Result<(), PolicyInvalid> {
     let Some(below) = depth.checked_sub(1) else { return Err(PolicyInvalid::TooMany("conditions in each other")) };
     match condition {
         Condition::All(conditions) | Condition::Any(conditions) => {
             if conditions.len() > MOST {
                 return Err(PolicyInvalid::TooMany("conditions"));
             }
-            conditions.iter().try_for_each(|condition| check(condition, below))
+            conditions.iter().try_for_each(|condition| check(condition, below, patterns))
         }
-        Condition::Not(condition) => check(condition, below),
-        Condition::Tag(pattern) => Ok(Pattern::parse(pattern).map(drop)?),
-        Condition::Newest(newest) => Ok(Pattern::parse(&newest.tags).map(drop)?),
-        Condition::NewestVersions(newest) => Ok(Pattern::parse(&newest.tags).map(drop)?),
+        Condition::Not(condition) => check(condition, below, patterns),
+        Condition::Tag(pattern) => one_more(pattern, patterns),
+        Condition::Newest(newest) => one_more(&newest.tags, patterns),
+        Condition::NewestVersions(newest) => one_more(&newest.tags, patterns),
         Condition::Untagged(_) | Condition::PushedWithinDays(_) | Condition::PulledWithinDays(_) => Ok(()),
     }
 }
 
-/// The rule that keeps a tag where it points, as it was written and whose it is; `None`: it may move. `repository` and `account` are
-/// the rules that hold. Exemptions of either count, and a signature is found by a tag that is never kept from moving.
-///
-/// # Errors
-/// Rules that were kept cannot be read any more: nothing should move then.
-pub fn immutable_by(
-    tag: &str,
-    (repository, account): (Option<&str>, Option<&str>),
-) -> Result<Option<String>, PolicyInvalid> {
-    if is_signature(tag) {
-        return Ok(None);
-    }
-    let mut found = None;
-    for (whose, text) in [("the repository", repository), ("its account", account)] {
-        let Some(text) = text else { continue };
-        let Immutable { tags, except } = Policy::parse(text)?.immutable;
-        for pattern in except {
-            if Pattern::parse(&pattern)?.matches(tag) {
-                return Ok(None);
+/// The rules on tags that do not move, made ready for many tags.
+pub struct Immutables {
+    except: Vec<Pattern>,
+    /// Each with the rule as people read it.
+    tags: Vec<(Pattern, String)>,
+}
+
+impl Immutables {
+    /// The rules that hold: those of a repository, and those of its account. Exemptions of either count.
+    ///
+    /// # Errors
+    /// Rules that were kept cannot be read any more: nothing should move then.
+    pub fn parse((repository, account): (Option<&str>, Option<&str>)) -> Result<Self, PolicyInvalid> {
+        let mut ready = Self { except: Vec::new(), tags: Vec::new() };
+        for (whose, text) in [("the repository", repository), ("its account", account)] {
+            let Some(text) = text else { continue };
+            let Immutable { tags, except } = Policy::read(text)?.immutable;
+            for pattern in except {
+                ready.except.push(Pattern::parse(&pattern)?);
+            }
+            for pattern in tags {
+                ready.tags.push((Pattern::parse(&pattern)?, format!("{pattern} of {whose}")));
             }
         }
-        for pattern in tags {
-            if found.is_none() && Pattern::parse(&pattern)?.matches(tag) {
-                found = Some(format!("{pattern} of {whose}"));
-            }
-        }
+        Ok(ready)
     }
-    Ok(found)
+
+    /// The rule that keeps a tag where it points; `None`: it may move, as a tag by which a signature is found always may.
+    #[must_use]
+    pub fn keeps(&self, tag: &str) -> Option<&str> {
+        if is_signature(tag) || self.except.iter().any(|pattern| pattern.matches(tag)) {
+            return None;
+        }
+        self.tags.iter().find(|(pattern, _)| pattern.matches(tag)).map(|(_, rule)| rule.as_str())
+    }
 }
 
 /// Whether signatures, attestations or the like of a manifest are found by this tag.
@@ -146,9 +177,10 @@ mod tests {
             serde_json::json!({"immutable": {"tags": tags, "except": except}}).to_string()
         };
         let (own, above) = (of(&["v*"], &["v*-rc"]), of(&["re:release-.*", "*"], &["latest"]));
-        let by = |tag: &str| immutable_by(tag, (Some(&own), Some(&above))).unwrap();
-        assert_eq!(by("v1").as_deref(), Some("v* of the repository"));
-        assert_eq!(by("release-1").as_deref(), Some("re:release-.* of its account"));
+        let ready = Immutables::parse((Some(&own), Some(&above))).unwrap();
+        let by = |tag: &str| ready.keeps(tag);
+        assert_eq!(by("v1"), Some("v* of the repository"));
+        assert_eq!(by("release-1"), Some("re:release-.* of its account"));
         assert_eq!((by("v1-rc"), by("latest")), (None, None));
         let signature = format!("sha256-{}", "0a".repeat(32));
         for end in ["", ".sig", ".att", ".sbom"] {
@@ -157,8 +189,8 @@ mod tests {
         for tag in [format!("{signature}.other"), "sha256-12.sig".to_owned()] {
             assert!(by(&tag).is_some());
         }
-        assert_eq!(immutable_by("v1", (None, None)).unwrap(), None);
-        assert!(immutable_by("v1", (Some("nonsense"), None)).is_err());
+        assert_eq!(Immutables::parse((None, None)).unwrap().keeps("v1"), None);
+        assert!(Immutables::parse((Some("nonsense"), None)).is_err());
     }
 
     #[test]
@@ -168,6 +200,10 @@ mod tests {
         for refused in [
             serde_json::json!({"immutable": {"tags": ["re:("]}}),
             serde_json::json!({"immutable": {"tags": vec!["x"; 33]}}),
+            serde_json::json!({"immutable": {"tags": vec!["x"; 32], "except": vec!["y"; 32]}, "retention": {"rules":
+                [{"name": "a", "do": "remove", "when": {"tag": "z"}}]}}),
+            serde_json::json!({"retention": {"rules": [{"name": "a".repeat(16 * 1024), "do": "remove",
+                "when": {"untagged": true}}]}}),
             serde_json::json!({"other": 1}),
             serde_json::json!({"retention": {"rules": [{"name": "a", "do": "remove", "when": {"tag": ""}}]}}),
             serde_json::json!({"retention": {"rules": [{"name": "a", "do": "remove",

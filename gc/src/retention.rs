@@ -144,6 +144,8 @@ pub struct Victim {
 struct Subject<'a> {
     image: &'a Image,
     tag: Option<(&'a str, i64)>,
+    /// When it or what it names was last pulled: who has pulled an index once may go on pulling one of its images by digest.
+    pulled_at: Option<i64>,
 }
 
 /// What goes by these rules at `now`, in the order of the images' numbers. Tags for which `stays` says yes are kept like what a rule
@@ -152,7 +154,7 @@ struct Subject<'a> {
 #[must_use]
 pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(&str) -> bool) -> Vec<Victim> {
     let named: BTreeSet<i64> = images.iter().flat_map(|image| image.children.iter().copied()).collect();
-    let subjects = subjects(images, &named);
+    let subjects = subjects(images, &named, now);
     let judge = Judge { rules: rules(retention, &subjects), now };
     let mut going: BTreeMap<i64, (Vec<String>, &str)> = BTreeMap::new();
     let mut kept = BTreeSet::new();
@@ -175,14 +177,22 @@ pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(
 }
 
 /// Everything that is judged.
-fn subjects<'a>(images: &'a [Image], named: &BTreeSet<i64>) -> Vec<Subject<'a>> {
+fn subjects<'a>(images: &'a [Image], named: &BTreeSet<i64>, now: i64) -> Vec<Subject<'a>> {
     let mut subjects = Vec::new();
+    // Whoever pushes an index pushes what it names first, by digest.
+    let is_young = |image: &Image| image.pushed_at.saturating_add(DAY) > now;
+    let each: BTreeMap<i64, Option<i64>> = images.iter().map(|image| (image.id, image.pulled_at)).collect();
+    let pulled_at = |image: &Image| {
+        let below = image.children.iter().filter_map(|child| each.get(child));
+        below.fold(image.pulled_at, |latest, pulled| Some(latest?.max((*pulled)?)))
+    };
     for image in images.iter().filter(|image| !image.refers) {
         let tags = image.tags.iter().filter(|(tag, _)| !is_signature(tag));
         let before = subjects.len();
-        subjects.extend(tags.map(|(tag, at)| Subject { image, tag: Some((tag, *at)) }));
-        if subjects.len() == before && image.tags.is_empty() && !named.contains(&image.id) {
-            subjects.push(Subject { image, tag: None });
+        let pulled_at = pulled_at(image);
+        subjects.extend(tags.map(|(tag, at)| Subject { image, tag: Some((tag, *at)), pulled_at }));
+        if subjects.len() == before && image.tags.is_empty() && !named.contains(&image.id) && !is_young(image) {
+            subjects.push(Subject { image, tag: None, pulled_at });
         }
     }
     subjects
@@ -265,7 +275,7 @@ impl Test {
                 let at = subject.image.pushed_at.max(subject.tag.map_or(i64::MIN, |(_, at)| at));
                 at.saturating_add(*within) > now
             }
-            Self::Pulled(within) => subject.image.pulled_at.is_none_or(|at| at.saturating_add(*within) > now),
+            Self::Pulled(within) => subject.pulled_at.is_none_or(|at| at.saturating_add(*within) > now),
             Self::OneOf(tags) => subject.tag.is_some_and(|(tag, _)| tags.contains(tag)),
         }
     }
@@ -320,10 +330,24 @@ fn newest_versions(newest: &NewestVersions, subjects: &[Subject<'_>]) -> BTreeSe
         group.sort();
         kept.extend(group.into_iter().rev().take(newest.count as usize).map(|(_, tag)| tag.to_owned()));
     }
+    // A shorter version, such as 1 or 1.2, is no version of its own: it goes where the one goes that it points to.
+    let of_kept = |subject: &&Subject<'_>| subject.tag.is_some_and(|(tag, _)| kept.contains(tag));
+    let images: BTreeSet<i64> = subjects.iter().filter(of_kept).map(|subject| subject.image.id).collect();
+    let pattern = Pattern::parse(&newest.tags).ok();
+    let beside = subjects.iter().filter(|subject| images.contains(&subject.image.id)).filter_map(|subject| subject.tag);
+    let beside = beside.filter(|(tag, _)| is_short(tag) && pattern.as_ref().is_some_and(|pattern| pattern.matches(tag)));
+    let beside: Vec<String> = beside.map(|(tag, _)| tag.to_owned()).collect();
+    kept.extend(beside);
     kept
 }
 
-/// A version in the order of semantic versioning; what is missing counts as 0, and what follows a `+` not at all.
+/// Whether a tag is the beginning of versions: one number or two.
+fn is_short(tag: &str) -> bool {
+    let parts: Vec<&str> = tag.strip_prefix('v').unwrap_or(tag).split('.').collect();
+    parts.len() < 3 && parts.iter().all(|part| !part.is_empty() && digits(part).is_some())
+}
+
+/// A version of three numbers, in the order of semantic versioning; what follows a `+` counts not at all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Version<'a> {
     major: u64,
@@ -347,9 +371,7 @@ impl<'a> Version<'a> {
         let text = text.split_once('+').map_or(text, |(text, _)| text);
         let (numbers, before) = text.split_once('-').map_or((text, None), |(numbers, before)| (numbers, Some(before)));
         let mut parts = numbers.split('.');
-        let number = |part: Option<&str>| part.map_or(Some(0), digits);
-        let major = digits(parts.next()?)?;
-        let (minor, patch) = (number(parts.next())?, number(parts.next())?);
+        let (major, minor, patch) = (digits(parts.next()?)?, digits(parts.next()?)?, digits(parts.next()?)?);
         if parts.next().is_some() || before == Some("") {
             return None;
         }
@@ -376,12 +398,12 @@ mod tests {
             "1.0.0-beta.2",
             "v1.0.0-beta.11",
             "1.0.0",
-            "v1.2",
-            "2",
+            "v1.2.0",
+            "2.0.0",
         ];
         let versions: Vec<_> = order.iter().map(|tag| Version::parse(tag).unwrap()).collect();
         assert!(versions.is_sorted() && versions.windows(2).all(|pair| pair[0] != pair[1]), "{versions:?}");
-        for none in ["latest", "1.2.3.4", "v", "", "1..2", "1.2.3-", "99999999999999999999"] {
+        for none in ["latest", "1", "v1.2", "20240101", "1.2.3.4", "v", "", "1..2", "1.2.3-", "99999999999999999999"] {
             assert_eq!(Version::parse(none), None, "{none}");
         }
     }

@@ -50,6 +50,9 @@ pub async fn scrub(
     (now, schedule): (i64, Schedule),
     goes_on: impl Fn() -> bool,
 ) -> Result<Scrubbed, crate::Error> {
+    if crate::ownership::is_another_store(metadata, blobs).await? {
+        return Err(crate::Error::Foreign);
+    }
     let (mut scrubbed, mut unread, mut in_a_row, mut first) = (Scrubbed::default(), 0, 0, None);
     let before = now.saturating_sub(schedule.interval);
     // Such that it is before `before` in an hour.

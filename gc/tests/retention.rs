@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 const NOW: i64 = 1_800_000_000_000;
-const TAGS: [&str; 8] = ["1.0.0", "1.0.1", "1.1.0", "2.0.0-rc.1", "2.0.0", "latest", "dev", "main"];
+const TAGS: [&str; 10] = ["1.0.0", "1.0.1", "1.1.0", "2.0.0-rc.1", "2.0.0", "latest", "dev", "main", "1", "1.0"];
 
 fn condition() -> impl Strategy<Value = Condition> {
     let pattern = prop::sample::select(vec!["*", "1.*", "re:\\d.*", "latest"]).prop_map(str::to_owned);
@@ -42,7 +42,7 @@ fn retention() -> impl Strategy<Value = Retention> {
 
 fn images() -> impl Strategy<Value = Vec<Image>> {
     let image = (0..6_i64, prop::option::of(0..6_i64), prop::collection::vec(0..9_usize, 0..3), 0..10_u8);
-    (prop::collection::vec(image, 0..8), prop::collection::vec(0..9_i64, 8)).prop_map(|(images, places)| {
+    (prop::collection::vec(image, 0..8), prop::collection::vec(0..9_i64, 10)).prop_map(|(images, places)| {
         let mut world = Vec::new();
         for (number, (pushed, pulled, children, kind)) in images.into_iter().enumerate() {
             // An index names what was there before it.
@@ -98,7 +98,11 @@ impl Naive<'_> {
                 let young = |at: i64| NOW - at < i64::from(*days) * DAY;
                 young(image.pushed_at) || tag.is_some_and(|(_, at)| young(*at))
             }
-            Condition::PulledWithinDays(days) => image.pulled_at.is_none_or(|at| NOW - at < i64::from(*days) * DAY),
+            Condition::PulledWithinDays(days) => {
+                let below = self.images.iter().filter(|child| image.children.contains(&child.id));
+                let late = |image: &Image| image.pulled_at.is_none_or(|at| NOW - at < i64::from(*days) * DAY);
+                late(image) || below.into_iter().any(late)
+            }
             Condition::Newest(Newest { count, tags }) => tag.is_some_and(|(tag, at)| {
                 let newer = |other: &&(String, i64)| (other.1, &other.0) > (*at, tag) && Self::is_like(tags, &other.0);
                 Self::is_like(tags, tag) && self.tags().iter().filter(newer).count() < *count as usize
@@ -111,6 +115,11 @@ impl Naive<'_> {
                     Per::Major => tag[..1].to_owned(),
                     Per::Minor => tag[..3].to_owned(),
                 };
+                if ["1", "1.0"].contains(&tag.as_str()) {
+                    let is_kept = |other: &&(String, i64)| self.holds(condition, image, Some(other));
+                    let versions = image.tags.iter().filter(|(other, _)| place(other).is_some());
+                    return Self::is_like(tags, tag) && versions.into_iter().any(|other| is_kept(&other));
+                }
                 let newer = |other: &&(String, i64)| {
                     place(&other.0) > place(tag) && group(&other.0) == group(tag) && Self::is_like(tags, &other.0)
                 };
@@ -132,7 +141,8 @@ impl Naive<'_> {
 
     fn goes_whole(&self, rules: &[Rule], image: &Image) -> bool {
         let judged = if image.tags.is_empty() {
-            self.parents(image.id).is_empty() && self.goes(rules, image, None)
+            let is_old = NOW - image.pushed_at >= DAY;
+            is_old && self.parents(image.id).is_empty() && self.goes(rules, image, None)
         } else {
             image.tags.iter().all(|tag| self.goes(rules, image, Some(tag)))
         };

@@ -2,7 +2,7 @@
 //! Never here: what rules look like, which is `gc`'s; who may set them.
 //! Start reading at [`fixed`].
 
-use hallmark_gc::policy;
+use hallmark_gc::policy::Immutables;
 use hallmark_storage::metadata::{self, Policies, RepositoryId, Tx};
 
 /// A tag that does not move, and the rule that says so.
@@ -36,9 +36,12 @@ pub(crate) async fn fixed(
         return Ok(None);
     }
     let Policies { repository, account } = tx.policies(repository).await?;
+    let kept = Immutables::parse((repository.as_deref(), account.as_deref()));
     Ok(tags.find_map(|tag| {
-        let rule = policy::immutable_by(tag, (repository.as_deref(), account.as_deref()));
-        let rule = rule.unwrap_or_else(|unreadable| Some(unreadable.to_string()))?;
+        let rule = match &kept {
+            Ok(kept) => kept.keeps(tag)?.to_owned(),
+            Err(unreadable) => unreadable.to_string(),
+        };
         Some(Fixed { tag: tag.to_owned(), rule })
     }))
 }

@@ -248,10 +248,12 @@ pub(crate) async fn status(app: &App) -> Result<Status, metadata::Error> {
     Ok(Status { paused: is_paused(app).await?, waiting, held, foreign_store })
 }
 
-/// Lets the collector rest, or go on, in a change of the caller's. Whoever lets it go on has looked at the clock.
+/// Lets the collector rest, or go on, in a change of the caller's. Whoever lets it go on has looked at the clock, and at a store that
+/// bears no mark.
 pub(crate) async fn set_paused(tx: &mut Tx, paused: bool) -> Result<(), metadata::Error> {
     if !paused {
         hallmark_gc::trust_clock(tx).await?;
+        hallmark_gc::adopt_store(tx).await?;
     }
     tx.set_setting(PAUSED, paused.then_some("on")).await
 }

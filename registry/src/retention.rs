@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use hallmark_gc::policy::{self, Policy, PolicyInvalid};
+use hallmark_gc::policy::{Immutables, Policy, PolicyInvalid};
 use hallmark_gc::retention::{Image, Retention, Victim, decide};
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{
@@ -112,7 +112,9 @@ pub(crate) async fn preview(
     let seen = look(app, repository).await?;
     let both = (policies.repository.as_deref(), policies.account.as_deref());
     // A tag that does not move does not go either; rules that cannot be read keep everything.
-    let stays = |tag: &str| !matches!(policy::immutable_by(tag, both), Ok(None));
+    // What cannot be read keeps everything.
+    let kept = Immutables::parse(both).ok();
+    let stays = |tag: &str| kept.as_ref().is_none_or(|kept| kept.keeps(tag).is_some());
     let victims = decide(&retention, &seen.images, app.clock.now(), stays);
     let gone = seen.gone(&victims);
     let bytes = app.metadata.freed_by((repository, account), gone).await?;

@@ -23,6 +23,7 @@ statements! {
              WHERE page.due_at <= $1 AND page.leased_until <= $1 ORDER BY page.due_at LIMIT $3" {skip} ")
          RETURNING kind, owner_id, item_id, generation, orphaned"
     ];
+    ADOPTED = ["UPDATE candidates SET orphaned = 0 WHERE kind = 'manifest' AND owner_id = $1 AND item_id = $2 AND orphaned = 1"];
     SETTLE = ["DELETE FROM candidates WHERE kind = $1 AND owner_id = $2 AND item_id = $3 AND generation = $4"];
     POSTPONE = [
         "UPDATE candidates SET due_at = $5, leased_until = 0
@@ -108,6 +109,11 @@ impl Tx {
         due_at: i64,
     ) -> Result<(), Error> {
         self.ask_for(Item::Manifest, repository, ids, (due_at, true)).await
+    }
+
+    /// Somebody has put a manifest by its digest: it stays, whatever it belonged to before.
+    pub(super) async fn adopted(&mut self, repository: i64, manifest: i64) -> Result<(), Error> {
+        self.execute(&ADOPTED, values![repository, manifest]).await.map(drop)
     }
 
     async fn ask_for(

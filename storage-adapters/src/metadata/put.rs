@@ -120,6 +120,9 @@ impl Tx {
                 self.execute(&INSERT_CHILDREN, values![repository, id, &json_integers(children)]).await?;
             }
         }
+        if known && put.tags.is_empty() {
+            self.adopted(repository.0, id.0).await?;
+        }
         let (moved, overwritten, left) = self.point_tags(put, id).await?;
         let graces = self.graces();
         self.candidates(Item::Manifest, repository.0, left, put.now + graces.shown + graces.margin).await?;

@@ -13,9 +13,7 @@ use super::value::{json_integers, values};
 statements! {
     IMAGES = [
         "SELECT page.id, page.digest, page.size, page.touched_at, p.at,
-                CAST(CASE WHEN EXISTS (SELECT 1 FROM manifests s
-                                        WHERE s.repository_id = page.repository_id AND s.digest = page.subject_digest)
-                  THEN 1 ELSE 0 END AS BIGINT),
+                CAST(CASE WHEN page.subject_digest IS NOT NULL THEN 1 ELSE 0 END AS BIGINT),
                 CAST(CASE WHEN EXISTS (SELECT 1 FROM holds h
                                         WHERE h.repository_id = page.repository_id AND h.manifest_id = page.id)
                   THEN 1 ELSE 0 END AS BIGINT)
@@ -63,7 +61,7 @@ pub struct Ruled {
     pub pushed_at: i64,
     /// When it was last pulled, as far as that was written down.
     pub pulled_at: Option<i64>,
-    /// Whether it refers to a manifest of the repository.
+    /// Whether it refers to another manifest, which may be in the trash, elsewhere, or have never been anywhere.
     pub refers: bool,
     /// Whether somebody holds it.
     pub held: bool,
