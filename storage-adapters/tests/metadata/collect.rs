@@ -27,6 +27,7 @@ family! {
     what_was_pushed_after_a_deletion_stays_when_its_window_ends,
     a_manifest_that_lives_again_keeps_its_signatures,
     a_deleted_repository_is_emptied_of_its_trash,
+    a_repository_that_cannot_be_emptied_is_put_off_and_one_without_a_window_gets_one,
     graces_are_what_was_said,
 }
 
@@ -323,4 +324,26 @@ async fn graces_are_what_was_said(world: World) {
     let shown = |now| world.metadata.shown_blob(repository.id, &blob, now);
     assert!(shown(NOW).await.unwrap().is_some() && shown(NOW + 1).await.unwrap().is_none());
     assert_eq!(claim(&world, NOW + 3).await.len(), 1);
+}
+
+async fn a_repository_that_cannot_be_emptied_is_put_off_and_one_without_a_window_gets_one(world: World) {
+    let repository = world.repository("alice/app").await;
+    let deleted: Result<bool, Error> =
+        world.metadata.write(repository, |tx, repository| Box::pin(tx.delete_repository(repository, NOW))).await;
+    assert!(deleted.unwrap());
+    // The release before this knows no window.
+    world.meddle("UPDATE repositories SET purge_at = NULL").await;
+    let dated: Result<u64, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.date_deleted_repositories())).await;
+    assert_eq!(dated.unwrap(), 1);
+    assert_eq!(world.count("SELECT purge_at FROM repositories").await, NOW + 14 * DAY);
+    let put_off: Result<bool, Error> =
+        world.metadata.write((), |tx, ()| Box::pin(tx.put_emptying_off(NOW + 14 * DAY))).await;
+    assert!(put_off.unwrap());
+    let empty = async |now: i64| -> bool {
+        let emptied: Result<bool, Error> =
+            world.metadata.write(now, |tx, now| Box::pin(tx.empty_deleted_repository(*now, 9))).await;
+        emptied.unwrap()
+    };
+    assert!(!empty(NOW + 14 * DAY + 59 * 60_000).await, "others come before it");
+    assert!(empty(NOW + 14 * DAY + 60 * 60_000).await);
 }
