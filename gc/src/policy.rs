@@ -45,7 +45,9 @@ pub enum PolicyInvalid {
     #[error(transparent)]
     Pattern(#[from] PatternInvalid),
     /// There are too many of something.
-    #[error("{0} are too many: at most {MOST} in a list, {PATTERNS} patterns in all, and conditions at most {DEPTH} deep")]
+    #[error(
+        "{0} are too many: at most {MOST} in a list, {PATTERNS} patterns in all, and conditions at most {DEPTH} deep"
+    )]
     TooMany(&'static str),
     /// There is too much of it.
     #[error("the rules are longer than {LONGEST} bytes")]

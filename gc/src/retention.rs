@@ -335,7 +335,8 @@ fn newest_versions(newest: &NewestVersions, subjects: &[Subject<'_>]) -> BTreeSe
     let images: BTreeSet<i64> = subjects.iter().filter(of_kept).map(|subject| subject.image.id).collect();
     let pattern = Pattern::parse(&newest.tags).ok();
     let beside = subjects.iter().filter(|subject| images.contains(&subject.image.id)).filter_map(|subject| subject.tag);
-    let beside = beside.filter(|(tag, _)| is_short(tag) && pattern.as_ref().is_some_and(|pattern| pattern.matches(tag)));
+    let beside =
+        beside.filter(|(tag, _)| is_short(tag) && pattern.as_ref().is_some_and(|pattern| pattern.matches(tag)));
     let beside: Vec<String> = beside.map(|(tag, _)| tag.to_owned()).collect();
     kept.extend(beside);
     kept

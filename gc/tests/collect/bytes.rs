@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hallmark_gc::{
-    Compared, Error, Held, Schedule, Scrubbed, compare, compare_held, held_comparison, owns_store, scrub,
+    Compared, Error, Held, Schedule, Scrubbed, adopt_store, clean, compare, compare_held, held_comparison,
+    is_another_store, owns_store, scrub,
 };
 use hallmark_storage::StorageKey;
 
@@ -17,6 +18,7 @@ suite! {
     reading_ends_when_it_is_told_to,
     bytes_that_nothing_names_are_found_and_deleted,
     the_store_of_another_database_is_left_alone,
+    nothing_is_deleted_from_or_lost_in_a_store_that_is_another,
     a_mark_that_was_changed_by_half_is_known_again,
     a_comparison_that_would_delete_too_much_waits_for_an_operator,
     two_replicas_compare_a_part_once,
@@ -135,6 +137,40 @@ async fn the_store_of_another_database_is_left_alone(world: World) {
     assert_eq!(compare_at(&world, now + 10).await.unwrap().unwrap().orphans, 0, "another part");
     world.look(&format!("UPDATE settings SET value = '{before}' WHERE name = 'store_mark'")).await;
     foreign(now + 20).await;
+}
+
+/// A copy of a database has the keys of uploads that the other has made images of since; and a disk may not be mounted.
+async fn nothing_is_deleted_from_or_lost_in_a_store_that_is_another(world: World) {
+    let repository = world.repository("alice/app").await;
+    let kept = world.push(&repository, b"kept", NOW).await.unwrap();
+    world.put(&repository, &image(b"kept", &[], None), &["v1"], NOW).await.unwrap();
+    let doomed = world.push(&repository, b"doomed", NOW).await.unwrap();
+    let now = NOW + 2 * DAY;
+    world.delete_blob(&repository, b"doomed", NOW).await;
+    world.clean(NOW + TINY.shown + TINY.margin).await;
+    let mark = world.blobs.mark().await.unwrap().unwrap();
+    let cleaned = async || clean(&world.metadata, &world.blobs, now, || true).await;
+    let read = async || scrub(&world.metadata, &world.blobs, (now, SCHEDULE), || true).await;
+    let is_foreign = async || {
+        assert!(matches!(cleaned().await, Err(Error::Foreign)));
+        assert!(matches!(read().await, Err(Error::Foreign)));
+        assert!(is_another_store(&world.metadata, &world.blobs).await.unwrap());
+        assert!(world.has_bytes(&doomed).await);
+        assert_eq!(world.count("SELECT COUNT(*) FROM events WHERE kind = 'blob_quarantined'").await, 0);
+    };
+    assert!(world.blobs.change_mark(Some(&mark), "another's").await.unwrap());
+    is_foreign().await;
+    // An empty folder bears no mark, and gets none by itself.
+    let file = world.file(&kept);
+    let file = file.ancestors().find_map(|folder| Some(folder.join(".mark")).filter(|mark| mark.exists())).unwrap();
+    std::fs::remove_file(file).unwrap();
+    is_foreign().await;
+    let adopted: Result<(), hallmark_storage::metadata::Error> =
+        world.metadata.write((), |tx, ()| Box::pin(adopt_store(tx))).await;
+    adopted.unwrap();
+    cleaned().await.unwrap();
+    assert_eq!((read().await.unwrap().damaged, world.has_bytes(&doomed).await), (0, false));
+    assert!(world.has_bytes(&kept).await && !is_another_store(&world.metadata, &world.blobs).await.unwrap());
 }
 
 /// The process may die between the change of the mark in the database and in the store.

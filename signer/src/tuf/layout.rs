@@ -62,7 +62,7 @@ impl Layout {
             Some((digits.len(), u32::from_str_radix(digits, 16).ok()?))
         };
         let Some((length, highest)) = files.filter_map(index).max() else { return Self::Flat };
-        let holds = |bits: &u32| digits(*bits) as usize >= length && highest >> bits == 0;
+        let holds = |bits: &u32| digits(*bits) >= length && highest >> bits == 0;
         let bits = (FEWEST..=MOST).step_by(2).find(holds).unwrap_or(MOST);
         Self::Bins { bits }
     }
