@@ -175,9 +175,12 @@ pub async fn clean(metadata: &Metadata, blobs: &Blobs, now: i64, goes_on: impl F
         Ok(false) => Err(Error::Foreign),
         Err(error) => Err(error),
     };
+    let uploads = match &own {
+        Ok(()) => uploads::expire(metadata, now, &goes_on).await,
+        Err(_) => Ok(0),
+    };
     let collected = collect::collect(metadata, now, CANDIDATES, &goes_on).await;
     own?;
-    let uploads = uploads::expire(metadata, now, &goes_on).await;
     let keys = sweep::sweep(metadata, blobs, now, &goes_on).await;
     Ok(Report { batches: batches?, uploads: uploads?, collected: collected?, keys: keys? })
 }

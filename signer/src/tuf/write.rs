@@ -38,10 +38,12 @@ pub(super) struct Meta {
 }
 
 impl Meta {
-    /// Whether it can be written as it stands: its sum is one.
+    /// Whether it can be written as it stands: its sum is one, and its version a number that every reader of JSON knows.
     pub(super) fn is_plain(&self) -> bool {
         let sum = self.hashes.sha256.as_bytes();
-        sum.len() == 64 && sum.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
+        self.version < 1 << 53
+            && sum.len() == 64
+            && sum.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))
     }
 }
 

@@ -270,14 +270,17 @@ impl World {
         self.keys().len()
     }
 
-    /// The keys under which files lie in the store.
+    /// The keys under which files lie in the store, beside its mark.
     pub(crate) fn keys(&self) -> BTreeSet<String> {
         let mut folders = vec![self.folder.path().join("blobs/blobs")];
         let mut files = BTreeSet::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
                 let name = entry.file_name().into_string().unwrap();
-                if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { files.extend([name]) }
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => files.extend(Some(name).filter(|name| name != ".mark")),
+                }
             }
         }
         files

@@ -39,12 +39,14 @@ const CONCERNS: [&str; 13] = [
 const EVENTS: u32 = 1_000;
 const BATCH: u32 = 64;
 
-/// How far the events were followed: those after it are not to be forgotten.
+/// How far the events were followed, or passed by: those after it are not to be forgotten.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn followed(app: &App) -> Result<i64, metadata::Error> {
-    Ok(app.metadata.setting(CURSOR).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
+    let passed = app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner).event;
+    let cursor = app.metadata.setting(CURSOR).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    Ok(passed.max(cursor))
 }
 
 /// Lets the job look at every repository: what is vouched for is published anew, however long ago that was said.

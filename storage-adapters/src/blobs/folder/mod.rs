@@ -134,16 +134,18 @@ impl Folder {
 
 /// Writes a small file whole and synced; one that is the first only where there is none.
 fn write_mark(file: &Path, content: &str, is_first: bool) -> io::Result<bool> {
-    let draft = file.with_extension("new");
+    // A draft of its own: another replica may write one at the same moment.
+    let draft = file.with_extension(format!("{}.new", StorageKey::random()));
     let mut written = OpenOptions::new().create(true).write(true).truncate(true).open(&draft)?;
     written.write_all(content.as_bytes())?;
     written.sync_all()?;
     if is_first {
-        match fs::hard_link(&draft, file) {
+        let linked = fs::hard_link(&draft, file);
+        fs::remove_file(&draft)?;
+        match linked {
             Err(present) if present.kind() == ErrorKind::AlreadyExists => return Ok(false),
             linked => linked?,
         }
-        fs::remove_file(&draft)?;
     } else {
         fs::rename(&draft, file)?;
     }
