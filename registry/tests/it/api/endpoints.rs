@@ -149,6 +149,7 @@ impl Furnished {
         for (word, stands_for) in words {
             let word = if *word == "{site_rule}" { "{sign_rule}" } else { word };
             path = path.replace(&format!("={stands_for}"), &format!("={word}"));
+            path = path.replace(&format!("/{stands_for}/pin"), &format!("/{word}/pin"));
             let last = format!("/{stands_for}");
             // Ids are small numbers: which one is meant is told by what stands before it.
             let kind = word.trim_matches(['{', '}']).split('_').next_back().unwrap_or_default();
