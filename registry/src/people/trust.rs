@@ -2,7 +2,7 @@
 //!
 //! The registry has a domain, and each organization that wants one. Administrators answer for the first, owners for the others.
 
-use hallmark_signer::tuf::{Flaw, Keyholders, RootContent, RootRole, key_id};
+use hallmark_signer::tuf::{Keyholders, RootContent, RootRole, key_id};
 use hallmark_signer::{RootPlan, TufRefused};
 use hallmark_storage::metadata::{self, NamedFile, TrustRoot, Tx};
 use serde::{Deserialize, Serialize};
@@ -305,17 +305,27 @@ async fn keep(app: &App, caller: &Caller, whose: Whose<'_>, made: TrustRoot) -> 
 pub async fn rotate(app: &App, caller: &Caller, whose: Whose<'_>, new: NewRotation) -> Result<RootView, Refused> {
     let Governed { domain, by } = governed(app, caller, whose).await?;
     let Some(role) = new.role.in_root() else { return rotate_tags(app, caller, whose, &domain).await };
-    let drafted = root::draft(app, &domain, RootPlan { rotate: vec![role], ..RootPlan::default() }, &by).await?;
-    match root::successor(app, &domain, &drafted, &by).await {
+    let begun = newest(app, &domain).await?;
+    let plan = RootPlan { rotate: vec![role], ..RootPlan::default() };
+    let made = async {
+        let drafted = root::draft(app, &domain, plan, &by).await?;
+        root::successor(app, &domain, &drafted, &by).await
+    };
+    match made.await {
         Ok((made, _)) => keep(app, caller, whose, made).await,
+        // Another root has followed the one that it was drafted on, and its keys may be gone: whatever is said of that is said of it.
+        Err(error) if error.is_of_the_root() && newest(app, &domain).await? != begun => Err(Refused::Changed),
         Err(RootError::Refused(..)) => {
             let why = "people hold the keys of this root: draft the next one, let them sign it, and publish it";
             Err(Refused::Conflict(why.to_owned()))
         }
-        // It was drafted on a root that another has followed by now.
-        Err(RootError::Signer(TufRefused::Root(Flaw::Version { .. }))) => Err(Refused::Changed),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The version of the root that holds.
+async fn newest(app: &App, domain: &str) -> Result<Option<i64>, Refused> {
+    Ok(app.metadata.trust_root(domain, None).await?.map(|root| root.version))
 }
 
 async fn rotate_tags(app: &App, caller: &Caller, whose: Whose<'_>, domain: &str) -> Result<RootView, Refused> {

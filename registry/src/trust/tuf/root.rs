@@ -35,6 +35,19 @@ pub(crate) enum RootError {
     Unknown,
 }
 
+impl RootError {
+    /// Whether it is about the root that was worked on, and not that something was away.
+    pub(crate) fn is_of_the_root(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(..)
+                | Self::Signer(
+                    TufRefused::Root(_) | TufRefused::NoKey(_) | TufRefused::Plan(_) | TufRefused::OtherRoot { .. }
+                )
+        )
+    }
+}
+
 /// The domain of an organization.
 pub(crate) fn of_organization(account: AccountId) -> String {
     format!("tuf1/organization/{account}")
