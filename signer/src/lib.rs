@@ -14,6 +14,7 @@ mod rewrap;
 mod signer;
 pub mod tuf;
 pub mod wire;
+mod written;
 
 pub use backup::{BackupRefused, Restored, backup, restore};
 pub use bounds::Rates;

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallmark_storage::metadata::{self, LoggedSignature, SignerKey, Tx};
-use ring::digest::{SHA256, digest};
+use hallmark_storage::metadata::{self, SignerKey, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::custody::{CustodyError, ED25519};
@@ -14,10 +13,11 @@ use crate::tuf::{
     Target,
 };
 use crate::wire::{self, Unserved};
+use crate::written::logged;
 
 /// Where the signer remembers on which snapshot the last change rested, and the last version that it gave.
-const BASE: &str = "base";
-const VERSION: &str = "version";
+pub(crate) const BASE: &str = "base";
+pub(crate) const VERSION: &str = "version";
 /// The roles that work by themselves.
 const WORKING: [RootRole; 3] = [RootRole::Targets, RootRole::Snapshot, RootRole::Timestamp];
 /// For how long a root may hold, in days.
@@ -421,10 +421,9 @@ impl Signer {
         if plan.is_empty() && mode == TufMode::Upon {
             return Ok(None);
         }
-        let version = self.version(&collection, plan.base, now).await?;
-        let files = plan.build(&authors, version, now)?;
-        self.log_files(collection, (&caller, &files), &authors, now).await?;
-        Ok(Some(files))
+        let base = plan.base;
+        let build = |version| plan.clone().build(&authors, version, now);
+        self.write_down(&collection, (&caller, base), &authors, build, now).await.map(Some)
     }
 
     /// The metadata of a repository of a few files, each told by its length and SHA-256, all of it made anew. Their paths are
@@ -447,27 +446,8 @@ impl Signer {
         }
         let authors = self.named_authors(domain, &RootContent::read(root)?).await?;
         let collection = format!("{domain}/files");
-        let version = self.version(&collection, None, now).await?;
-        let made = tuf::of_files(files, &authors, version, now)?;
-        self.log_files(collection, (caller, &made), &authors, now).await?;
-        Ok(made)
-    }
-
-    /// Writes down that files were signed.
-    async fn log_files(
-        &self,
-        collection: String,
-        (caller, files): (&str, &Files),
-        authors: &Authors,
-        now: i64,
-    ) -> Result<(), TufRefused> {
-        let mut lines = Vec::new();
-        for (role, bytes) in &files.files {
-            for key in authors.of(role) {
-                lines.push(logged((caller, role, files.version, bytes), key.id()?, now));
-            }
-        }
-        Ok(self.log(collection, lines).await?)
+        let build = |version| tuf::of_files(files, &authors, version, now);
+        self.write_down(&collection, (caller, None), &authors, build, now).await
     }
 
     /// Writes down that a root was signed.
@@ -486,47 +466,31 @@ impl Signer {
 
     /// Those keys of a role that a root names and the signer holds, opened.
     async fn held_for(&self, domain: &str, role: RootRole, root: &RootContent) -> Result<Vec<Held>, TufRefused> {
+        self.held_of(&self.metadata.signer_keys(domain, role.as_str()).await?, role, root)
+    }
+
+    /// The same of keys that were read.
+    fn held_of(&self, keys: &[SignerKey], role: RootRole, root: &RootContent) -> Result<Vec<Held>, TufRefused> {
         let named = root.ids(role);
-        let keys = self.metadata.signer_keys(domain, role.as_str()).await?;
-        let named = keys.iter().filter(|key| named.contains(&key.id));
+        let named = keys.iter().filter(|key| key.role == role.as_str() && named.contains(&key.id));
         Ok(named.map(|key| self.custody.open_ed25519(key)).collect::<Result<_, _>>()?)
     }
 
     /// The keys that a root leaves to the signer, opened; each role must have as many as must sign.
     async fn named_authors(&self, domain: &str, root: &RootContent) -> Result<Authors, TufRefused> {
-        let able = async |role: RootRole| -> Result<Vec<Held>, TufRefused> {
-            let held = self.held_for(domain, role, root).await?;
+        let keys = self.metadata.signer_keys_of(domain).await?;
+        let able = |role: RootRole| -> Result<Vec<Held>, TufRefused> {
+            let held = self.held_of(&keys, role, root)?;
             let threshold = root.roles.get(&role).map_or(1, |holders| holders.threshold.max(1));
             if held.len() as u64 >= threshold { Ok(held) } else { Err(TufRefused::NoKey(role.as_str())) }
         };
-        let tags = self.metadata.signer_keys(domain, TAGS).await?.pop().ok_or(TufRefused::NoKey(TAGS))?;
+        let tags = keys.iter().rfind(|key| key.role == TAGS).ok_or(TufRefused::NoKey(TAGS))?;
         Ok(Authors {
-            targets: able(RootRole::Targets).await?,
-            snapshot: able(RootRole::Snapshot).await?,
-            timestamp: able(RootRole::Timestamp).await?,
-            tags: self.custody.open_ed25519(&tags)?,
+            targets: able(RootRole::Targets)?,
+            snapshot: able(RootRole::Snapshot)?,
+            timestamp: able(RootRole::Timestamp)?,
+            tags: self.custody.open_ed25519(tags)?,
         })
-    }
-
-    /// The version that all files of a publish have. It is at least the seconds since 1970: a repository that is made anew under
-    /// a name, or whose database was set back, goes on above whatever clients have seen of it.
-    async fn version(&self, collection: &str, base: Option<u64>, now: i64) -> Result<u64, TufRefused> {
-        let base = base.map(|base| i64::try_from(base).unwrap_or(i64::MAX));
-        self.metadata
-            .write((collection.to_owned(), base, now), |tx, (collection, base, now)| {
-                Box::pin(async move {
-                    if let Some(to) = *base {
-                        let from = tx.signer_floor(collection, BASE).await?;
-                        if from > to {
-                            return Err(TufRefused::Falling { from, to });
-                        }
-                        tx.lift_signer_floor(collection, BASE, to).await?;
-                    }
-                    let version = tx.raise_signer_floor(collection, VERSION, now.div_euclid(1_000)).await?;
-                    Ok(u64::try_from(version).unwrap_or(u64::MAX))
-                })
-            })
-            .await
     }
 }
 
@@ -578,10 +542,4 @@ async fn keep_key(tx: &mut Tx, made: &SignerKey, pick: &Pick) -> Result<SignerKe
     let made = SignerKey { made_at: made.made_at.max(after), ..made.clone() };
     tx.add_signer_key(&made).await?;
     Ok(made)
-}
-
-fn logged((caller, role, version, bytes): (&str, &str, u64, &[u8]), key_id: String, at: i64) -> LoggedSignature {
-    let sha256 = digest(&SHA256, bytes).as_ref().to_vec();
-    let version = i64::try_from(version).unwrap_or(i64::MAX);
-    LoggedSignature { at, caller: caller.to_owned(), role: role.to_owned(), version, sha256, key_id }
 }

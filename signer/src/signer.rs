@@ -13,6 +13,7 @@ use crate::notary::{
     self, Draft, FileState, Held, KeyDocument, MetadataInvalid, RoleKeys, Root, Signature, Signed, Snapshot, verify,
 };
 use crate::wire::{self, Unserved};
+use crate::written::log_signatures;
 
 /// For how long a timestamp holds, in milliseconds: 14 days, as the first Notary had it.
 const TIMESTAMP_LIFE: i64 = 14 * DAY;
@@ -256,15 +257,7 @@ impl Signer {
     /// Writes signatures down.
     pub(crate) async fn log(&self, collection: String, lines: Vec<LoggedSignature>) -> Result<(), metadata::Error> {
         self.metadata
-            .write((collection, lines), |tx, (collection, lines)| {
-                Box::pin(async move {
-                    for line in lines {
-                        tx.log_signature(collection, line).await?;
-                        tx.use_signer_key(&line.key_id, line.at).await?;
-                    }
-                    Ok(())
-                })
-            })
+            .write((collection, lines), |tx, (collection, lines)| Box::pin(log_signatures(tx, collection, lines)))
             .await
     }
 

@@ -129,6 +129,7 @@ pub(crate) struct Change {
 }
 
 /// What a change comes to: the roles that become others.
+#[derive(Clone)]
 pub(crate) struct Plan {
     /// The version of the snapshot that the change rests on; `None` where it rests on nothing.
     pub(crate) base: Option<u64>,
@@ -139,6 +140,7 @@ pub(crate) struct Plan {
 /// A path, and what it is to mean.
 type Entry = (String, Option<Box<RawValue>>);
 
+#[derive(Clone)]
 struct Draft {
     role: String,
     targets: BTreeMap<String, Box<RawValue>>,

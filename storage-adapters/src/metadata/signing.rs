@@ -16,6 +16,10 @@ statements! {
         "SELECT id, collection, role, algorithm, public, sealed, data_key, made_at, used_at FROM signer_keys
           WHERE collection = $1 AND role = $2 ORDER BY made_at, id"
     ];
+    KEYS_OF = [
+        "SELECT id, collection, role, algorithm, public, sealed, data_key, made_at, used_at FROM signer_keys
+          WHERE collection = $1 ORDER BY made_at, id"
+    ];
     ADD_KEY = [
         "INSERT INTO signer_keys (id, collection, role, algorithm, public, sealed, data_key, made_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -150,6 +154,14 @@ impl Metadata {
     /// The database does not answer.
     pub async fn signer_keys(&self, collection: &str, role: &str) -> Result<Vec<SignerKey>, Error> {
         self.rows(&KEYS, values![collection, role]).await?.iter().map(key).collect()
+    }
+
+    /// The keys of all roles of a collection, the oldest first.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn signer_keys_of(&self, collection: &str) -> Result<Vec<SignerKey>, Error> {
+        self.rows(&KEYS_OF, values![collection]).await?.iter().map(key).collect()
     }
 
     /// The last signatures over a role of a collection, the newest first.

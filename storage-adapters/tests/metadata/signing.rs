@@ -105,6 +105,10 @@ async fn keys_belong_to_one_role_of_one_collection(world: World) {
     assert_eq!(ids(&world, COLLECTION, "timestamp").await, ["t"]);
     assert_eq!(ids(&world, &other.collection, "snapshot").await, ["o"]);
     assert_eq!(ids(&world, &other.collection, "timestamp").await, [""; 0]);
+    let of_all_roles = world.metadata.signer_keys_of(COLLECTION).await.unwrap();
+    let of_all_roles: Vec<_> = of_all_roles.iter().map(|key| (key.id.as_str(), key.role.as_str())).collect();
+    let (snapshot, timestamp) = ("snapshot", "timestamp");
+    assert_eq!(of_all_roles, [("c", snapshot), ("t", timestamp), ("a", snapshot), ("b", snapshot)]);
     world.change((), |tx, ()| Box::pin(tx.use_signer_key("a", NOW))).await;
     let used: Vec<_> =
         world.metadata.signer_keys(COLLECTION, "snapshot").await.unwrap().iter().map(|key| key.used_at).collect();
