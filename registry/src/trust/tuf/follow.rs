@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
-use hallmark_storage::metadata::{self, DueCollection, Happened, RepositoryId, TrustDialect, Tx};
+use hallmark_storage::metadata::{self, DueCollection, Engine, Happened, RepositoryId, TrustDialect, Tx};
 use serde_json::{Value, json};
 
 use super::super::renew::Passed;
@@ -35,8 +35,11 @@ const CONCERNS: [&str; 13] = [
     "tag_signed",
     "tag_undeleted",
 ];
-/// How many events one look takes, and how many collections are renewed in one.
+/// How many events are read at once, and how many one look takes when there is a backlog of them: whatever of a repository stands
+/// in one look is one publish.
 const EVENTS: u32 = 1_000;
+const BACKLOG: usize = 16_000;
+/// How many collections are renewed in one look.
 const BATCH: u32 = 64;
 
 /// How far the events were followed, or passed by: those after it are not to be forgotten.
@@ -64,6 +67,8 @@ type Pending = BTreeMap<i64, (i64, BTreeSet<String>)>;
 /// What there is to do.
 struct Work {
     cursor: Option<String>,
+    /// The last event that need not be looked at.
+    after: i64,
     events: Vec<Happened>,
     pending: Pending,
     anew: Option<RepositoryId>,
@@ -77,7 +82,7 @@ impl Work {
         let pending = app.metadata.setting(PENDING).await?;
         let pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let anew = app.metadata.setting(ANEW).await?.map(|text| RepositoryId(text.parse().unwrap_or(0)));
-        Ok(Self { cursor, events: app.metadata.happened(after, EVENTS).await?, pending, anew })
+        Ok(Self { cursor, after, events: app.metadata.happened(after, EVENTS).await?, pending, anew })
     }
 
     fn is_none(&self, now: i64) -> bool {
@@ -92,23 +97,44 @@ impl Work {
 /// # Errors
 /// The database's. A repository whose tags cannot be published is told in the log and tried again a minute later.
 pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
-    let mut passed = *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner);
+    let passed = *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner);
     let work = Work::look(app, passed.event).await?;
-    passed.event = work.events.last().map_or(passed.event, |event| event.seq);
-    passed.count += work.events.len();
     // Most looks find nothing, and need no lease to say so. Now and then it is written down: what was followed may be forgotten.
-    let nothing = work.is_none(app.clock.now()) && passed.count < EVENTS as usize;
-    let passed = if nothing { passed } else { Passed::default() };
-    *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner) = passed;
-    if nothing {
+    let passes = passed.count + work.events.len() < EVENTS as usize;
+    if work.is_none(app.clock.now()) && passes {
+        pass(app, &work.events);
         return Ok(false);
     }
-    Ok(lease::under(app, follow_on(app)).await?.unwrap_or(false))
+    // On SQLite nobody else follows them, and what was found still stands. If nothing else is to be kept, how far this came need not
+    // be written down either: whoever follows an event again finds it done.
+    if app.metadata.engine() == Engine::Sqlite {
+        return follow_on(app, work, passes).await;
+    }
+    let work = async { follow_on(app, Work::look(app, 0).await?, false).await };
+    Ok(lease::under(app, work).await?.unwrap_or(false))
 }
 
-async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
+/// Remembers that these events need not be looked at again.
+fn pass(app: &App, events: &[Happened]) {
+    let mut passed = app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner);
+    passed.event = events.last().map_or(passed.event, |event| event.seq);
+    passed.count += events.len();
+}
+
+/// Does the work. Unless it leaves something to be kept, it is only `passed` that it was done.
+async fn follow_on(app: &Arc<App>, work: Work, passes: bool) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
-    let Work { cursor, mut events, mut pending, anew } = Work::look(app, 0).await?;
+    let Work { cursor, after, mut events, mut pending, anew } = work;
+    let waited = !pending.is_empty();
+    while is_page(events.len()) && events.len() < BACKLOG {
+        let after = events.last().map_or(0, |event| event.seq);
+        let page = app.metadata.happened(after, EVENTS).await?;
+        let is_end = page.is_empty();
+        events.extend(page);
+        if is_end {
+            break;
+        }
+    }
     let found = events.len();
     let ruled = rules::sign(app, &events).await?;
     // What the rules did not come to waits for the next look, with everything that happened after it.
@@ -147,17 +173,28 @@ async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
             }
         }
     }
-    let reached = events.last().map(|event| event.seq.to_string()).or_else(|| cursor.clone());
-    let is_full = events.len() < found || found == EVENTS as usize || rest.is_some();
+    let reached = events.last().map_or(after, |event| event.seq);
+    let is_full = events.len() < found || is_page(found) || rest.is_some();
+    let shelf = events.iter().any(|event| event.kind == "organization_removed").then_some(now);
+    if passes && !waited && pending.is_empty() && anew.is_none() && shelf.is_none() && !is_full {
+        pass(app, &events);
+        return Ok(false);
+    }
     let done = Done {
         from: cursor,
-        to: reached.unwrap_or_else(|| "0".to_owned()),
+        to: reached.to_string(),
         pending: json!(pending).to_string(),
         anew: anew.is_some().then_some(rest),
-        shelf: events.iter().any(|event| event.kind == "organization_removed").then_some(now),
+        shelf,
     };
     let kept: bool = app.metadata.write(done, |tx, done| Box::pin(keep(tx, done))).await?;
+    *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner) = Passed::default();
     Ok(kept && is_full)
+}
+
+/// Whether so many events may not be all: the last page of them was full.
+fn is_page(events: usize) -> bool {
+    events > 0 && events.is_multiple_of(EVENTS as usize)
 }
 
 /// How far a look came.

@@ -83,8 +83,8 @@ pub(super) async fn sign(app: &App, events: &[Happened]) -> Result<Signed, metad
                     signed.tags.entry(repository).or_default().extend(tags);
                 }
             }
-            // A damaged row of one repository keeps nobody else waiting.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            // What would fail again, such as a damaged row of one repository, keeps nobody else waiting.
+            Err(error) if !error.is_unavailable() && error.kind() != ErrorKind::Full => {
                 tracing::error!(
                     repository = repository.0,
                     error = chain(&error),
