@@ -286,7 +286,7 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "sign.publish.100",
-        what: "Hallmark alone: one tag of 100 signed ones is signed anew and its publish waited for, ten times. *Server* is without what \
+        what: "Hallmark alone: one tag of 100 signed ones is signed anew and its publish waited for, twenty times. *Server* is without what \
                an idle server spends in that time",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
