@@ -1,7 +1,7 @@
 //! Room under hard limits: whoever adds bytes reserves room for them, looks whether it was there, and charges no more than that.
 //! Why no limit is passed so, the facts tell (`metadata/usage.rs` of the storage).
 //!
-//! An upload reserves as its bytes come: as many as a request announces, else [`STEP`] by step. What opens no upload (a mount, a
+//! An upload reserves as its bytes come: as many as a request announces, else step by step, at most [`STEP`] at a time. What opens no upload (a mount, a
 //! manifest, a small blob that comes whole) is tried as it is; when it turns out to add bytes where there is a limit, it is taken back,
 //! and tried again with a [`Passage`]. Where there is no limit nothing of this costs anything.
 
@@ -18,8 +18,12 @@ use super::upload::UploadError;
 use crate::access::Ground;
 use crate::app::App;
 
-/// How much is reserved at a time for bytes whose number nobody announced; less where there is less room.
-pub(super) const STEP: u64 = 64 * 1024 * 1024;
+/// How much is reserved at most at a time for bytes whose number nobody announced.
+const STEP: u64 = 64 * 1024 * 1024;
+/// How much is reserved at least at a time, where there is room for so much.
+const LEAST_STEP: u64 = 1024 * 1024;
+/// The part of the room that is left of which one upload reserves no more at a time: others come too.
+const SHARE: u64 = 4;
 /// How long a passage stands that nothing ends, in milliseconds: longer than the change that it is for.
 const PASSAGE: i64 = 5 * 60 * 1_000;
 /// The fence of an upload that nobody has leased.
@@ -94,20 +98,81 @@ fn negated(room: Room) -> Room {
     Room { account: -room.account, repository: -room.repository }
 }
 
-/// Reserves room for an upload that is to hold at least `least` bytes: for `most` where there is room for so many.
+/// How many bytes an upload is to hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wish {
+    /// So many, and no more.
+    Announced(u64),
+    /// So many at least, and nobody knows how many more.
+    Unknown(u64),
+}
+
+/// Reserves room for an upload that is to hold so many bytes, and for some more when their number is not known.
 ///
 /// # Errors
 /// [`UploadError::Exceeded`] with the numbers, and then nothing is reserved beside what was; [`UploadError::Overtaken`] when
 /// another has leased the upload; the database's.
 pub(super) async fn reserve(
     app: &App,
+    upload: (&Session, i64),
+    allowance: &mut Allowance,
+    wish: Wish,
+) -> Result<(), UploadError> {
+    let (Wish::Announced(least) | Wish::Unknown(least)) = wish;
+    if allowance.missing(least) == Room::default() {
+        return Ok(());
+    }
+    if let Wish::Unknown(_) = wish {
+        let step = step(app, upload.0, allowance).await?;
+        // Others may have reserved a step at this moment too, so that none of them had room: then for what came alone.
+        match reserve_between(app, upload, allowance, (least, least.saturating_add(step))).await {
+            Err(UploadError::Exceeded(_)) => {}
+            reserved => return reserved,
+        }
+    }
+    let reserved = reserve_between(app, upload, allowance, (least, least)).await;
+    if matches!(reserved, Err(UploadError::Exceeded(_))) {
+        app.metrics.quota_refused();
+    }
+    reserved
+}
+
+/// How much more than what came is reserved at a time: a part of the room that is left, as far as can be seen.
+async fn step(app: &App, session: &Session, allowance: &Allowance) -> Result<u64, UploadError> {
+    let Limits { account_id, account, repository } = allowance.limits;
+    let mut room = u64::MAX;
+    for (scope, limit) in [(Scope::Account(account_id), account), (Scope::Repository(session.repository), repository)] {
+        let Some(limit) = limit else { continue };
+        let usage = app.metadata.usage(scope).await?;
+        room = room.min(limit.saturating_sub(usage.used.saturating_add(usage.reserved)));
+    }
+    Ok((room / SHARE).clamp(LEAST_STEP, STEP).min(room))
+}
+
+/// Gives back what an upload has reserved beyond the bytes that it holds; if that fails, it is given back with the upload.
+pub(super) async fn give_back(app: &App, (session, fence): (&Session, i64), allowance: &mut Allowance, bytes: u64) {
+    let limits = allowance.limits;
+    let beyond = |limit: Option<u64>, reserved: i64| limit.map_or(0, |_| (reserved - signed(bytes)).max(0));
+    let room = Room {
+        account: beyond(limits.account, allowance.reserved.account),
+        repository: beyond(limits.repository, allowance.reserved.repository),
+    };
+    if room == Room::default() {
+        return;
+    }
+    let place = (session.repository, limits.account_id);
+    if put(app, (&session.upload, fence), place, negated(room)).await.is_ok() {
+        allowance.add(negated(room));
+    }
+}
+
+/// Reserves room for `most` bytes, or as many as there is room for, but not less than `least`.
+async fn reserve_between(
+    app: &App,
     (session, fence): (&Session, i64),
     allowance: &mut Allowance,
     (least, most): (u64, u64),
 ) -> Result<(), UploadError> {
-    if allowance.missing(least) == Room::default() {
-        return Ok(());
-    }
     let (upload, place) = ((&session.upload, fence), (session.repository, allowance.limits.account_id));
     let wish = allowance.missing(most);
     put(app, upload, place, wish).await?;
@@ -195,7 +260,6 @@ async fn look_in(
     if over <= spare {
         return Ok(over);
     }
-    app.metrics.quota_refused();
     let (name, used) = (name.to_owned(), usage.used);
     let reserved = usage.reserved.saturating_sub(own.max(0).unsigned_abs());
     Err(NoPassage::Exceeded(Box::new(Exceeded { kind, name, limit, used, reserved, requested })))
@@ -352,9 +416,12 @@ async fn enter(app: &App, place: &Place, short: &Short) -> Result<Passage, NoPas
     let asked = Asked { wish: room, needed: room, own: room, bytes: requested };
     match look(app, &place.name, (repository, limits), asked).await {
         Ok(_) => Ok(Passage { upload, reserved: room }),
-        Err(error) => {
+        Err(barred) => {
             leave(app, &upload).await;
-            Err(error)
+            if matches!(barred, NoPassage::Exceeded(_)) {
+                app.metrics.quota_refused();
+            }
+            Err(barred)
         }
     }
 }

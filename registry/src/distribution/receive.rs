@@ -11,7 +11,7 @@ use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Appender, Part, Sealed, UploadState};
 use hallmark_storage::metadata::{self, Checkpoint, Lease, PrincipalId, RepositoryId, Tx, Upload, UploadPart};
 
-use super::quota::{self, Allowance, STEP};
+use super::quota::{self, Allowance, Wish};
 use super::upload::UploadError;
 use crate::access::Standing;
 use crate::app::App;
@@ -155,6 +155,7 @@ impl<'a> Receiver<'a> {
             self.reserve().await?;
             let state = self.appender.checkpoint(&self.spare).await?;
             let received = state.received;
+            quota::give_back(app, (&session, fence), &mut self.allowance, received).await;
             commit(app, &session, fence, state, 0).await?;
             Ok(received)
         };
@@ -184,7 +185,7 @@ impl<'a> Receiver<'a> {
         let standing = self.standing;
         let mut readonly = pin!(standing.readonly());
         let announced = start.saturating_add(chunk.length.unwrap_or_default());
-        self.make_room((announced, announced)).await?;
+        self.make_room(Wish::Announced(announced)).await?;
         loop {
             let next = tokio::select! {
                 biased;
@@ -196,8 +197,7 @@ impl<'a> Receiver<'a> {
             if chunk.length.is_some_and(|limit| poured > limit) {
                 return Err(UploadError::LengthDiffers);
             }
-            let reached = start.saturating_add(poured);
-            self.make_room((reached, reached.checked_next_multiple_of(STEP).unwrap_or(reached))).await?;
+            self.make_room(Wish::Unknown(start.saturating_add(poured))).await?;
             self.appender.write(bytes).await?;
             match self.appender.take_checkpoint() {
                 Some(state) => self.commit(state).await?,
@@ -211,8 +211,8 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Reserves room for so many bytes of the upload, at least and at best, where there is a limit.
-    async fn make_room(&mut self, bytes: (u64, u64)) -> Result<(), UploadError> {
+    /// Reserves room for so many bytes of the upload, where there is a limit.
+    async fn make_room(&mut self, bytes: Wish) -> Result<(), UploadError> {
         quota::reserve(self.app, (&self.session, self.fence), &mut self.allowance, bytes).await
     }
 
@@ -253,6 +253,7 @@ impl<'a> Receiver<'a> {
         let kept = async {
             self.reserve().await?;
             let state = self.appender.abandon(&self.spare).await;
+            quota::give_back(app, (&session, fence), &mut self.allowance, state.received).await;
             commit(app, &session, fence, state, 0).await
         };
         // The client hears of the first failure; the upload stands at its last commit if this one fails too.

@@ -12,7 +12,7 @@ use hallmark_storage::metadata::{
 
 use super::Occasion;
 use super::occasion::Nowhere;
-use super::quota::{self, Allowance, NoPassage, Passage, Place, Tried, UNLEASED, Unmade};
+use super::quota::{self, Allowance, NoPassage, Passage, Place, Tried, UNLEASED, Unmade, Wish};
 use super::receive::{Chunk, Session};
 use super::upload::UploadError;
 use crate::access::{Granted, Standing};
@@ -71,7 +71,7 @@ pub(super) async fn finish(
     let stored = end(app, &storing, session, allowance).await;
     let Err(UploadError::Short(short)) = stored else { return stored };
     allowance = allowance.under(&short);
-    match quota::reserve(app, (session, UNLEASED), &mut allowance, (size, size)).await {
+    match quota::reserve(app, (session, UNLEASED), &mut allowance, Wish::Announced(size)).await {
         Ok(()) => {}
         Err(UploadError::Overtaken) => return Ok(false),
         Err(refused) => return Err(refused),

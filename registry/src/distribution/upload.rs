@@ -10,7 +10,7 @@ use hallmark_storage::metadata::{
 };
 
 use super::occasion::Nowhere;
-use super::quota::{self, Allowance, Exceeded, NoPassage, Short};
+use super::quota::{self, Allowance, Exceeded, NoPassage, Short, Wish};
 use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry, or_release};
 use super::{Occasion, mount, small};
 use crate::access::{Granted, Ground, Lapsed, Standing};
@@ -376,7 +376,7 @@ async fn link_with_room(app: &App, mut settling: Settling) -> Result<(), UploadE
         let Err(UploadError::Short(short)) = linked else { return linked };
         let allowance = &mut settling.received.allowance;
         *allowance = allowance.under(&short);
-        quota::reserve(app, (&session, fence), allowance, (size, size)).await?;
+        quota::reserve(app, (&session, fence), allowance, Wish::Announced(size)).await?;
     }
     Err(UploadError::Unsettled)
 }
