@@ -15,6 +15,7 @@ mod scrub;
 mod steady;
 mod sweep;
 mod uploads;
+mod usage;
 
 pub use collect::{Collected, preview};
 pub use orphans::{Compared, Held, compare, compare_held, held_comparison};
@@ -22,6 +23,7 @@ pub use ownership::{adopt_store, is_another_store, owns_store};
 pub use repositories::empty_deleted_repositories;
 pub use scrub::{Schedule, Scrubbed, scrub};
 pub use steady::{believe_clock, trust_clock};
+pub use usage::{count_usage, fold_usage};
 
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Metadata};

@@ -194,6 +194,7 @@ impl App {
         let metadata = Metadata::open(&config.database, now).await?;
         metadata.let_names_rest(i64::try_from(config.names.rest.as_millis()).unwrap_or(i64::MAX));
         metadata.set_graces(config.gc.graces());
+        metadata.set_account_quota(config.limits.account_bytes);
         let blobs = Blobs::open(&config.storage).await?;
         let master = Masters::unlock(&metadata, &master::source(&config.master_key, &random)?).await?;
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;

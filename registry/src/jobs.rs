@@ -26,6 +26,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// How often abandoned uploads are given up and doomed keys deleted.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How often what was charged is added up, and soft limits are looked at.
+const FOLD: Duration = Duration::from_secs(5);
 /// How long one cleaning takes at most.
 const AT_MOST: Duration = Duration::from_secs(30);
 
@@ -38,6 +40,7 @@ pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
     tokio::join!(
         refresh(&app, stop.clone()),
         sweep(&app, stop.clone()),
+        fold_usage(&app, stop.clone()),
         look_at_bytes(&app, stop.clone()),
         look_at_directories(&app, stop.clone()),
         renew_trust(&app, stop.clone()),
@@ -61,6 +64,27 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
         clean(app, &stop).await;
         write_down_uses(app).await;
         retire(app, &stop).await;
+    }
+}
+
+/// Adds up what was charged since the last time.
+async fn fold_usage(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(FOLD);
+    ticks.reset_after(SETTLED);
+    while goes_on(&mut ticks, &mut stop).await {
+        let _change = app.readonly.begin_change();
+        if app.is_readonly() {
+            continue;
+        }
+        let folded = hallmark_gc::fold_usage(&app.metadata, app.clock.now(), || !app.is_readonly() && !*stop.borrow());
+        if let Err(error) = folded.await {
+            tracing::warn!(error = chain(&error), "what is in use could not be added up; it is tried again");
+        }
+        match hallmark_gc::count_usage(&app.metadata, app.clock.now(), || !app.is_readonly() && !*stop.borrow()).await {
+            Ok(0) => {}
+            Ok(wrong) => tracing::warn!(wrong, "put right what {wrong} accounts and repositories are charged"),
+            Err(error) => tracing::warn!(error = chain(&error), "what is in use could not be counted; it is tomorrow"),
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hallmark_gc::{Collected, clean};
+use hallmark_gc::{Collected, clean, fold_usage};
 use hallmark_oci::{Digest, Reference};
-use hallmark_storage::metadata::{Error, ErrorKind, Graces, PutRefused, Repository, Undeleted};
+use hallmark_storage::metadata::{Error, ErrorKind, Graces, PutRefused, Repository, Scope, Undeleted};
 
 use crate::harness::images::{image, index};
 use crate::harness::{NOW, World, suite};
@@ -26,6 +26,7 @@ const GRACES: Graces = Graces { shown: 2, margin: 1, bytes: 2, window: 12 };
 const PUSHERS: u64 = 4;
 const DELETERS: u64 = 2;
 const COLLECTORS: u64 = 3;
+const FOLDERS: u64 = 2;
 
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -168,6 +169,15 @@ async fn collect(storm: Arc<Storm>) {
     }
 }
 
+/// Adds up what is in use, with others at the same time.
+async fn fold(storm: Arc<Storm>) {
+    while storm.goes_on() {
+        let folded = fold_usage(&storm.world.metadata, storm.now(), || storm.goes_on()).await;
+        assert!(folded.as_ref().err().is_none_or(is_crowded), "{folded:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn manifests(world: &World, repository: &Repository) -> Vec<Digest> {
     let rows = world.look(&format!("SELECT digest FROM manifests WHERE repository_id = {}", repository.id)).await;
     rows.iter().map(|digest| digest.parse().unwrap()).collect()
@@ -192,6 +202,7 @@ async fn nothing_that_lives_is_lost_and_all_garbage_goes(world: World) {
     tasks.extend((0..DELETERS).map(|seed| tokio::spawn(delete(Arc::clone(&storm), 100 + seed))));
     tasks.push(tokio::spawn(bring_back(Arc::clone(&storm), 1_000)));
     tasks.extend((0..COLLECTORS).map(|_| tokio::spawn(collect(Arc::clone(&storm)))));
+    tasks.extend((0..FOLDERS).map(|_| tokio::spawn(fold(Arc::clone(&storm)))));
     for task in tasks {
         task.await.unwrap();
     }
@@ -202,9 +213,43 @@ async fn nothing_that_lives_is_lost_and_all_garbage_goes(world: World) {
         "the storm was a calm: {counts:?} pushed, deleted, revived, collected"
     );
     is_whole(&storm.world, &storm.repositories).await;
+    is_counted(&storm.world, &storm.repositories).await;
     drain(&storm).await;
     is_whole(&storm.world, &storm.repositories).await;
+    is_counted(&storm.world, &storm.repositories).await;
     has_no_garbage(&storm.world).await;
+}
+
+/// What is charged is what a count of all of it finds, by the tables and by hand; and once nothing is to be folded any more too.
+async fn is_counted(world: &World, repositories: &[Repository]) {
+    for _ in 0..2 {
+        let mut manifests = 0;
+        for Repository { id, account_id, name, .. } in repositories {
+            let of_manifests = sum(world, &format!("SELECT size FROM manifests WHERE repository_id = {id}")).await
+                + sum(world, &format!("SELECT size FROM trash WHERE repository_id = {id}")).await;
+            let blobs = format!(
+                "SELECT b.size FROM blobs b WHERE b.id IN (SELECT blob_id FROM repository_blobs WHERE repository_id = {id})
+                    OR b.id IN (SELECT n.blob_id FROM trash_blobs n, trash t WHERE t.id = n.trash_id AND t.repository_id = {id})"
+            );
+            let held = sum(world, &blobs).await + of_manifests;
+            let used = world.metadata.usage(Scope::Repository(*id)).await.unwrap().used;
+            assert_eq!(used, held, "what {name} is charged");
+            assert_eq!(world.metadata.sizes_of_repository(*id, *account_id).await.unwrap().logical, held, "{name}");
+            manifests += of_manifests;
+        }
+        let account = world.alice.account_id;
+        let blobs =
+            format!("SELECT b.size FROM blobs b, account_blobs a WHERE a.blob_id = b.id AND a.account_id = {account}");
+        let held = sum(world, &blobs).await + manifests;
+        assert_eq!(world.metadata.usage(Scope::Account(account)).await.unwrap().used, held, "what alice is charged");
+        assert_eq!(world.metadata.sizes_of_account(account).await.unwrap().logical, held, "alice");
+        fold_usage(&world.metadata, NOW, || true).await.unwrap();
+    }
+    assert_eq!(world.count("SELECT COUNT(*) FROM usage_entries").await, 0);
+}
+
+async fn sum(world: &World, query: &str) -> u64 {
+    world.look(query).await.iter().map(|size| size.parse::<u64>().unwrap()).sum()
 }
 
 /// Every manifest that lives has every blob it names, shown, with the bytes of its digest; and every key has one owner.

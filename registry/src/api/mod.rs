@@ -8,6 +8,7 @@ mod gc;
 mod keeping;
 mod openapi;
 mod organizations;
+mod quotas;
 mod repositories;
 mod robots;
 mod signatures;
@@ -109,6 +110,16 @@ fn routes() -> Router {
         .route("/repositories/{repository}/policy", get(keeping::policy).put(keeping::put_policy))
         .route("/repositories/{repository}/retention/preview", post(keeping::preview_retention))
         .route("/accounts/{account}/policy", get(keeping::account_policy).put(keeping::put_account_policy))
+        .route(
+            "/repositories/{repository}/quota",
+            get(quotas::quota).put(quotas::put_quota).delete(quotas::remove_quota),
+        )
+        .route("/repositories/{repository}/sizes", get(quotas::sizes))
+        .route(
+            "/accounts/{account}/quota",
+            get(quotas::account_quota).put(quotas::put_account_quota).delete(quotas::remove_account_quota),
+        )
+        .route("/accounts/{account}/sizes", get(quotas::account_sizes))
         .route("/gc", get(gc::status).patch(gc::change))
         .route("/gc/run", post(gc::run))
         .route("/gc/explain", get(gc::explain))

@@ -5,7 +5,7 @@ use utoipa::openapi::{OpenApi as Document, OpenApiVersion};
 use utoipa::{Modify, OpenApi};
 
 use super::failure::{Failure, FailureLine};
-use super::{gc, keeping, organizations, repositories, robots, signatures, teams, trash, trust, users};
+use super::{gc, keeping, organizations, quotas, repositories, robots, signatures, teams, trash, trust, users};
 use crate::people::shapes;
 
 #[derive(OpenApi)]
@@ -100,6 +100,14 @@ use crate::people::shapes;
         keeping::preview_retention,
         keeping::account_policy,
         keeping::put_account_policy,
+        quotas::quota,
+        quotas::put_quota,
+        quotas::remove_quota,
+        quotas::sizes,
+        quotas::account_quota,
+        quotas::put_account_quota,
+        quotas::remove_account_quota,
+        quotas::account_sizes,
         repositories::account_grants,
         repositories::put_grant,
         repositories::take_grant,

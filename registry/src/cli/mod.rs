@@ -107,6 +107,10 @@ enum Verb {
     Policy(remote::keep::Policy),
     /// Say what would go by the rules of a repository
     Retention(remote::keep::Retention),
+    /// Set how much accounts and repositories may hold
+    Quota(remote::quota::Quota),
+    /// Count what an account or a repository holds
+    Size(remote::quota::Size),
     /// Show what a tag pointed to and when, over the network.
     History(remote::undelete::History),
     /// Who holds which rights on what, over the network.
@@ -166,6 +170,8 @@ pub fn main() -> ExitCode {
         Verb::Hold(hold) => hold.run(),
         Verb::Policy(policy) => policy.run(),
         Verb::Retention(retention) => retention.run(),
+        Verb::Quota(quota) => quota.run(),
+        Verb::Size(size) => size.run(),
         Verb::History(history) => history.run(),
         Verb::Sign(sign) => sign.run(),
         Verb::Verify(verify) => verify.run(),

@@ -455,7 +455,7 @@ impl Draft {
                 scrub_bytes: 0,
                 compare_interval: never,
             },
-            limits: Limits { manifest_bytes: 0 },
+            limits: Limits { manifest_bytes: 0, account_bytes: None },
             audit: Audit { retention: never, pulls: false },
             allowed_private_hosts: Vec::new(),
             master_key_file: None,

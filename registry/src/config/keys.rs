@@ -248,6 +248,9 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("limits.manifest_bytes", Some("4MiB"), "a size from 4MiB to 16MiB", |draft, value| {
         value.bytes(4 * MIB..=16 * MIB).map(|size| draft.limits.manifest_bytes = size)
     }),
+    Key::new("limits.account_bytes", None, "a size from 1MiB to 1073741824MiB", |draft, value| {
+        value.bytes(MIB..=1_073_741_824 * MIB).map(|size| draft.limits.account_bytes = Some(size as u64))
+    }),
     Key::new("audit.retention", Some("365d"), "a time from 1d to 3650d", |draft, value| {
         value.duration(seconds(DAY, 3_650 * DAY)).map(|time| draft.audit.retention = time)
     }),

@@ -222,6 +222,9 @@ pub struct Uploads {
 pub struct Limits {
     /// Of a manifest, in bytes.
     pub manifest_bytes: usize,
+    /// What an account may hold that is made from now on, in bytes: its quota, which may be set otherwise later; none: as much as there
+    /// is room for.
+    pub account_bytes: Option<u64>,
 }
 
 /// What is remembered of what happened.

@@ -24,6 +24,7 @@ use super::list::{self, ListError, Names};
 use super::occasion::location;
 use super::pull::{self, PullError};
 use super::push::{self, PushError};
+use super::quota::Exceeded;
 use super::receive::Chunk;
 use super::upload::{self, Begun, UploadError};
 use crate::access::{self, Granted, Standing, Work};
@@ -45,6 +46,8 @@ const JSON: &str = "application/json";
 
 /// When a client that has too many uploads open may ask again, in seconds: some of its own may have ended by then.
 const UPLOADS_RETRY: u32 = 60;
+/// When a change may be tried again that needs room which kept changing, in seconds.
+const UNSETTLED_RETRY: u32 = 1;
 
 /// A blob never changes under its digest; it is private to whoever may pull it.
 const BLOB_CACHING: &str = "private, max-age=31536000, immutable";
@@ -452,6 +455,11 @@ fn push_error(error: PushError, standing: &Standing<'_>) -> Error {
         }
         PushError::SizeDiffers(digest) => Error::new(ErrorCode::SizeInvalid, message).detail(json!({"digest": digest})),
         PushError::Immutable(fixed) => immutable(fixed),
+        PushError::Exceeded(exceeded) => no_room(&exceeded),
+        PushError::TooMany => Error::new(ErrorCode::TooManyRequests, message).retry_after(UPLOADS_RETRY),
+        PushError::Short(_) | PushError::Unsettled => {
+            Error::new(ErrorCode::TooManyRequests, message).retry_after(UNSETTLED_RETRY)
+        }
         PushError::Unread(_) => Error::internal(error),
         PushError::Metadata(error) => Error::from_metadata(error),
     }
@@ -479,6 +487,16 @@ fn immutable(fixed: Fixed) -> Error {
     Error::new(ErrorCode::Denied, message).status(StatusCode::PRECONDITION_FAILED).detail(detail)
 }
 
+/// Clients print the sentence, and try nothing again: what is missing are not rights, but the specification has no other word
+/// for what may not be.
+fn no_room(exceeded: &Exceeded) -> Error {
+    let Exceeded { kind, name, limit, used, reserved, requested } = exceeded;
+    let detail = json!({
+        *kind: name, "limit": limit, "used": used, "reserved": reserved, "requested": requested
+    });
+    Error::new(ErrorCode::Denied, exceeded.to_string()).detail(detail)
+}
+
 /// `at` is the upload that the request was about, if there was one before it.
 fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
     let message = error.to_string();
@@ -487,6 +505,10 @@ fn upload_error(error: UploadError, at: Option<At<'_>>) -> Error {
             Error::new(ErrorCode::NameUnknown, message)
         }
         UploadError::TooMany => Error::new(ErrorCode::TooManyRequests, message).retry_after(UPLOADS_RETRY),
+        UploadError::Exceeded(exceeded) => no_room(&exceeded),
+        UploadError::Short(_) | UploadError::Unsettled => {
+            Error::new(ErrorCode::TooManyRequests, message).retry_after(UNSETTLED_RETRY)
+        }
         UploadError::Lapsed(lapsed) => access::http::lapsed(*lapsed),
         UploadError::Unknown => Error::new(ErrorCode::BlobUploadUnknown, message),
         UploadError::Busy { received } | UploadError::OutOfOrder { received } => {

@@ -9,6 +9,7 @@ mod mount;
 mod occasion;
 mod pull;
 mod push;
+mod quota;
 mod receive;
 mod small;
 mod upload;

@@ -1,13 +1,13 @@
 //! A blob taken over from another repository without its bytes being sent again.
 
-use hallmark_oci::{BeginUpload, Digest, RepositoryName};
+use hallmark_oci::{BeginUpload, Digest};
 use hallmark_storage::metadata::{self, Mount, PrincipalId, RepositoryId, SystemRole, Tx};
 use serde_json::json;
 
 use super::Occasion;
-use super::occasion::Nowhere;
+use super::quota::{self, NoPassage, Passage, Place, Tried, Unmade};
 use super::upload::UploadError;
-use crate::access::{self, Granted, Ground, Standing};
+use crate::access::{self, Granted, Standing};
 use crate::app::App;
 
 /// In how many repositories a mount without a source looks.
@@ -17,12 +17,10 @@ const ACCOUNTS: usize = 16;
 
 /// Everything the transaction needs; it may run more than once.
 struct Change {
-    repository: RepositoryName,
+    place: Place,
     source: RepositoryId,
     digest: Digest,
-    actor: PrincipalId,
-    ground: Ground,
-    occasion: Occasion,
+    passage: Option<Passage>,
 }
 
 /// Mounts what was asked for and gives its digest; `None` when that cannot be done, for whatever reason: the caller then
@@ -35,17 +33,21 @@ pub(super) async fn mount(
     occasion: &Occasion,
 ) -> Result<Option<Digest>, UploadError> {
     let Some(asked) = &granted.operation().mount else { return Ok(None) };
+    let name = granted.operation().repository.clone();
+    let place = Place { name, actor, ground: granted.ground(), occasion: occasion.clone() };
     for source in sources(app, granted).await? {
-        let change = Change {
-            repository: granted.operation().repository.clone(),
-            source,
-            digest: asked.digest.clone(),
-            actor,
-            ground: granted.ground(),
-            occasion: occasion.clone(),
-        };
-        let mounted = app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await;
-        if mounted.map_err(|nowhere| UploadError::of(nowhere, standing))? {
+        let mounted = quota::with_room(app, &place, |passage| {
+            let change = Change { place: place.clone(), source, digest: asked.digest.clone(), passage };
+            async move {
+                match app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await {
+                    Ok(mounted) => Ok(Tried::Made(mounted)),
+                    Err(Unmade::Short(short)) => Ok(Tried::Short(short)),
+                    Err(Unmade::Nowhere(nowhere)) => Err(NoPassage::from(nowhere)),
+                }
+            }
+        });
+        // Whoever is refused may pull the blob, so that its size is no news to them.
+        if mounted.await.map_err(|barred| UploadError::barred(barred, standing))? {
             return Ok(Some(asked.digest.clone()));
         }
     }
@@ -93,11 +95,13 @@ async fn sources(app: &App, granted: &Granted<BeginUpload>) -> Result<Vec<Reposi
     Ok(sources)
 }
 
-async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, Nowhere> {
-    let Change { repository: name, source, digest, actor, ground, occasion } = change;
+async fn apply(tx: &mut Tx, change: &Change) -> Result<bool, Unmade> {
+    let Change { place: Place { name, actor, ground, occasion }, source, digest, passage } = change;
     let repository = occasion.repository(tx, name, *actor, ground).await?;
     let mount = Mount { repository: &repository, source: *source, digest, now: occasion.now };
-    if tx.mount(&mount).await?.is_none() {
+    let is_mounted = tx.mount(&mount).await?.is_some();
+    quota::settle(tx, repository.id, passage.as_ref()).await?;
+    if !is_mounted {
         return Ok(false);
     }
     let payload = json!({"source": source.0}).to_string();

@@ -1,12 +1,15 @@
 //! A manifest on its way in.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hallmark_oci::{Algorithm, Digest, Manifest, ManifestInvalid, PutManifest, Reference, RepositoryName, Tag};
-use hallmark_storage::metadata::{self, ErrorKind, PrincipalId, PutRefused, Tx};
+use hallmark_storage::metadata::{self, ErrorKind, OPEN_UPLOADS, PrincipalId, PutRefused, Tx};
 use serde_json::json;
 
 use super::Occasion;
 use super::occasion::Nowhere;
+use super::quota::{self, Exceeded, NoPassage, Passage, Place, Short, Tried, Unmade};
 use crate::access::Granted;
 use crate::app::App;
 use crate::keeping::{self, Fixed};
@@ -53,6 +56,18 @@ pub(crate) enum PushError {
     /// Rules keep a tag where it points, and it points to another manifest.
     #[error("{0}")]
     Immutable(Fixed),
+    /// A hard limit leaves no room.
+    #[error(transparent)]
+    Exceeded(Box<Exceeded>),
+    /// It would charge more than was reserved for it.
+    #[error("more room is needed than was reserved")]
+    Short(Short),
+    /// The user has as many uploads open as one may have.
+    #[error("you have {OPEN_UPLOADS} uploads open; finish or cancel some, or wait until they expire")]
+    TooMany,
+    /// What it needs room for kept changing.
+    #[error("what this needs room for kept changing; try again")]
+    Unsettled,
     /// The thread that reads a large manifest ended without an answer.
     #[error("the manifest could not be read")]
     Unread(#[from] tokio::task::JoinError),
@@ -104,8 +119,19 @@ pub(super) async fn put_manifest(
     let subject = manifest.subject().map(|subject| subject.digest.clone());
     let put = Put { digest: digest.clone(), subject, tags: tags.clone() };
     let name = asked.repository.clone();
-    let change = Change { granted, actor, manifest, digest, body, tags, occasion };
-    match app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await {
+    let place = Place { name: name.clone(), actor, ground: granted.ground(), occasion: occasion.clone() };
+    let change = Arc::new(Change { granted, actor, manifest, digest, body, tags, occasion });
+    let written = quota::with_room(app, &place, |passage| {
+        let change = (Arc::clone(&change), passage);
+        async move {
+            match app.metadata.write(change, |tx, change| Box::pin(apply(tx, change))).await {
+                Ok(()) => Ok(Tried::Made(())),
+                Err(PushError::Short(short)) => Ok(Tried::Short(short)),
+                Err(refused) => Err(refused),
+            }
+        }
+    });
+    match written.await {
         Err(PushError::Metadata(error))
             if error.kind() == ErrorKind::CommitUnknown && stands(app, &name, &put).await =>
         {
@@ -152,8 +178,8 @@ async fn examine(
     tokio::task::spawn_blocking(work).await?
 }
 
-async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
-    let Change { actor, occasion, .. } = change;
+async fn apply(tx: &mut Tx, (change, passage): &(Arc<Change>, Option<Passage>)) -> Result<(), PushError> {
+    let Change { actor, occasion, .. } = &**change;
     let name = &change.granted.operation().repository;
     let repository = occasion.repository(tx, name, *actor, &change.granted.ground()).await?;
     let put = metadata::PutManifest {
@@ -172,7 +198,27 @@ async fn apply(tx: &mut Tx, change: &Change) -> Result<(), PushError> {
     }
     let payload = json!({"media_type": change.manifest.media_type().as_str(), "tags": change.tags}).to_string();
     tx.record(&occasion.event("manifest_pushed", *actor, &repository, change.digest.as_str(), &payload)).await?;
-    Ok(())
+    Ok(quota::settle(tx, repository.id, passage.as_ref()).await?)
+}
+
+impl From<Unmade> for PushError {
+    fn from(unmade: Unmade) -> Self {
+        match unmade {
+            Unmade::Short(short) => Self::Short(short),
+            Unmade::Nowhere(nowhere) => nowhere.into(),
+        }
+    }
+}
+
+impl From<NoPassage> for PushError {
+    fn from(barred: NoPassage) -> Self {
+        match barred {
+            NoPassage::Exceeded(exceeded) => Self::Exceeded(exceeded),
+            NoPassage::TooMany => Self::TooMany,
+            NoPassage::Unsettled => Self::Unsettled,
+            NoPassage::Nowhere(nowhere) => nowhere.into(),
+        }
+    }
 }
 
 impl From<Nowhere> for PushError {

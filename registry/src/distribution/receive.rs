@@ -6,11 +6,12 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use hallmark_oci::{ChunkRange, UploadId};
+use hallmark_oci::{ChunkRange, RepositoryName, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{Appender, Part, Sealed, UploadState};
 use hallmark_storage::metadata::{self, Checkpoint, Lease, PrincipalId, RepositoryId, Tx, Upload, UploadPart};
 
+use super::quota::{self, Allowance, Wish};
 use super::upload::UploadError;
 use crate::access::Standing;
 use crate::app::App;
@@ -35,18 +36,21 @@ pub(super) struct Chunk {
 /// An upload, in its repository, of its principal.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
+    pub(super) name: RepositoryName,
     pub(super) upload: UploadId,
     pub(super) repository: RepositoryId,
     pub(super) principal: PrincipalId,
 }
 
 /// A whole upload, ready to become a blob under the fence it was written with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Received {
     pub(super) sealed: Sealed,
     pub(super) fence: i64,
     /// The last state that was committed: it tells which keys the upload's row owns.
     pub(super) committed: UploadState,
+    /// What it may come to hold.
+    pub(super) allowance: Allowance,
 }
 
 /// One request's hold on an upload.
@@ -59,6 +63,7 @@ pub(super) struct Receiver<'a> {
     committed: UploadState,
     spare: StorageKey,
     renewed: Instant,
+    allowance: Allowance,
 }
 
 impl Chunk {
@@ -109,8 +114,10 @@ impl<'a> Receiver<'a> {
             Lease::Unknown => return Err(UploadError::Unknown),
         };
         let (fence, leased_until) = (upload.fence, upload.leased_until);
+        let allowance = Allowance { limits: upload.limits, reserved: upload.reserved };
         let begun = async {
-            let mut receiver = Self::begin(app, standing, session.clone(), fence, state(upload)).await?;
+            let held = (fence, allowance);
+            let mut receiver = Self::begin(app, standing, session.clone(), held, state(upload)).await?;
             if app.clock.now() >= leased_until {
                 // Whoever leased the upload since has a ticket to its file that is newer than ours, or no longer needs one:
                 // then the row tells, before the first byte is written.
@@ -126,12 +133,13 @@ impl<'a> Receiver<'a> {
         app: &'a App,
         standing: &'a Standing<'a>,
         session: Session,
-        fence: i64,
+        (fence, allowance): (i64, Allowance),
         state: UploadState,
     ) -> Result<Self, UploadError> {
         let appender = app.blobs.append(state.clone(), fence).await?;
         let spare = StorageKey::from_bytes(app.random.bytes());
-        Ok(Self { app, standing, session, fence, appender, committed: state, spare, renewed: Instant::now() })
+        let renewed = Instant::now();
+        Ok(Self { app, standing, session, fence, appender, committed: state, spare, renewed, allowance })
     }
 
     /// Takes the body into the upload and leaves it open; how many bytes are durable now.
@@ -147,6 +155,7 @@ impl<'a> Receiver<'a> {
             self.reserve().await?;
             let state = self.appender.checkpoint(&self.spare).await?;
             let received = state.received;
+            quota::give_back(app, (&session, fence), &mut self.allowance, received).await;
             commit(app, &session, fence, state, 0).await?;
             Ok(received)
         };
@@ -165,7 +174,7 @@ impl<'a> Receiver<'a> {
         let sealed = async {
             self.reserve().await?;
             let sealed = self.appender.seal(&self.spare).await?;
-            Ok(Received { sealed, fence, committed: self.committed })
+            Ok(Received { sealed, fence, committed: self.committed, allowance: self.allowance })
         };
         or_release(app, &session, fence, sealed).await
     }
@@ -175,6 +184,8 @@ impl<'a> Receiver<'a> {
         let start = self.appender.received();
         let standing = self.standing;
         let mut readonly = pin!(standing.readonly());
+        let announced = start.saturating_add(chunk.length.unwrap_or_default());
+        self.make_room(Wish::Announced(announced)).await?;
         loop {
             let next = tokio::select! {
                 biased;
@@ -186,6 +197,7 @@ impl<'a> Receiver<'a> {
             if chunk.length.is_some_and(|limit| poured > limit) {
                 return Err(UploadError::LengthDiffers);
             }
+            self.make_room(Wish::Unknown(start.saturating_add(poured))).await?;
             self.appender.write(bytes).await?;
             match self.appender.take_checkpoint() {
                 Some(state) => self.commit(state).await?,
@@ -197,6 +209,11 @@ impl<'a> Receiver<'a> {
             Some(limit) if self.appender.received() - start != limit => Err(UploadError::LengthDiffers),
             _ => Ok(self.standing.ask().await?),
         }
+    }
+
+    /// Reserves room for so many bytes of the upload, where there is a limit.
+    async fn make_room(&mut self, bytes: Wish) -> Result<(), UploadError> {
+        quota::reserve(self.app, (&self.session, self.fence), &mut self.allowance, bytes).await
     }
 
     /// Commits a durable state and says that this writer is alive, as long as it may write.
@@ -236,6 +253,7 @@ impl<'a> Receiver<'a> {
         let kept = async {
             self.reserve().await?;
             let state = self.appender.abandon(&self.spare).await;
+            quota::give_back(app, (&session, fence), &mut self.allowance, state.received).await;
             commit(app, &session, fence, state, 0).await
         };
         // The client hears of the first failure; the upload stands at its last commit if this one fails too.

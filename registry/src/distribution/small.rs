@@ -12,9 +12,10 @@ use hallmark_storage::metadata::{
 
 use super::Occasion;
 use super::occasion::Nowhere;
+use super::quota::{self, Allowance, NoPassage, Passage, Place, Tried, UNLEASED, Unmade, Wish};
 use super::receive::{Chunk, Session};
 use super::upload::UploadError;
-use crate::access::{Granted, Ground, Standing};
+use crate::access::{Granted, Standing};
 use crate::app::App;
 use crate::http::body::{BodyError, Incoming};
 
@@ -49,6 +50,7 @@ pub(super) async fn read(
 }
 
 /// Everything the transaction needs; it may run more than once.
+#[derive(Clone)]
 struct Storing {
     name: RepositoryName,
     digest: Digest,
@@ -59,22 +61,41 @@ struct Storing {
 /// Ends an upload with all of its bytes; `false` when it is not an empty one that nobody sends to.
 pub(super) async fn finish(
     app: &App,
-    name: &RepositoryName,
     session: &Session,
     (digest, body): (&Digest, Bytes),
     occasion: &Occasion,
 ) -> Result<bool, UploadError> {
-    let storing = Storing { name: name.clone(), digest: digest.clone(), body, occasion: occasion.clone() };
-    let change = (storing, session.clone());
+    let size = body.len() as u64;
+    let storing = Storing { name: session.name.clone(), digest: digest.clone(), body, occasion: occasion.clone() };
+    let mut allowance = Allowance::default();
+    let stored = end(app, &storing, session, allowance).await;
+    let Err(UploadError::Short(short)) = stored else { return stored };
+    allowance = allowance.under(&short);
+    match quota::reserve(app, (session, UNLEASED), &mut allowance, Wish::Announced(size)).await {
+        Ok(()) => {}
+        Err(UploadError::Overtaken) => return Ok(false),
+        Err(refused) => return Err(refused),
+    }
+    match end(app, &storing, session, allowance).await {
+        // Nothing is used up: the way of every upload goes on from there.
+        Err(UploadError::Short(_)) => Ok(false),
+        stored => stored,
+    }
+}
+
+async fn end(app: &App, storing: &Storing, session: &Session, allowance: Allowance) -> Result<bool, UploadError> {
+    let change = (storing.clone(), session.clone(), allowance.reserved);
     app.metadata
-        .write(change, |tx, (storing, session)| {
+        .write(change, |tx, (storing, session, reserved)| {
             Box::pin(async move {
                 let repository = tx.repository(&storing.name).await?;
                 let Some(repository) = repository.filter(|repository| repository.id == session.repository) else {
                     return Ok(false);
                 };
                 let key = SmallKey::OfUpload(&session.upload, session.principal);
-                Ok::<_, UploadError>(store(tx, storing, (&repository, key), session.principal).await?)
+                let is_stored = store(tx, storing, (&repository, key), session.principal).await?;
+                quota::cover(tx, repository.id, *reserved)?;
+                Ok::<_, UploadError>(is_stored)
             })
         })
         .await
@@ -87,23 +108,23 @@ pub(super) async fn begin(
     actor: PrincipalId,
     (digest, body): (&Digest, Bytes),
     occasion: &Occasion,
-) -> Result<(), Nowhere> {
+) -> Result<(), NoPassage> {
     let name = granted.operation().repository.clone();
+    let place = Place { name: name.clone(), actor, ground: granted.ground(), occasion: occasion.clone() };
     let storing = Storing { name, digest: digest.clone(), body, occasion: occasion.clone() };
     let key = StorageKey::from_bytes(app.random.bytes());
-    let change = (storing, actor, granted.ground(), key.clone());
-    let stored = app
-        .metadata
-        .write(change, |tx, (storing, actor, ground, key): &(Storing, PrincipalId, Ground, StorageKey)| {
-            Box::pin(async move {
-                let repository = storing.occasion.repository(tx, &storing.name, *actor, ground).await?;
-                store(tx, storing, (&repository, SmallKey::Fresh(key)), *actor).await?;
-                Ok(())
-            })
-        })
-        .await;
-    match stored {
-        Err(Nowhere::Failed(error))
+    let stored = quota::with_room(app, &place, |passage| {
+        let change = (storing.clone(), place.clone(), key.clone(), passage);
+        async move {
+            match app.metadata.write(change, |tx, change| Box::pin(begun(tx, change))).await {
+                Ok(()) => Ok(Tried::Made(())),
+                Err(Unmade::Short(short)) => Ok(Tried::Short(short)),
+                Err(Unmade::Nowhere(nowhere)) => Err(NoPassage::from(nowhere)),
+            }
+        }
+    });
+    match stored.await {
+        Err(NoPassage::Nowhere(Nowhere::Failed(error)))
             if error.kind() == ErrorKind::CommitUnknown
                 && has_begun(app, (&granted.operation().repository, digest), key, occasion.now).await =>
         {
@@ -111,6 +132,15 @@ pub(super) async fn begin(
         }
         stored => stored,
     }
+}
+
+async fn begun(
+    tx: &mut Tx,
+    (storing, place, key, passage): &(Storing, Place, StorageKey, Option<Passage>),
+) -> Result<(), Unmade> {
+    let repository = storing.occasion.repository(tx, &storing.name, place.actor, &place.ground).await?;
+    store(tx, storing, (&repository, SmallKey::Fresh(key)), place.actor).await?;
+    quota::settle(tx, repository.id, passage.as_ref()).await
 }
 
 /// Whether a COMMIT that was never answered has put the blob into its repository all the same. The blob's row is waited for,

@@ -5,9 +5,12 @@ use hallmark_oci::{
 };
 use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, Sealed, UploadState};
-use hallmark_storage::metadata::{self, ErrorKind, Finish, NewUpload, OPEN_UPLOADS, PrincipalId, RepositoryId, Tx};
+use hallmark_storage::metadata::{
+    self, ErrorKind, Finish, Limits, NewUpload, OPEN_UPLOADS, PrincipalId, RepositoryId, Tx,
+};
 
 use super::occasion::Nowhere;
+use super::quota::{self, Allowance, Exceeded, NoPassage, Short, Wish};
 use super::receive::{self, Chunk, Received, Receiver, SILENCE, Session, expiry, or_release};
 use super::{Occasion, mount, small};
 use crate::access::{Granted, Ground, Lapsed, Standing};
@@ -16,6 +19,8 @@ use crate::http::body::{BodyError, Incoming};
 
 /// The fence of an upload whose opener keeps the lease.
 const FIRST_FENCE: i64 = 1;
+/// How often an upload is made a blob that meets a limit which was not there a moment ago.
+const TRIES: usize = 3;
 
 /// Why an upload does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,15 @@ pub(crate) enum UploadError {
     /// The user has as many uploads open as one may have.
     #[error("you have {OPEN_UPLOADS} uploads open; finish or cancel some, or wait until they expire")]
     TooMany,
+    /// A hard limit leaves no room.
+    #[error(transparent)]
+    Exceeded(Box<Exceeded>),
+    /// It would charge more than was reserved for it.
+    #[error("more room is needed than was reserved")]
+    Short(Short),
+    /// What it needs room for kept changing.
+    #[error("what this needs room for kept changing; try again")]
+    Unsettled,
     /// The grant does not hold any more.
     #[error(transparent)]
     Lapsed(#[from] Box<Lapsed>),
@@ -85,7 +99,23 @@ impl From<blobs::Error> for UploadError {
     }
 }
 
+impl From<Short> for UploadError {
+    fn from(short: Short) -> Self {
+        Self::Short(short)
+    }
+}
+
 impl UploadError {
+    /// What it means to a request that it got no room.
+    pub(super) fn barred(barred: NoPassage, standing: &Standing<'_>) -> Self {
+        match barred {
+            NoPassage::Exceeded(exceeded) => Self::Exceeded(exceeded),
+            NoPassage::TooMany => Self::TooMany,
+            NoPassage::Unsettled => Self::Unsettled,
+            NoPassage::Nowhere(nowhere) => Self::of(nowhere, standing),
+        }
+    }
+
     /// What it means to a request that it has nowhere to go.
     pub(super) fn of(nowhere: Nowhere, standing: &Standing<'_>) -> Self {
         match nowhere {
@@ -125,7 +155,7 @@ pub(super) async fn begin(
         && let Some(bytes) = small::read(&chunk, digest, body, standing).await?
     {
         let stored = small::begin(app, granted, actor, (digest, bytes), &occasion).await;
-        return stored.map(|()| Begun::Stored(digest.clone())).map_err(|nowhere| UploadError::of(nowhere, standing));
+        return stored.map(|()| Begun::Stored(digest.clone())).map_err(|barred| UploadError::barred(barred, standing));
     }
     let algorithm = digest.as_ref().map(Digest::algorithm).or(*algorithm).unwrap_or(Algorithm::Sha256);
     let id = UploadId::from_bytes(app.random.bytes());
@@ -142,18 +172,19 @@ pub(super) async fn begin(
         occasion: occasion.clone(),
     };
     let opened = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await;
-    let repository = match opened {
-        Ok(repository) => repository,
+    let (repository, limits) = match opened {
+        Ok(opened) => opened,
         Err(NotOpened::TooMany) => return Err(UploadError::TooMany),
         Err(NotOpened::Nowhere(nowhere)) => return Err(UploadError::of(nowhere, standing)),
     };
     let Some(digest) = digest else { return Ok(Begun::Open(id)) };
     let _open = app.metrics.receiving();
-    let session = Session { upload: id.clone(), repository, principal: actor };
+    let session = Session { name: name.clone(), upload: id.clone(), repository, principal: actor };
+    let held = (FIRST_FENCE, Allowance { limits, ..Allowance::default() });
     let stored = async {
-        let receiver = Receiver::begin(app, standing, session.clone(), FIRST_FENCE, state).await?;
+        let receiver = Receiver::begin(app, standing, session.clone(), held, state).await?;
         let received = receiver.finish(&chunk, body).await?;
-        settle(app, name, session.clone(), received, digest, occasion.clone()).await
+        settle(app, session.clone(), received, digest, occasion.clone()).await
     };
     match stored.await {
         Ok(digest) => Ok(Begun::Stored(digest)),
@@ -182,7 +213,8 @@ pub(super) async fn append(
     standing: &Standing<'_>,
 ) -> Result<u64, UploadError> {
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
-    let session = Session { upload: granted.operation().upload.clone(), repository, principal: actor };
+    let AppendUpload { repository: name, upload } = granted.operation();
+    let session = Session { name: name.clone(), upload: upload.clone(), repository, principal: actor };
     let _open = app.metrics.receiving();
     Receiver::take(app, standing, session, &chunk).await?.append(&chunk, body).await
 }
@@ -199,17 +231,17 @@ pub(super) async fn finish(
 ) -> Result<Digest, UploadError> {
     let FinishUpload { repository: name, upload, digest } = granted.operation();
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
-    let session = Session { upload: upload.clone(), repository, principal: actor };
+    let session = Session { name: name.clone(), upload: upload.clone(), repository, principal: actor };
     let _open = app.metrics.receiving();
     if let Some(bytes) = small::read(&chunk, digest, body, standing).await? {
-        match small::finish(app, name, &session, (digest, bytes.clone()), &occasion).await {
+        match small::finish(app, &session, (digest, bytes.clone()), &occasion).await {
             Ok(true) => return Ok(digest.clone()),
             Ok(false) => body.put_back(bytes),
             Err(error) => return read_back(app, &session, digest, error).await,
         }
     }
     let received = Receiver::take(app, standing, session.clone(), &chunk).await?.finish(&chunk, body).await?;
-    settle(app, name, session, received, digest, occasion).await
+    settle(app, session, received, digest, occasion).await
 }
 
 /// Gives an upload up; its bytes are deleted later.
@@ -220,7 +252,8 @@ pub(super) async fn cancel(
     occasion: &Occasion,
 ) -> Result<(), UploadError> {
     let repository = granted.repository().ok_or(UploadError::Unknown)?.id;
-    let session = Session { upload: granted.operation().upload.clone(), repository, principal: actor };
+    let CancelUpload { repository: name, upload } = granted.operation();
+    let session = Session { name: name.clone(), upload: upload.clone(), repository, principal: actor };
     if discard(app, &session, None, occasion.now).await? { Ok(()) } else { Err(UploadError::Unknown) }
 }
 
@@ -256,7 +289,7 @@ impl From<metadata::Error> for NotOpened {
 }
 
 /// The row is committed before the first byte is written, so that no byte is ever without an owner.
-async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, NotOpened> {
+async fn open(tx: &mut Tx, opening: &Opening) -> Result<(RepositoryId, Limits), NotOpened> {
     let Opening { name, actor, ground, occasion, .. } = opening;
     let repository = occasion.repository(tx, name, *actor, ground).await?;
     let new = NewUpload {
@@ -268,12 +301,13 @@ async fn open(tx: &mut Tx, opening: &Opening) -> Result<RepositoryId, NotOpened>
         leased_until: opening.leased_until,
         expires_at: opening.expires_at,
     };
-    if tx.begin_upload(&new).await? { Ok(repository.id) } else { Err(NotOpened::TooMany) }
+    let limits = tx.limits(repository.id);
+    if tx.begin_upload(&new).await? { Ok((repository.id, limits)) } else { Err(NotOpened::TooMany) }
 }
 
 /// Everything the finishing transaction needs; it may run more than once.
+#[derive(Clone)]
 struct Settling {
-    name: RepositoryName,
     session: Session,
     received: Received,
     digest: Digest,
@@ -284,7 +318,6 @@ struct Settling {
 /// Compares the digest and makes the bytes a blob of the repository, in one transaction (I1, I2, I5).
 async fn settle(
     app: &App,
-    name: &RepositoryName,
     session: Session,
     received: Received,
     digest: &Digest,
@@ -297,10 +330,9 @@ async fn settle(
             give_up(app, &session, fence, &occasion).await;
             return Err(UploadError::DigestDiffers { actual });
         }
-        let (name, session, digest) = (name.clone(), session.clone(), actual.clone());
         let expires_at = occasion.now + expiry(app);
-        let settling = Settling { name, session, received, digest, expires_at, occasion };
-        app.metadata.write(settling, |tx, settling| Box::pin(link(tx, settling))).await?;
+        let settling = Settling { session: session.clone(), received, digest: actual.clone(), expires_at, occasion };
+        link_with_room(app, settling).await?;
         Ok(actual)
     };
     match or_release(app, &session, fence, linked).await {
@@ -336,9 +368,23 @@ async fn has_settled(app: &App, session: &Session, digest: &Digest) -> bool {
     })
 }
 
+/// Makes the bytes a blob. A limit that was set while they came is met here: then room is reserved now.
+async fn link_with_room(app: &App, mut settling: Settling) -> Result<(), UploadError> {
+    let (session, fence, size) = (settling.session.clone(), settling.received.fence, settling.received.sealed.size);
+    for _ in 0..TRIES {
+        let linked = app.metadata.write(settling.clone(), |tx, settling| Box::pin(link(tx, settling))).await;
+        let Err(UploadError::Short(short)) = linked else { return linked };
+        let allowance = &mut settling.received.allowance;
+        *allowance = allowance.under(&short);
+        quota::reserve(app, (&session, fence), allowance, Wish::Announced(size)).await?;
+    }
+    Err(UploadError::Unsettled)
+}
+
 async fn link(tx: &mut Tx, settling: &Settling) -> Result<(), UploadError> {
-    let Settling { name, session, received: Received { sealed, fence, committed }, digest, occasion, .. } = settling;
-    let repository = tx.repository(name).await?.filter(|repository| repository.id == session.repository);
+    let Settling { session, received, digest, occasion, .. } = settling;
+    let Received { sealed, fence, committed, allowance } = received;
+    let repository = tx.repository(&session.name).await?.filter(|repository| repository.id == session.repository);
     let repository = repository.ok_or(UploadError::Unknown)?;
     let owned = sealed.key == committed.key || Some(&sealed.key) == committed.tail_key.as_ref();
     if !owned {
@@ -359,6 +405,7 @@ async fn link(tx: &mut Tx, settling: &Settling) -> Result<(), UploadError> {
         now: occasion.now,
     };
     tx.finish_upload(&finish).await?.ok_or(UploadError::Overtaken)?;
+    quota::cover(tx, repository.id, allowance.reserved)?;
     tx.record(&occasion.event("blob_pushed", session.principal, &repository, digest.as_str(), "")).await?;
     Ok(())
 }

@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub mod organizations;
 mod page;
 pub mod policies;
+pub mod quotas;
 pub mod repositories;
 pub mod robots;
 pub mod rules;

@@ -30,6 +30,7 @@ pub struct Metrics {
     damaged: Counter,
     orphans: Counter,
     comparisons_stopped: Counter,
+    quota_refusals: Counter,
     store_errors: Counter,
     database_errors: Counter,
     database_writes: Gauge,
@@ -93,6 +94,7 @@ impl Default for Metrics {
             damaged: Counter::default(),
             orphans: Counter::default(),
             comparisons_stopped: Counter::default(),
+            quota_refusals: Counter::default(),
             store_errors: Counter::default(),
             database_errors: Counter::default(),
             database_writes: Gauge::default(),
@@ -127,6 +129,11 @@ impl Default for Metrics {
             "comparisons_stopped",
             "Comparisons of the store with the facts that an operator has to look at",
             metrics.comparisons_stopped.clone(),
+        );
+        registry.register(
+            "quota_refusals",
+            "Pushes that were refused because a hard limit left no room",
+            metrics.quota_refusals.clone(),
         );
         registry.register("store_errors", "Failures of the blob store", metrics.store_errors.clone());
         registry.register("database_errors", "Failures of the database", metrics.database_errors.clone());
@@ -200,6 +207,11 @@ impl Metrics {
     /// Counts a comparison that an operator has to look at.
     pub fn comparison_stopped(&self) {
         self.comparisons_stopped.inc();
+    }
+
+    /// Counts a push that a hard limit left no room for.
+    pub fn quota_refused(&self) {
+        self.quota_refusals.inc();
     }
 
     /// Counts the failure behind an answer by what failed, wherever in the chain of its sources that is told.

@@ -6,9 +6,10 @@ use super::database::Metadata;
 use super::doomed::Passes;
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
+use super::links::Linked;
 use super::repositories::Repository;
 use super::rows::{BlobId, RepositoryId};
-use super::statement::statements;
+use super::statement::{Engine, statements};
 use super::tx::{TURNS, Tx};
 use super::value::values;
 use crate::StorageKey;
@@ -48,6 +49,10 @@ statements! {
         "UPDATE blobs SET quarantined_at = $3 WHERE id = $1 AND storage_key = $2 AND quarantined_at IS NULL"
     ];
     HEAL = ["UPDATE blobs SET storage_key = $2, quarantined_at = NULL, scrubbed_at = $3 WHERE id = $1"];
+    HOLD_IN_ACCOUNT = [
+        "SELECT a.blob_id FROM account_blobs a JOIN blobs b ON b.id = a.blob_id
+          WHERE a.account_id = $1 AND b.digest = $2" {update of a}
+    ];
     HOLD_LINK = [
         "SELECT l.blob_id FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
           WHERE l.repository_id = $1 AND b.digest = $2" {update of l}
@@ -210,7 +215,8 @@ impl Tx {
         }
         let Finish { digest, size, key, now, .. } = *finish;
         let finished = self.own(&Content { digest, size, key, body: None, now }).await?;
-        self.link(finish.repository, (finished.blob, digest), now).await?;
+        let linked = Linked { blob: finished.blob, digest, size: bytes(size)? };
+        self.link(finish.repository, &linked, now).await?;
         Ok(Some(finished))
     }
 
@@ -218,8 +224,7 @@ impl Tx {
     pub(super) async fn own(&mut self, content: &Content<'_>) -> Result<Finished, Error> {
         let Content { digest, key, now, .. } = *content;
         let id = BlobId(self.id()?);
-        let size =
-            i64::try_from(content.size).map_err(|error| Error::caused(ErrorKind::Failed, "a blob's size", error))?;
+        let size = bytes(content.size)?;
         for _ in 0..TURNS {
             if self.execute(&INSERT, values![id, digest, size, key, now]).await? == 1 {
                 self.keep(id, content).await?;
@@ -308,6 +313,9 @@ impl Tx {
         digest: &Digest,
         now: i64,
     ) -> Result<BlobDeletion, Error> {
+        if self.engine() == Engine::Postgres {
+            self.row(&HOLD_IN_ACCOUNT, values![repository.account_id, digest]).await?;
+        }
         let Some(row) = self.row(&HOLD_LINK, values![repository.id, digest]).await? else {
             return Ok(BlobDeletion::Unknown);
         };
@@ -321,7 +329,13 @@ impl Tx {
             return Ok(BlobDeletion::Unknown);
         }
         self.touch(Slot::blob(digest));
+        self.release_blobs(repository.place(), [blob]).await?;
         self.candidates(Item::Account, repository.account_id.0, [blob], now).await?;
         Ok(BlobDeletion::Deleted)
     }
+}
+
+/// A blob's size as a row holds it.
+pub(super) fn bytes(size: u64) -> Result<i64, Error> {
+    i64::try_from(size).map_err(|error| Error::caused(ErrorKind::Failed, "a blob's size", error))
 }

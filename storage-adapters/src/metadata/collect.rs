@@ -9,8 +9,9 @@ use super::error::{Error, ErrorKind};
 use super::events::Event;
 use super::generations::Slot;
 use super::rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
-use super::statement::statements;
+use super::statement::{Engine, statements};
 use super::tx::Tx;
+use super::usage::Scope;
 use super::value::values;
 
 statements! {
@@ -29,6 +30,10 @@ statements! {
                 CAST(CASE WHEN EXISTS (SELECT 1 FROM holds h WHERE h.repository_id = m.repository_id AND h.manifest_id = m.id)
                   THEN 1 ELSE 0 END AS BIGINT)
            FROM manifests m WHERE m.repository_id = $1 AND m.id = $2"
+    ];
+    HOLD_BEHIND_LINK = [
+        "SELECT a.blob_id FROM repository_blobs l JOIN account_blobs a ON a.account_id = l.account_id AND a.blob_id = l.blob_id
+          WHERE l.repository_id = $1 AND l.blob_id = $2" {update of a}
     ];
     HOLD_LINK = ["SELECT touched_at FROM repository_blobs WHERE repository_id = $1 AND blob_id = $2" {update}];
     LOOK_AT_LINK = [
@@ -49,7 +54,9 @@ statements! {
     GENERATION = ["SELECT generation FROM candidates WHERE kind = $1 AND owner_id = $2 AND item_id = $3"];
     DIGEST = ["SELECT digest FROM blobs WHERE id = $1"];
     UNLINK = ["DELETE FROM repository_blobs WHERE repository_id = $1 AND blob_id = $2 RETURNING account_id"];
-    LEAVE_ACCOUNT = ["DELETE FROM account_blobs WHERE account_id = $1 AND blob_id = $2"];
+    LEAVE_ACCOUNT = [
+        "DELETE FROM account_blobs WHERE account_id = $1 AND blob_id = $2 RETURNING (SELECT b.size FROM blobs b WHERE b.id = $2)"
+    ];
     FORGET_BLOB = ["DELETE FROM blobs WHERE id = $1 RETURNING storage_key, size"];
 }
 
@@ -156,6 +163,9 @@ impl Tx {
 
     async fn look_at_link(&mut self, candidate: &Candidate) -> Result<Looked, Error> {
         let key = values![candidate.owner, candidate.id];
+        if self.engine() == Engine::Postgres {
+            self.row(&HOLD_BEHIND_LINK, key).await?;
+        }
         let Some(held) = self.row(&HOLD_LINK, key).await? else { return Ok(Looked::Gone) };
         let Some(seen) = self.row(&LOOK_AT_LINK, key).await? else { return Ok(Looked::Gone) };
         Ok(Looked::Link(LinkSeen { named: seen.truth(0)?, touched_at: held.integer(0)? }))
@@ -188,9 +198,10 @@ impl Tx {
             Item::Manifest => self.collect_manifest(candidate, now).await.map(|()| 0)?,
             Item::Link => self.collect_link(candidate, now).await.map(|()| 0)?,
             Item::Account => {
-                if self.execute(&LEAVE_ACCOUNT, values![candidate.owner, candidate.id]).await? != 1 {
+                let Some(row) = self.row(&LEAVE_ACCOUNT, values![candidate.owner, candidate.id]).await? else {
                     return Err(held_and_gone("account_blobs"));
-                }
+                };
+                self.charge(Scope::Account(AccountId(candidate.owner)), -row.integer(0)?).await?;
                 self.candidates(Item::Blob, 0, [candidate.id], now).await?;
                 0
             }
@@ -221,7 +232,9 @@ impl Tx {
         if let Some(digest) = self.row(&DIGEST, values![candidate.id]).await? {
             self.touch(Slot::blob(&digest.parsed::<Digest>(0)?));
         }
-        self.candidates(Item::Account, row.integer(0)?, [candidate.id], now).await
+        let account = AccountId(row.integer(0)?);
+        self.release_blobs((RepositoryId(candidate.owner), account), [candidate.id]).await?;
+        self.candidates(Item::Account, account.0, [candidate.id], now).await
     }
 
     async fn collect_blob(&mut self, blob: BlobId, now: i64) -> Result<u64, Error> {

@@ -3,9 +3,11 @@
 use super::candidates::Item;
 use super::error::Error;
 use super::events::Event;
-use super::rows::RepositoryId;
-use super::statement::statements;
+use super::rows::{AccountId, RepositoryId};
+use super::sql::Row;
+use super::statement::{Statement, statements};
 use super::tx::Tx;
+use super::usage::Scope;
 use super::value::values;
 
 /// How long a repository that cannot be emptied is left alone, in milliseconds.
@@ -37,11 +39,13 @@ statements! {
     MANIFESTS = [
         "DELETE FROM manifests WHERE repository_id = $1 AND id IN
            (SELECT page.id FROM manifests page WHERE page.repository_id = $1 AND NOT EXISTS
-              (SELECT 1 FROM manifest_children e WHERE e.repository_id = $1 AND e.child_id = page.id) LIMIT $2)"
+              (SELECT 1 FROM manifest_children e WHERE e.repository_id = $1 AND e.child_id = page.id) LIMIT $2)
+         RETURNING size"
     ];
     TRASH = [
         "DELETE FROM trash WHERE repository_id = $1 AND digest IN
-           (SELECT page.digest FROM trash page WHERE page.repository_id = $1 ORDER BY page.digest LIMIT $2)"
+           (SELECT page.digest FROM trash page WHERE page.repository_id = $1 ORDER BY page.digest LIMIT $2)
+         RETURNING size"
     ];
     TRASHED = [
         "SELECT DISTINCT b.blob_id FROM trash_blobs b WHERE b.trash_id IN
@@ -71,6 +75,7 @@ impl Tx {
         }
         let Some(row) = self.row(&NEXT, values![now]).await? else { return Ok(false) };
         let (repository, account, limit) = (row.integer(0)?, row.integer(1)?, i64::from(limit));
+        let place = (RepositoryId(repository), AccountId(account));
         // Whose clock is behind must not bring back half of it.
         self.execute(&NO_WAY_BACK, values![repository]).await?;
         let uploads = self.rows(&UPLOADS, values![repository, limit]).await?;
@@ -81,27 +86,46 @@ impl Tx {
             return Ok(true);
         }
         // In the order in which nothing is named any more: tags, indexes before their children, links.
-        for statement in [&TAGS, &PINS, &MANIFESTS] {
+        for statement in [&TAGS, &PINS] {
             if self.execute(statement, values![repository, limit]).await? > 0 {
                 return Ok(true);
             }
         }
-        let trashed = self.rows(&TRASHED, values![repository, limit]).await?;
-        if self.execute(&TRASH, values![repository, limit]).await? > 0 {
-            let blobs: Result<Vec<i64>, Error> = trashed.iter().map(|row| row.integer(0)).collect();
-            self.candidates(Item::Account, account, blobs?, now).await?;
+        if self.take_sizes(&MANIFESTS, place, limit).await? {
             return Ok(true);
         }
-        let links = self.rows(&LINKS, values![repository, limit]).await?;
+        let trashed = numbers(&self.rows(&TRASHED, values![repository, limit]).await?)?;
+        self.hold_in_account(place.1, trashed.iter().copied()).await?;
+        if self.take_sizes(&TRASH, place, limit).await? {
+            self.release_blobs(place, trashed.iter().copied()).await?;
+            self.candidates(Item::Account, account, trashed, now).await?;
+            return Ok(true);
+        }
+        // With no trash left, what is not linked is gone.
+        let links = numbers(&self.rows(&LINKS, values![repository, limit]).await?)?;
         if !links.is_empty() {
-            let blobs: Result<Vec<i64>, Error> = links.iter().map(|row| row.integer(0)).collect();
-            self.candidates(Item::Account, account, blobs?, now).await?;
+            self.release_blobs(place, links.iter().copied()).await?;
+            self.candidates(Item::Account, account, links, now).await?;
             return Ok(true);
         }
-        if self.execute(&HISTORY, values![repository, limit]).await? == 0 {
-            self.execute(&REMOVE, values![repository]).await?;
+        if self.execute(&HISTORY, values![repository, limit]).await? == 0
+            && self.execute(&REMOVE, values![repository]).await? == 1
+        {
+            self.forget_usage(Scope::Repository(place.0)).await?;
         }
         Ok(true)
+    }
+
+    /// Takes away what a statement does, and its bytes off the repository and its account; whether it was anything.
+    async fn take_sizes(
+        &mut self,
+        statement: &Statement,
+        place: (RepositoryId, AccountId),
+        limit: i64,
+    ) -> Result<bool, Error> {
+        let taken = numbers(&self.rows(statement, values![place.0, limit]).await?)?;
+        self.charge_both(place, -taken.iter().sum::<i64>()).await?;
+        Ok(!taken.is_empty())
     }
 
     /// Leaves the deleted repository whose turn it is alone for an hour: what is in it could not be taken out, and others wait
@@ -140,4 +164,8 @@ impl Tx {
         }
         Ok(true)
     }
+}
+
+fn numbers(rows: &[Row]) -> Result<Vec<i64>, Error> {
+    rows.iter().map(|row| row.integer(0)).collect()
 }

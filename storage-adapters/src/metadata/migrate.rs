@@ -56,6 +56,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0007_retention.sql"),
         postgres: include_str!("../../migrations/postgres/0007_retention.sql"),
     },
+    Migration {
+        version: 8,
+        name: "quotas",
+        sqlite: include_str!("../../migrations/sqlite/0008_quotas.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_quotas.sql"),
+    },
 ];
 
 statements! {

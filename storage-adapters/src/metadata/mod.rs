@@ -42,6 +42,7 @@ mod open;
 mod organizations;
 mod policies;
 mod put;
+mod quotas;
 mod reclaim;
 mod referrers;
 mod repositories;
@@ -55,6 +56,7 @@ mod settings;
 mod sign_ins;
 mod sign_rules;
 mod signing;
+mod sizes;
 mod small;
 mod sql;
 mod statement;
@@ -69,6 +71,7 @@ mod trust_files;
 mod tx;
 mod undelete;
 mod uploads;
+mod usage;
 mod users;
 mod value;
 mod vouches;
@@ -101,6 +104,7 @@ pub use names::{NameKind, RestingName};
 pub use organizations::{Member, Organization, OrganizationChange};
 pub use policies::Policies;
 pub use put::{Put, PutManifest, PutRefused};
+pub use quotas::{Passed, Quota};
 pub use reclaim::DoomedKey;
 pub use referrers::{Described, Referrer};
 pub use repositories::Repository;
@@ -112,6 +116,7 @@ pub use scrub::ToScrub;
 pub use sign_ins::{DeviceDecision, DeviceOpening, DeviceRequest, NewDeviceRequest, NewSignIn, OpenLimits, Session};
 pub use sign_rules::{Reported, SignRule};
 pub use signing::{LoggedSignature, SignerKey, SignerRoot, WrappedDataKey};
+pub use sizes::Sizes;
 pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
@@ -125,6 +130,7 @@ pub use trust_files::{FilesMetadata, NamedFile};
 pub use tx::Tx;
 pub use undelete::{DeletedRepository, Restored, TagMove, Trashed, Undeleted};
 pub use uploads::{Checkpoint, Lease, NewUpload, OPEN_UPLOADS, Upload, UploadPart};
+pub use usage::{Limits, Room, Scope, Usage};
 pub use users::{NewUser, PasswordSeen, Principal, PrincipalKind, SystemRole, User, Vouching};
 pub use vouches::{Happened, Pointed, Tagged, TrustRoot, Vouch};
 pub use workloads::{CertificateKind, CertificateRule, RULES, WorkloadRule};
@@ -157,6 +163,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     organizations::ALL,
     policies::ALL,
     put::ALL,
+    quotas::ALL,
     empty::ALL,
     reclaim::ALL,
     referrers::ALL,
@@ -168,6 +175,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     sign_ins::ALL,
     sign_rules::ALL,
     signing::ALL,
+    sizes::ALL,
     small::ALL,
     tags::ALL,
     teams::ALL,
@@ -176,6 +184,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     trust_files::ALL,
     undelete::ALL,
     uploads::ALL,
+    usage::ALL,
     users::ALL,
     vouches::ALL,
     workloads::ALL,

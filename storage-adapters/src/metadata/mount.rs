@@ -2,6 +2,7 @@ use hallmark_oci::Digest;
 
 use super::database::Metadata;
 use super::error::Error;
+use super::links::Linked;
 use super::repositories::{Repository, repository};
 use super::rows::{AccountId, BlobId, RepositoryId};
 use super::statement::statements;
@@ -15,7 +16,7 @@ const LOOKED_AT: i64 = 1_024;
 statements! {
     HOLD_SOURCE = ["SELECT id FROM repositories WHERE id = $1 AND name IS NOT NULL" {share}];
     HOLD = [
-        "SELECT b.id FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
+        "SELECT b.id, b.size FROM repository_blobs l JOIN blobs b ON b.id = l.blob_id
           WHERE l.repository_id = $1 AND b.digest = $2 AND b.quarantined_at IS NULL
             AND (l.touched_at > $3 OR EXISTS (SELECT 1 FROM manifest_blobs e
                                                WHERE e.repository_id = l.repository_id AND e.blob_id = l.blob_id))" {share of b}
@@ -91,7 +92,8 @@ impl Tx {
             return Ok(None);
         };
         let blob = BlobId(row.integer(0)?);
-        self.link(mount.repository, (blob, mount.digest), mount.now).await?;
+        let linked = Linked { blob, digest: mount.digest, size: row.integer(1)? };
+        self.link(mount.repository, &linked, mount.now).await?;
         Ok(Some(blob))
     }
 }

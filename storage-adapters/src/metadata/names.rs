@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::database::Metadata;
 use super::error::Error;
 use super::graces::Waits;
+use super::quotas::AccountQuota;
 use super::rows::{AccountId, RepositoryId};
 use super::statement::statements;
 use super::tx::Tx;
@@ -59,16 +60,17 @@ pub struct RestingName {
     pub until: i64,
 }
 
-/// How long names rest, in milliseconds, for all changes of one database, and what else waits before it goes.
+/// How long names rest, in milliseconds, for all changes of one database, what else waits before it goes, and what accounts begin with.
 #[derive(Debug)]
 pub(super) struct Rest {
     names: AtomicI64,
     pub(super) graces: Waits,
+    pub(super) account_quota: AccountQuota,
 }
 
 impl Default for Rest {
     fn default() -> Self {
-        Self { names: AtomicI64::new(REST), graces: Waits::default() }
+        Self { names: AtomicI64::new(REST), graces: Waits::default(), account_quota: AccountQuota::default() }
     }
 }
 

@@ -8,6 +8,7 @@ use super::rows::{AccountId, PrincipalId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
+use super::usage::Scope;
 use super::users::Principal;
 use super::value::values;
 
@@ -188,7 +189,7 @@ impl Tx {
         }
         self.row(&HOLD_PRINCIPAL, values![owner]).await?;
         self.execute(&ADD_MEMBER, values![id, owner, true]).await?;
-        self.touch(Slot::account(name));
+        self.begin_account(id, name).await?;
         Ok(Some(Organization { id, name: name.to_owned(), create_on_push: false }))
     }
 
@@ -364,6 +365,7 @@ impl Tx {
             blobs.push(row.integer(0)?);
         }
         self.execute(&DELETE, values![organization.id]).await?;
+        self.forget_usage(Scope::Account(organization.id)).await?;
         self.release_name((NameKind::Account, &organization.name), (organization.id, None), now).await?;
         self.candidates(super::candidates::Item::Blob, 0, blobs, now).await?;
         Ok(OrganizationChange::Made)

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::{Descriptor, Digest, Manifest, Tag};
 
+use super::blobs::bytes;
 use super::candidates::Item;
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
@@ -108,7 +109,8 @@ impl Tx {
         }
         let (id, known) = self.insert_manifest(put).await?;
         if !known {
-            self.forget_trashed(repository, put.digest).await?;
+            let size = bytes(put.body.len() as u64)?;
+            self.replace_trashed(put.repository.place(), put.digest, size).await?;
             for named in put.manifest.blobs() {
                 // That a manifest names it is a part of the answer that is kept.
                 self.touch(Slot::blob(&named.digest));
@@ -177,7 +179,7 @@ impl Tx {
         let id = ManifestId(self.id()?);
         let (media_type, artifact_type) = (put.manifest.media_type(), put.manifest.artifact_type());
         let subject = put.manifest.subject().map(|subject| subject.digest.as_str());
-        let size = i64::try_from(put.body.len()).map_err(|error| Error::caused(ErrorKind::Failed, "a size", error))?;
+        let size = bytes(put.body.len() as u64)?;
         let referrer = match subject {
             Some(_) => Some(descriptor(put.manifest, put.digest, put.body.len() as u64)?),
             None => None,

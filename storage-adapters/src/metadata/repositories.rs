@@ -8,6 +8,7 @@ use super::rows::{AccountId, PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::{TURNS, Tx};
+use super::usage::Limits;
 use super::value::values;
 
 /// Robots that are removed in the change that deletes their repository.
@@ -19,9 +20,12 @@ statements! {
            FROM repositories r JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
           WHERE r.name = $1"
     ];
+    // With the hard limits that hold in it: a push asks for nothing more than it did without.
     HOLD = [
-        "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id
+        "SELECT r.id, r.name, r.account_id, r.public, a.name, u.principal_id, r.account_id, o.hard, q.hard
            FROM repositories r JOIN accounts a ON a.id = r.account_id LEFT JOIN users u ON u.account_id = r.account_id
+           LEFT JOIN quotas o ON o.scope = 'account' AND o.scope_id = r.account_id
+           LEFT JOIN quotas q ON q.scope = 'repository' AND q.scope_id = r.id
           WHERE r.name = $1" {share of r}
     ];
     HOLD_WHOLE = [
@@ -111,7 +115,10 @@ impl Tx {
     /// # Errors
     /// The database failed.
     pub async fn repository(&mut self, name: &RepositoryName) -> Result<Option<Repository>, Error> {
-        self.row(&HOLD, values![name]).await?.map(|row| repository(&row)).transpose()
+        let Some(row) = self.row(&HOLD, values![name]).await? else { return Ok(None) };
+        let held = repository(&row)?;
+        self.note_limits(held.id, Limits::read(&row, 6)?);
+        Ok(Some(held))
     }
 
     /// The repository of this name; made private and empty in this account if there is none.

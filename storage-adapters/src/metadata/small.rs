@@ -3,8 +3,9 @@
 
 use hallmark_oci::{Digest, UploadId};
 
-use super::blobs::{Content, Finished};
+use super::blobs::{Content, Finished, bytes};
 use super::error::{Error, ErrorKind};
+use super::links::Linked;
 use super::repositories::Repository;
 use super::rows::{BlobId, PrincipalId};
 use super::statement::{Engine, statements};
@@ -75,7 +76,8 @@ impl Tx {
         };
         let content = Content { digest, size: body.len() as u64, key: &key, body: Some(body), now };
         let finished = self.own(&content).await?;
-        self.link(repository, (finished.blob, digest), now).await?;
+        let linked = Linked { blob: finished.blob, digest, size: bytes(body.len() as u64)? };
+        self.link(repository, &linked, now).await?;
         Ok(Some(finished))
     }
 

@@ -56,9 +56,22 @@ pub struct StatementUsage {
 
 /// One piece of a statement as one engine spells it. Text stands for itself; in braces stand
 /// `share`, `update`, `skip` (row locks, each also `of alias`), `in texts N`, `in integers N` (a condition on the list in
-/// parameter N), and `texts N`, `integers N` (that list as a table with one column, `value`).
+/// parameter N), and `texts N`, `integers N` (that list as a table with one column, `value`). Where the engines need other words,
+/// each has its own: `on_sqlite "…"`, `on_postgres "…"`.
 macro_rules! piece {
     ($engine:ident $text:literal) => {
+        $text
+    };
+    (sqlite {on_sqlite $text:literal}) => {
+        $text
+    };
+    (postgres {on_sqlite $text:literal}) => {
+        ""
+    };
+    (sqlite {on_postgres $text:literal}) => {
+        ""
+    };
+    (postgres {on_postgres $text:literal}) => {
         $text
     };
     (sqlite {share $($of:tt)*}) => {

@@ -9,8 +9,9 @@ use super::events::Event;
 use super::generations::Slot;
 use super::repositories::Repository;
 use super::rows::{AccountId, ManifestId, PrincipalId, RepositoryId};
-use super::statement::{Statement, statements};
+use super::statement::{Engine, Statement, statements};
 use super::tx::Tx;
+use super::usage::Scope;
 use super::value::{Value, json_texts, values};
 
 /// How many of those that refer to a manifest one transaction asks to be looked at.
@@ -56,7 +57,7 @@ statements! {
              ORDER BY page.purge_at LIMIT $3" {skip} ")
          RETURNING id, repository_id"
     ];
-    HOLD_DUE = ["SELECT digest, deleted_at, referrers_after FROM trash WHERE id = $1 AND purge_at <= $2" {update}];
+    HOLD_DUE = ["SELECT digest, deleted_at, referrers_after, size FROM trash WHERE id = $1 AND purge_at <= $2" {update}];
     LIVES = ["SELECT id FROM manifests WHERE repository_id = $1 AND digest = $2"];
     HOLDING = [
         "SELECT MAX(p.purge_at) FROM trash_children c JOIN trash p ON p.id = c.trash_id
@@ -73,10 +74,18 @@ statements! {
           WHERE repository_id = $1 AND moved_at <= $3 AND name" {in texts 2} " ORDER BY name" {update}
     ];
     PUT_SINCE = ["SELECT id FROM manifests WHERE repository_id = $1 AND id = $2 AND touched_at > $3"];
-    NAMED = ["SELECT account_id, blob_id FROM trash_blobs WHERE trash_id = $1"];
+    NAMED = ["SELECT blob_id FROM trash_blobs WHERE trash_id = $1"];
     REPOSITORY = ["SELECT account_id FROM repositories WHERE id = $1" {share}];
     FORGET = ["DELETE FROM trash WHERE id = $1"];
-    REPLACED = ["DELETE FROM trash WHERE repository_id = $1 AND digest = $2"];
+    REPLACED = [
+        {on_sqlite "DELETE FROM trash WHERE repository_id = $1 AND digest = $2"}
+        {on_postgres
+         "WITH gone AS (DELETE FROM trash WHERE repository_id = $1 AND digest = $2 RETURNING id)
+          INSERT INTO usage_entries (scope, scope_id, id, bytes)
+          SELECT list.scope, list.scope_id, list.id, $6
+            FROM (VALUES ('repository', $1, $4), ('account', $3, $5)) AS list (scope, scope_id, id)
+           WHERE NOT EXISTS (SELECT 1 FROM gone)"}
+    ];
 }
 
 /// A manifest in the trash whose window is over, claimed.
@@ -149,9 +158,27 @@ impl Tx {
         self.rows(statement, values).await?.iter().map(|row| row.integer(0)).collect()
     }
 
-    /// Forgets what the trash holds of a manifest that was put again: the same bytes name the same things.
-    pub(super) async fn forget_trashed(&mut self, repository: RepositoryId, digest: &Digest) -> Result<(), Error> {
-        self.execute(&REPLACED, values![repository, digest]).await.map(drop)
+    /// Forgets what the trash holds of a manifest that was put, and whose row is new: the same bytes name the same things, and are
+    /// charged already. Else they are charged now.
+    pub(super) async fn replace_trashed(
+        &mut self,
+        (repository, account): (RepositoryId, AccountId),
+        digest: &Digest,
+        size: i64,
+    ) -> Result<(), Error> {
+        if self.engine() == Engine::Postgres {
+            let ids = (self.id()?, self.id()?);
+            let replaced = values![repository, digest, account, ids.0, ids.1, size];
+            if self.execute(&REPLACED, replaced).await? > 0 {
+                self.charges().add(Scope::Repository(repository), size);
+                self.charges().add(Scope::Account(account), size);
+            }
+            return Ok(());
+        }
+        if self.execute(&REPLACED, values![repository, digest]).await? == 0 {
+            self.charge_both((repository, account), size).await?;
+        }
+        Ok(())
     }
 
     /// Claims at most `limit` manifests in the trash whose window is over. A claim that nothing follows ends by itself.
@@ -198,14 +225,15 @@ impl Tx {
         }
         let mut blobs = Vec::new();
         for row in self.rows(&NAMED, values![id]).await? {
-            blobs.push((row.integer(0)?, row.integer(1)?));
-        }
-        self.execute(&FORGET, values![id]).await?;
-        self.orphans(repository.0, unneeded, now).await?;
-        if let Some((of, _)) = blobs.first().copied() {
-            self.candidates(Item::Account, of, blobs.into_iter().map(|(_, blob)| blob), now).await?;
+            blobs.push(row.integer(0)?);
         }
         let account = AccountId(account.integer(0)?);
+        self.hold_in_account(account, blobs.iter().copied()).await?;
+        self.execute(&FORGET, values![id]).await?;
+        self.charge_both((repository, account), -held.integer(3)?).await?;
+        self.release_blobs((repository, account), blobs.iter().copied()).await?;
+        self.orphans(repository.0, unneeded, now).await?;
+        self.candidates(Item::Account, account.0, blobs, now).await?;
         let event = Event::of_system("manifest_purged", digest.as_str(), now);
         self.record(&Event { account: Some(account), repository: Some(repository), ..event }).await?;
         Ok(Purge::Ended)

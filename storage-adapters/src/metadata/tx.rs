@@ -4,8 +4,10 @@ use super::error::{Error, ErrorKind};
 use super::generations::Slot;
 use super::ids::Ids;
 use super::names::Rest;
+use super::rows::RepositoryId;
 use super::sql::{Connection, Row};
 use super::statement::{Engine, Statement};
+use super::usage::{Charges, Limits};
 use super::value::Value;
 
 /// How often a change inserts, and looks for the row that stood in its way, before it lets others go first. A row that
@@ -28,11 +30,14 @@ pub struct Tx {
     statements: u64,
     failure: Option<Error>,
     dry: bool,
+    charges: Charges,
+    limits: Option<(RepositoryId, Limits)>,
 }
 
 impl Tx {
     pub(super) fn new(connection: Connection, ids: Arc<Ids>, rest: Arc<Rest>) -> Self {
-        Self { connection, ids, rest, touched: Vec::new(), statements: 0, failure: None, dry: false }
+        let (touched, charges) = (Vec::new(), Charges::default());
+        Self { connection, ids, rest, touched, statements: 0, failure: None, dry: false, charges, limits: None }
     }
 
     /// How many statements this change has run. Each costs a microsecond's fraction of a COMMIT, but they add up: tests
@@ -93,11 +98,29 @@ impl Tx {
         self.touched.push(slot);
     }
 
+    /// What this change has charged so far.
+    pub(super) fn charges(&mut self) -> &mut Charges {
+        &mut self.charges
+    }
+
+    /// Remembers the limits that hold where this change writes.
+    pub(super) fn note_limits(&mut self, repository: RepositoryId, limits: Limits) {
+        self.limits = Some((repository, limits));
+    }
+
+    /// The hard limits that hold in the repository that [`Tx::repository`] held last, as it read them; none for another.
+    #[must_use]
+    pub fn limits(&self, repository: RepositoryId) -> Limits {
+        self.limits.filter(|(held, _)| *held == repository).map(|(_, limits)| limits).unwrap_or_default()
+    }
+
     /// Makes ready for the next body on the same connection; what the last one touched.
     pub(super) fn turn(&mut self) -> Vec<Slot> {
         self.statements = 0;
         self.failure = None;
         self.dry = false;
+        self.charges = Charges::default();
+        self.limits = None;
         std::mem::take(&mut self.touched)
     }
 

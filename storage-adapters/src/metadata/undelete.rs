@@ -5,6 +5,7 @@ use hallmark_oci::{Digest, RepositoryName, Tag};
 use super::database::Metadata;
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
+use super::links::Linked;
 use super::repositories::Repository;
 use super::rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};
 use super::sql::Row;
@@ -28,7 +29,7 @@ statements! {
     HOLD_LIVE = ["SELECT id FROM manifests WHERE repository_id = $1 AND digest = $2" {share}];
     CHILDREN = ["SELECT child_digest FROM trash_children WHERE trash_id = $1 ORDER BY child_digest"];
     BLOBS = [
-        "SELECT b.id, b.digest, b.quarantined_at FROM trash_blobs t JOIN blobs b ON b.id = t.blob_id
+        "SELECT b.id, b.digest, b.quarantined_at, b.size FROM trash_blobs t JOIN blobs b ON b.id = t.blob_id
           WHERE t.trash_id = $1 ORDER BY b.id"
     ];
     REVIVE = [
@@ -249,12 +250,13 @@ impl Tx {
                 refused => return Ok(refused),
             }
         }
-        for blob in self.rows(&BLOBS, values![trash]).await? {
-            let (blob, digest, damaged) = (BlobId(blob.integer(0)?), blob.parsed(1)?, blob.maybe_integer(2)?.is_some());
-            if damaged {
+        for row in self.rows(&BLOBS, values![trash]).await? {
+            let (blob, digest, size) = (BlobId(row.integer(0)?), row.parsed(1)?, row.integer(3)?);
+            if row.maybe_integer(2)?.is_some() {
                 return Ok(Undeleted::Damaged(digest));
             }
-            self.link(repository, (blob, &digest), now).await?;
+            // While it is in the trash it is charged: this costs nothing more.
+            self.link(repository, &Linked { blob, digest: &digest, size }, now).await?;
         }
         let manifest = ManifestId(self.id()?);
         if self.execute(&REVIVE, values![trash, manifest, now, actor]).await? != 1 {

@@ -7,6 +7,7 @@ use super::rows::{PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
+use super::usage::{Limits, Room};
 use super::value::values;
 use crate::StorageKey;
 
@@ -26,8 +27,12 @@ statements! {
                 expires_at = CASE WHEN expires_at < $7 THEN $7 ELSE expires_at END
           WHERE id = $1 AND repository_id = $2 AND principal_id = $3 AND leased_until <= $5
             AND ($4 < 0 OR received = $4)
-         RETURNING id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until,
-                   expires_at"
+         RETURNING id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until, expires_at,
+           (SELECT r.account_id FROM repositories r WHERE r.id = $2),
+           (SELECT q.hard FROM repositories r JOIN quotas q ON q.scope = 'account' AND q.scope_id = r.account_id WHERE r.id = $2),
+           (SELECT q.hard FROM quotas q WHERE q.scope = 'repository' AND q.scope_id = $2),
+           CAST((SELECT SUM(e.bytes) FROM usage_entries e WHERE e.upload_id = $1 AND e.scope = 'account') AS BIGINT),
+           CAST((SELECT SUM(e.bytes) FROM usage_entries e WHERE e.upload_id = $1 AND e.scope = 'repository') AS BIGINT)"
     ];
     WHERE_IT_IS = [
         "SELECT received, leased_until FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3"
@@ -100,6 +105,10 @@ pub struct Upload {
     pub leased_until: i64,
     /// When the upload may be cancelled if nobody goes on.
     pub expires_at: i64,
+    /// The hard limits that hold where it goes; told to whoever leases it.
+    pub limits: Limits,
+    /// What it has reserved; told to whoever leases it.
+    pub reserved: Room,
 }
 
 /// One part of a multipart upload.
@@ -206,6 +215,9 @@ impl Tx {
         let wish = values![id, repository, principal, start, now, leased_until, expires_at];
         if let Some(row) = self.row(&LEASE, wish).await? {
             let mut upload = upload(&row)?;
+            upload.limits = Limits::read(&row, 9)?;
+            let reserved = |index| Ok::<_, Error>(row.maybe_integer(index)?.unwrap_or_default());
+            upload.reserved = Room { account: reserved(12)?, repository: reserved(13)? };
             if upload.multipart_id.is_some() {
                 upload.parts = parts(&self.rows(&PARTS, values![id]).await?)?;
             }
@@ -339,6 +351,8 @@ fn upload(row: &Row) -> Result<Upload, Error> {
         fence: row.integer(6)?,
         leased_until: row.integer(7)?,
         expires_at: row.integer(8)?,
+        limits: Limits::default(),
+        reserved: Room::default(),
     })
 }
 

@@ -378,7 +378,7 @@ impl Tx {
             values![id, &new.name, account, new.password.as_deref(), new.role.word(), source, subject, vouched_at];
         self.execute(&INSERT_PRINCIPAL, values![id]).await?;
         self.execute(&INSERT, row).await?;
-        self.touch(Slot::account(&new.name));
+        self.begin_account(account, &new.name).await?;
         Ok(Some(Principal {
             id,
             name: new.name.clone(),
@@ -569,6 +569,7 @@ impl Tx {
         self.execute(&DELETE, values![user.id]).await?;
         self.execute(&DELETE_PRINCIPAL, values![user.id]).await?;
         self.execute(&DELETE_ACCOUNT, values![user.account_id]).await?;
+        self.forget_usage(super::usage::Scope::Account(user.account_id)).await?;
         self.release_name((NameKind::Account, &user.name), (user.account_id, None), now).await?;
         self.candidates(Item::Blob, 0, blobs, now).await?;
         Ok(UserRemoval::Removed)

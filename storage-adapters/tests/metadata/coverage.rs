@@ -6,7 +6,7 @@ use crate::harness::run;
 use crate::{
     accounts, blobs, collect, credentials, custody, events, facts, grants, holds, manifests, mounts, names,
     organizations, reclaim, referrers, repositories, retention, robots, scrub, sign_ins, sign_rules, signing, small,
-    tags, teams, trust, trust_files, undelete, uploads, users, vouches, workloads,
+    tags, teams, trust, trust_files, undelete, uploads, usage, users, vouches, workloads,
 };
 
 /// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
@@ -44,6 +44,7 @@ fn every_statement_runs_on_both_engines() {
         trust_files::CLAUSES,
         undelete::CLAUSES,
         uploads::CLAUSES,
+        usage::CLAUSES,
         users::CLAUSES,
         vouches::CLAUSES,
         workloads::CLAUSES,

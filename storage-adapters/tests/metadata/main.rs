@@ -42,6 +42,7 @@ mod trust;
 mod trust_files;
 mod undelete;
 mod uploads;
+mod usage;
 mod users;
 mod vouches;
 mod workloads;

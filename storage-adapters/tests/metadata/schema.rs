@@ -155,7 +155,7 @@ fn no_key_that_guards_an_image_cascades() {
                 ("manifest_blobs", "manifests", _)
                     | ("manifest_children", "manifests", Some("parent_id"))
                     | ("last_pulls", "manifests", _)
-                    | ("upload_parts", "uploads", _)
+                    | ("upload_parts" | "usage_entries", "uploads", _)
                     | ("tag_history", "repositories", _)
                     | ("credentials", "principals", _)
                     | ("small_blobs", "blobs", _)

@@ -13,6 +13,7 @@ pub(super) mod grant;
 pub(super) mod keep;
 pub(super) mod login;
 pub(super) mod org;
+pub(super) mod quota;
 pub(super) mod repo;
 pub(super) mod robot;
 mod root_shown;

@@ -12,6 +12,7 @@ mod keeping;
 mod matrix;
 mod me;
 mod organizations;
+mod quotas;
 mod repositories;
 mod requests;
 mod robots;

@@ -13,6 +13,7 @@ mod manifests;
 mod manifests_refused;
 mod mounts;
 mod ping;
+mod quotas;
 mod ranges;
 mod readonly;
 mod referrers;

@@ -1,0 +1,76 @@
+//! What is in use, folded: the entries that changes append are added to totals, so that a look under a limit reads a few rows.
+
+use hallmark_storage::metadata::{self, Engine, Event, Metadata, Passed, Scope, Tx};
+
+/// How many entries one change folds.
+const BATCH: u32 = 5_000;
+
+/// Folds what was charged and not yet added to its total, scope by scope, until nothing is left or `goes_on` says no; how many
+/// entries. Where a soft limit is passed now that was not before, the event `quota_exceeded` tells of it, once for each crossing.
+///
+/// Replicas that fold at the same time share the work: each entry is taken by one, and what it took is added in the same transaction.
+///
+/// # Errors
+/// The database does not answer; what was folded stays so.
+pub async fn fold_usage(metadata: &Metadata, now: i64, goes_on: impl Fn() -> bool) -> Result<u64, metadata::Error> {
+    let (mut after, mut folded) = (None, 0);
+    while goes_on() {
+        let Some(scope) = metadata.next_to_fold(after).await? else { break };
+        let taken = metadata.write((scope, now), |tx, (scope, now)| Box::pin(fold(tx, *scope, *now))).await?;
+        folded += taken;
+        // A scope with more comes up again, but not before the others: a busy one holds nobody up.
+        after = Some(scope);
+    }
+    Ok(folded)
+}
+
+/// The setting that says when all that is in use was last counted: whoever moves it counts.
+const COUNTED: &str = "usage_counted";
+/// How often that is done, in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1_000;
+
+/// Counts once a day, on a server, what every account and repository holds, and puts right what they are charged: replicas of the
+/// release before, which charge nothing, may have been at work there. The embedded database has one process. How many were wrong.
+///
+/// # Errors
+/// The database does not answer; the rest is left to the next day.
+pub async fn count_usage(metadata: &Metadata, now: i64, goes_on: impl Fn() -> bool) -> Result<u64, metadata::Error> {
+    let seen = metadata.setting(COUNTED).await?;
+    let last = seen.as_deref().and_then(|seen| seen.parse::<i64>().ok());
+    if metadata.engine() == Engine::Sqlite || last.is_some_and(|last| now < last.saturating_add(DAY)) {
+        return Ok(0);
+    }
+    let moved: Result<bool, metadata::Error> = metadata
+        .write((seen, now.to_string()), |tx, (seen, now)| {
+            Box::pin(async move { tx.move_mark(COUNTED, seen.as_deref(), now).await })
+        })
+        .await;
+    let (mut after, mut wrong) = (None, 0);
+    while moved.as_ref().is_ok_and(|moved| *moved) && goes_on() {
+        let Some(scope) = metadata.next_scope(after).await? else { break };
+        let drift: i64 =
+            metadata.write(scope, |tx, scope| Box::pin(async move { tx.put_usage_right(*scope).await })).await?;
+        wrong += u64::from(drift != 0);
+        after = Some(scope);
+    }
+    moved.map(|_| wrong)
+}
+
+async fn fold(tx: &mut Tx, scope: Scope, now: i64) -> Result<u64, metadata::Error> {
+    let (taken, total) = tx.fold(scope, BATCH).await?;
+    // What is not all of it would tell of a crossing that another batch takes back.
+    if taken > 0
+        && taken < u64::from(BATCH)
+        && let Some(passed) = tx.judge_soft_limit(scope, total).await?
+    {
+        record(tx, &passed, total, now).await?;
+    }
+    Ok(taken)
+}
+
+async fn record(tx: &mut Tx, passed: &Passed, total: i64, now: i64) -> Result<(), metadata::Error> {
+    let payload = format!(r#"{{"limit":{},"used":{total}}}"#, passed.soft);
+    let event = Event::of_system("quota_exceeded", &passed.name, now);
+    let place = Event { account: Some(passed.account), repository: passed.repository, ..event };
+    tx.record(&Event { payload: &payload, ..place }).await
+}

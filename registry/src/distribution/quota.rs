@@ -1,0 +1,459 @@
+//! Room under hard limits: whoever adds bytes reserves room for them, looks whether it was there, and charges no more than that.
+//! Why no limit is passed so, the facts tell (`metadata/usage.rs` of the storage).
+//!
+//! An upload reserves as its bytes come: as many as a request announces, else step by step, at most [`STEP`] at a time. What opens no upload (a mount, a
+//! manifest, a small blob that comes whole) is tried as it is; when it turns out to add bytes where there is a limit, it is taken back,
+//! and tried again with a [`Passage`]. Where there is no limit nothing of this costs anything.
+
+use hallmark_oci::{RepositoryName, UploadId};
+use hallmark_storage::StorageKey;
+use hallmark_storage::metadata::{
+    self, AccountId, Limits, NewUpload, PrincipalId, RepositoryId, Room, SYSTEM_ACCOUNT, Scope, Tx,
+};
+
+use super::Occasion;
+use super::occasion::Nowhere;
+use super::receive::Session;
+use super::upload::UploadError;
+use crate::access::Ground;
+use crate::app::App;
+
+/// How much is reserved at most at a time for bytes whose number nobody announced.
+const STEP: u64 = 64 * 1024 * 1024;
+/// How much is reserved at least at a time, where there is room for so much.
+const LEAST_STEP: u64 = 1024 * 1024;
+/// The part of the room that is left of which one upload reserves no more at a time: others come too.
+const SHARE: u64 = 4;
+/// How long a passage stands that nothing ends, in milliseconds: longer than the change that it is for.
+const PASSAGE: i64 = 5 * 60 * 1_000;
+/// The fence of an upload that nobody has leased.
+pub(super) const UNLEASED: i64 = 0;
+/// How often a change is tried that needs more room than it needed a moment ago.
+const TRIES: usize = 4;
+
+/// A hard limit leaves no room.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the quota of the {kind} {name} is {limit} bytes: {used} bytes are in use and {reserved} are reserved by other uploads, so \
+     that there is no room for {requested} bytes; what is deleted counts until it has left the trash"
+)]
+pub(crate) struct Exceeded {
+    /// `account` or `repository`.
+    pub(crate) kind: &'static str,
+    /// Its name.
+    pub(crate) name: String,
+    /// The most bytes that it may hold.
+    pub(crate) limit: u64,
+    /// Those that it holds.
+    pub(crate) used: u64,
+    /// Those that other uploads have reserved.
+    pub(crate) reserved: u64,
+    /// Those that there is no room for.
+    pub(crate) requested: u64,
+}
+
+/// A change that was taken back, because it would have charged more than was reserved for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Short {
+    limits: Limits,
+    charged: Room,
+}
+
+/// What an upload may come to hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Allowance {
+    /// The hard limits that hold where it goes.
+    pub(super) limits: Limits,
+    /// What is reserved for it.
+    pub(super) reserved: Room,
+}
+
+impl Allowance {
+    /// What is missing in each place that has a limit so that `bytes` are reserved there.
+    fn missing(&self, bytes: u64) -> Room {
+        let bytes = signed(bytes);
+        let missing = |limit: Option<u64>, reserved: i64| limit.map_or(0, |_| (bytes - reserved).max(0));
+        Room {
+            account: missing(self.limits.account, self.reserved.account),
+            repository: missing(self.limits.repository, self.reserved.repository),
+        }
+    }
+
+    /// Under the limits that a change which was taken back has met.
+    pub(super) fn under(self, short: &Short) -> Self {
+        Self { limits: short.limits, ..self }
+    }
+
+    fn add(&mut self, room: Room) {
+        self.reserved.account += room.account;
+        self.reserved.repository += room.repository;
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+}
+
+fn negated(room: Room) -> Room {
+    Room { account: -room.account, repository: -room.repository }
+}
+
+/// How many bytes an upload is to hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wish {
+    /// So many, and no more.
+    Announced(u64),
+    /// So many at least, and nobody knows how many more.
+    Unknown(u64),
+}
+
+/// Reserves room for an upload that is to hold so many bytes, and for some more when their number is not known.
+///
+/// # Errors
+/// [`UploadError::Exceeded`] with the numbers, and then nothing is reserved beside what was; [`UploadError::Overtaken`] when
+/// another has leased the upload; the database's.
+pub(super) async fn reserve(
+    app: &App,
+    upload: (&Session, i64),
+    allowance: &mut Allowance,
+    wish: Wish,
+) -> Result<(), UploadError> {
+    let (Wish::Announced(least) | Wish::Unknown(least)) = wish;
+    if allowance.missing(least) == Room::default() {
+        return Ok(());
+    }
+    if let Wish::Unknown(_) = wish {
+        let step = step(app, upload.0, allowance).await?;
+        // Others may have reserved a step at this moment too, so that none of them had room: then for what came alone.
+        match reserve_between(app, upload, allowance, (least, least.saturating_add(step))).await {
+            Err(UploadError::Exceeded(_)) => {}
+            reserved => return reserved,
+        }
+    }
+    let reserved = reserve_between(app, upload, allowance, (least, least)).await;
+    if matches!(reserved, Err(UploadError::Exceeded(_))) {
+        app.metrics.quota_refused();
+    }
+    reserved
+}
+
+/// How much more than what came is reserved at a time: a part of the room that is left, as far as can be seen.
+async fn step(app: &App, session: &Session, allowance: &Allowance) -> Result<u64, UploadError> {
+    let Limits { account_id, account, repository } = allowance.limits;
+    let mut room = u64::MAX;
+    for (scope, limit) in [(Scope::Account(account_id), account), (Scope::Repository(session.repository), repository)] {
+        let Some(limit) = limit else { continue };
+        let usage = app.metadata.usage(scope).await?;
+        room = room.min(limit.saturating_sub(usage.used.saturating_add(usage.reserved)));
+    }
+    Ok((room / SHARE).clamp(LEAST_STEP, STEP).min(room))
+}
+
+/// Gives back what an upload has reserved beyond the bytes that it holds; if that fails, it is given back with the upload.
+pub(super) async fn give_back(app: &App, (session, fence): (&Session, i64), allowance: &mut Allowance, bytes: u64) {
+    let limits = allowance.limits;
+    let beyond = |limit: Option<u64>, reserved: i64| limit.map_or(0, |_| (reserved - signed(bytes)).max(0));
+    let room = Room {
+        account: beyond(limits.account, allowance.reserved.account),
+        repository: beyond(limits.repository, allowance.reserved.repository),
+    };
+    if room == Room::default() {
+        return;
+    }
+    let place = (session.repository, limits.account_id);
+    if put(app, (&session.upload, fence), place, negated(room)).await.is_ok() {
+        allowance.add(negated(room));
+    }
+}
+
+/// Reserves room for `most` bytes, or as many as there is room for, but not less than `least`.
+async fn reserve_between(
+    app: &App,
+    (session, fence): (&Session, i64),
+    allowance: &mut Allowance,
+    (least, most): (u64, u64),
+) -> Result<(), UploadError> {
+    let (upload, place) = ((&session.upload, fence), (session.repository, allowance.limits.account_id));
+    let wish = allowance.missing(most);
+    put(app, upload, place, wish).await?;
+    let (limits, needed) = (allowance.limits, allowance.missing(least));
+    allowance.add(wish);
+    let asked = Asked { wish, needed, own: allowance.reserved, bytes: least };
+    let too_much = look(app, &session.name, (session.repository, limits), asked).await;
+    let back = match &too_much {
+        Ok(too_much) => *too_much,
+        Err(_) => wish,
+    };
+    if back != Room::default() {
+        put(app, upload, place, negated(back)).await?;
+        allowance.add(negated(back));
+    }
+    match too_much {
+        Ok(_) => Ok(()),
+        Err(NoPassage::Exceeded(exceeded)) => Err(UploadError::Exceeded(exceeded)),
+        Err(NoPassage::Nowhere(Nowhere::Failed(error))) => Err(error.into()),
+        Err(NoPassage::TooMany | NoPassage::Unsettled | NoPassage::Nowhere(_)) => Err(UploadError::Unsettled),
+    }
+}
+
+/// Adds to what an upload has reserved, or gives back.
+async fn put(
+    app: &App,
+    (upload, fence): (&UploadId, i64),
+    place: (RepositoryId, AccountId),
+    room: Room,
+) -> Result<(), UploadError> {
+    let held: Result<bool, metadata::Error> = app
+        .metadata
+        .write((upload.clone(), fence, place, room), |tx, (upload, fence, place, room)| {
+            Box::pin(async move { tx.reserve((upload, *fence), *place, *room).await })
+        })
+        .await;
+    if held? { Ok(()) } else { Err(UploadError::Overtaken) }
+}
+
+/// What was just reserved, before it is looked at.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// What was added.
+    wish: Room,
+    /// That part of it that cannot be done without.
+    needed: Room,
+    /// All that is reserved for the same upload.
+    own: Room,
+    /// The bytes that it is for.
+    bytes: u64,
+}
+
+/// Looks whether there is room for what was just reserved; how much of it is too much.
+async fn look(
+    app: &App,
+    name: &RepositoryName,
+    (repository, limits): (RepositoryId, Limits),
+    asked: Asked,
+) -> Result<Room, NoPassage> {
+    let Asked { wish, needed, own, bytes } = asked;
+    let mut too_much = Room::default();
+    if let Some(limit) = limits.account.filter(|_| wish.account > 0) {
+        let place = (Scope::Account(limits.account_id), "account", name.account().unwrap_or(SYSTEM_ACCOUNT));
+        let spare = wish.account - needed.account;
+        too_much.account = look_in(app, place, limit, (spare, own.account), bytes).await?;
+    }
+    if let Some(limit) = limits.repository.filter(|_| wish.repository > 0) {
+        let place = (Scope::Repository(repository), "repository", name.as_str());
+        let spare = wish.repository - needed.repository;
+        too_much.repository = look_in(app, place, limit, (spare, own.repository), bytes).await?;
+    }
+    Ok(too_much)
+}
+
+/// How far one place is above its limit, when no more than what can be spared is.
+async fn look_in(
+    app: &App,
+    (scope, kind, name): (Scope, &'static str, &str),
+    limit: u64,
+    (spare, own): (i64, i64),
+    requested: u64,
+) -> Result<i64, NoPassage> {
+    let usage = app.metadata.usage(scope).await?;
+    let over = signed(usage.used.saturating_add(usage.reserved).saturating_sub(limit));
+    if over <= spare {
+        return Ok(over);
+    }
+    let (name, used) = (name.to_owned(), usage.used);
+    let reserved = usage.reserved.saturating_sub(own.max(0).unsigned_abs());
+    Err(NoPassage::Exceeded(Box::new(Exceeded { kind, name, limit, used, reserved, requested })))
+}
+
+/// Room for a change that opens no upload of its own: an upload to which nothing is sent, and that ends with the change.
+#[derive(Debug, Clone)]
+pub(super) struct Passage {
+    upload: UploadId,
+    reserved: Room,
+}
+
+/// Where a change is made, and by whom.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) name: RepositoryName,
+    pub(super) actor: PrincipalId,
+    pub(super) ground: Ground,
+    pub(super) occasion: Occasion,
+}
+
+/// Why a change did not get the room that it needs.
+#[derive(Debug)]
+pub(super) enum NoPassage {
+    /// There is none.
+    Exceeded(Box<Exceeded>),
+    /// The user has as many uploads open as one may have.
+    TooMany,
+    /// What it needs kept changing.
+    Unsettled,
+    /// The repository is not there any more.
+    Nowhere(Nowhere),
+}
+
+impl From<Nowhere> for NoPassage {
+    fn from(nowhere: Nowhere) -> Self {
+        Self::Nowhere(nowhere)
+    }
+}
+
+impl From<metadata::Error> for NoPassage {
+    fn from(error: metadata::Error) -> Self {
+        Self::Nowhere(error.into())
+    }
+}
+
+/// How one try of a change ended that was not refused.
+pub(super) enum Tried<T> {
+    /// It is made.
+    Made(T),
+    /// It needs room.
+    Short(Short),
+}
+
+/// Makes a change as it is, and again with room when it turns out to need some.
+///
+/// # Errors
+/// The change's own, and [`NoPassage`].
+pub(super) async fn with_room<T, E: From<NoPassage>, F>(
+    app: &App,
+    place: &Place,
+    change: impl Fn(Option<Passage>) -> F,
+) -> Result<T, E>
+where
+    F: Future<Output = Result<Tried<T>, E>> + Send,
+{
+    let mut passage: Option<Passage> = None;
+    for _ in 0..TRIES {
+        let tried = change(passage.clone()).await;
+        let short = match tried {
+            Ok(Tried::Made(made)) => return Ok(made),
+            Ok(Tried::Short(short)) => Ok(short),
+            Err(error) => Err(error),
+        };
+        // Ended by the change itself, unless that was taken back.
+        if let Some(passage) = passage.take() {
+            leave(app, &passage.upload).await;
+        }
+        passage = Some(enter(app, place, &short?).await?);
+    }
+    if let Some(passage) = passage {
+        leave(app, &passage.upload).await;
+    }
+    Err(NoPassage::Unsettled.into())
+}
+
+/// Ends a change that is complete: it has charged no more than its passage reserved, which ends with it.
+///
+/// # Errors
+/// [`Unmade::Short`]: the change must be taken back.
+pub(super) async fn settle(tx: &mut Tx, repository: RepositoryId, passage: Option<&Passage>) -> Result<(), Unmade> {
+    let reserved = passage.map_or(Room::default(), |passage| passage.reserved);
+    cover(tx, repository, reserved)?;
+    if let Some(passage) = passage
+        && !tx.end_passage(&passage.upload).await?
+    {
+        // It expired: what was reserved is no longer.
+        return Err(short(tx, repository).into());
+    }
+    Ok(())
+}
+
+/// Whether a change has charged no more than was reserved for it.
+///
+/// # Errors
+/// [`Short`]: it must be taken back.
+pub(super) fn cover(tx: &mut Tx, repository: RepositoryId, reserved: Room) -> Result<(), Short> {
+    if tx.is_covered(repository, reserved) { Ok(()) } else { Err(short(tx, repository)) }
+}
+
+fn short(tx: &mut Tx, repository: RepositoryId) -> Short {
+    let limits = tx.limits(repository);
+    Short { limits, charged: tx.charged((repository, limits.account_id)) }
+}
+
+/// Why a change was taken back.
+pub(super) enum Unmade {
+    /// It needs room.
+    Short(Short),
+    /// It has nowhere to go.
+    Nowhere(Nowhere),
+}
+
+impl From<Short> for Unmade {
+    fn from(short: Short) -> Self {
+        Self::Short(short)
+    }
+}
+
+impl From<Nowhere> for Unmade {
+    fn from(nowhere: Nowhere) -> Self {
+        Self::Nowhere(nowhere)
+    }
+}
+
+impl From<metadata::Error> for Unmade {
+    fn from(error: metadata::Error) -> Self {
+        Self::Nowhere(error.into())
+    }
+}
+
+/// Reserves what a change has charged that was taken back: in the places that have a limit.
+async fn enter(app: &App, place: &Place, short: &Short) -> Result<Passage, NoPassage> {
+    let Short { limits, charged } = *short;
+    let under = |limit: Option<u64>, charged: i64| limit.map_or(0, |_| charged.max(0));
+    let room = Room {
+        account: under(limits.account, charged.account),
+        repository: under(limits.repository, charged.repository),
+    };
+    let upload = UploadId::from_bytes(app.random.bytes());
+    let opening = (place.clone(), upload.clone(), StorageKey::from_bytes(app.random.bytes()), room);
+    let repository = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await?;
+    let requested = room.account.max(room.repository).unsigned_abs();
+    let asked = Asked { wish: room, needed: room, own: room, bytes: requested };
+    match look(app, &place.name, (repository, limits), asked).await {
+        Ok(_) => Ok(Passage { upload, reserved: room }),
+        Err(barred) => {
+            leave(app, &upload).await;
+            if matches!(barred, NoPassage::Exceeded(_)) {
+                app.metrics.quota_refused();
+            }
+            Err(barred)
+        }
+    }
+}
+
+/// Its key owns no byte and never will; a crash leaves it to expire like any upload that was given up.
+async fn open(
+    tx: &mut Tx,
+    (place, upload, key, room): &(Place, UploadId, StorageKey, Room),
+) -> Result<RepositoryId, NoPassage> {
+    let Place { name, actor, ground, occasion } = place;
+    let repository = occasion.repository(tx, name, *actor, ground).await?;
+    let new = NewUpload {
+        id: upload,
+        repository: repository.id,
+        principal: *actor,
+        key,
+        hash_state: &[],
+        leased_until: 0,
+        expires_at: occasion.now + PASSAGE,
+    };
+    if !tx.begin_upload(&new).await? {
+        return Err(NoPassage::TooMany);
+    }
+    tx.reserve((upload, UNLEASED), (repository.id, repository.account_id), *room).await?;
+    Ok(repository.id)
+}
+
+/// Gives a passage back that no change has ended.
+async fn leave(app: &App, upload: &UploadId) {
+    let left: Result<bool, metadata::Error> =
+        app.metadata.write(upload.clone(), |tx, upload| Box::pin(async move { tx.end_passage(upload).await })).await;
+    if let Err(error) = left {
+        tracing::warn!(%error, upload = upload.as_str(), "what was reserved for a change is given back when it expires");
+    }
+}

@@ -1,0 +1,55 @@
+-- What accounts and repositories hold, counted without a row that two pushes change, and how much they may hold.
+
+-- Limits in bytes; NULL: none. `passed` is 1 once it was told that the soft one is passed, until that is no longer so.
+CREATE TABLE quotas (
+  scope TEXT NOT NULL CHECK (scope IN ('account', 'repository')),
+  scope_id INTEGER NOT NULL,
+  soft INTEGER,
+  hard INTEGER,
+  passed INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (scope, scope_id)
+) STRICT, WITHOUT ROWID;
+
+-- Bytes in use are a total and the entries that are not added to it yet: changes only append entries, and a job folds them.
+-- An entry with an upload is a reservation, and goes with its upload.
+CREATE TABLE usage_totals (
+  scope TEXT NOT NULL CHECK (scope IN ('account', 'repository')),
+  scope_id INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  PRIMARY KEY (scope, scope_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage_entries (
+  scope TEXT NOT NULL CHECK (scope IN ('account', 'repository')),
+  scope_id INTEGER NOT NULL,
+  id INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  upload_id TEXT REFERENCES uploads (id) ON DELETE CASCADE,
+  PRIMARY KEY (scope, scope_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_entries_upload ON usage_entries (upload_id) WHERE upload_id IS NOT NULL;
+
+-- What is there already: an account has each of its blobs once, and the manifests of all of its repositories.
+INSERT INTO usage_totals (scope, scope_id, bytes)
+SELECT 'account', held.account_id, SUM(held.size) FROM (
+    SELECT a.account_id, b.size FROM account_blobs a JOIN blobs b ON b.id = a.blob_id
+    UNION ALL SELECT r.account_id, m.size FROM manifests m JOIN repositories r ON r.id = m.repository_id
+    UNION ALL SELECT r.account_id, t.size FROM trash t JOIN repositories r ON r.id = t.repository_id
+  ) AS held GROUP BY held.account_id;
+-- A repository has each blob once that it links or that something in its trash names, and its manifests.
+INSERT INTO usage_totals (scope, scope_id, bytes)
+SELECT 'repository', held.repository_id, SUM(held.size) FROM (
+    SELECT l.repository_id, b.size FROM (
+        SELECT repository_id, blob_id FROM repository_blobs
+        UNION SELECT t.repository_id, n.blob_id FROM trash t JOIN trash_blobs n ON n.trash_id = t.id
+      ) AS l JOIN blobs b ON b.id = l.blob_id
+    UNION ALL SELECT m.repository_id, m.size FROM manifests m
+    UNION ALL SELECT t.repository_id, t.size FROM trash t
+  ) AS held GROUP BY held.repository_id;
+
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('quotas', 'quotas', '1000 500 1'),
+  ('usage_totals', 'usage_totals', '1000000 500000 1'),
+  ('usage_entries', 'usage_entries', '1000000 500000 1000 1'),
+  ('usage_entries', 'usage_entries_upload', '10000 4');
+ANALYZE sqlite_schema;
