@@ -15,6 +15,7 @@ pub mod events;
 pub mod http;
 pub mod jobs;
 mod keeping;
+mod lease;
 mod master;
 mod memory;
 mod operate;

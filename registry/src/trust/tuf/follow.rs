@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 use super::super::renew::Passed;
 use super::publish::{self, Occasion, publish};
-use super::{TufError, lease, rules, shelf};
+use super::{TufError, rules, shelf};
 use crate::app::App;
+use crate::lease;
 use crate::telemetry::chain;
 
+/// The lease of who follows and renews.
+const LEASE: &str = "tuf_lease";
 /// How far the job has followed the events, as a setting.
 const CURSOR: &str = "tuf_cursor";
 /// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
@@ -103,7 +106,7 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
     if nothing {
         return Ok(false);
     }
-    Ok(lease::under(app, follow_on(app)).await?.unwrap_or(false))
+    Ok(lease::under(app, LEASE, follow_on(app)).await?.unwrap_or(false))
 }
 
 async fn follow_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
@@ -231,7 +234,7 @@ pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     if !shelf && app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), 1).await?.is_empty() {
         return Ok(false);
     }
-    Ok(lease::under(app, renew_on(app)).await?.unwrap_or(false))
+    Ok(lease::under(app, LEASE, renew_on(app)).await?.unwrap_or(false))
 }
 
 async fn renew_on(app: &Arc<App>) -> Result<bool, metadata::Error> {
