@@ -22,7 +22,7 @@ mod operate;
 pub mod people;
 mod readonly;
 pub(crate) mod reclaim;
-mod retention;
+pub mod retention;
 pub mod serve;
 pub mod signing;
 pub mod telemetry;

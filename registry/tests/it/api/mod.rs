@@ -14,6 +14,7 @@ mod me;
 mod organizations;
 mod repositories;
 mod requests;
+mod retention;
 mod robots;
 mod teams;
 mod trash;
