@@ -30,11 +30,14 @@ pub fn decide(looked: &Looked, now: i64, graces: &Graces) -> Decision {
 }
 
 /// A manifest goes when what it belonged to is gone and nothing else keeps it. Without a tag alone it stays: it may have been
-/// pushed by digest, and be pulled by it.
+/// pushed by digest, and be pulled by it. One that is held comes up again: who releases it does not know what it belonged to.
 #[must_use]
 pub fn manifest(seen: &ManifestSeen, now: i64, graces: &Graces) -> Decision {
-    if !seen.orphaned || seen.tagged || seen.has_parent || seen.has_subject || seen.held {
+    if !seen.orphaned || seen.tagged || seen.has_parent || seen.has_subject {
         return Decision::Keep;
+    }
+    if seen.held {
+        return Decision::Later(now.saturating_add(graces.margin.max(1)));
     }
     when_old(seen.touched_at, now, graces)
 }
@@ -92,10 +95,12 @@ mod tests {
             ManifestSeen { tagged: true, ..orphan },
             ManifestSeen { has_parent: true, ..orphan },
             ManifestSeen { has_subject: true, ..orphan },
-            ManifestSeen { held: true, ..orphan },
+            ManifestSeen { held: true, ..ManifestSeen::default() },
         ] {
             assert_eq!(manifest(&kept, 1_000, &GRACES), Decision::Keep, "{kept:?}");
         }
+        let held = ManifestSeen { held: true, ..orphan };
+        assert_eq!(manifest(&held, 1_000, &GRACES), Decision::Later(1_005), "until it is released");
     }
 
     #[test]

@@ -163,7 +163,9 @@ impl Naive<'_> {
     }
 }
 
-fn told(victims: Vec<Victim>) -> Vec<(i64, Vec<String>, bool)> {
+/// By the numbers of the images.
+fn told(mut victims: Vec<Victim>) -> Vec<(i64, Vec<String>, bool)> {
+    victims.sort_by_key(|victim| victim.image);
     victims.into_iter().map(|victim| (victim.image, victim.tags, victim.whole)).collect()
 }
 
@@ -174,6 +176,17 @@ proptest! {
     fn what_goes_is_what_a_plain_look_says(retention in retention(), images in images()) {
         let decided = told(decide(&retention, &images, NOW, |_| false));
         prop_assert_eq!(decided, Naive { images: &images }.victims(&retention.rules));
+    }
+
+    /// Whoever takes away what is told in its order never meets a manifest that something still names.
+    #[test]
+    fn an_index_goes_before_what_it_names(retention in retention(), images in images()) {
+        let order = decide(&retention, &images, NOW, |_| false);
+        for (place, victim) in order.iter().enumerate().filter(|(_, victim)| victim.whole) {
+            for parent in (Naive { images: &images }).parents(victim.image) {
+                prop_assert!(order[..place].iter().any(|before| before.whole && before.image == parent.id));
+            }
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::auth::{people, personal, signin};
 use crate::events;
 use crate::people::names;
 use crate::reclaim;
-use crate::retention;
+use crate::retention::{self, Went};
 use crate::telemetry::chain;
 use crate::trust::{renew, tuf};
 
@@ -41,6 +41,7 @@ pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
         refresh(&app, stop.clone()),
         sweep(&app, stop.clone()),
         fold_usage(&app, stop.clone()),
+        retire(&app, stop.clone()),
         look_at_bytes(&app, stop.clone()),
         look_at_directories(&app, stop.clone()),
         renew_trust(&app, stop.clone()),
@@ -63,7 +64,30 @@ async fn sweep(app: &App, mut stop: watch::Receiver<bool>) {
     while goes_on(&mut ticks, &mut stop).await {
         clean(app, &stop).await;
         write_down_uses(app).await;
-        retire(app, &stop).await;
+    }
+}
+
+/// Applies the rules on what is kept, beside all other jobs: a repository of many tags holds up none of them.
+async fn retire(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(SWEEP);
+    // Those who wait for the start come first.
+    ticks.reset_after(SETTLED);
+    while goes_on(&mut ticks, &mut stop).await {
+        let _change = app.readonly.begin_change();
+        if app.is_readonly() {
+            continue;
+        }
+        match reclaim::retire(app, || !*stop.borrow()).await {
+            Ok(Went { manifests: 0, tags: 0, .. }) => {}
+            Ok(Went { manifests, tags, .. }) => {
+                tracing::info!(
+                    manifests,
+                    tags,
+                    "rules took {manifests} manifests and {tags} tags away, into the trash"
+                );
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "rules on what is kept were not applied"),
+        }
     }
 }
 
@@ -236,22 +260,6 @@ async fn write_down_uses(app: &App) {
     }
     if let Err(error) = personal::write_down(app).await {
         tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");
-    }
-}
-
-/// Applies the rules on what is kept, once a day.
-async fn retire(app: &App, stop: &watch::Receiver<bool>) {
-    let _change = app.readonly.begin_change();
-    let goes_on = || !app.is_readonly() && !*stop.borrow();
-    if !goes_on() {
-        return;
-    }
-    match reclaim::retire(app, goes_on).await {
-        Ok((0, 0)) => {}
-        Ok((manifests, tags)) => {
-            tracing::info!(manifests, tags, "rules took {manifests} manifests and {tags} tags away, into the trash");
-        }
-        Err(error) => tracing::warn!(error = chain(&error), "rules on what is kept were not applied"),
     }
 }
 

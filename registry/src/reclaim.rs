@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::clock::{Clock, rfc3339};
-use crate::retention;
+use crate::retention::{self, Went};
 use crate::telemetry::chain;
 
 /// The setting that says that the collector rests.
@@ -55,17 +55,16 @@ async fn believe_clock(app: &App) -> Result<(), Error> {
     hallmark_gc::believe_clock(&app.metadata, app.clock.now(), matches!(app.clock, Clock::System)).await
 }
 
-/// Applies the rules on what is kept once a day, unless the collector rests or the clock is not believed; how many manifests and
-/// tags went.
+/// Goes on applying the rules on what is kept, unless the collector rests or the clock is not believed.
 ///
 /// # Errors
 /// What stopped it.
-pub(crate) async fn retire(app: &App, goes_on: impl Fn() -> bool) -> Result<(u64, u64), Error> {
+pub(crate) async fn retire(app: &App, goes_on: impl Fn() -> bool) -> Result<Went, Error> {
     if is_paused(app).await? {
-        return Ok((0, 0));
+        return Ok(Went::default());
     }
     believe_clock(app).await?;
-    Ok(retention::run(app, || may_go_on(app) && goes_on()).await?)
+    Ok(retention::turn(app, || may_go_on(app) && goes_on()).await?)
 }
 
 /// What was found of bytes.

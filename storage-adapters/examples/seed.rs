@@ -6,6 +6,8 @@
 //! `seed DATABASE ACCOUNT signed REPOSITORY COUNT` makes tags that the account's owner has vouched for, and `seed DATABASE ACCOUNT
 //! signed-repositories PREFIX COUNT` such repositories; nothing of that is published yet. `seed DATABASE ACCOUNT due - 0` lets all
 //! that was published be renewed at once.
+//! `seed DATABASE ACCOUNT images REPOSITORY COUNT` makes images of two small blobs of their own each. `seed DATABASE ACCOUNT garbage
+//! REPOSITORY COUNT` makes such images that were pushed and deleted so long ago that every grace is over, and lets the collector rest.
 //! `seed DATABASE ORGANIZATION people MEMBER COUNT` makes the organization, owned by the user `admin`: `COUNT` members, a team
 //! for every ten of them, `COUNT` repositories `ORGANIZATION/r000000` and so on, and each team may read ten of them. The user
 //! `MEMBER`, who is there already, is in a hundred teams spread over all, of which the first is one.
@@ -18,9 +20,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::FutureExt as _;
 use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, RepositoryName, Tag};
+use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
     AccountId, DatabaseConfig, Error as Failed, Event, Grant, Metadata, NewUser, Organization, Principal, PrincipalId,
-    PutManifest, PutRefused, Repository, Rights, SystemRole, Target, TrustDialect, Tx, Vouch,
+    PutManifest, PutRefused, Repository, Rights, SmallKey, StoreSmall, SystemRole, Target, TrustDialect, Tx, Vouch,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -29,12 +32,21 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const MANIFEST: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 /// Entries that one change makes: few enough to stay far below the time a change may take.
 const SPAN: usize = 250;
+/// Images that one change makes: each takes several of the numbers that a change has laid ready.
+const IMAGES: usize = 100;
 /// Members of a team, and repositories that it may read.
 const TEAM: usize = 10;
 /// Teams that the one member is in.
 const TEAMS_OF_MEMBER: usize = 100;
 /// The first tag of every repository.
 const FIRST: &str = "v000000";
+/// How long ago garbage was pushed and deleted, in milliseconds: longer than all graces that a registry has by default.
+const LONG_AGO: i64 = 60 * 24 * 60 * 60 * 1_000;
+/// The setting that lets the collector rest, until somebody lets it go on.
+const PAUSED: &str = "gc_paused";
+/// The sizes of a configuration and of a layer, in bytes.
+const CONFIG_SIZE: usize = 300;
+const LAYER_SIZE: usize = 256;
 /// Who owns the organization.
 const OWNER: &str = "admin";
 
@@ -61,8 +73,9 @@ async fn main() -> Outcome<()> {
             metadata.write((), |tx, ()| tx.renew_all_trust(TrustDialect::Tuf, None).boxed()).await;
         renewed?;
     }
-    for begin in (0..count).step_by(SPAN) {
-        let numbers = begin..count.min(begin + SPAN);
+    let span = if ["images", "garbage"].contains(&kind.as_str()) { IMAGES } else { SPAN };
+    for begin in (0..count).step_by(span) {
+        let numbers = begin..count.min(begin + span);
         match kind.as_str() {
             "tags" => tags(&metadata, &seed, name.parse()?, numbers).await?,
             "signed" => {
@@ -77,8 +90,17 @@ async fn main() -> Outcome<()> {
                 vouch(&metadata, &seed, signed.collect::<Outcome<Vec<_>>>()?).await?;
             }
             "repositories" => repositories(&metadata, &seed, &name, numbers).await?,
-            other => return Err(format!("KIND is tags, repositories or people, not {other}").into()),
+            "images" => images(&metadata, &seed, (name.parse()?, Fate::Stays), numbers).await?,
+            "garbage" => {
+                let long_ago = Seed { now: now - LONG_AGO, ..seed.clone() };
+                images(&metadata, &long_ago, (name.parse()?, Fate::Goes), numbers).await?;
+            }
+            other => return Err(format!("KIND is tags, repositories, images or people, not {other}").into()),
         }
+    }
+    if kind == "garbage" {
+        let paused: Result<(), Failed> = metadata.write((), |tx, ()| tx.set_setting(PAUSED, Some("on")).boxed()).await;
+        paused?;
     }
     metadata.close().await;
     Ok(())
@@ -104,6 +126,78 @@ async fn repositories(metadata: &Metadata, seed: &Seed, prefix: &str, numbers: R
         entries.push((format!("{prefix}{number:06}").parse()?, vec![tag(0)?]));
     }
     put(metadata, seed, entries).await
+}
+
+/// What becomes of an image after it was pushed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    Goes,
+}
+
+/// One change: images of these numbers, each with a configuration and a layer that no other has.
+async fn images(
+    metadata: &Metadata,
+    seed: &Seed,
+    (name, fate): (RepositoryName, Fate),
+    numbers: Range<usize>,
+) -> Outcome<()> {
+    metadata
+        .write((seed.clone(), name, fate, numbers), |tx, (seed, name, fate, numbers)| {
+            async move {
+                let repository = tx.create_repository(name, seed.account, seed.now).await?;
+                for number in numbers.clone() {
+                    image(tx, seed, (&repository, *fate), number).await?;
+                }
+                Ok::<_, PutRefused>(())
+            }
+            .boxed()
+        })
+        .await?;
+    Ok(())
+}
+
+async fn image(
+    tx: &mut Tx,
+    seed: &Seed,
+    (repository, fate): (&Repository, Fate),
+    number: usize,
+) -> Result<(), PutRefused> {
+    let word = if fate == Fate::Stays { "image" } else { "garbage" };
+    let config = padded(format!(r#"{{"architecture":"amd64","os":"linux","author":"{word} {number}"}}"#), CONFIG_SIZE);
+    let layer = padded(format!("layer of {word} {number}"), LAYER_SIZE);
+    for body in [&config, &layer] {
+        let (digest, key) = (Digest::of(Algorithm::Sha256, body), StorageKey::random());
+        let small = StoreSmall { repository, key: SmallKey::Fresh(&key), digest: &digest, body, now: seed.now };
+        tx.store_small(&small).await?;
+    }
+    let describe = |kind: &str, body: &[u8]| {
+        let digest = Digest::of(Algorithm::Sha256, body);
+        format!(r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"{digest}","size":{}}}"#, body.len())
+    };
+    let body = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[{}]}}"#,
+        describe("config.v1+json", &config),
+        describe("layer.v1.tar", &layer)
+    );
+    let digest = Digest::of(Algorithm::Sha256, body.as_bytes());
+    let (Ok(manifest), Ok(tag)) = (Manifest::parse(body.as_bytes(), None, MANIFEST_BYTES), tag(number)) else {
+        return Ok(());
+    };
+    let seed = Seed { digest: digest.clone(), ..seed.clone() };
+    let tags = if fate == Fate::Stays { vec![tag] } else { Vec::new() };
+    push(tx, &seed, repository, (&manifest, body.as_bytes()), &tags).await?;
+    if fate == Fate::Goes {
+        tx.delete_manifest(repository, &digest, seed.actor, seed.now).await?;
+    }
+    Ok(())
+}
+
+/// Spaces after it, up to so many bytes.
+fn padded(text: String, size: usize) -> Vec<u8> {
+    let mut bytes = text.into_bytes();
+    bytes.resize(size, b' ');
+    bytes
 }
 
 /// Everything of an organization, in spans that one change makes.
@@ -172,7 +266,7 @@ async fn put(metadata: &Metadata, seed: &Seed, entries: Vec<(RepositoryName, Vec
             async move {
                 for (name, tags) in entries {
                     let repository = tx.create_repository(name, seed.account, seed.now).await?;
-                    push(tx, seed, &repository, manifest, tags).await?;
+                    push(tx, seed, &repository, (manifest, MANIFEST), tags).await?;
                 }
                 Ok::<_, PutRefused>(())
             }
@@ -223,11 +317,11 @@ async fn push(
     tx: &mut Tx,
     seed: &Seed,
     repository: &Repository,
-    manifest: &Manifest,
+    (manifest, body): (&Manifest, &[u8]),
     tags: &[Tag],
 ) -> Result<(), PutRefused> {
     let (digest, pushed_by, now) = (&seed.digest, seed.actor, seed.now);
-    tx.put_manifest(&PutManifest { repository, digest, manifest, body: MANIFEST, tags, pushed_by, now }).await?;
+    tx.put_manifest(&PutManifest { repository, digest, manifest, body, tags, pushed_by, now }).await?;
     tx.record(&Event {
         actor: seed.actor,
         kind: "manifest_pushed",

@@ -19,6 +19,7 @@ mod undo;
 mod verifier;
 
 pub use checker::{Known, Report, Violation, check};
+pub use random::{Random, mix};
 pub use restore::Lost;
 pub use shim::{Shim, Watched};
 pub use storm::{Habits, Storm};

@@ -1,7 +1,7 @@
 //! Images that are deleted: what goes with them, when, and what stays.
 
 use hallmark_gc::{Error, clean};
-use hallmark_storage::metadata::{BlobDeletion, Graces, ManifestDeletion, PutRefused};
+use hallmark_storage::metadata::{BlobDeletion, Graces, Hold, HoldKind, ManifestDeletion, Placing, PutRefused};
 
 use crate::harness::images::{digest, image, index};
 use crate::harness::{NOW, TINY, World, suite};
@@ -14,6 +14,7 @@ suite! {
     a_manifest_without_a_tag_stays,
     children_go_with_their_index,
     a_child_that_has_a_tag_stays,
+    a_child_that_is_held_goes_once_it_is_released,
     what_refers_to_a_manifest_goes_when_that_leaves_the_trash,
     what_refers_to_a_manifest_that_never_was_here_stays,
     an_image_that_is_pushed_again_leaves_the_trash,
@@ -150,6 +151,37 @@ async fn a_child_that_has_a_tag_stays(world: World) {
     world.delete(&repository, &parent, LATER).await.unwrap();
     drain(&world, LATER + 1_000).await;
     assert!(world.holds(&repository, &child).await && world.shows(&repository, b"amd", LATER + 50_000).await);
+}
+
+/// Whoever releases it does not know that it is the last that is left of an index.
+async fn a_child_that_is_held_goes_once_it_is_released(world: World) {
+    let repository = world.repository("alice/app").await;
+    world.push(&repository, b"amd", NOW).await.unwrap();
+    let body = image(b"amd", &[], None);
+    let child = world.put(&repository, &body, &[], NOW).await.unwrap();
+    let parent = world.put(&repository, &index(&[&body]), &["v1"], NOW).await.unwrap();
+    let hold = Hold { kind: HoldKind::Legal, placed_by: "alice".to_owned(), reason: "x".to_owned(), placed_at: NOW };
+    let placed: Result<Placing, hallmark_storage::metadata::Error> = world
+        .metadata
+        .write((repository.id, child.clone(), hold), |tx, (repository, digest, hold)| {
+            Box::pin(tx.place_hold(*repository, digest, hold))
+        })
+        .await;
+    assert_eq!(placed.unwrap(), Placing::Placed);
+    world.delete(&repository, &parent, LATER).await.unwrap();
+    for step in 1..6 {
+        world.clean(LATER + step * 1_000).await;
+    }
+    assert!(world.holds(&repository, &child).await);
+    let released: Result<bool, hallmark_storage::metadata::Error> = world
+        .metadata
+        .write((repository.id, child.clone()), |tx, (repository, digest)| {
+            Box::pin(tx.release_hold(*repository, digest, HoldKind::Legal))
+        })
+        .await;
+    assert!(released.unwrap());
+    drain(&world, LATER + 10_000).await;
+    assert!(!world.holds(&repository, &child).await && world.count("SELECT COUNT(*) FROM trash").await == 0);
 }
 
 async fn what_refers_to_a_manifest_goes_when_that_leaves_the_trash(world: World) {

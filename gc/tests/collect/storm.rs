@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use hallmark_gc::{Collected, clean, fold_usage};
 use hallmark_oci::{Digest, Reference};
-use hallmark_storage::metadata::{Error, ErrorKind, Graces, PutRefused, Repository, Scope, Undeleted};
+use hallmark_storage::metadata::{Graces, PutRefused, Repository, Scope, Undeleted};
 
 use crate::harness::images::{image, index};
-use crate::harness::{NOW, World, suite};
+use crate::harness::{Dice, NOW, World, is_crowded, suite};
 
 suite! {
     nothing_that_lives_is_lost_and_all_garbage_goes,
@@ -27,16 +27,6 @@ const PUSHERS: u64 = 4;
 const DELETERS: u64 = 2;
 const COLLECTORS: u64 = 3;
 const FOLDERS: u64 = 2;
-
-/// Numbers that look random and are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// What all share.
 struct Storm {
@@ -68,11 +58,6 @@ impl Storm {
 
 fn content(number: u64) -> Vec<u8> {
     format!("content {number}").into_bytes()
-}
-
-/// A failure that says that others were in the way, and nothing else.
-fn is_crowded(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Contended | ErrorKind::TimedOut)
 }
 
 async fn push(storm: Arc<Storm>, seed: u64) {

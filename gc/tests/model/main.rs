@@ -1,9 +1,16 @@
 //! A small registry in which everything that can happen happens in every order: pushes, mounts, puts, deletions, undeletes and
 //! collectors that stop between any two transactions. What it decides is decided by the collector's own functions.
-//! Never here: a database; each action is one transaction, as the data model says. A look is two steps, and holds its item between them.
-//! Start reading at `Registry`, then at `properties`; the bugs at the end are found.
+//! Each action is one transaction, as the data model says. A look is two steps, and holds its item between them. What the real collector
+//! and its clients did beside each other is replayed on it.
+//! Start reading at `Registry`, then at `properties`; the bugs at the end are found. Then `replay`.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+#[path = "../collect/harness/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the clauses of the collector use the rest")]
+mod harness;
 mod registry;
+mod replay;
 
 use stateright::{Checker, Model};
 

@@ -454,6 +454,8 @@ impl Draft {
                 scrub_interval: never,
                 scrub_bytes: 0,
                 compare_interval: never,
+                retention_interval: never,
+                retention_rate: 0,
             },
             limits: Limits { manifest_bytes: 0, account_bytes: None },
             audit: Audit { retention: never, pulls: false },

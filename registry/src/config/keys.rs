@@ -245,6 +245,13 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("gc.compare_interval", Some("24h"), "a time from 0s to 30d", |draft, value| {
         value.duration(seconds(0, 30 * DAY)).map(|time| draft.gc.compare_interval = time)
     }),
+    Key::new("gc.retention_interval", Some("24h"), "a time from 0s to 30d", |draft, value| {
+        value.duration(seconds(0, 30 * DAY)).map(|time| draft.gc.retention_interval = time)
+    }),
+    Key::new("gc.retention_rate", Some("5000"), "a number a minute from 1 to 1000000", |draft, value| {
+        value.number(1..=1_000_000).map(|rate| draft.gc.retention_rate = rate)
+    })
+    .shaped(Shape::Number),
     Key::new("limits.manifest_bytes", Some("4MiB"), "a size from 4MiB to 16MiB", |draft, value| {
         value.bytes(4 * MIB..=16 * MIB).map(|size| draft.limits.manifest_bytes = size)
     }),

@@ -194,6 +194,10 @@ pub struct Gc {
     pub scrub_bytes: usize,
     /// How long after one of the 256 parts of the store the next is compared with the facts; zero: never.
     pub compare_interval: Duration,
+    /// How long after the beginning of one round of the rules on what is kept the next begins; zero: never.
+    pub retention_interval: Duration,
+    /// How many manifests and tags go by rule within a minute, at most; a manifest that passes it takes its tags along.
+    pub retention_rate: u32,
 }
 
 impl Gc {

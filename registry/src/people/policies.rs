@@ -160,18 +160,18 @@ pub async fn preview(
     let tried = tried.transpose().map_err(|invalid| Refused::invalid("policy", invalid.to_string()))?;
     let instead = tried.and_then(|policy| policy.retention);
     let place = (repository.id, repository.account_id);
-    let going = retention::preview(app, place, instead.as_ref()).await.map_err(|undecided| match undecided {
-        Undecided::Metadata(error) => Refused::Metadata(error),
-        Undecided::Rules(invalid) => Refused::Conflict(invalid.to_string()),
-    })?;
-    let count = going.victims.len() as u64;
-    let victims = going.victims.into_iter().take(LISTED).map(|(victim, retire)| VictimView {
-        digest: retire.digest.to_string(),
+    let going =
+        retention::preview(app, place, instead.as_ref(), LISTED).await.map_err(|undecided| match undecided {
+            Undecided::Metadata(error) => Refused::Metadata(error),
+            Undecided::Rules(invalid) => Refused::Conflict(invalid.to_string()),
+        })?;
+    let victims = going.listed.into_iter().map(|(victim, digest)| VictimView {
+        digest: digest.to_string(),
         tags: victim.tags,
         whole: victim.whole,
         rule: victim.rule,
     });
-    Ok(RetentionPreview { victims: victims.collect(), count, bytes: going.bytes })
+    Ok(RetentionPreview { victims: victims.collect(), count: going.count, bytes: going.bytes })
 }
 
 /// The rules of an account, for who belongs to it.

@@ -38,7 +38,7 @@ statements! {
              OR EXISTS (SELECT 1 FROM repository_blobs l
                          WHERE l.account_id = $4 AND l.blob_id = list.value AND l.repository_id <> $1)"
     ];
-    HOLD = ["SELECT id, touched_at FROM manifests WHERE repository_id = $1 AND digest = $2" {update}];
+    HOLD = ["SELECT digest, touched_at FROM manifests WHERE repository_id = $1 AND id = $2" {update}];
     NAMED = ["SELECT parent_id FROM manifest_children WHERE repository_id = $1 AND child_id = $2 LIMIT 1"];
     HOLD_TAGS = ["SELECT name, moved_at FROM tags WHERE repository_id = $1 AND manifest_id = $2 ORDER BY name" {update}];
     PULLED = [
@@ -71,7 +71,7 @@ pub struct Ruled {
 #[derive(Clone, Debug)]
 pub struct Retire {
     /// The manifest.
-    pub digest: Digest,
+    pub manifest: ManifestId,
     /// When it was last put.
     pub pushed_at: i64,
     /// Those of its tags that go, and when each moved there.
@@ -83,6 +83,8 @@ pub struct Retire {
 /// What was retired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retired {
+    /// The manifest, unless it is gone or was put again.
+    pub digest: Option<Digest>,
     /// The tags that went.
     pub tags: Vec<String>,
     /// Whether the manifest went into the trash.
@@ -175,11 +177,11 @@ impl Tx {
     /// The database failed.
     pub async fn retire(&mut self, repository: &Repository, retire: &Retire, now: i64) -> Result<Retired, Error> {
         let id = repository.id;
-        let Some(held) = self.row(&HOLD, values![id, &retire.digest]).await? else { return Ok(Retired::default()) };
-        let manifest = held.integer(0)?;
+        let Some(held) = self.row(&HOLD, values![id, retire.manifest]).await? else { return Ok(Retired::default()) };
         if held.integer(1)? != retire.pushed_at {
             return Ok(Retired::default());
         }
+        let (manifest, digest) = (retire.manifest.0, Some(held.parsed(0)?));
         let mut present = Vec::new();
         for row in self.rows(&HOLD_TAGS, values![id, manifest]).await? {
             present.push((row.text(0)?, row.integer(1)?));
@@ -188,8 +190,8 @@ impl Tx {
         let is_free =
             self.row(&NAMED, values![id, manifest]).await?.is_none() && self.holds_on(id, manifest).await?.is_empty();
         if retire.whole && all_go && is_free {
-            let tags = self.bury(repository.place(), ManifestId(manifest), PrincipalId::SYSTEM, now).await?;
-            return Ok(Retired { tags, whole: true });
+            let tags = self.bury(repository.place(), retire.manifest, PrincipalId::SYSTEM, now).await?;
+            return Ok(Retired { digest, tags, whole: true });
         }
         let mut tags = Vec::new();
         for (name, _) in present.into_iter().filter(|tag| retire.tags.contains(tag)) {
@@ -197,7 +199,7 @@ impl Tx {
             self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
             tags.push(name);
         }
-        Ok(Retired { tags, whole: false })
+        Ok(Retired { digest, tags, whole: false })
     }
 
     /// Writes down that these manifests were pulled, at latest at this time.

@@ -31,9 +31,14 @@ async fn retire(world: &World, repository: &Repository, retire: Retire) -> Retir
     retired.unwrap()
 }
 
-fn asked(digest: &Digest, tags: &[&str], whole: bool) -> Retire {
+fn asked(manifest: ManifestId, tags: &[&str], whole: bool) -> Retire {
     let tags = tags.iter().map(|tag| ((*tag).to_owned(), NOW)).collect();
-    Retire { digest: digest.clone(), pushed_at: NOW, tags, whole }
+    Retire { manifest, pushed_at: NOW, tags, whole }
+}
+
+/// What went of a manifest that was still as it was.
+fn went(digest: &Digest, tags: &[&str], whole: bool) -> Retired {
+    Retired { digest: Some(digest.clone()), tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), whole }
 }
 
 async fn a_repository_is_seen_whole(world: World) {
@@ -79,12 +84,11 @@ async fn what_is_as_it_was_is_retired(world: World) {
     let repository = world.repository("alice/app").await;
     let blob = world.blob(&repository, b"layer").await;
     let digest = world.put(&repository, &image(&blob, &[], ""), &["a", "b"]).await;
-    let retired = retire(&world, &repository, asked(&digest, &["a"], false)).await;
-    assert_eq!(retired, Retired { tags: vec!["a".to_owned()], whole: false });
-    let retired = retire(&world, &repository, asked(&digest, &["b"], true)).await;
-    assert_eq!(retired, Retired { tags: vec!["b".to_owned()], whole: true });
+    let id = ruled(&world, &repository).await[0].id;
+    assert_eq!(retire(&world, &repository, asked(id, &["a"], false)).await, went(&digest, &["a"], false));
+    assert_eq!(retire(&world, &repository, asked(id, &["b"], true)).await, went(&digest, &["b"], true));
     assert_eq!(world.look("SELECT tags FROM trash").await, [r#"["b"]"#]);
-    assert_eq!(retire(&world, &repository, asked(&digest, &["b"], true)).await, Retired::default(), "it is gone");
+    assert_eq!(retire(&world, &repository, asked(id, &["b"], true)).await, Retired::default(), "it is gone");
     world.is_sound().await;
 }
 
@@ -93,10 +97,12 @@ async fn what_changed_meanwhile_stays(world: World) {
     let blob = world.blob(&repository, b"layer").await;
     let body = image(&blob, &[], "");
     let digest = world.put(&repository, &body, &["a", "new"]).await;
-    let retired = retire(&world, &repository, asked(&digest, &["a"], true)).await;
-    assert_eq!(retired, Retired { tags: vec!["a".to_owned()], whole: false }, "it got another tag");
+    let id = ruled(&world, &repository).await[0].id;
+    let nothing = went(&digest, &[], false);
+    let retired = retire(&world, &repository, asked(id, &["a"], true)).await;
+    assert_eq!(retired, went(&digest, &["a"], false), "it got another tag");
     world.meddle(&format!("UPDATE tags SET moved_at = {} WHERE name = 'new'", NOW + 5)).await;
-    assert_eq!(retire(&world, &repository, asked(&digest, &["new"], true)).await, Retired::default(), "it moved");
+    assert_eq!(retire(&world, &repository, asked(id, &["new"], true)).await, nothing, "it moved");
     world.delete_tag(&repository, "new").await;
     let hold = Hold { kind: HoldKind::Pin, placed_by: "alice".to_owned(), reason: "x".to_owned(), placed_at: NOW };
     let input = (repository.id, digest.clone(), hold);
@@ -105,11 +111,11 @@ async fn what_changed_meanwhile_stays(world: World) {
         .write(input, |tx, (repository, digest, hold)| Box::pin(tx.place_hold(*repository, digest, hold)))
         .await;
     assert_eq!(placed.unwrap(), Placing::Placed);
-    assert_eq!(retire(&world, &repository, asked(&digest, &[], true)).await, Retired::default(), "it is held");
+    assert_eq!(retire(&world, &repository, asked(id, &[], true)).await, nothing, "it is held");
     world.meddle("DELETE FROM holds").await;
     world.put(&repository, &index(&[&digest]), &["all"]).await;
-    assert_eq!(retire(&world, &repository, asked(&digest, &[], true)).await, Retired::default(), "it got a parent");
-    let again = Retire { pushed_at: NOW - 1, ..asked(&digest, &[], true) };
+    assert_eq!(retire(&world, &repository, asked(id, &[], true)).await, nothing, "it got a parent");
+    let again = Retire { pushed_at: NOW - 1, ..asked(id, &[], true) };
     assert_eq!(retire(&world, &repository, again).await, Retired::default(), "it was put again");
 }
 

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     jobs::Job,
-    load::ratio,
+    load::{Pushes, ratio},
     report::{mebibytes, milliseconds, rounded, spent},
     results::Results,
     server::{Kind, engine::PART_MEMORY_MIB},
@@ -36,6 +36,10 @@ pub(crate) enum Demand {
     Rate(f64),
     /// It takes at most so long.
     Wait(Duration),
+    /// It ends within this: a wait that is told in seconds.
+    Within(Duration),
+    /// All but the slowest hundredth of the pushes beside it take at most `factor` times as long as on an idle server.
+    Slowed { factor: f64 },
     /// Its processor time an operation is at most `factor` times another job's.
     Flat { against: &'static str, factor: f64 },
 }
@@ -106,6 +110,10 @@ pub(crate) const BUDGETS: &[Budget] = &[
     budget("sign.publish.1000000", Demand::Cost(Duration::from_millis(40))),
     budget("sign.publish.1000000", Demand::Flat { against: "sign.publish.100", factor: 100.0 }),
     budget("sign.renew", Demand::Rate(100_000.0 / 3_600.0)),
+    budget("collect.100000", Demand::Flat { against: "collect.10000", factor: 1.3 }),
+    budget("collect.1000000", Demand::Flat { against: "collect.10000", factor: 1.3 }),
+    budget("collect.half", Demand::Within(Duration::from_mins(10))),
+    budget("collect.half", Demand::Slowed { factor: 1.5 }),
     budget(CROWD, Demand::Memory(96)),
     budget("push.crowd.s3", Demand::MemoryAndParts(96)),
     budget("all jobs", Demand::MemoryOfAll(64)),
@@ -163,6 +171,16 @@ impl Budget {
                 let wait = own?.best().wall;
                 Some((milliseconds(wait), wait <= limit))
             }
+            Demand::Within(limit) => {
+                let wall = own?.best().wall;
+                Some((spent(wall), wall <= limit))
+            }
+            Demand::Slowed { factor } => {
+                let Pushes { alone, beside } = own?.best().pushes?;
+                let times = ratio(beside.as_secs_f64(), alone.as_secs_f64());
+                let told = format!("{} × ({} beside it, {} alone)", rounded(times), spent(beside), spent(alone));
+                Some((told, times <= factor))
+            }
             Demand::Flat { against, factor } => {
                 let short = results.row(against, Kind::Hallmark)?.server_cost();
                 let times = ratio(own?.server_cost().as_secs_f64(), short.as_secs_f64());
@@ -187,6 +205,10 @@ impl Budget {
             }
             Demand::Rate(least) => format!("≥ {} a second", rounded(least)),
             Demand::Wait(limit) => format!("≤ {}", milliseconds(limit)),
+            Demand::Within(limit) => format!("≤ {} s", limit.as_secs()),
+            Demand::Slowed { factor } => {
+                format!("99 of 100 pushes beside it within {factor} × the time on an idle server")
+            }
             Demand::Flat { against, factor } => format!("≤ {factor} × the server processor time of {against}"),
         }
     }

@@ -121,13 +121,18 @@ const SMALL_LAYER_SIZE: usize = 4096;
 impl Image {
     /// The image of this number: 300 bytes of configuration, 4 KiB of layer, 500 bytes of manifest.
     pub(crate) fn numbered(number: u64) -> Self {
+        Self::sized(number, SMALL_LAYER_SIZE)
+    }
+
+    /// The same with a layer of so many bytes, at least 8.
+    pub(crate) fn sized(number: u64, layer: usize) -> Self {
         let config = Small::new(
             format!(
                 r#"{{"architecture":"amd64","os":"linux","author":"image {number}","config":{{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["/bin/true"]}},"rootfs":{{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]}}}}"#
             )
             .into_bytes(),
         );
-        let mut layer = noise(SMALL_LAYER_SIZE);
+        let mut layer = noise(layer);
         layer[..8].copy_from_slice(&number.to_be_bytes());
         let layer = Small::new(layer);
         let manifest = Small::new(

@@ -36,6 +36,17 @@ pub(crate) struct Sample {
     pub(crate) client: Duration,
     /// The server's peak of memory, bytes.
     pub(crate) memory: u64,
+    /// How long pushes took beside it, where that was looked at.
+    pub(crate) pushes: Option<Pushes>,
+}
+
+/// How long all but the slowest hundredth of pushes took at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pushes {
+    /// While the server did nothing else.
+    pub(crate) alone: Duration,
+    /// Beside what was measured.
+    pub(crate) beside: Duration,
 }
 
 impl Sample {

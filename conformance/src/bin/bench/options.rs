@@ -95,6 +95,8 @@ pub(crate) struct Scale {
     pub(crate) bucket_layer: u64,
     /// Tags of the large repository, and repositories of the large catalog.
     pub(crate) many: usize,
+    /// By how much fewer images there are where some are collected.
+    pub(crate) fewer: usize,
 }
 
 /// How many clients push at once where many do.
@@ -113,6 +115,7 @@ impl Scale {
             crowd_layer: if quick { GIB / 8 } else { GIB },
             bucket_layer: if quick { GIB / 16 } else { GIB / 2 },
             many: 100_000,
+            fewer: if quick { 10 } else { 1 },
         }
     }
 }

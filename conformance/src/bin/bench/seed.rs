@@ -6,11 +6,19 @@
 //! the name, so they are empty files. Whole ones would be a million files, which some disks take many minutes to remove.
 //! Start at `Entries`.
 
-use std::{collections::HashSet, fs, path::PathBuf, process::Command};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use hallmark_conformance::{Failure, Outcome, failure::While, process::run, server::ADMIN};
 
-use crate::server::{Kind, Server, Setup, distribution, hallmark::add_user};
+use crate::{
+    content::Image,
+    server::{Kind, Server, Setup, distribution, hallmark::add_user},
+};
 
 /// What a list shall hold.
 #[derive(Debug)]
@@ -84,6 +92,71 @@ pub(crate) fn people(
 /// Writes tags into a repository of Hallmark's, or repositories of one tag each, that the administrator has vouched for.
 pub(crate) fn signed(server: &mut Server, setup: &Setup, what: [&str; 2], count: usize) -> Outcome<()> {
     hallmark(server, setup, ADMIN, what, count)
+}
+
+/// Images of two small blobs of their own each: those that stay, and those that were deleted so long ago that all they had may be
+/// collected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Images {
+    /// How many stay.
+    pub(crate) live: usize,
+    /// How many may be collected.
+    pub(crate) garbage: usize,
+}
+
+impl Images {
+    /// Everything of the images that may be collected: distribution's, whose names Hallmark's do not share.
+    pub(crate) fn collected(self) -> impl Iterator<Item = Image> {
+        (self.live..self.live + self.garbage).map(small)
+    }
+}
+
+/// Writes images into a repository; the collector rests until it is told to go on, or is asked to collect.
+pub(crate) fn images(server: &mut Server, setup: &Setup, repository: &str, images: Images) -> Outcome<()> {
+    if server.kind == Kind::Hallmark {
+        hallmark(server, setup, ADMIN, ["images", repository], images.live)?;
+        return hallmark(server, setup, ADMIN, ["garbage", repository], images.garbage);
+    }
+    let data = server.data();
+    let folder = distribution::repository_folder(&data, repository);
+    for number in 0..images.live {
+        let image = small(number);
+        contents(&data, &folder, &image)?;
+        let hex = image.manifest.digest.trim_start_matches("sha256:");
+        let tag = folder.join(format!("_manifests/tags/v{number:06}"));
+        for link in [
+            folder.join("_manifests/revisions/sha256").join(hex),
+            tag.join("current"),
+            tag.join("index/sha256").join(hex),
+        ] {
+            write(&link.join("link"), image.manifest.digest.as_bytes())?;
+        }
+    }
+    // A manifest that is deleted leaves all but its revision and tags.
+    images.collected().try_for_each(|image| contents(&data, &folder, &image))
+}
+
+/// The sizes are those of the images that `examples/seed` makes.
+fn small(number: usize) -> Image {
+    Image::sized(number as u64, 256)
+}
+
+/// The bytes of an image, and the links of its blobs.
+fn contents(data: &Path, folder: &Path, image: &Image) -> Outcome<()> {
+    for content in [&image.config, &image.layer, &image.manifest] {
+        write(&distribution::blob_file(data, &content.digest), &content.bytes)?;
+    }
+    for blob in [&image.config, &image.layer] {
+        let link = folder.join("_layers/sha256").join(blob.digest.trim_start_matches("sha256:")).join("link");
+        write(&link, blob.digest.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Outcome<()> {
+    let folder = file.parent().or_fail("a file stands in a folder")?;
+    fs::create_dir_all(folder).or_fail("cannot write a peer's folder")?;
+    fs::write(file, bytes).or_fail("cannot write a peer's file")
 }
 
 /// Lets everything that Hallmark has published be renewed at once.

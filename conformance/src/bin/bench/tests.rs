@@ -14,7 +14,7 @@ use crate::{
     budget::{BUDGETS, Demand},
     content::Layers,
     jobs::{JOBS, Job},
-    load::{self, Sample, Until},
+    load::{self, Pushes, Sample, Until},
     null,
     options::{GIB, Options, Scale},
     report::Report,
@@ -258,6 +258,24 @@ fn a_budget_compares_the_best_rounds() {
     }
     let verdict = BUDGETS.iter().find(|budget| budget.job == "push.layer").unwrap().judge(&results);
     assert_eq!((verdict.measured.as_str(), verdict.holds), ("2.00 ×", true));
+}
+
+#[test]
+fn collecting_is_held_to_its_time_and_to_what_pushes_beside_it_take() {
+    let of_half = BUDGETS.iter().filter(|budget| budget.job == "collect.half").collect::<Vec<_>>();
+    let judged = |seconds, beside| {
+        let mut results = Results::default();
+        let milliseconds = Duration::from_millis;
+        let pushes = Some(Pushes { alone: milliseconds(4), beside: milliseconds(beside) });
+        let sample = Sample { wall: Duration::from_secs(seconds), pushes, ..Sample::default() };
+        results.add(job("collect.half"), Kind::Hallmark, sample);
+        of_half.iter().map(|budget| budget.judge(&results)).map(|verdict| (verdict.measured, verdict.holds)).collect()
+    };
+    let told: Vec<(String, bool)> = judged(600, 6);
+    assert_eq!(told[0], ("600.00 s".to_owned(), true));
+    assert_eq!(told[1], ("1.50 × (6.00 ms beside it, 4.00 ms alone)".to_owned(), true));
+    let told: Vec<(String, bool)> = judged(601, 7);
+    assert_eq!((told[0].1, told[1].1), (false, false));
 }
 
 #[test]

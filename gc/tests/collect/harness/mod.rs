@@ -8,7 +8,7 @@ mod world;
 
 use std::future::Future;
 
-use hallmark_storage::metadata::Engine;
+use hallmark_storage::metadata::{Engine, Error, ErrorKind};
 
 pub(crate) use world::{NOW, TINY, World};
 
@@ -21,6 +21,21 @@ pub(crate) fn run<F: Future<Output = ()>>(engine: Engine, clause: impl FnOnce(Wo
         clause(world).await;
         metadata.close().await;
     });
+}
+
+/// Numbers that look random and are the same in every run.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// A failure that says that others were in the way, and nothing else.
+pub(crate) fn is_crowded(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Contended | ErrorKind::TimedOut)
 }
 
 /// Stamps each clause out as a test on SQLite and one on PostgreSQL.

@@ -8,10 +8,13 @@ use serde_json::{Value, json};
 
 use super::super::renew::Passed;
 use super::publish::{self, Occasion, publish};
-use super::{TufError, lease, rules, shelf};
+use super::{TufError, rules, shelf};
 use crate::app::App;
+use crate::lease;
 use crate::telemetry::chain;
 
+/// The lease of who follows and renews.
+const LEASE: &str = "tuf_lease";
 /// How far the job has followed the events, as a setting.
 const CURSOR: &str = "tuf_cursor";
 /// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
@@ -111,7 +114,7 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
         return follow_on(app, work, passes).await;
     }
     let work = async { follow_on(app, Work::look(app, 0).await?, false).await };
-    Ok(lease::under(app, work).await?.unwrap_or(false))
+    Ok(lease::under(app, LEASE, work).await?.unwrap_or(false))
 }
 
 /// Remembers that these events need not be looked at again.
@@ -268,7 +271,7 @@ pub async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
     if !shelf && app.metadata.trust_due(TrustDialect::Tuf, app.clock.now(), 1).await?.is_empty() {
         return Ok(false);
     }
-    Ok(lease::under(app, renew_on(app)).await?.unwrap_or(false))
+    Ok(lease::under(app, LEASE, renew_on(app)).await?.unwrap_or(false))
 }
 
 async fn renew_on(app: &Arc<App>) -> Result<bool, metadata::Error> {

@@ -4,7 +4,6 @@
 //! Start reading at `follow.rs`, then `publish.rs`.
 
 mod follow;
-mod lease;
 mod parts;
 mod publish;
 mod read;

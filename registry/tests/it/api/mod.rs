@@ -15,6 +15,7 @@ mod organizations;
 mod quotas;
 mod repositories;
 mod requests;
+mod retention;
 mod robots;
 mod teams;
 mod trash;

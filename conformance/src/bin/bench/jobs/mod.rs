@@ -2,6 +2,7 @@
 //! Never knows how a server is configured or what a budget is.
 //! Start at `JOBS`.
 
+mod collect;
 mod image;
 mod list;
 mod people;
@@ -314,6 +315,49 @@ pub(crate) const JOBS: &[Job] = &[
         engine: Some(Engine::Alone),
         prepare: sign::prepare_renewal,
         measure: sign::renew,
+    },
+    Job {
+        name: "collect.10000",
+        what: "1,000 images that were deleted are collected beside 10,000 that stay, each of two small blobs of its own. Hallmark does it \
+               while it serves; what it keeps in files it keeps for `gc.byte_grace`, which is not in it. Distribution is stopped for \
+               it, and looks through all that it has",
+        unit: Unit::Operations,
+        on: Kind::keeps,
+        repeats: false,
+        engine: None,
+        prepare: nothing,
+        measure: collect::beside_few,
+    },
+    Job {
+        name: "collect.100000",
+        what: "Hallmark alone: the same beside 100,000 images",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: false,
+        engine: Some(Engine::Alone),
+        prepare: |world, server| collect::prepare(world, server, collect::MANY),
+        measure: collect::garbage,
+    },
+    Job {
+        name: "collect.1000000",
+        what: "Hallmark alone: the same beside 1,000,000 images",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: false,
+        engine: Some(Engine::Alone),
+        prepare: |world, server| collect::prepare(world, server, collect::MOST),
+        measure: collect::garbage,
+    },
+    Job {
+        name: "collect.half",
+        what: "Hallmark alone: half of 100,000 images are collected while one client pushes images of 2 blobs and 1 manifest, 5 requests each. \
+               *Server* is with these pushes",
+        unit: Unit::Operations,
+        on: Kind::is_hallmark,
+        repeats: false,
+        engine: Some(Engine::Alone),
+        prepare: collect::prepare_half,
+        measure: collect::beside_pushes,
     },
     Job {
         name: "push.crowd",

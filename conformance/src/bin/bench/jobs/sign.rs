@@ -30,16 +30,16 @@ pub(super) const REPOSITORIES: usize = 10_000;
 /// Publishes that are measured.
 const PUBLISHES: u64 = 20;
 /// How long a publish is waited for, and how often is looked.
-const PATIENCE: Duration = Duration::from_secs(300);
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// A publish comes within a second of its signature, and some more: so long nobody looks, since each look costs the server.
 const SOON: Duration = Duration::from_millis(1_300);
 /// For how long an idle server is watched.
 const REST: Duration = Duration::from_secs(10);
 /// A server that spends less than this from one look to the next is idle, and so many looks of that are quiet: it begins three
 /// seconds after its start.
-const IDLE: Duration = Duration::from_millis(15);
-const QUIET: u32 = 50;
+pub(super) const IDLE: Duration = Duration::from_millis(15);
+pub(super) const QUIET: u32 = 50;
 /// What the names of the renewed repositories begin with.
 const PREFIX: &str = "admin/renewed-";
 
@@ -47,7 +47,7 @@ fn repository(count: usize) -> String {
     format!("admin/signed-{count}")
 }
 
-fn authorization() -> String {
+pub(super) fn authorization() -> String {
     format!("Basic {}", STANDARD.encode(format!("{ADMIN}:{PASSWORD}")))
 }
 

@@ -46,10 +46,27 @@ auth:
     Ok(command)
 }
 
+/// The command that collects what no image needs from the data of a server that is stopped: it has no other way.
+///
+/// # Errors
+/// It is not installed.
+pub(crate) fn collector(data: &Path) -> Outcome<Command> {
+    let mut command = Command::new(tools::locate("distribution")?);
+    command.arg("garbage-collect").arg("--quiet").arg(data.with_file_name("config.yml"));
+    command.env("OTEL_TRACES_EXPORTER", "none");
+    Ok(command)
+}
+
 /// The pinned version, as the program states it.
 pub(super) fn version() -> Outcome<String> {
     let printed = run(Command::new(tools::locate("distribution")?).arg("--version"))?;
     Ok(printed.split_whitespace().last().unwrap_or_default().to_owned())
+}
+
+/// The file of a blob's or manifest's bytes.
+pub(crate) fn blob_file(data: &Path, digest: &str) -> PathBuf {
+    let hex = digest.trim_start_matches("sha256:");
+    data.join("docker/registry/v2/blobs/sha256").join(&hex[..2]).join(hex).join("data")
 }
 
 /// The folder of a repository, for seeding more of them than the API would take in the time there is.

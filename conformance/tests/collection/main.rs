@@ -1,0 +1,10 @@
+//! The collector from outside: clients push, mount, delete and push again the very digests that are being collected, while the program is
+//! killed at random moments and its disk fails. Nothing that lives is lost, and all garbage goes.
+//! Never asks the program what it thinks it holds where files can be counted.
+//! Start at `storm`; `client` is one who pushes, `store` looks at what is left.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test as the tests themselves do")]
+
+mod client;
+mod store;
+mod storm;
