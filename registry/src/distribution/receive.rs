@@ -106,7 +106,7 @@ impl<'a> Receiver<'a> {
             })
             .await?;
         let upload = match lease {
-            Lease::Leased(upload) => upload,
+            Lease::Leased(upload) => *upload,
             Lease::NotAtOffset { received, leased_until } if leased_until > now => {
                 return Err(UploadError::Busy { received });
             }

@@ -126,7 +126,7 @@ pub struct UploadPart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lease {
     /// It may be written under the fence in here, until the lease ends.
-    Leased(Upload),
+    Leased(Box<Upload>),
     /// The upload stands elsewhere, or somebody else writes to it.
     NotAtOffset {
         /// Bytes received.
@@ -221,7 +221,7 @@ impl Tx {
             if upload.multipart_id.is_some() {
                 upload.parts = parts(&self.rows(&PARTS, values![id]).await?)?;
             }
-            return Ok(Lease::Leased(upload));
+            return Ok(Lease::Leased(Box::new(upload)));
         }
         Ok(match self.row(&WHERE_IT_IS, values![id, repository, principal]).await? {
             Some(row) => Lease::NotAtOffset { received: row.unsigned(0)?, leased_until: row.integer(1)? },

@@ -37,7 +37,7 @@ async fn lease(world: &World, which: &Which, start: Option<u64>, now: i64) -> Le
 
 async fn leased(world: &World, which: &Which, start: Option<u64>, now: i64) -> Upload {
     match lease(world, which, start, now).await {
-        Lease::Leased(upload) => upload,
+        Lease::Leased(upload) => *upload,
         other => panic!("{other:?}"),
     }
 }

@@ -437,7 +437,7 @@ async fn a_soft_limit_is_told_of_once_for_each_crossing(world: World) {
         name: "alice/app".to_owned(),
         soft: 10,
     };
-    assert_eq!(told, [passed.clone()]);
+    assert_eq!(told, std::slice::from_ref(&passed));
     world.blob(&repository, b"and more").await;
     assert_eq!(fold(&world, scope).await, [], "it was told");
     world.delete_blob(&repository, &more).await;

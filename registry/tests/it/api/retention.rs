@@ -7,7 +7,6 @@ use hallmark::app::App;
 use hallmark::retention::{Went, turn};
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{DatabaseConfig, Error};
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{admin, basic};
@@ -214,7 +213,7 @@ async fn while_it_runs(world: &World, nth: u32, statement: &str) -> Went {
     let asked = Cell::new(0);
     let goes_on = || {
         if asked.replace(asked.get() + 1) == nth {
-            Connection::open(world.data().join("hallmark.db")).unwrap().execute_batch(statement).unwrap();
+            world.meddle_at_once(statement);
         }
         true
     };

@@ -13,6 +13,11 @@ pub(crate) async fn look(database: &Path, query: &str) -> Vec<String> {
     find(&Connection::open(database).unwrap(), query)
 }
 
+/// Runs statements that find nothing.
+pub(crate) fn change(database: &Path, statements: &str) {
+    Connection::open(database).unwrap().execute_batch(statements).unwrap();
+}
+
 fn find(connection: &Connection, query: &str) -> Vec<String> {
     let mut statement = connection.prepare(query).unwrap();
     let columns = statement.column_count();
