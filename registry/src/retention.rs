@@ -1,7 +1,7 @@
 //! Lives here: retention as this registry runs it: what a repository holds is read, the rules are asked, and what goes by them is
 //! taken away as a user would; and when manifests were last pulled.
 //! Never here: what goes, which is `gc`'s; who may set rules or ask.
-//! Start reading at [`preview`] and [`turn`].
+//! Start reading at `preview` and [`turn`].
 
 mod pulls;
 mod run;
