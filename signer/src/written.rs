@@ -9,9 +9,9 @@ use crate::tuf::{Authors, BuildError, Files};
 
 impl Signer {
     /// Gives files a version and writes down that they were signed, in one change. The version is guessed before it is given, so
-    /// that nobody waits for the database while files are built: nearly always it is the one that follows. It is at least the
-    /// seconds since 1970: a repository that is made anew under a name, or whose database was set back, goes on above whatever
-    /// clients have seen of it.
+    /// that nobody waits for the database while files are built: nearly always it is the one that follows. Otherwise one is given
+    /// to this caller alone, and the files are built once more. It is at least the seconds since 1970: a repository that is made
+    /// anew under a name, or whose database was set back, goes on above whatever clients have seen of it.
     pub(crate) async fn write_down(
         &self,
         collection: &str,
@@ -21,19 +21,15 @@ impl Signer {
         now: i64,
     ) -> Result<Files, TufRefused> {
         let base = base.map(|base| i64::try_from(base).unwrap_or(i64::MAX));
-        let mut version = now.div_euclid(1_000).max(base.unwrap_or(0).saturating_add(1));
+        let guessed = now.div_euclid(1_000).max(base.unwrap_or(0).saturating_add(1));
+        let (mut version, mut is_given) = (guessed, false);
         loop {
             let files = build(u64::try_from(version).map_err(|_| BuildError::Range)?)?;
-            let given = Given {
-                collection: collection.to_owned(),
-                base,
-                version,
-                lines: logged_files((caller, &files), authors, now)?,
-            };
+            let lines = logged_files((caller, &files), authors, now)?;
+            let given = Given { collection: collection.to_owned(), base, version, is_given, lines };
             match self.metadata.write(given, |tx, given| Box::pin(given.keep(tx))).await? {
                 None => return Ok(files),
-                // The next one is free unless somebody else is at it, and whoever that is has come further.
-                Some(last) => version = last.checked_add(1).ok_or(BuildError::Range)?,
+                Some(other) => (version, is_given) = (other, true),
             }
         }
     }
@@ -44,24 +40,29 @@ struct Given {
     collection: String,
     base: Option<i64>,
     version: i64,
+    /// Whether the version was given before, to nobody else.
+    is_given: bool,
     lines: Vec<LoggedSignature>,
 }
 
 impl Given {
-    /// Keeps it. When the version was given before nothing is written down, and the one that is given now, to nobody, comes
-    /// back.
+    /// Keeps it. When the version that was guessed was given before nothing is written down, and one comes back that is
+    /// given now, to nobody else.
     async fn keep(&self, tx: &mut Tx) -> Result<Option<i64>, TufRefused> {
-        let Self { collection, base, version, lines } = self;
+        let Self { collection, base, version, is_given, lines } = self;
         if let Some(to) = *base {
+            // Lifted first, so that there is a row to hold; it only rises.
+            tx.lift_signer_floor(collection, BASE, to).await?;
             let from = tx.signer_floor(collection, BASE).await?;
             if from > to {
                 return Err(TufRefused::Falling { from, to });
             }
-            tx.lift_signer_floor(collection, BASE, to).await?;
         }
-        let given = tx.raise_signer_floor(collection, VERSION, *version).await?;
-        if given != *version {
-            return Ok(Some(given));
+        if !is_given {
+            let given = tx.raise_signer_floor(collection, VERSION, *version).await?;
+            if given != *version {
+                return Ok(Some(given));
+            }
         }
         log_signatures(tx, collection, lines).await?;
         Ok(None)

@@ -39,9 +39,10 @@ const CONCERNS: [&str; 13] = [
     "tag_undeleted",
 ];
 /// How many events are read at once, and how many one look takes when there is a backlog of them: whatever of a repository stands
-/// in one look is one publish.
+/// in one look is one publish. No more are read once those that were read are of so many repositories.
 const EVENTS: u32 = 1_000;
-const BACKLOG: usize = 16_000;
+const BACKLOG: usize = 4_000;
+const REPOSITORIES: usize = 256;
 /// How many collections are renewed in one look.
 const BATCH: u32 = 64;
 
@@ -103,17 +104,15 @@ pub async fn follow(app: &Arc<App>) -> Result<bool, metadata::Error> {
     let passed = *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner);
     let work = Work::look(app, passed.event).await?;
     // Most looks find nothing, and need no lease to say so. Now and then it is written down: what was followed may be forgotten.
-    let passes = passed.count + work.events.len() < EVENTS as usize;
-    if work.is_none(app.clock.now()) && passes {
+    if work.is_none(app.clock.now()) && passed.count + work.events.len() < EVENTS as usize {
         pass(app, &work.events);
         return Ok(false);
     }
-    // On SQLite nobody else follows them, and what was found still stands. If nothing else is to be kept, how far this came need not
-    // be written down either: whoever follows an event again finds it done.
+    // On SQLite nobody else follows them, and what was found still stands.
     if app.metadata.engine() == Engine::Sqlite {
-        return follow_on(app, work, passes).await;
+        return follow_on(app, work).await;
     }
-    let work = async { follow_on(app, Work::look(app, 0).await?, false).await };
+    let work = async { follow_on(app, Work::look(app, 0).await?).await };
     Ok(lease::under(app, LEASE, work).await?.unwrap_or(false))
 }
 
@@ -124,12 +123,10 @@ fn pass(app: &App, events: &[Happened]) {
     passed.count += events.len();
 }
 
-/// Does the work. Unless it leaves something to be kept, it is only `passed` that it was done.
-async fn follow_on(app: &Arc<App>, work: Work, passes: bool) -> Result<bool, metadata::Error> {
+async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
     let Work { cursor, after, mut events, mut pending, anew } = work;
-    let waited = !pending.is_empty();
-    while is_page(events.len()) && events.len() < BACKLOG {
+    while is_page(events.len()) && events.len() < BACKLOG && repositories(&events) < REPOSITORIES {
         let after = events.last().map_or(0, |event| event.seq);
         let page = app.metadata.happened(after, EVENTS).await?;
         let is_end = page.is_empty();
@@ -179,10 +176,6 @@ async fn follow_on(app: &Arc<App>, work: Work, passes: bool) -> Result<bool, met
     let reached = events.last().map_or(after, |event| event.seq);
     let is_full = events.len() < found || is_page(found) || rest.is_some();
     let shelf = events.iter().any(|event| event.kind == "organization_removed").then_some(now);
-    if passes && !waited && pending.is_empty() && anew.is_none() && shelf.is_none() && !is_full {
-        pass(app, &events);
-        return Ok(false);
-    }
     let done = Done {
         from: cursor,
         to: reached.to_string(),
@@ -198,6 +191,11 @@ async fn follow_on(app: &Arc<App>, work: Work, passes: bool) -> Result<bool, met
 /// Whether so many events may not be all: the last page of them was full.
 fn is_page(events: usize) -> bool {
     events > 0 && events.is_multiple_of(EVENTS as usize)
+}
+
+/// Of how many repositories these events are.
+fn repositories(events: &[Happened]) -> usize {
+    events.iter().filter_map(|event| event.repository).collect::<BTreeSet<_>>().len()
 }
 
 /// How far a look came.

@@ -83,8 +83,8 @@ pub(super) async fn sign(app: &App, events: &[Happened]) -> Result<Signed, metad
                     signed.tags.entry(repository).or_default().extend(tags);
                 }
             }
-            // What would fail again, such as a damaged row of one repository, keeps nobody else waiting.
-            Err(error) if !error.is_unavailable() && error.kind() != ErrorKind::Full => {
+            // What fails by what stands in one repository, such as a damaged row, keeps nobody else waiting.
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Constraint | ErrorKind::Panicked) => {
                 tracing::error!(
                     repository = repository.0,
                     error = chain(&error),

@@ -143,9 +143,10 @@ async fn a_rule_goes_with_its_holder() {
     assert_eq!(signed(&world).await.len(), 1, "what it has signed stays signed");
 }
 
-/// Lets the job look at everything again that ever happened.
-async fn again(world: &World) {
+/// Lets the job look at everything again that ever happened, as after a crash before it wrote down how far it came.
+async fn again(world: World) -> World {
     world.meddle("DELETE FROM settings WHERE name = 'tuf_cursor'").await;
+    world.restarted().await
 }
 
 #[tokio::test]
@@ -159,7 +160,7 @@ async fn what_was_withdrawn_is_signed_by_no_rule_until_the_tag_moves() {
     assert_eq!(signed(&world).await.len(), 1);
     world.pass(1);
     world.api("DELETE", "/repositories/acme%2Fweb/signatures/r", &basic("olga")).await.expect(204);
-    again(&world).await;
+    let world = again(world).await;
     assert_eq!(signed(&world).await, [""; 0], "the push is followed once more");
     world.pass(1);
     world.sends("POST", CHECKS, &tests, &json!({"name": "tests", "digest": digest})).await.expect(204);
@@ -175,7 +176,7 @@ async fn a_rule_signs_nothing_that_happened_before_it_was_made() {
     pushed(&world, &robot, "r", "before").await;
     world.pass(1);
     rule(&world, "olga", &json!({"holder": "robot:acme+ci"})).await.expect(201);
-    again(&world).await;
+    let world = again(world).await;
     assert_eq!(signed(&world).await, [""; 0]);
     pushed(&world, &robot, "s", "after").await;
     assert_eq!(signed(&world).await, ["s robot:acme+ci rule: push true"]);
@@ -191,8 +192,27 @@ async fn a_tag_that_another_sets_back_is_not_what_the_robot_pushed() {
         pushed(&world, &basic("olga"), "r", layer).await;
     }
     assert_eq!(signed(&world).await, [""; 0], "followed late");
-    again(&world).await;
+    let world = again(world).await;
     assert_eq!(signed(&world).await, [""; 0], "and once more");
+}
+
+#[tokio::test]
+async fn who_joins_a_team_later_has_signed_nothing_before() {
+    let Acme { world, .. } = Acme::open().await;
+    world.add_user("jan").await;
+    world.member("acme", "jan", "member").await;
+    world.grant("acme/web", "user:jan", "write").await;
+    world.team("acme", "builders", &[]).await;
+    rule(&world, "olga", &json!({"holder": "team:acme/builders"})).await.expect(201);
+    pushed(&world, &basic("jan"), "r", "layer").await;
+    assert_eq!(signed(&world).await, [""; 0]);
+    world.pass(1);
+    let path = "/organizations/acme/teams/builders/members/jan";
+    assert!(world.sends("PUT", path, &basic("olga"), &json!({})).await.status.is_success());
+    let world = world.restarted().await;
+    assert_eq!(signed(&world).await, [""; 0], "what was followed is not followed again");
+    pushed(&world, &basic("jan"), "s", "more").await;
+    assert_eq!(signed(&world).await, ["s team:acme/builders rule: push true"]);
 }
 
 #[tokio::test]
