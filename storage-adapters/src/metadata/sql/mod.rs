@@ -18,7 +18,7 @@ use postgres::{PostgresConnection, PostgresPool, PostgresRow};
 use readers::SqlitePool;
 use sqlite::{SqliteConnection, SqliteRow};
 
-/// Statements that a connection keeps prepared: more than there are.
+/// Statements that a connection keeps prepared: all that requests ask, and the rest by turns.
 const PREPARED: usize = 256;
 /// How long a read or a change waits for a connection; on SQLite, how long a read waits for its answer.
 const ACQUIRE: Duration = Duration::from_secs(10);
