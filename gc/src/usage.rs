@@ -1,6 +1,6 @@
 //! What is in use, folded: the entries that changes append are added to totals, so that a look under a limit reads a few rows.
 
-use hallmark_storage::metadata::{self, Engine, Event, Metadata, Passed, Scope, Tx};
+use hallmark_storage::metadata::{self, Engine, ErrorKind, Event, Metadata, Passed, Scope, Tx};
 
 /// How many entries one change folds.
 const BATCH: u32 = 5_000;
@@ -13,11 +13,19 @@ const BATCH: u32 = 5_000;
 /// # Errors
 /// The database does not answer; what was folded stays so.
 pub async fn fold_usage(metadata: &Metadata, now: i64, goes_on: impl Fn() -> bool) -> Result<u64, metadata::Error> {
-    let (mut after, mut folded) = (None, 0);
+    let (mut after, mut folded, mut is_full) = (None, 0, false);
     while goes_on() {
-        let Some(scope) = metadata.next_to_fold(after).await? else { break };
+        let Some(scope) = metadata.next_to_fold(after).await? else {
+            // Whoever had more than one change takes has its next turn.
+            if !std::mem::take(&mut is_full) {
+                break;
+            }
+            after = None;
+            continue;
+        };
         let taken = metadata.write((scope, now), |tx, (scope, now)| Box::pin(fold(tx, *scope, *now))).await?;
         folded += taken;
+        is_full |= taken == u64::from(BATCH);
         // A scope with more comes up again, but not before the others: a busy one holds nobody up.
         after = Some(scope);
     }
@@ -33,7 +41,7 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 /// release before, which charge nothing, may have been at work there. The embedded database has one process. How many were wrong.
 ///
 /// # Errors
-/// The database does not answer; the rest is left to the next day.
+/// The database does not answer; the rest is left to the next day. One that could not be counted in time is passed over, and told.
 pub async fn count_usage(metadata: &Metadata, now: i64, goes_on: impl Fn() -> bool) -> Result<u64, metadata::Error> {
     let seen = metadata.setting(COUNTED).await?;
     let last = seen.as_deref().and_then(|seen| seen.parse::<i64>().ok());
@@ -45,15 +53,23 @@ pub async fn count_usage(metadata: &Metadata, now: i64, goes_on: impl Fn() -> bo
             Box::pin(async move { tx.move_mark(COUNTED, seen.as_deref(), now).await })
         })
         .await;
-    let (mut after, mut wrong) = (None, 0);
+    let (mut after, mut wrong, mut failed) = (None, 0, None);
     while moved.as_ref().is_ok_and(|moved| *moved) && goes_on() {
         let Some(scope) = metadata.next_scope(after).await? else { break };
-        let drift: i64 =
-            metadata.write(scope, |tx, scope| Box::pin(async move { tx.put_usage_right(*scope).await })).await?;
-        wrong += u64::from(drift != 0);
+        let drift: Result<i64, metadata::Error> =
+            metadata.write(scope, |tx, scope| Box::pin(async move { tx.put_usage_right(*scope).await })).await;
+        match drift {
+            Ok(drift) => wrong += u64::from(drift != 0),
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Closed) => return Err(error),
+            // One that holds too much to be counted in time keeps nobody else's from being put right.
+            Err(error) => failed = Some(error),
+        }
         after = Some(scope);
     }
-    moved.map(|_| wrong)
+    match failed {
+        Some(error) => Err(error),
+        None => moved.map(|_| wrong),
+    }
 }
 
 async fn fold(tx: &mut Tx, scope: Scope, now: i64) -> Result<u64, metadata::Error> {

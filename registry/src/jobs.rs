@@ -41,6 +41,7 @@ pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
         refresh(&app, stop.clone()),
         sweep(&app, stop.clone()),
         fold_usage(&app, stop.clone()),
+        count_usage(&app, stop.clone()),
         retire(&app, stop.clone()),
         look_at_bytes(&app, stop.clone()),
         look_at_directories(&app, stop.clone()),
@@ -103,6 +104,18 @@ async fn fold_usage(app: &App, mut stop: watch::Receiver<bool>) {
         let folded = hallmark_gc::fold_usage(&app.metadata, app.clock.now(), || !app.is_readonly() && !*stop.borrow());
         if let Err(error) = folded.await {
             tracing::warn!(error = chain(&error), "what is in use could not be added up; it is tried again");
+        }
+    }
+}
+
+/// Counts what is in use where more than one process may have changed it; looking up who does it is all that most turns do.
+async fn count_usage(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(SWEEP);
+    ticks.reset_after(SETTLED);
+    while goes_on(&mut ticks, &mut stop).await {
+        let _change = app.readonly.begin_change();
+        if app.is_readonly() {
+            continue;
         }
         match hallmark_gc::count_usage(&app.metadata, app.clock.now(), || !app.is_readonly() && !*stop.borrow()).await {
             Ok(0) => {}

@@ -175,6 +175,8 @@ async fn reserve_between(
 ) -> Result<(), UploadError> {
     let (upload, place) = ((&session.upload, fence), (session.repository, allowance.limits.account_id));
     let wish = allowance.missing(most);
+    let asked = Asked { wish, needed: allowance.missing(least), own: allowance.reserved, bytes: least };
+    look_before(app, &session.name, (session.repository, allowance.limits), asked).await.map_err(barred)?;
     put(app, upload, place, wish).await?;
     let (limits, needed) = (allowance.limits, allowance.missing(least));
     allowance.add(wish);
@@ -190,9 +192,15 @@ async fn reserve_between(
     }
     match too_much {
         Ok(_) => Ok(()),
-        Err(NoPassage::Exceeded(exceeded)) => Err(UploadError::Exceeded(exceeded)),
-        Err(NoPassage::Nowhere(Nowhere::Failed(error))) => Err(error.into()),
-        Err(NoPassage::TooMany | NoPassage::Unsettled | NoPassage::Nowhere(_)) => Err(UploadError::Unsettled),
+        Err(why) => Err(barred(why)),
+    }
+}
+
+fn barred(why: NoPassage) -> UploadError {
+    match why {
+        NoPassage::Exceeded(exceeded) => UploadError::Exceeded(exceeded),
+        NoPassage::Nowhere(Nowhere::Failed(error)) => error.into(),
+        NoPassage::TooMany | NoPassage::Unsettled | NoPassage::Nowhere(_) => UploadError::Unsettled,
     }
 }
 
@@ -223,6 +231,38 @@ struct Asked {
     own: Room,
     /// The bytes that it is for.
     bytes: u64,
+}
+
+/// Refuses what there is no room for as it is, before anything is reserved: what is reserved leaves others less, if only for the
+/// moment until it is taken back.
+async fn look_before(
+    app: &App,
+    name: &RepositoryName,
+    (repository, limits): (RepositoryId, Limits),
+    asked: Asked,
+) -> Result<(), NoPassage> {
+    let Asked { needed, own, bytes, .. } = asked;
+    let account = (Scope::Account(limits.account_id), "account", name.account().unwrap_or(SYSTEM_ACCOUNT));
+    let repository = (Scope::Repository(repository), "repository", name.as_str());
+    for (place, limit, needed, own) in [
+        (account, limits.account, needed.account, own.account),
+        (repository, limits.repository, needed.repository, own.repository),
+    ] {
+        if let Some(limit) = limit.filter(|_| needed > 0) {
+            look_in(app, place, limit.saturating_sub(needed.unsigned_abs()), (0, own), bytes)
+                .await
+                .map_err(|barred| under(barred, limit))?;
+        }
+    }
+    Ok(())
+}
+
+/// A refusal that names this limit.
+fn under(barred: NoPassage, limit: u64) -> NoPassage {
+    match barred {
+        NoPassage::Exceeded(exceeded) => NoPassage::Exceeded(Box::new(Exceeded { limit, ..*exceeded })),
+        other => other,
+    }
 }
 
 /// Looks whether there is room for what was just reserved; how much of it is too much.

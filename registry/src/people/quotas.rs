@@ -6,6 +6,7 @@ use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{Quota, Scope, Sizes, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::repositories::manages;
@@ -19,6 +20,10 @@ const MOST: u64 = (1 << 53) - 1;
 const ADMINISTRATORS: &str = "only an administrator of the registry may set how much an account holds";
 const GOVERNORS: &str = "only who governs the account may set how much a repository of it holds";
 const SEE_ALL: &str = "only who governs the account is told how much it holds";
+
+/// Sizes are counted one after another: a count of millions of rows takes a reader of the database for as long as it lasts, and the
+/// others are for those who pull.
+static COUNTING: Semaphore = Semaphore::const_new(1);
 
 /// How many bytes an account or a repository may hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -131,7 +136,7 @@ async fn change(tx: &mut Tx, scope: Scope, quota: Quota, expected: &Expected) ->
     let before = tx.hold_quota(scope).await?;
     expected.hold(&QuotaBody::from(before))?;
     tx.set_quota(scope, quota).await?;
-    Ok(before != quota || quota != Quota::default())
+    Ok(before != quota)
 }
 
 fn told(quota: Quota) -> String {
@@ -204,7 +209,9 @@ pub async fn sizes_of_account(app: &App, caller: &Caller, account: &str) -> Resu
     if !sees_all {
         return Err(Refused::Forbidden(SEE_ALL));
     }
+    let counting = COUNTING.acquire().await;
     let sizes = app.metadata.sizes_of_account(account.id).await?;
+    drop(counting);
     view(app, sizes, Scope::Account(account.id)).await
 }
 
@@ -214,7 +221,9 @@ pub async fn sizes_of_account(app: &App, caller: &Caller, account: &str) -> Resu
 /// [`Refused`].
 pub async fn sizes_of_repository(app: &App, caller: &Caller, name: &RepositoryName) -> Result<SizesView, Refused> {
     let repository = manages(app, caller, name).await?;
+    let counting = COUNTING.acquire().await;
     let sizes = app.metadata.sizes_of_repository(repository.id, repository.account_id).await?;
+    drop(counting);
     view(app, sizes, Scope::Repository(repository.id)).await
 }
 

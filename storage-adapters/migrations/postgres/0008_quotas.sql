@@ -19,16 +19,6 @@ CREATE TABLE usage_totals (
   PRIMARY KEY (scope, scope_id)
 );
 
-CREATE TABLE usage_entries (
-  scope TEXT COLLATE "C" NOT NULL CHECK (scope IN ('account', 'repository')),
-  scope_id BIGINT NOT NULL,
-  id BIGINT NOT NULL,
-  bytes BIGINT NOT NULL,
-  upload_id TEXT COLLATE "C" REFERENCES uploads (id) ON DELETE CASCADE,
-  PRIMARY KEY (scope, scope_id, id)
-);
-CREATE INDEX usage_entries_upload ON usage_entries (upload_id) WHERE upload_id IS NOT NULL;
-
 -- What is there already: an account has each of its blobs once, and the manifests of all of its repositories.
 INSERT INTO usage_totals (scope, scope_id, bytes)
 SELECT 'account', held.account_id, SUM(held.size) FROM (
@@ -46,3 +36,14 @@ SELECT 'repository', held.repository_id, SUM(held.size) FROM (
     UNION ALL SELECT m.repository_id, m.size FROM manifests m
     UNION ALL SELECT t.repository_id, t.size FROM trash t
   ) AS held GROUP BY held.repository_id;
+
+-- Last, since what it refers to is locked from here on.
+CREATE TABLE usage_entries (
+  scope TEXT COLLATE "C" NOT NULL CHECK (scope IN ('account', 'repository')),
+  scope_id BIGINT NOT NULL,
+  id BIGINT NOT NULL,
+  bytes BIGINT NOT NULL,
+  upload_id TEXT COLLATE "C" REFERENCES uploads (id) ON DELETE CASCADE,
+  PRIMARY KEY (scope, scope_id, id)
+);
+CREATE INDEX usage_entries_upload ON usage_entries (upload_id) WHERE upload_id IS NOT NULL;

@@ -107,12 +107,17 @@ fn known() -> i64 {
 /// Brings the database to the schema of this release, in one transaction; replicas that start together wait for each
 /// other. The schema it then has.
 pub(super) async fn migrate(connection: &mut Connection, now: i64) -> Result<i64, OpenError> {
-    let begin = match connection.engine() {
-        Engine::Sqlite => "BEGIN IMMEDIATE",
-        // The number is only this lock's name among the locks of this database.
-        Engine::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(5121713049)",
-    };
-    connection.frame(begin).await?;
+    match connection.engine() {
+        Engine::Sqlite => connection.frame("BEGIN IMMEDIATE").await?,
+        Engine::Postgres => {
+            connection.frame("BEGIN").await?;
+            // What counts millions of rows takes as long as it takes, and so does waiting for whoever does it.
+            connection.frame("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
+            // The number is only this lock's name among the locks of this database.
+            connection.script("migrate", "SELECT pg_advisory_xact_lock(5121713049)").await?;
+            connection.frame("SET LOCAL lock_timeout TO DEFAULT").await?;
+        }
+    }
     let schema = run(connection, now).await;
     match schema {
         Ok(_) => connection.frame("COMMIT").await?,
