@@ -31,7 +31,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// The smallest manifest that carries a tag: an index that names nothing.
 const MANIFEST: &[u8] = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 /// Entries that one change makes: few enough to stay far below the time a change may take.
-const SPAN: usize = 250;
+const SPAN: usize = 100;
 /// Images that one change makes: each takes several of the numbers that a change has laid ready.
 const IMAGES: usize = 100;
 /// Members of a team, and repositories that it may read.
