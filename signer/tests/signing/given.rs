@@ -68,11 +68,9 @@ async fn a_version_that_was_given_is_not_given_again_whatever_is_guessed() {
     let lifted: Result<(), hallmark_storage::metadata::Error> =
         world.metadata.write(ahead, |tx, ahead| Box::pin(tx.lift_signer_floor(REPOSITORY, "version", *ahead))).await;
     lifted.unwrap();
-    let mut last = ahead;
-    for tag in ["1", "2"] {
+    for (last, tag) in (ahead..).zip(["1", "2"]) {
         let made = world.signer.publish(change(&root, None, tag), NOW).await.unwrap().unwrap();
         assert_eq!(made.version, u64::try_from(last).unwrap() + 1, "the next one, and none is lost");
-        last += 1;
         for role in ["targets", "tags", "snapshot", "timestamp"] {
             assert!(written(&world, role).await.contains(&told(&made, role)), "{role}");
         }
