@@ -152,9 +152,23 @@ async fn go_on<F: Fn() -> bool>(app: &App, mut turn: Turn<F>, every: i64) -> Res
         }
         for (id, name) in page {
             let went = turn.went;
-            if !turn.goes_on() || !mark.passes(&name, apply(app, (id, &name), &mut turn).await)? {
-                mark.set(app, round).await?;
-                return Ok(turn.went);
+            let passed = match turn.goes_on() {
+                true => mark.passes(&name, apply(app, (id, &name), &mut turn).await),
+                false => Ok(false),
+            };
+            match passed {
+                Ok(true) => {}
+                Ok(false) => {
+                    mark.set(app, round).await?;
+                    return Ok(turn.went);
+                }
+                // Several that fail by themselves must not stand before all others in each turn; a database that is down keeps
+                // nothing of this either.
+                Err(error) => {
+                    round.at = Some((whose, id));
+                    mark.set(app, round).await?;
+                    return Err(error);
+                }
             }
             round.at = Some((whose, id));
             if turn.went != went && !mark.set(app, round).await? {
