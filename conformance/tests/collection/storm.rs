@@ -151,8 +151,10 @@ impl Storm {
             collect_while(&management, || false);
             left = management.ask("GET", "/gc", &Value::Null)?.json()?;
             self.server.stop()?;
-            let numbers = left.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_u64());
-            if numbers.sum::<u64>() == 0 {
+            let numbers: Vec<u64> =
+                left.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_u64()).collect();
+            holds(!numbers.is_empty(), || format!("nothing is told of what waits: {left}"))?;
+            if numbers.iter().all(|number| *number == 0) {
                 return Ok(());
             }
         }

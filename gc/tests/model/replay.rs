@@ -209,9 +209,17 @@ fn after(registry: &Registry, state: &State, seen: Seen) -> Vec<State> {
     }
 }
 
+/// What a client would have been told may be told by nearly any model: most of it must be what they were told.
+fn tells_enough(history: &[Moment]) {
+    let seen: Vec<&Seen> = history.iter().flatten().flatten().collect();
+    let told = seen.iter().filter(|seen| matches!(seen, Seen::Told(_))).count();
+    assert!(2 * told > seen.len(), "{told} of {} were told", seen.len());
+}
+
 async fn what_storms_were_told_the_model_could_have_told(world: World) {
     let small = Small::of(world).await;
     let history = record(&small, 1).await;
+    tells_enough(&history);
     let replayed = replay(&Registry::default(), &history);
     assert!(replayed.is_ok(), "moment {:?} of {history:#?}", replayed.err());
 }
@@ -219,6 +227,7 @@ async fn what_storms_were_told_the_model_could_have_told(world: World) {
 async fn bytes_that_a_storm_leaves_are_those_that_the_model_leaves(world: World) {
     let small = Small::of(world).await;
     let history = record(&small, 2).await;
+    tells_enough(&history);
     let states = replay(&Registry::default(), &history).expect("the model could have told that");
     let left = small.drain().await;
     let could = states.iter().map(|state| Registry::default().left_of(state)).collect::<HashSet<_>>();
@@ -232,6 +241,7 @@ fn many_storms_are_replayed() {
         run(hallmark_storage::metadata::Engine::Sqlite, async |world| {
             let small = Small::of(world).await;
             let history = record(&small, seed).await;
+            tells_enough(&history);
             let states =
                 replay(&Registry::default(), &history).unwrap_or_else(|moment| panic!("{moment} of {history:#?}"));
             let left = small.drain().await;
