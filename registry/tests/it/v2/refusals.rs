@@ -24,16 +24,21 @@ async fn a_name_and_password_without_the_right_are_denied() {
     "#);
 }
 
+/// How many stand in the line at one moment is for its own tests. Here a slow machine may finish some before the last one
+/// comes, and whoever was let in had a hash computed.
 #[tokio::test]
 async fn more_sign_ins_than_an_address_may_have_in_the_line_are_asked_to_come_back() {
     let world = World::open().await;
+    let before = world.app.passwords.hashes_computed();
     let calls = (0..80).map(|number| {
         let stranger = Credentials::basic(&format!("user{number}"), "wrong password");
         world.get("/v2/").by(&stranger).into_future()
     });
     let answers = join_all(calls).await;
     let busy: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
-    assert_eq!(busy.len(), 72, "8 wait, 72 are sent away");
+    let let_in = world.app.passwords.hashes_computed() - before;
+    assert_eq!(busy.len() + let_in, 80, "whoever is sent away costs no hash");
+    assert!(let_in >= 8 && !busy.is_empty(), "an address may have 8 in the line, and {let_in} of 80 were let in");
     assert_snapshot!(busy[0], @r#"
     429 Too Many Requests
     content-length: 110
