@@ -15,32 +15,44 @@ use hallmark_conformance::{
     Outcome,
     check::holds,
     durability::{Random, Shim, Watched, mix},
+    failure::While,
+    http::{Request, encode},
     management::Management,
     record::Record,
-    server::{Plan, Server},
+    server::{ADMIN, Plan, Server},
     settings,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, Tally, content, contents, is_file},
+    client::{COUNTED, Client, OVER, Role, Tally},
+    image::{content, contents, is_file},
+    look::Found,
     store,
 };
 
 /// Where Debian's libfaketime puts the library that gives a process another time.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-/// Clients that push beside each other.
-const CLIENTS: u64 = 6;
+/// Clients that push beside each other, and how many repositories they have: the last ones share theirs.
+const CLIENTS: u64 = 7;
+const REPOSITORIES: u64 = 6;
+/// The bytes that the first repository may hold: less than a client comes to that keeps as much as the others.
+const QUOTA: u64 = 420_000;
 /// Seconds from one start to the next by the server's clock: longer than what is shown and the margin after it, together.
 const DAY: u64 = 26 * 60 * 60;
-/// A server is killed after this many milliseconds, at least and at most.
+/// A server is killed after this many milliseconds, at least and at most; now and then it lives so long that what it does by itself
+/// begins.
 const LIFE: std::ops::Range<u64> = 200..2_500;
+const LONG_LIFE: std::ops::Range<u64> = 3_500..5_000;
+const LONG: u64 = 6;
+/// How long what the server does by itself may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the storm goes on, in seconds, and how many requests are answered in it, at least; a long run asks for more.
 const SECONDS: u64 = 25;
 const OPERATIONS: u64 = 2_000;
 /// Days that a drain may take: what is deleted goes on the next day, its bytes on the day after, and what a killed upload has left is
 /// deleted twice, a day apart.
-const DRAIN: u32 = 8;
+const DRAIN: u32 = 12;
 /// What the disk gets wrong, one after another: nothing every second time. Rules as the head of `faults.h` tells them.
 const FAULTS: [&[&str]; 6] = [
     &["name blob 2 4 EIO"],
@@ -77,7 +89,7 @@ impl Storm {
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ("HALLMARK_GC_SHOWN", "1h"),
             ("HALLMARK_GC_MARGIN", "24h"),
-            ("HALLMARK_GC_TRASH_WINDOW", "0s"),
+            ("HALLMARK_GC_TRASH_WINDOW", "24h"),
             ("HALLMARK_GC_BYTE_GRACE", "1h"),
             // Files are as old as the machine's own clock says.
             ("HALLMARK_GC_COMPARE_INTERVAL", "0s"),
@@ -85,9 +97,9 @@ impl Storm {
             plan = plan.variable(name, value);
         }
         let server = plan.variable("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()).prepare()?;
-        let names = (0..CLIENTS).map(|number| format!("admin/storm-{number}")).collect::<Vec<_>>();
-        let client = |(number, name): (u64, &String)| Client::new(server.port(), name, &names, mix(seed, number));
-        let clients = (0..).zip(&names).map(client).collect();
+        let repositories = (0..REPOSITORIES).map(repository).collect::<Vec<_>>();
+        let client = |number| Client::new(server.port(), role(number), &repositories, mix(seed, number));
+        let clients = (0..CLIENTS).map(client).collect();
         let (clock, random) = (clock.to_owned(), Random::new(seed));
         Ok(Self { server, watched, clock, day: 0, clients, random, kills: 0, files: BTreeSet::new(), gone: 0 })
     }
@@ -97,7 +109,27 @@ impl Storm {
         fs::write(&self.clock, format!("+{}", self.day * DAY))?;
         self.day += 1;
         self.server.start()?;
-        self.clients.iter_mut().try_for_each(Client::sign_in)
+        let day = self.day;
+        self.clients.iter_mut().try_for_each(|client| client.sign_in(day))
+    }
+
+    /// Says what the storm needs to be true: rules that take tags away, and a limit.
+    fn set_up(&mut self) -> Outcome<()> {
+        self.start()?;
+        let management = self.management();
+        for client in &mut self.clients {
+            // A repository begins with what is pushed to it.
+            while client.images.is_empty() {
+                holds(client.act().is_ok(), || "the server went away before the storm began".into())?;
+            }
+            let path = format!("/repositories/{}", encode(&client.role.repository));
+            let rule = json!({"name": "gone", "do": "remove", "when": {"tag": "gone-*"}});
+            management.ask("PUT", &format!("{path}/policy"), &json!({"retention": {"rules": [rule]}}))?;
+            if client.role.limited {
+                management.ask("PUT", &format!("{path}/quota"), &json!({"hard": QUOTA}))?;
+            }
+        }
+        self.server.stop().map(drop)
     }
 
     fn management(&self) -> Management {
@@ -113,7 +145,8 @@ impl Storm {
         if faulty {
             self.watched.fail(rules)?;
         }
-        let (life, management) = (Duration::from_millis(self.random.within(LIFE)), self.management());
+        let life = if self.day.is_multiple_of(LONG) { LONG_LIFE } else { LIFE };
+        let (life, management) = (Duration::from_millis(self.random.within(life)), self.management());
         let (server, stop) = (&mut self.server, AtomicBool::new(false));
         let killed = thread::scope(|scope| {
             for client in &mut self.clients {
@@ -137,7 +170,7 @@ impl Storm {
 
     fn tally(&self) -> Tally {
         let mut sum = Tally::default();
-        self.clients.iter().for_each(|client| sum += client.tally.clone());
+        self.clients.iter().for_each(|client| sum += &client.tally);
         sum
     }
 
@@ -149,6 +182,7 @@ impl Storm {
             self.start()?;
             let management = self.management();
             collect_while(&management, || false);
+            self.wait_for_rules()?;
             left = management.ask("GET", "/gc", &Value::Null)?.json()?;
             self.server.stop()?;
             let numbers: Vec<u64> =
@@ -161,16 +195,42 @@ impl Storm {
         holds(false, || format!("after {DRAIN} days there is still something to collect: {left}"))
     }
 
-    /// Looks at everything that clients were told, and at everything that is left in the folder.
+    /// Waits until rules have taken away what they take away.
+    fn wait_for_rules(&self) -> Outcome<()> {
+        let admin = self.server.admin();
+        let (begin, mut left) = (Instant::now(), String::new());
+        while begin.elapsed() < PATIENCE {
+            left.clear();
+            for number in 0..REPOSITORIES {
+                let answer =
+                    admin.send(&Request::new("GET", format!("/v2/{}/tags/list?n=1000", repository(number))))?;
+                left += &answer.expect(200)?.text();
+            }
+            if !left.contains("\"gone-") {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        holds(false, || format!("no rule takes away what it should: {left}"))
+    }
+
+    /// Looks at everything that clients were told, at everything that is left in the folder, and at what is charged for it.
     fn look_at_everything(&mut self) -> Outcome<()> {
         self.start()?;
-        let mut named = BTreeSet::new();
+        let mut repositories = BTreeMap::<String, Found>::new();
         for client in &mut self.clients {
             client.faulty = false;
             let found = client.look_at_everything();
-            holds(found.is_ok(), || "the server went away while it was looked at".into())?;
-            named.extend(found.unwrap_or_default());
+            let Ok(found) = found else { return holds(false, || "the server went away while it was looked at".into()) };
+            repositories.entry(client.role.repository.clone()).or_default().merge(found);
         }
+        let named: BTreeSet<u64> = repositories.values().flat_map(|found| found.blobs.iter().copied()).collect();
+        self.look_at_bytes(&named)?;
+        self.look_at_sizes(&repositories)?;
+        self.server.stop().map(drop)
+    }
+
+    fn look_at_bytes(&self, named: &BTreeSet<u64>) -> Outcome<()> {
         for (number, content) in (0..).zip(contents()) {
             let told = self.server.attempt(&["gc", "explain", &content.digest], "")?;
             let kept = !format!("{told:?}").contains("the store has no blob");
@@ -180,8 +240,57 @@ impl Storm {
         let files = store::digests(self.server.data())?;
         let needed = named.iter().map(|number| content(*number)).filter(is_file);
         let needed: BTreeMap<String, usize> = needed.map(|content| (content.digest, 1)).collect();
-        holds(files == needed, || format!("files lie there of {files:?}, and {needed:?} are needed"))?;
-        self.server.stop().map(drop)
+        holds(files == needed, || format!("files lie there of {files:?}, and {needed:?} are needed"))
+    }
+
+    /// Sizes and what is charged are what a count of what clients found comes to.
+    fn look_at_sizes(&self, repositories: &BTreeMap<String, Found>) -> Outcome<()> {
+        let length = |number: &u64| content(*number).bytes.len();
+        let manifests = |found: &Found| found.manifests.values().sum::<usize>();
+        let mut account = (BTreeSet::new(), 0);
+        for (name, found) in repositories {
+            let counted = found.blobs.iter().map(length).sum::<usize>() + manifests(found);
+            self.holds_so_many(&format!("/repositories/{}/sizes", encode(name)), counted)?;
+            account.0.extend(found.blobs.iter().copied());
+            account.1 += manifests(found);
+        }
+        let limited = repositories.get(&repository(0)).map_or(0, |found| found.blobs.iter().map(length).sum());
+        holds(limited as u64 <= QUOTA, || format!("{limited} bytes are more than the quota lets in"))?;
+        let counted = account.0.iter().map(length).sum::<usize>() + account.1;
+        self.holds_so_many(&format!("/accounts/{ADMIN}/sizes"), counted)
+    }
+
+    /// What is charged is added up every few seconds.
+    fn holds_so_many(&self, path: &str, counted: usize) -> Outcome<()> {
+        let begin = Instant::now();
+        loop {
+            let told = self.management().ask("GET", path, &Value::Null)?.json()?;
+            let number = |name: &str| told[name].as_u64();
+            let apart = number("unique").zip(number("shared")).map(|(unique, shared)| unique + shared);
+            let (counted, nothing) = (Some(counted as u64), Some(0));
+            let right = [number("logical"), number("used"), apart].iter().all(|told| *told == counted)
+                && [number("reclaimable"), number("reserved")].iter().all(|told| *told == nothing);
+            if right || begin.elapsed() > PATIENCE {
+                return holds(right, || format!("{path} tells {told}, and {counted:?} bytes were counted"));
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+}
+
+/// The name of the repository with this number.
+fn repository(number: u64) -> String {
+    format!("{ADMIN}/storm-{number}")
+}
+
+/// The first is alone with a limit, and the last two are in one repository.
+fn role(number: u64) -> Role {
+    let place = number.min(REPOSITORIES - 1);
+    Role {
+        name: format!("c{number}"),
+        repository: repository(place),
+        alone: place + 1 < REPOSITORIES,
+        limited: number == 0,
     }
 }
 
@@ -199,36 +308,76 @@ fn collect_while(management: &Management, goes_on: impl Fn() -> bool) {
     }
 }
 
-#[test]
-fn nothing_that_lives_is_lost_and_all_garbage_goes() -> Outcome<()> {
+/// A storm that has raged for so long and so many answers.
+fn rage(seed: u64, home: &Path, seconds: Duration, answers: u64) -> Outcome<(Storm, Duration)> {
     holds(Path::new(FAKETIME).exists(), || {
         format!("{FAKETIME} is not there: run `apt-get install --no-install-recommends libfaketime`")
     })?;
-    let seed = settings::number("HALLMARK_SEED", RandomState::new().build_hasher().finish());
-    let seconds = Duration::from_secs(settings::number("HALLMARK_STORM_SECONDS", SECONDS));
-    let operations = settings::number("HALLMARK_STORM_OPERATIONS", OPERATIONS);
-    let (shim, home) = (Shim::build()?, tempfile::tempdir()?);
-    let mut storm = Storm::new(seed, &shim, &home.path().join("clock"))?;
+    let shim = Shim::build()?;
+    let mut storm = Storm::new(seed, &shim, &home.join("clock"))?;
+    storm.set_up()?;
     let begin = Instant::now();
-    while begin.elapsed() < seconds || storm.tally().operations < operations {
+    while begin.elapsed() < seconds || storm.tally().of("answered") < answers {
         storm.cycle()?;
     }
-    let raged = begin.elapsed();
+    Ok((storm, begin.elapsed()))
+}
+
+fn any_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[test]
+fn nothing_that_lives_is_lost_and_all_garbage_goes() -> Outcome<()> {
+    let seed = settings::number("HALLMARK_SEED", any_seed());
+    let seconds = Duration::from_secs(settings::number("HALLMARK_STORM_SECONDS", SECONDS));
+    let operations = settings::number("HALLMARK_STORM_OPERATIONS", OPERATIONS);
+    let home = tempfile::tempdir()?;
+    let (mut storm, raged) = rage(seed, home.path(), seconds, operations)?;
     storm.drain()?;
     storm.look_at_everything()?;
     let tally = storm.tally();
-    let Tally { operations, pushed, mounted, deleted, again, rehashed, refused, violations } = &tally;
     let told = format!(
-        "collection, seed {seed}: {operations} requests in {raged:.0?}, {pushed} images pushed, {again} of them again after they were deleted, \
-         {mounted} blobs mounted, {deleted} images deleted, {rehashed} blobs re-hashed, {refused} refused by a failing disk, {} kills, {} files \
-         gone meanwhile; {} violations",
+        "collection, seed {seed}: in {raged:.0?} {:?}, {} kills, {} files gone meanwhile; {} violations",
+        tally.counts,
         storm.kills,
         storm.gone,
-        violations.len()
+        tally.violations.len()
     );
     eprintln!("{told}");
     Record::begin("collection")?.line(&told)?;
-    holds(violations.is_empty(), || violations.join("\n"))?;
-    let was_felt = [pushed, again, mounted, deleted, rehashed, refused].into_iter().all(|count| *count > 0);
-    holds(was_felt && storm.gone > 0, || "the storm was a calm".into())
+    holds(tally.violations.is_empty(), || tally.violations.join("\n"))?;
+    let never = COUNTED.iter().chain([&OVER]).filter(|what| tally.of(what) == 0).collect::<Vec<_>>();
+    holds(never.is_empty() && storm.gone > 0, || format!("the storm was a calm: nothing was {never:?}"))
+}
+
+/// What the look at everything is worth: a blob that is lost, bytes that nothing needs and a manifest that is lost are found.
+#[test]
+fn a_loss_that_was_made_on_purpose_is_found() -> Outcome<()> {
+    let seed = any_seed();
+    let home = tempfile::tempdir()?;
+    let (mut storm, _) = rage(seed, home.path(), Duration::ZERO, 600)?;
+    storm.drain()?;
+    storm.look_at_everything()?;
+    let before = storm.tally().violations;
+    holds(before.is_empty(), || format!("seed {seed}: {}", before.join("\n")))?;
+
+    let stray = storm.server.data().join("blobs/blobs/ff/stray");
+    fs::create_dir_all(stray.parent().unwrap_or(&stray))?;
+    fs::write(&stray, "nothing needs this")?;
+    let told = storm.look_at_everything().err().map(|failure| failure.to_string()).unwrap_or_default();
+    holds(told.contains("files lie there"), || {
+        format!("seed {seed}: bytes that nothing needs were not found: {told}")
+    })?;
+    storm.server.stop()?;
+    fs::remove_file(&stray)?;
+
+    let files = store::files(storm.server.data())?;
+    let lost = files.first().or_fail("the storm has left no file")?;
+    fs::remove_file(lost)?;
+    let told = storm.look_at_everything().err().map(|failure| failure.to_string()).unwrap_or_default();
+    let violations = storm.tally().violations;
+    let found =
+        violations.iter().any(|violation| violation.starts_with("GET of a blob that an acknowledged manifest names"));
+    holds(found && told.contains("files lie there"), || format!("seed {seed}: a lost blob was not found: {told}"))
 }
