@@ -45,7 +45,15 @@ impl Scratch {
     /// # Errors
     /// PostgreSQL is not installed or does not start.
     pub fn postgres() -> Outcome<Self> {
-        Self::start("postgres.sh", &[])
+        Self::start("postgres.sh", &[], &[])
+    }
+
+    /// As [`Scratch::postgres`], with these variables, such as those that give it another time.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed or does not start.
+    pub fn postgres_with(variables: &[(&str, String)]) -> Outcome<Self> {
+        Self::start("postgres.sh", &[], variables)
     }
 
     /// An S3 server with an empty bucket and this secret.
@@ -53,13 +61,14 @@ impl Scratch {
     /// # Errors
     /// versitygw is not installed or does not start.
     pub fn s3(secret: &str) -> Outcome<Self> {
-        Self::start("versitygw.sh", &[ACCESS_KEY_ID, secret])
+        Self::start("versitygw.sh", &[ACCESS_KEY_ID, secret], &[])
     }
 
-    fn start(script: &str, words: &[&str]) -> Outcome<Self> {
+    fn start(script: &str, words: &[&str], variables: &[(&str, String)]) -> Outcome<Self> {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../storage-adapters/tests")).join(script);
         let mut command = Command::new(&path);
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().or_fail(format!("cannot start {}", path.display()))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let mut line = String::new();
@@ -81,6 +90,11 @@ impl Scratch {
     /// # Errors
     /// The server does not run, or does not end.
     pub fn kill(&mut self) -> Outcome<()> {
+        if let Some((mut process, _log)) = self.revived.take() {
+            self.killed = Some(Program::of(process.id())?);
+            process.signal("QUIT")?;
+            return process.wait(END_LIMIT).map(drop);
+        }
         let id = children(self.script.id()).first().copied().or_fail("the server does not run")?;
         self.killed = Some(Program::of(id)?);
         // PostgreSQL ends all its processes at once; what does not know this signal ends as well.

@@ -5,7 +5,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     hash::{BuildHasher, Hasher, RandomState},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -18,9 +20,11 @@ use hallmark_conformance::{
     failure::While,
     http::{Request, encode},
     management::Management,
+    process::run,
     record::Record,
+    scratch::Scratch,
     server::{ADMIN, Plan, Server},
-    settings,
+    settings, tools,
 };
 use serde_json::{Value, json};
 
@@ -65,7 +69,10 @@ const FAULTS: [&[&str]; 6] = [
 
 /// A server on a watched folder whose clock a file tells, and its clients.
 struct Storm {
+    // Ends before its database.
     server: Server,
+    /// Where facts are not in the folder.
+    database: Option<Scratch>,
     watched: Watched,
     clock: PathBuf,
     day: u64,
@@ -78,7 +85,7 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(seed: u64, shim: &Shim, clock: &Path) -> Outcome<Self> {
+    fn new(seed: u64, shim: &Shim, clock: &Path, database: Option<Scratch>) -> Outcome<Self> {
         let watched = Watched::new(shim)?;
         let mut plan = Plan::default().data(&watched.folder());
         for (name, value) in watched.variables() {
@@ -96,17 +103,31 @@ impl Storm {
         ] {
             plan = plan.variable(name, value);
         }
+        if let Some(database) = &database {
+            plan = plan.variable("HALLMARK_DATABASE_URL", database.url());
+        }
         let server = plan.variable("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()).prepare()?;
         let repositories = (0..REPOSITORIES).map(repository).collect::<Vec<_>>();
         let client = |number| Client::new(server.port(), role(number), &repositories, mix(seed, number));
         let clients = (0..CLIENTS).map(client).collect();
         let (clock, random) = (clock.to_owned(), Random::new(seed));
-        Ok(Self { server, watched, clock, day: 0, clients, random, kills: 0, files: BTreeSet::new(), gone: 0 })
+        Ok(Self {
+            server,
+            database,
+            watched,
+            clock,
+            day: 0,
+            clients,
+            random,
+            kills: 0,
+            files: BTreeSet::new(),
+            gone: 0,
+        })
     }
 
     /// Starts the server on the next day; somebody says that its clock is right.
     fn start(&mut self) -> Outcome<()> {
-        fs::write(&self.clock, format!("+{}", self.day * DAY))?;
+        write_clock(&self.clock, self.day)?;
         self.day += 1;
         self.server.start()?;
         let day = self.day;
@@ -147,6 +168,7 @@ impl Storm {
         }
         let life = if self.day.is_multiple_of(LONG) { LONG_LIFE } else { LIFE };
         let (life, management) = (Duration::from_millis(self.random.within(life)), self.management());
+        let database = self.database.as_mut().filter(|_| faulty);
         let (server, stop) = (&mut self.server, AtomicBool::new(false));
         let killed = thread::scope(|scope| {
             for client in &mut self.clients {
@@ -156,9 +178,10 @@ impl Storm {
             }
             scope.spawn(|| collect_while(&management, || !stop.load(Ordering::Relaxed)));
             thread::sleep(life);
+            let crashed = database.map_or(Ok(()), |database| crash(database, life));
             let killed = server.kill();
             stop.store(true, Ordering::Relaxed);
-            killed
+            crashed.and(killed)
         });
         self.kills += 1;
         killed?;
@@ -278,6 +301,39 @@ impl Storm {
     }
 }
 
+/// Kills the database, lets the storm find that out, and starts it again on what it left.
+fn crash(database: &mut Scratch, life: Duration) -> Outcome<()> {
+    database.kill()?;
+    thread::sleep(life / 4);
+    database.revive()?;
+    let psql = tools::locate("psql")?;
+    let begin = Instant::now();
+    loop {
+        match run(Command::new(&psql).args(["--no-psqlrc", "--command", "SELECT 1", database.url()])) {
+            Err(failure) if begin.elapsed() > PATIENCE => return Err(failure),
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+            Ok(_) => break,
+        }
+    }
+    thread::sleep(life);
+    Ok(())
+}
+
+/// A day of the storm by the clock of whatever reads this file.
+fn write_clock(clock: &Path, day: u64) -> Outcome<()> {
+    Ok(fs::write(clock, format!("+{}", day * DAY))?)
+}
+
+/// A PostgreSQL server by the same clock as the program's: nothing is deleted where they differ.
+fn database(clock: &Path) -> Outcome<Scratch> {
+    Scratch::postgres_with(&[
+        ("LD_PRELOAD", FAKETIME.to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
+    ])
+}
+
 /// The name of the repository with this number.
 fn repository(number: u64) -> String {
     format!("{ADMIN}/storm-{number}")
@@ -308,16 +364,27 @@ fn collect_while(management: &Management, goes_on: impl Fn() -> bool) {
     }
 }
 
+/// Where a storm keeps its facts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
 /// A storm that has raged for so long and so many answers.
-fn rage(seed: u64, home: &Path, seconds: Duration, answers: u64) -> Outcome<(Storm, Duration)> {
+fn rage(seed: u64, engine: Engine, home: &Path, least: (Duration, u64)) -> Outcome<(Storm, Duration)> {
     holds(Path::new(FAKETIME).exists(), || {
         format!("{FAKETIME} is not there: run `apt-get install --no-install-recommends libfaketime`")
     })?;
-    let shim = Shim::build()?;
-    let mut storm = Storm::new(seed, &shim, &home.join("clock"))?;
+    // PostgreSQL runs as somebody else, who reads the clock too.
+    fs::set_permissions(home, fs::Permissions::from_mode(0o755))?;
+    let (shim, clock) = (Shim::build()?, home.join("clock"));
+    write_clock(&clock, 0)?;
+    let database = if engine == Engine::Postgres { Some(database(&clock)?) } else { None };
+    let mut storm = Storm::new(seed, &shim, &clock, database)?;
     storm.set_up()?;
     let begin = Instant::now();
-    while begin.elapsed() < seconds || storm.tally().of("answered") < answers {
+    while begin.elapsed() < least.0 || storm.tally().of("answered") < least.1 {
         storm.cycle()?;
     }
     Ok((storm, begin.elapsed()))
@@ -329,16 +396,25 @@ fn any_seed() -> u64 {
 
 #[test]
 fn nothing_that_lives_is_lost_and_all_garbage_goes() -> Outcome<()> {
+    storm_on(Engine::Sqlite)
+}
+
+#[test]
+fn on_postgresql_nothing_that_lives_is_lost_and_all_garbage_goes() -> Outcome<()> {
+    storm_on(Engine::Postgres)
+}
+
+fn storm_on(engine: Engine) -> Outcome<()> {
     let seed = settings::number("HALLMARK_SEED", any_seed());
     let seconds = Duration::from_secs(settings::number("HALLMARK_STORM_SECONDS", SECONDS));
     let operations = settings::number("HALLMARK_STORM_OPERATIONS", OPERATIONS);
     let home = tempfile::tempdir()?;
-    let (mut storm, raged) = rage(seed, home.path(), seconds, operations)?;
+    let (mut storm, raged) = rage(seed, engine, home.path(), (seconds, operations))?;
     storm.drain()?;
     storm.look_at_everything()?;
     let tally = storm.tally();
     let told = format!(
-        "collection, seed {seed}: in {raged:.0?} {:?}, {} kills, {} files gone meanwhile; {} violations",
+        "collection on {engine:?}, seed {seed}: in {raged:.0?} {:?}, {} kills, {} files gone meanwhile; {} violations",
         tally.counts,
         storm.kills,
         storm.gone,
@@ -356,7 +432,7 @@ fn nothing_that_lives_is_lost_and_all_garbage_goes() -> Outcome<()> {
 fn a_loss_that_was_made_on_purpose_is_found() -> Outcome<()> {
     let seed = any_seed();
     let home = tempfile::tempdir()?;
-    let (mut storm, _) = rage(seed, home.path(), Duration::ZERO, 600)?;
+    let (mut storm, _) = rage(seed, Engine::Sqlite, home.path(), (Duration::ZERO, 600))?;
     storm.drain()?;
     storm.look_at_everything()?;
     let before = storm.tally().violations;
