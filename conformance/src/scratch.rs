@@ -120,6 +120,12 @@ impl Scratch {
         Ok(())
     }
 
+    /// What the server has said since it was started again.
+    pub fn log(&self) -> String {
+        let file = self.revived.as_ref().map(|(_, log)| log.path());
+        file.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default()
+    }
+
     /// Stops the server and all its processes where they are: connections stay open, and nothing answers.
     ///
     /// # Errors

@@ -133,6 +133,8 @@ pub(crate) struct Client {
     pub(crate) tags: BTreeMap<String, String>,
     serial: u64,
     day: u64,
+    /// What was asked for each digest, and how it was answered, for whoever looks into a violation.
+    history: BTreeMap<String, Vec<String>>,
     /// Whether the disk fails, so that anything may be refused.
     pub(crate) faulty: bool,
     pub(crate) tally: Tally,
@@ -151,6 +153,7 @@ impl Client {
             tags: BTreeMap::new(),
             serial: 0,
             day: 0,
+            history: BTreeMap::new(),
             faulty: false,
             tally: Tally::default(),
         }
@@ -208,7 +211,10 @@ impl Client {
 
     pub(crate) fn exchange(&mut self, request: Request) -> Step<Response> {
         let mut connection = self.connection.take().map_or_else(|| Connection::open(self.port), Ok)?;
-        let answer = connection.exchange(&request.header("Authorization", &self.authorization))?;
+        let line = format!("{} {}", request.method, request.target);
+        let answer = connection.exchange(&request.header("Authorization", &self.authorization));
+        self.write_down(&line, answer.as_ref().ok());
+        let answer = answer?;
         let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         // An answer to a request that was not read to its end closes the connection after it.
         if !closes && answer.status < 400 {
@@ -223,9 +229,29 @@ impl Client {
         let target = format!("/api/v1/repositories/{}/{rest}", encode(&self.role.repository));
         let request = Request::new(method, target).header("Content-Type", "application/json");
         let request = if body.is_null() { request } else { request.bytes(body.to_string()) };
-        let answer = Login::new(self.port, ADMIN, PASSWORD).send_basic(&request)?;
+        let answer = Login::new(self.port, ADMIN, PASSWORD).send_basic(&request);
+        self.write_down(&format!("{method} {rest} {body}"), answer.as_ref().ok());
+        let answer = answer?;
         self.tally.add("answered");
         Ok(answer)
+    }
+
+    /// Writes down what changes something under the digest that it names, the last one; a push by tag is named by whoever makes it.
+    fn write_down(&mut self, line: &str, answer: Option<&Response>) {
+        if line.starts_with("GET") || line.starts_with("HEAD") {
+            return;
+        }
+        let Some(at) = line.rfind("sha256:") else { return };
+        let digest = line[at..].chars().take("sha256:".len() + 64).collect::<String>();
+        let status = answer.map_or("nothing".to_owned(), |answer| answer.status.to_string());
+        let what = line.replace(&digest, "");
+        self.history.entry(digest).or_default().push(format!("day {}: {what}: {status}", self.day));
+    }
+
+    /// What was asked for these digests.
+    pub(crate) fn history(&self, digests: &[&str]) -> String {
+        let lines = digests.iter().filter_map(|digest| Some((digest, self.history.get(*digest)?)));
+        lines.map(|(digest, lines)| format!("\n  {digest}\n    {}", lines.join("\n    "))).collect()
     }
 
     pub(crate) fn path(&self, rest: &str) -> String {
@@ -322,7 +348,11 @@ impl Client {
         }
         let put = Request::new("PUT", self.path(&format!("manifests/{}", tag.as_ref().unwrap_or(&digest))));
         let put = put.header("Content-Type", &image.manifest.media_type).bytes(image.manifest.bytes.clone());
-        let answer = self.exchange(put)?;
+        let answer = self.exchange(put);
+        let status = answer.as_ref().map_or("nothing".to_owned(), |answer| answer.status.to_string());
+        let line = format!("day {}: pushed as {tag:?} (child: {child}): {status}", self.day);
+        self.history.entry(digest.clone()).or_default().push(line);
+        let answer = answer?;
         // Whoever was shown a blob a moment ago has a day to name it, whatever the collector does.
         if !self.is("PUT of a manifest", &answer, &[201]) {
             return Ok(false);
@@ -389,9 +419,13 @@ impl Client {
         };
         let digest = known.image.manifest.digest;
         self.note_of(&digest, |known| known.presence = None);
+        // What was pushed of it meanwhile, before a quota stood in the way, is its own again.
+        let children = known.image.children.iter().map(|child| &child.manifest.digest);
+        children.clone().for_each(|child| self.note_of(child, |known| known.presence = None));
         let answer = self.manage("POST", "undelete", &json!({"digest": digest}))?;
         if self.is("undelete of a manifest", &answer, &[200]) {
             self.tally.add("undeleted");
+            children.for_each(|child| drop(self.images.remove(child)));
             self.note_of(&digest, |known| known.presence = Some(true));
             for known in self.images.values_mut().filter(|known| known.image.subject.as_ref() == Some(&digest)) {
                 known.presence = known.before.take();

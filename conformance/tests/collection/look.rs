@@ -31,8 +31,16 @@ impl Found {
 impl Client {
     /// Pulls what is there, down to its bytes, with its children; and finds what refers to it.
     pub(crate) fn pull(&mut self, image: &Image) -> Step<()> {
-        for image in image.all() {
+        let whole = image;
+        for image in whole.all() {
+            let before = self.tally.violations.len();
             self.pull_manifest(&image.manifest)?;
+            if self.tally.violations.len() > before {
+                let told = self.history(&[&whole.manifest.digest, &image.manifest.digest]);
+                self.tally
+                    .violations
+                    .push(format!("pulled {} of {}: {told}", image.manifest.digest, whole.manifest.digest));
+            }
             for number in image.own_blobs() {
                 self.pull_blob(number)?;
             }

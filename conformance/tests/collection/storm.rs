@@ -310,7 +310,9 @@ fn crash(database: &mut Scratch, life: Duration) -> Outcome<()> {
     let begin = Instant::now();
     loop {
         match run(Command::new(&psql).args(["--no-psqlrc", "--command", "SELECT 1", database.url()])) {
-            Err(failure) if begin.elapsed() > PATIENCE => return Err(failure),
+            Err(failure) if begin.elapsed() > PATIENCE => {
+                return holds(false, || format!("{failure}; the database says: {}", database.log()));
+            }
             Err(_) => thread::sleep(Duration::from_millis(50)),
             Ok(_) => break,
         }

@@ -108,12 +108,9 @@ async fn look(
     name: &RepositoryName,
     suffices: impl Fn(Rights) -> bool,
 ) -> Result<(Arc<Facts>, Rights), metadata::Error> {
-    if let Identity::Known(known) = identity
-        && let Some((seen, facts)) = &known.facts
-        && seen == name
-    {
-        let rights = decide(Some(&known.principal), facts, |_, _| {}).rights;
-        return Ok((Arc::clone(facts), rights));
+    if let Some(sight) = identity.sight(name) {
+        let rights = decide(identity.principal(), &sight.facts, |_, _| {}).rights;
+        return Ok((Arc::clone(&sight.facts), rights));
     }
     look_up(app, identity.principal(), name, suffices).await
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hallmark_oci::{Action, RepositoryName, Scopes};
-use hallmark_storage::metadata::{Facts, Principal, Rights};
+use hallmark_oci::{Action, Operation, Reference, RepositoryName, Scopes};
+use hallmark_storage::metadata::{Facts, Principal, Rights, StoredManifest};
 
 use super::limits::{Api, Limits};
 
@@ -29,8 +29,40 @@ pub struct Authenticated {
     pub credential: Option<i64>,
     /// A client certificate was shown: the last moment at which it is valid, in milliseconds since 1970.
     pub certificate: Option<i64>,
-    /// What was seen of the repository that the request is about, when it was seen together with the principal.
-    pub facts: Option<(RepositoryName, Arc<Facts>)>,
+    /// What the request is about, when that was seen together with the principal.
+    pub sight: Option<Arc<Sight>>,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The repository.
+    pub name: &'a RepositoryName,
+    /// The manifest to be pulled from it, if one is.
+    pub manifest: Option<&'a Reference>,
+}
+
+/// What a request is about, as one statement saw it with whoever asks.
+#[derive(Debug)]
+pub struct Sight {
+    /// The name of the repository.
+    pub name: RepositoryName,
+    /// What is known of it and of the principal in it.
+    pub facts: Arc<Facts>,
+    /// The manifest that was looked for, and what was found.
+    pub manifest: Option<(Reference, Option<Arc<StoredManifest>>)>,
+}
+
+impl<'a> About<'a> {
+    /// What an operation is about: nothing, when it is about no repository.
+    #[must_use]
+    pub fn of(operation: &'a Operation) -> Option<Self> {
+        let manifest = match operation {
+            Operation::PullManifest(pull) => Some(&pull.reference),
+            _ => None,
+        };
+        operation.repository().map(|name| Self { name, manifest })
+    }
 }
 
 /// The upper bound that a credential sets on the rights of its principal. A password sets none; a bearer token is bound
@@ -46,7 +78,7 @@ pub struct Ceiling {
 impl Authenticated {
     /// A principal with no upper bound, and nothing to remember of what was shown.
     pub(crate) fn unbound(principal: Principal) -> Self {
-        Self { principal, ceiling: Ceiling::default(), credential: None, certificate: None, facts: None }
+        Self { principal, ceiling: Ceiling::default(), credential: None, certificate: None, sight: None }
     }
 }
 
@@ -57,6 +89,15 @@ impl Identity {
         match self {
             Self::Anonymous | Self::Stranger(_) => None,
             Self::Known(known) => Some(&known.principal),
+        }
+    }
+
+    /// What was seen of this repository together with the principal.
+    #[must_use]
+    pub fn sight(&self, name: &RepositoryName) -> Option<&Sight> {
+        match self {
+            Self::Anonymous | Self::Stranger(_) => None,
+            Self::Known(known) => known.sight.as_deref().filter(|sight| sight.name == *name),
         }
     }
 

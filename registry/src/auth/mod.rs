@@ -32,10 +32,9 @@ pub mod workloads;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hallmark_oci::RepositoryName;
 
 pub use error::Refused;
-pub use identity::{Authenticated, Ceiling, Identity};
+pub use identity::{About, Authenticated, Ceiling, Identity, Sight};
 pub use line::Client;
 pub(crate) use line::{Line, Waiting, network, region};
 
@@ -59,7 +58,7 @@ const AUTHORIZATION_BYTES: usize = 16 * 1024;
 pub async fn identify(
     app: &App,
     authorization: Option<&str>,
-    about: Option<&RepositoryName>,
+    about: Option<About<'_>>,
     (client, now): (Client, i64),
 ) -> Result<Identity, Refused> {
     let Some(authorization) = authorization else { return Ok(Identity::Anonymous) };
@@ -111,7 +110,7 @@ pub async fn confirm(
                 ceiling: known.ceiling.clone(),
                 credential,
                 certificate: known.certificate,
-                facts: None,
+                sight: None,
             }));
         }
     }

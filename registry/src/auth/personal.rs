@@ -43,7 +43,7 @@ pub(crate) async fn identify(app: &App, name: Option<&str>, secret: &str, now: i
     app.uses.note(credential.id, now);
     let limits = limits(&credential.kind, &credential.scopes)?;
     let ceiling = Ceiling { scopes: None, limits };
-    Ok(Authenticated { principal, ceiling, credential: Some(credential.id), certificate: None, facts: None })
+    Ok(Authenticated { principal, ceiling, credential: Some(credential.id), certificate: None, sight: None })
 }
 
 /// The limits that a bearer token inherits from the long-lived credential it was made from, when that still stands.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::limits::TOKEN_BYTES;
-use hallmark_oci::{Claims, CompactToken, RepositoryName, Scopes, TokenHeader};
+use hallmark_oci::{Action, Claims, CompactToken, Scopes, TokenHeader};
 use hallmark_storage::metadata::{Engine, Principal, PrincipalId};
 use quick_cache::sync::Cache;
 
-use super::{Authenticated, Ceiling, Identity, Refused, personal};
+use super::{About, Authenticated, Ceiling, Identity, Refused, Sight, personal};
 use crate::access;
 use crate::app::App;
 
@@ -106,27 +106,25 @@ pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i
 
 /// Tells who shows `token` for something `about` a repository, if it is about one: on a database server one statement then
 /// asks for all that the request stands on.
-pub(crate) async fn identify(
-    app: &App,
-    token: &str,
-    about: Option<&RepositoryName>,
-    now: i64,
-) -> Result<Identity, Refused> {
+pub(crate) async fn identify(app: &App, token: &str, about: Option<About<'_>>, now: i64) -> Result<Identity, Refused> {
     let remembered = check(app, token, now).await?;
     remembered.claims.check(SERVICE, SERVICE, now).map_err(|refused| Refused::Token(refused.to_string()))?;
     let scopes = Arc::clone(&remembered.scopes);
     let Some((id, epoch)) = remembered.subject else { return Ok(Identity::Stranger(Ceiling::of_scopes(scopes))) };
     let credential = remembered.claims.credential_id;
     let changed = || Refused::Token(CHANGED.into());
-    let (principal, limits, facts) = match about {
-        Some(name) if app.metadata.engine() == Engine::Postgres => {
-            let seen = app.metadata.seen(id, credential, name).await?;
+    let (principal, limits, sight) = match about {
+        Some(About { name, manifest }) if app.metadata.engine() == Engine::Postgres => {
+            // Whoever has no token for it learns nothing from how long a manifest takes to be read.
+            let manifest = manifest.filter(|_| scopes.allow("repository", name.as_str(), Action::Pull));
+            let seen = app.metadata.seen(id, credential, name, manifest).await?;
             let principal = live(seen.principal, epoch).ok_or_else(changed)?;
             let limits = match credential {
                 Some(_) => personal::inherit_seen(seen.credential, &principal, now)?,
                 None => None,
             };
-            (principal, limits, Some((name.clone(), Arc::new(seen.facts))))
+            let manifest = manifest.cloned().map(|reference| (reference, seen.manifest));
+            (principal, limits, Some(Arc::new(Sight { name: name.clone(), facts: Arc::new(seen.facts), manifest })))
         }
         _ => {
             let principal = live(app.metadata.principal(id).await?, epoch).ok_or_else(changed)?;
@@ -142,7 +140,7 @@ pub(crate) async fn identify(
         return Err(Refused::Token(Refused::Unvouched.to_string()));
     }
     let ceiling = Ceiling { scopes: Some(scopes), limits };
-    Ok(Identity::Known(Authenticated { principal, ceiling, credential, certificate: None, facts }))
+    Ok(Identity::Known(Authenticated { principal, ceiling, credential, certificate: None, sight }))
 }
 
 /// The principal, when it is still there, enabled, and has not revoked what was made at `epoch`.

@@ -20,7 +20,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
-use hallmark_oci::{ErrorCode, Operation, OperationInvalid, ReadTuf, RepositoryName, TufFile};
+use hallmark_oci::{ErrorCode, Operation, OperationInvalid, ReadTuf, TufFile};
 use hallmark_storage::metadata::PrincipalId;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
@@ -33,7 +33,7 @@ use self::server::{PeerAddress, PeerCertificate};
 use crate::access::{self, Granted, Shown, Standing, Work};
 use crate::api;
 use crate::app::App;
-use crate::auth::{self, Client, Identity, Waiting, signin};
+use crate::auth::{self, About, Client, Identity, Waiting, signin};
 use crate::distribution::{self, Occasion};
 use crate::events::Happening;
 use crate::telemetry;
@@ -233,7 +233,7 @@ async fn answer(
     let now = app.clock.now();
     let realm = || request::realm(&app.config, peer, &parts.uri, &parts.headers);
     let client = Client::At(line.client());
-    let (authorization, identity) = identify(app, parts, operation.repository(), (client, now))
+    let (authorization, identity) = identify(app, parts, About::of(&operation), (client, now))
         .await
         .map_err(|refused| access::http::unidentified(refused, &access::needed_by(&operation), &realm()))?;
     line.by(&identity);
@@ -276,7 +276,7 @@ fn check_name(app: &App, operation: &Operation, parts: &Parts, peer: PeerAddress
 async fn identify<'a>(
     app: &App,
     parts: &'a Parts,
-    about: Option<&RepositoryName>,
+    about: Option<About<'_>>,
     (client, now): (Client, i64),
 ) -> Result<(Option<&'a str>, Identity), auth::Refused> {
     let authorization = parts.headers.get(AUTHORIZATION).map(HeaderValue::to_str).transpose();

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use hallmark_oci::RepositoryName;
+use bytes::Bytes;
+use hallmark_oci::{Reference, RepositoryName};
 
 use super::accounts::AccountKind;
 use super::database::{Metadata, Source};
 use super::error::{Error, ErrorKind};
 use super::generations::Slot;
+use super::manifests::StoredManifest;
 use super::repositories::Repository;
 use super::rights::Rights;
-use super::rows::{AccountId, PrincipalId, RepositoryId};
+use super::rows::{AccountId, ManifestId, PrincipalId, RepositoryId};
 use super::sql::Row;
 use super::statement::statements;
 use super::tx::Tx;
@@ -21,6 +23,8 @@ use super::value::{json_texts, values};
 pub const SYSTEM_ACCOUNT: &str = "_system";
 /// No credential has this id.
 pub(super) const NO_CREDENTIAL: i64 = -1;
+/// No tag and no digest is this text.
+const NO_REFERENCE: &str = "";
 
 statements! {
     // Of the prefixes that reach the name few are granted to anybody in the account, however many are granted there: those are looked
@@ -35,23 +39,23 @@ statements! {
            SELECT CAST($3 AS BIGINT)
            UNION ALL
            SELECT t.team_id FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3 WHERE a.name = $1)
-         SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner
+         SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner, CAST(NULL AS BYTEA)
            FROM accounts a
            LEFT JOIN repositories r ON r.name = $2 AND r.account_id = a.id
            LEFT JOIN users u ON u.account_id = a.id
            LEFT JOIN members m ON m.account_id = a.id AND m.user_id = $3
           WHERE a.name = $1
          UNION ALL
-         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
+         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL, NULL
            FROM repositories r JOIN repository_grants g ON g.principal_id = $3 AND g.repository_id = r.id
           WHERE r.name = $2
          UNION ALL
-         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL
+         SELECT CAST(1 AS BIGINT), g.principal_id, g.rights, '', '', NULL, NULL, NULL, NULL, NULL
            FROM repositories r JOIN team_members t ON t.account_id = r.account_id AND t.user_id = $3
            JOIN repository_grants g ON g.principal_id = t.team_id AND g.repository_id = r.id
           WHERE r.name = $2
          UNION ALL
-         SELECT CAST(2 AS BIGINT), held.id, held.rights, held.prefix, '', NULL, NULL, NULL, NULL
+         SELECT CAST(2 AS BIGINT), held.id, held.rights, held.prefix, '', NULL, NULL, NULL, NULL, NULL
            FROM (SELECT holders.id, prefixes.prefix,
                         (SELECT g.rights FROM prefix_grants g
                           WHERE g.principal_id = holders.id AND g.account_id = prefixes.account_id
@@ -61,14 +65,23 @@ statements! {
          UNION ALL
          SELECT CAST(3 AS BIGINT), COALESCE(u.account_id, b.account_id), p.credential_epoch, COALESCE(u.name, h.name || '+' || b.name),
                 p.kind || ' ' || COALESCE(u.system_role, '') || ' ' || COALESCE(u.source, ''), COALESCE(p.disabled_at, o.disabled_at),
-                u.vouched_at, NULL, NULL
+                u.vouched_at, NULL, NULL, NULL
            FROM principals p LEFT JOIN users u ON u.principal_id = p.id
            LEFT JOIN robots b ON b.principal_id = p.id LEFT JOIN accounts h ON h.id = b.account_id
            LEFT JOIN users v ON v.account_id = b.account_id LEFT JOIN principals o ON o.id = v.principal_id
           WHERE p.id = $3 AND p.kind <> 'team'
          UNION ALL
-         SELECT CAST(4 AS BIGINT), c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL
-           FROM credentials c WHERE c.id = $4"
+         SELECT CAST(4 AS BIGINT), c.principal_id, c.expires_at, c.scopes, c.kind, c.revoked_at, NULL, NULL, NULL, NULL
+           FROM credentials c WHERE c.id = $4
+         UNION ALL
+         SELECT CAST(5 AS BIGINT), m.id, CAST(0 AS BIGINT), m.digest, m.media_type, NULL, NULL, NULL, NULL, m.body
+           FROM repositories r JOIN tags t ON t.repository_id = r.id AND t.name = $6
+           JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
+          WHERE r.name = $2
+         UNION ALL
+         SELECT CAST(5 AS BIGINT), m.id, CAST(0 AS BIGINT), m.digest, m.media_type, NULL, NULL, NULL, NULL, m.body
+           FROM repositories r JOIN manifests m ON m.repository_id = r.id AND m.digest = $6
+          WHERE r.name = $2"
     ];
 }
 
@@ -116,6 +129,8 @@ pub struct Seen {
     pub credential: Option<SeenCredential>,
     /// What is known of the repository and of the principal in it.
     pub facts: Facts,
+    /// The manifest that was asked for with it, when the repository has it.
+    pub manifest: Option<Arc<StoredManifest>>,
 }
 
 /// A long-lived credential as far as it bounds what was made from it.
@@ -134,8 +149,8 @@ pub struct SeenCredential {
 }
 
 impl Metadata {
-    /// What a request with a token stands on: whoever it names, what it was made from, and the repository, by one
-    /// statement. Nothing of it is remembered.
+    /// What a request with a token stands on: whoever it names, what it was made from, the repository, and the manifest that it is
+    /// about, by one statement. Nothing of it is remembered.
     ///
     /// # Errors
     /// The database does not answer.
@@ -144,19 +159,23 @@ impl Metadata {
         principal: PrincipalId,
         credential: Option<i64>,
         name: &RepositoryName,
+        reference: Option<&Reference>,
     ) -> Result<Seen, Error> {
         let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
-        let rows = self
-            .rows(
-                &SEEN,
-                values![account, name, principal, credential.unwrap_or(NO_CREDENTIAL), prefixes(name).as_str()],
-            )
-            .await?;
+        let (credential, prefixes) = (credential.unwrap_or(NO_CREDENTIAL), prefixes(name));
+        let reference = match reference {
+            Some(Reference::Tag(tag)) => tag.as_str(),
+            Some(Reference::Digest(digest)) => digest.as_str(),
+            None => NO_REFERENCE,
+        };
+        let rows =
+            self.rows(&SEEN, values![account, name, principal, credential, prefixes.as_str(), reference]).await?;
         let mut seen = Seen::default();
         for row in &rows {
             match row.integer(0)? {
                 3 => seen.principal = Some(of_seen(row, principal)?),
                 4 => seen.credential = Some(credential_of_seen(row)?),
+                5 => seen.manifest = Some(manifest_of_seen(row)?),
                 _ => {}
             }
         }
@@ -177,7 +196,9 @@ impl Metadata {
         let who = principal.unwrap_or(PrincipalId::NOBODY);
         let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
         let ask = async {
-            let rows = self.rows(&SEEN, values![account, name, who, NO_CREDENTIAL, prefixes(name).as_str()]).await?;
+            let prefixes = prefixes(name);
+            let values = values![account, name, who, NO_CREDENTIAL, prefixes.as_str(), NO_REFERENCE];
+            let rows = self.rows(&SEEN, values).await?;
             facts(&rows, name).map(Arc::new)
         };
         let slots = [Slot::name(name), Slot::principal(who), Slot::account(account)];
@@ -192,7 +213,9 @@ impl Tx {
     /// The database failed.
     pub async fn facts(&mut self, principal: PrincipalId, name: &RepositoryName) -> Result<Facts, Error> {
         let account = name.account().unwrap_or(SYSTEM_ACCOUNT);
-        let rows = self.rows(&SEEN, values![account, name, principal, NO_CREDENTIAL, prefixes(name).as_str()]).await?;
+        let prefixes = prefixes(name);
+        let values = values![account, name, principal, NO_CREDENTIAL, prefixes.as_str(), NO_REFERENCE];
+        let rows = self.rows(&SEEN, values).await?;
         facts(&rows, name)
     }
 }
@@ -212,8 +235,8 @@ fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {
             0 => account(row, name, &mut facts)?,
             1 => facts.grants.push(granted(row, None)?),
             2 => facts.grants.push(granted(row, Some(row.text(3)?))?),
-            // Who the principal is, which is asked for with it only by a token.
-            3 | 4 => {}
+            // Who the principal is and what they want, which is asked for with it only by a token.
+            3..=5 => {}
             other => return Err(Error::new(ErrorKind::Corrupt, format!("a row of kind {other}"))),
         }
     }
@@ -263,6 +286,12 @@ fn of_seen(row: &Row, id: PrincipalId) -> Result<Principal, Error> {
         disabled: row.maybe_integer(5)?.is_some(),
         vouched: (!source.is_empty()).then(|| Vouching { source: source.to_owned(), at }),
     })
+}
+
+fn manifest_of_seen(row: &Row) -> Result<Arc<StoredManifest>, Error> {
+    let (id, body) = (ManifestId(row.integer(1)?), Bytes::from(row.bytes(9)?));
+    let (digest, media_type, size) = (row.parsed(3)?, row.text(4)?, body.len() as u64);
+    Ok(Arc::new(StoredManifest { id, digest, media_type, body, size }))
 }
 
 fn credential_of_seen(row: &Row) -> Result<SeenCredential, Error> {

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use hallmark_oci::Reference;
 use hallmark_storage::metadata::{
-    AccountFacts, AccountId, AccountKind, Engine, Facts, Granted, PrincipalId, Rights, Source,
+    AccountFacts, AccountId, AccountKind, Engine, Facts, Granted, ManifestId, PrincipalId, Rights, Source,
 };
 
+use crate::harness::images::image;
 use crate::harness::people::{On, on_prefix, on_repository};
 use crate::harness::{World, family, run};
 
@@ -18,6 +20,7 @@ family! {
     nobody_in_particular_has_no_grant,
     a_repository_of_the_system_is_no_account_s,
     a_change_sees_the_facts_it_makes,
+    a_manifest_is_seen_with_whoever_wants_it,
 }
 
 async fn facts(world: &World, principal: Option<PrincipalId>, name: &str) -> Facts {
@@ -159,9 +162,30 @@ async fn a_change_sees_the_facts_it_makes(world: World) {
     assert_eq!(seen, (0, 1));
 }
 
-/// Who is many: members, a team for every ten of them, a repository for each, which its team may read; prefixes, robots and
-/// personal access tokens.
-const CROWD: [&str; 13] = [
+async fn a_manifest_is_seen_with_whoever_wants_it(world: World) {
+    let (repository, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let (config, layer) = (world.blob(&repository, b"config").await, world.blob(&repository, b"layer").await);
+    let digest = world.put(&repository, &image(&config, &[&layer], ""), &["1"]).await;
+    let (by_tag, by_digest) = (Reference::Tag("1".parse().unwrap()), Reference::Digest(digest));
+    for reference in [&by_tag, &by_digest] {
+        let seen = world.metadata.seen(world.alice.id, None, &repository.name, Some(reference)).await.unwrap();
+        let found = world.metadata.manifest(repository.id, reference).await.unwrap();
+        assert!(found.is_some() && seen.manifest == found, "{reference:?}: {:?}", seen.manifest);
+        assert_eq!(seen.facts.repository.as_ref(), Some(&repository));
+        // Only of this repository (I6), and only what is wanted.
+        let elsewhere = world.metadata.seen(world.alice.id, None, &other.name, Some(reference)).await.unwrap();
+        assert_eq!(elsewhere.manifest, None);
+    }
+    let absent = Reference::Tag("2".parse().unwrap());
+    for reference in [Some(&absent), None] {
+        let seen = world.metadata.seen(world.alice.id, None, &repository.name, reference).await.unwrap();
+        assert_eq!((seen.manifest, seen.facts.repository.as_ref()), (None, Some(&repository)));
+    }
+}
+
+/// Who is many: members, a team for every ten of them, a repository for each with a manifest and a tag, which its team may read;
+/// prefixes, robots and personal access tokens.
+const CROWD: [&str; 15] = [
     "INSERT INTO accounts (id, name, kind, created_at) VALUES (1000000, 'acme', 'organization', 0)",
     "INSERT INTO accounts (id, name, kind, created_at) SELECT 2000000 + n, 'u' || n, 'user', 0 FROM generate_series(0, 19999) n",
     "INSERT INTO principals (id, kind) SELECT 3000000 + n, 'user' FROM generate_series(0, 19999) n",
@@ -179,6 +203,11 @@ const CROWD: [&str; 13] = [
        INSERT INTO robots (principal_id, account_id, name, created_at) SELECT id, 1000000, 'b' || id, 0 FROM made",
     "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at)
        SELECT 7000000 + n, 3000000 + n, 'personal', 's' || n, '', '', '', 0, 0, 1 FROM generate_series(0, 19999) n",
+    "INSERT INTO manifests (id, repository_id, digest, media_type, size, touched_at, pushed_by, body)
+       SELECT 8000000 + n, 5000000 + n, 'sha256:' || lpad(to_hex(n), 64, '0'), 'application/json', 2, 0, 3000000, '{}'
+         FROM generate_series(0, 19999) n",
+    "INSERT INTO tags (repository_id, name, manifest_id, version, moved_at)
+       SELECT 5000000 + n, '1', 8000000 + n, 1, 0 FROM generate_series(0, 19999) n",
 ];
 
 /// Waits until no connection but ours and those of this name is left: what a connection has read is told when it ends, before it is
@@ -215,7 +244,12 @@ fn on_postgres_a_request_asks_once_and_reads_no_table_through() {
         for number in 0..50_i64 {
             let (user, token) = (PrincipalId(3_000_000 + number * 7), 7_000_000 + number * 7);
             let name = format!("acme/r{}", number * 7).parse().unwrap();
-            let seen = world.metadata.seen(user, Some(token), &name).await.unwrap();
+            let reference = match number % 2 {
+                0 => Reference::Tag("1".parse().unwrap()),
+                _ => Reference::Digest(format!("sha256:{:064x}", number * 7).parse().unwrap()),
+            };
+            let seen = world.metadata.seen(user, Some(token), &name, Some(&reference)).await.unwrap();
+            assert_eq!(seen.manifest.unwrap().id, ManifestId(8_000_000 + number * 7));
             assert_eq!(seen.principal.unwrap().id, user);
             assert_eq!(seen.credential.unwrap().principal, user);
             assert_eq!((seen.facts.grants.len(), seen.facts.member), (2, Some(false)), "{name}");
@@ -260,7 +294,7 @@ fn on_postgres_a_member_of_many_teams_reads_the_prefixes_that_reach_the_name() {
         let name = "acme/web-shop/base".parse().unwrap();
         let before = read("hallmark").await;
         for _ in 0..50 {
-            let seen = world.metadata.seen(PrincipalId(3_000_000), None, &name).await.unwrap();
+            let seen = world.metadata.seen(PrincipalId(3_000_000), None, &name, None).await.unwrap();
             assert_eq!(seen.facts.grants.len(), 2, "{:?}", seen.facts.grants);
         }
         world.metadata.close().await;

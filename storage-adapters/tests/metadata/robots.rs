@@ -226,7 +226,7 @@ async fn a_robot_of_a_disabled_user_is_disabled_for_as_long(world: World) {
         let disabled = at.is_some();
         for (robot, expected) in [(&own, disabled), (&of_acme, false)] {
             let principal = world.metadata.principal(robot.id).await.unwrap().unwrap();
-            let seen = world.metadata.seen(robot.id, None, &name).await.unwrap().principal.unwrap();
+            let seen = world.metadata.seen(robot.id, None, &name, None).await.unwrap().principal.unwrap();
             assert_eq!((principal.disabled, seen.disabled), (expected, expected), "{} at {at:?}", principal.name);
         }
         let found = world.metadata.principal(own.id).await.unwrap().unwrap();

@@ -171,7 +171,7 @@ async fn who_vouched_when_is_told_with_whom_they_vouched_for(world: World) {
         let expected = Principal { vouched, ..bob.clone() };
         assert_eq!(world.metadata.principal(bob.id).await.unwrap(), Some(expected.clone()));
         assert_eq!(world.metadata.user("bob").await.unwrap().unwrap().principal, expected);
-        assert_eq!(world.metadata.seen(bob.id, None, &repository).await.unwrap().principal, Some(expected));
+        assert_eq!(world.metadata.seen(bob.id, None, &repository, None).await.unwrap().principal, Some(expected));
     }
     assert_eq!(world.metadata.principal(world.alice.id).await.unwrap().unwrap().vouched, None);
 }

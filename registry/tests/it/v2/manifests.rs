@@ -1,11 +1,12 @@
 //! Manifests on their way in and out, when all is well (distribution-spec, end-3 and end-7).
 
 use hallmark_oci::Digest;
+use hallmark_storage::metadata::DatabaseConfig;
 use insta::assert_snapshot;
 
 use crate::harness::{
-    ARTIFACT, Credentials, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, World, descriptor, image, index,
-    pieces, sha256, sha512,
+    ARTIFACT, Credentials, DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Postgres, World, descriptor, image,
+    index, pieces, sha256, sha512,
 };
 
 /// A world with the image `1` in `ann/app`.
@@ -36,6 +37,31 @@ async fn a_manifest_is_pulled_by_its_digest_with_the_same_answer() {
     let by_tag = world.get("/v2/ann/app/manifests/1").by(&ann).await;
     let by_digest = world.get(&format!("/v2/ann/app/manifests/{digest}")).by(&ann).await;
     assert_eq!(by_tag.visible(), by_digest.visible());
+}
+
+/// On a database server who asks, what they may and what they ask for are one statement; and each request sees what is so now.
+#[tokio::test]
+async fn on_a_server_a_pull_asks_the_database_once() {
+    let postgres = Postgres::start();
+    let database = DatabaseConfig::Postgres { url: postgres.url.clone(), max_connections: 4 };
+    let world = World::with(|config| config.database = database).await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let first = world.image(&ann, "ann/app", "1", "layer").await;
+    let asked = async |reference: &str, status: u16| {
+        let before = world.app.metadata.statistics().reads;
+        let answer = world.get(&format!("/v2/ann/app/manifests/{reference}")).by(&ann).await.expect(status);
+        assert_eq!(world.app.metadata.statistics().reads - before, 1, "{reference}");
+        if status == 200 { answer.header("docker-content-digest").to_owned() } else { String::new() }
+    };
+    assert_eq!(asked("1", 200).await, first.as_str());
+    assert_eq!(asked(first.as_str(), 200).await, first.as_str());
+    asked("2", 404).await;
+    let second = world.image(&ann, "ann/app", "1", "another layer").await;
+    assert_eq!(asked("1", 200).await, second.as_str());
+    world.delete(&format!("/v2/ann/app/manifests/{first}")).by(&ann).await.expect(202);
+    asked(first.as_str(), 404).await;
+    let bob = world.all_of("bob", "ann/app").await;
+    world.get("/v2/ann/app/manifests/1").by(&bob).await.expect(401);
 }
 
 #[tokio::test]

@@ -160,9 +160,9 @@ async fn small_blobs_that_come_whole_at_once_never_pass_the_limit() {
     let answers = join_all((0..20).map(push)).await;
     let made = answers.iter().filter(|status| **status == 201).count() as u64;
     assert!(answers.iter().all(|status| matches!(status, 201 | 403)), "{answers:?}");
-    assert!((1..=9).contains(&made), "{answers:?}");
+    assert!(made <= 9, "{answers:?}");
     assert_eq!(usage(&world).await, Usage { used: 10 * made, reserved: 0 });
-    // Alone, the next finds the room that those who met at the brink left.
+    // Alone, the next finds the room that those who met at the brink left, who may all have been refused.
     for number in 20..30 {
         push(number).await;
     }
