@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("oras", Origin::Script("oras")),
     ("regctl", Origin::Script("regctl")),
     ("distribution", Origin::Script("distribution")),
+    ("zot", Origin::Script("zot")),
     ("go-tuf", Origin::Script("go-tuf")),
     ("python-tuf", Origin::Script("python-tuf")),
     ("schemathesis", Origin::Script("schemathesis")),

@@ -127,6 +127,7 @@ impl Storm {
 
     /// Starts the server on the next day; somebody says that its clock is right.
     fn start(&mut self) -> Outcome<()> {
+        forget_the_killed()?;
         write_clock(&self.clock, self.day)?;
         self.day += 1;
         self.server.start()?;
@@ -305,6 +306,7 @@ impl Storm {
 fn crash(database: &mut Scratch, life: Duration) -> Outcome<()> {
     database.kill()?;
     thread::sleep(life / 4);
+    forget_the_killed()?;
     database.revive()?;
     let psql = tools::locate("psql")?;
     let begin = Instant::now();
@@ -318,6 +320,21 @@ fn crash(database: &mut Scratch, life: Duration) -> Outcome<()> {
         }
     }
     thread::sleep(life);
+    Ok(())
+}
+
+/// Takes away what libfaketime keeps in memory for processes that were killed: a process of another user that gets one of their numbers
+/// could not open it, and would not start.
+fn forget_the_killed() -> Outcome<()> {
+    for entry in fs::read_dir("/dev/shm")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let number = name.strip_prefix("sem.faketime_sem_").or_else(|| name.strip_prefix("faketime_shm_"));
+        if number.is_some_and(|number| !Path::new("/proc").join(number).exists()) {
+            // Another storm may have been faster.
+            let _ = fs::remove_file(path);
+        }
+    }
     Ok(())
 }
 
@@ -381,6 +398,7 @@ fn rage(seed: u64, engine: Engine, home: &Path, least: (Duration, u64)) -> Outco
     // PostgreSQL runs as somebody else, who reads the clock too.
     fs::set_permissions(home, fs::Permissions::from_mode(0o755))?;
     let (shim, clock) = (Shim::build()?, home.join("clock"));
+    forget_the_killed()?;
     write_clock(&clock, 0)?;
     let database = if engine == Engine::Postgres { Some(database(&clock)?) } else { None };
     let mut storm = Storm::new(seed, &shim, &clock, database)?;

@@ -72,6 +72,19 @@ pub fn decide<'a>(who: Option<&Principal>, facts: &'a Facts, mut tell: impl FnMu
     decision
 }
 
+/// The facts as they would be if the repository were not there, with the rights by them, when `who` has no right in it at all and could
+/// make it by being a member: then nothing that only reads may tell them that somebody else has made it.
+pub(super) fn as_absent(who: Option<&Principal>, facts: &Facts) -> Option<(Facts, Rights)> {
+    facts.repository.as_ref()?;
+    if !decide(who, facts, |_, _| {}).rights.is_empty() {
+        return None;
+    }
+    let mut absent = Facts { repository: None, ..facts.clone() };
+    absent.grants.retain(|grant| grant.prefix.is_some());
+    let decision = decide(who, &absent, |_, _| {});
+    decision.by_membership.then_some((absent, decision.rights))
+}
+
 /// The rights that an operation on a repository needs. Deleting a tag is writing; what a digest names is another matter.
 #[must_use]
 pub fn required(operation: &Operation) -> Rights {

@@ -7,7 +7,7 @@ use hallmark_oci::{
     ListRepositories, ListTags, ListTrustChanges, Operation, PublishTrust, PullBlob, PullManifest, PutManifest,
     ReadTrust, ReadTuf, RepositoryName, TrustKey, UploadStatus,
 };
-use hallmark_storage::metadata::{Facts, Principal, PrincipalId, Repository, RepositoryId};
+use hallmark_storage::metadata::{AccountId, Facts, Principal, PrincipalId, Repository, RepositoryId};
 
 use crate::auth::Identity;
 
@@ -58,6 +58,11 @@ impl<O> Granted<O> {
     /// The repository's row as it stood when the operation was granted; `None` when there is no such repository.
     pub fn repository(&self) -> Option<&Repository> {
         self.grant.target.as_ref().and_then(|target| target.facts.repository.as_ref())
+    }
+
+    /// The account that the operation's name lies in, when there is one.
+    pub fn account(&self) -> Option<AccountId> {
+        self.grant.target.as_ref().and_then(|target| target.facts.account.as_ref()).map(|account| account.id)
     }
 
     /// What the grant was decided on.

@@ -87,7 +87,14 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     let resource = operation.resource().unwrap_or_default();
     let covered = operation.actions().iter().all(|action| ceiling.covers("repository", resource, *action));
     let suffices = |rights: Rights| covered && ceiling.bound(&name, rights).contain(needed);
-    let (facts, rights) = look(app, identity, &name, suffices).await?;
+    let (mut facts, mut rights) = look(app, identity, &name, suffices).await?;
+    if !suffices(rights)
+        && !operation.changes()
+        && let Some(absent) = decision::as_absent(identity.principal(), &facts)
+    {
+        // Whoever could make it is answered as if it were not there; that a push is refused tells them that the name is taken.
+        (facts, rights) = (Arc::new(absent.0), absent.1);
+    }
     if !suffices(rights) {
         let right = identity.principal().is_some() && !rights.contain(needed);
         return Err(Refused::Lacking { needed: needed_by(&operation), right });
@@ -224,13 +231,24 @@ async fn on_resource(app: &App, identity: &Identity, scope: &Scope) -> Result<BT
     let mut kept = BTreeSet::new();
     if let Ok(name) = scope.name.parse::<RepositoryName>() {
         let cut = |rights: Rights| cut_down_actions(ceiling.bound(&name, rights), &scope.actions);
-        kept.extend(cut(look(app, identity, &name, |rights| !cut(rights).is_empty()).await?.1));
+        kept.extend(cut(shown(app, identity, &name, |rights| !cut(rights).is_empty()).await?));
     }
     if let Ok(gun) = scope.name.parse::<Gun>() {
         let cut = |rights: Rights| cut_down_in_trust(ceiling.bound(gun.repository(), rights), &scope.actions);
-        kept.extend(cut(look(app, identity, gun.repository(), |rights| !cut(rights).is_empty()).await?.1));
+        kept.extend(cut(shown(app, identity, gun.repository(), |rights| !cut(rights).is_empty()).await?));
     }
     Ok(kept)
+}
+
+/// The rights that a token of `identity` may name on this repository: on one that it may not know of, those on one that is not there.
+async fn shown(
+    app: &App,
+    identity: &Identity,
+    name: &RepositoryName,
+    suffices: impl Fn(Rights) -> bool,
+) -> Result<Rights, metadata::Error> {
+    let (facts, rights) = look(app, identity, name, suffices).await?;
+    Ok(decision::as_absent(identity.principal(), &facts).map_or(rights, |absent| absent.1))
 }
 
 /// What part of the catalog `identity` may see.

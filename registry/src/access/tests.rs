@@ -9,6 +9,7 @@ use hallmark_storage::metadata::{
 };
 use proptest::prelude::*;
 
+use super::decision::as_absent;
 use super::{Decision, Reason, cut_down_actions, decide};
 
 const ANNS: AccountId = AccountId(1);
@@ -95,6 +96,11 @@ fn a_member_makes_repositories_only_where_the_organization_says_so() {
     assert!(decide(Some(&ann()), &facts, |_, _| {}).by_membership);
     facts.repository = Some(repository(ACME, false));
     assert_eq!(rights(Some(&ann()), &facts), "none", "what others have made is theirs");
+    let (absent, rights_there) = as_absent(Some(&ann()), &facts).unwrap();
+    assert_eq!((absent.repository, rights_there), (None, Rights::WRITE), "and reads like what nobody has made");
+    let public = Facts { repository: Some(repository(ACME, true)), ..facts.clone() };
+    assert_eq!(as_absent(Some(&ann()), &public), None);
+    assert_eq!(as_absent(None, &facts), None);
     facts.member = Some(true);
     assert_eq!(rights(Some(&ann()), &facts), "admin, may create");
 }
@@ -157,6 +163,19 @@ fn naive(who: Option<&Principal>, facts: &Facts, wanted: Rights) -> bool {
     lines.contains(&true)
 }
 
+/// Who may make the repository by pushing to it, where there is none.
+fn naively_makes(who: Option<&Principal>, facts: &Facts) -> bool {
+    let Some(who) = who.filter(|who| !who.disabled) else { return false };
+    let Some(account) = &facts.account else { return who.role == SystemRole::Administrator };
+    let on_prefix =
+        |wanted: Rights| facts.grants.iter().any(|grant| grant.prefix.is_some() && grant.rights.contain(wanted));
+    who.role == SystemRole::Administrator
+        || who.kind == PrincipalKind::User && account.kind == AccountKind::User && account.id == ANNS
+        || facts.member == Some(true)
+        || on_prefix(Rights::MANAGE)
+        || account.create_on_push && (on_prefix(Rights::PUSH) || facts.member.is_some() && facts.repository.is_none())
+}
+
 fn worlds() -> impl Strategy<Value = (Option<Principal>, Facts)> {
     let who = (any::<bool>(), 0..3_u8, prop::bool::weighted(0.1)).prop_map(|(robot, role, disabled)| {
         let kind = if robot { PrincipalKind::Robot } else { PrincipalKind::User };
@@ -212,6 +231,7 @@ proptest! {
             prop_assert_eq!(decision.rights.contain(right), naive(who.as_ref(), &facts, right), "{:?}", right);
         }
         prop_assert_eq!(decision.by_membership, reasons.contains(&Reason::MembersCreate));
+        prop_assert_eq!(decision.may_create, naively_makes(who.as_ref(), &facts));
         prop_assert!(!decision.may_create || decision.rights.contain(Rights::PUSH), "who may make one may push to it");
     }
 }

@@ -100,10 +100,7 @@ impl Passwords {
         let holds = self
             .work(client, move |stand_in| match &stored {
                 Some(stored) => verify(&password, stored),
-                None => {
-                    verify(&password, stand_in.get_or_init(|| hash("nobody has this password")));
-                    false
-                }
+                None => verify_stand_in(&password, stand_in),
             })
             .await?;
         let Some(key) = remembered.filter(|_| holds) else {
@@ -113,6 +110,12 @@ impl Passwords {
         self.attempts.succeeded(name, client, now);
         self.remembered.insert(key, (now, Instant::now()));
         Ok(true)
+    }
+
+    /// Does the work of checking a password where there is none to be checked.
+    async fn stand_in(&self, password: &str, client: Client) -> Result<(), Refused> {
+        let password = password.to_owned();
+        self.work(client, move |stand_in| verify_stand_in(&password, stand_in)).await.map(drop)
     }
 
     /// Whether a password was verified in the last five minutes. A clock that was put back remembers nothing either.
@@ -226,6 +229,8 @@ async fn elsewhere(
         return Ok(Authenticated::unbound(principal));
     }
     app.passwords.may_try(name, client, now)?;
+    // Whoever has a password here costs a hash, so whoever has none costs one too.
+    app.passwords.stand_in(password, client).await?;
     let signed_in = if is_secret_of_ours(password) {
         Err(Refused::WrongPassword)
     } else {
@@ -254,6 +259,12 @@ fn hash(password: &str) -> String {
         .hash_password(password.as_bytes())
         .expect("argon2id hashes any text of bounded length with its default parameters")
         .to_string()
+}
+
+/// Never: nobody has the password that this hash is of.
+fn verify_stand_in(password: &str, stand_in: &OnceLock<String>) -> bool {
+    verify(password, stand_in.get_or_init(|| hash("nobody has this password")));
+    false
 }
 
 fn verify(password: &str, stored: &str) -> bool {

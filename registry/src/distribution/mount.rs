@@ -12,8 +12,8 @@ use crate::app::App;
 
 /// In how many repositories a mount without a source looks.
 const SOURCES: u32 = 64;
-/// In how many organizations of the caller it looks.
-const ACCOUNTS: usize = 16;
+/// In how many accounts of the caller it looks: their own and those of organizations.
+const ACCOUNTS: usize = 17;
 
 /// Everything the transaction needs; it may run more than once.
 struct Change {
@@ -71,10 +71,11 @@ async fn sources(app: &App, granted: &Granted<BeginUpload>) -> Result<Vec<Reposi
     }
     let mut accounts = vec![principal.account_id];
     let organizations = app.metadata.organizations_of(principal.id).await?;
-    accounts.extend(organizations.into_iter().map(|(organization, _)| organization.id).take(ACCOUNTS));
-    // What goes into an account is most likely in it.
-    let target = granted.repository().map(|repository| repository.account_id);
+    accounts.extend(organizations.into_iter().map(|(organization, _)| organization.id));
+    // What goes into an account is most likely in it, also what makes its repository.
+    let target = granted.account();
     accounts.sort_by_key(|account| Some(*account) != target);
+    accounts.truncate(ACCOUNTS);
     let mut sources = Vec::new();
     for account in accounts {
         for held in app.metadata.sources_in(&asked.digest, account, SOURCES).await? {

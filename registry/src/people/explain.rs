@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{Facts, Granted, Holder, Principal, PrincipalId, Rights, SystemRole};
+use hallmark_storage::metadata::{Facts, Granted, Holder, NameKind, Principal, PrincipalId, Rights, SystemRole};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -127,6 +127,14 @@ pub async fn explain(
     if missing.is_none() && act == Act::Push && facts.account.is_none() {
         // Whoever gets here administers the registry: nothing else gives rights where nobody has an account.
         missing = Some(format!("nobody has the account that {name} would lie in"));
+    }
+    if missing.is_none()
+        && act == Act::Push
+        && !exists
+        && !decision.rights.contain(Rights::MANAGE)
+        && app.metadata.name_rests(NameKind::Repository, name.as_str(), caller.now).await?
+    {
+        missing = Some(format!("the name {name} was released lately and rests: making it again needs admin on it"));
     }
     Ok(Explanation { allowed: missing.is_none(), exists, rights: decision.rights.to_string(), reasons: shown, missing })
 }

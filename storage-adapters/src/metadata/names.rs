@@ -85,6 +85,15 @@ impl Metadata {
     pub fn let_names_rest(&self, milliseconds: i64) {
         self.rest().names.store(milliseconds.max(0), Ordering::Relaxed);
     }
+
+    /// Whether a name was released so lately that it rests at `now`, as it stands: to be told, not to be relied on.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn name_rests(&self, kind: NameKind, name: &str, now: i64) -> Result<bool, Error> {
+        let since = now.saturating_sub(self.rest().milliseconds());
+        Ok(self.row(&FIND, values![kind.word(), name, since]).await?.is_some())
+    }
 }
 
 impl Tx {

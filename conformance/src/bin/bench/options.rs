@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::server::Kind;
 
 /// The servers of a whole run.
-const MEASURED: [Kind; 3] = [Kind::Hallmark, Kind::Distribution, Kind::Nginx];
+const MEASURED: [Kind; 4] = [Kind::Hallmark, Kind::Distribution, Kind::Zot, Kind::Nginx];
 /// The word that makes this program the null server.
 pub(crate) const NULL_SERVER: &str = "null-server";
 

@@ -14,10 +14,11 @@ use std::{
 };
 
 use hallmark_conformance::{Failure, Outcome, failure::While, process::run, server::ADMIN};
+use serde_json::{Value, json};
 
 use crate::{
-    content::Image,
-    server::{Kind, Server, Setup, distribution, hallmark::add_user},
+    content::{INDEX_TYPE, Image, Small, empty_index},
+    server::{Kind, Server, Setup, distribution, hallmark::add_user, zot},
 };
 
 /// What a list shall hold.
@@ -57,8 +58,26 @@ pub(crate) fn tags(server: &mut Server, setup: &Setup, repository: &str, entries
             entries.make(|name| folder.join(name), "current")?;
             Ok(true)
         }
+        Kind::Zot => {
+            let file = zot::index_file(&server.data(), repository);
+            let mut index = serde_json::from_slice::<Value>(&fs::read(&file)?)?;
+            let manifest = empty_index();
+            index["manifests"] = entries.names.iter().map(|name| named(name, &manifest)).collect();
+            fs::write(file, index.to_string())?;
+            Ok(true)
+        }
         Kind::Nginx | Kind::Null => Ok(false),
     }
+}
+
+/// A line of zot's index of a repository.
+fn named(name: &str, manifest: &Small) -> Value {
+    json!({
+        "mediaType": INDEX_TYPE,
+        "digest": manifest.digest,
+        "size": manifest.bytes.len(),
+        "annotations": {"org.opencontainers.image.ref.name": name},
+    })
 }
 
 /// Writes repositories whose names begin with `prefix`. `false`: this server has to be asked.
@@ -73,7 +92,7 @@ pub(crate) fn repositories(server: &mut Server, setup: &Setup, prefix: &str, ent
             entries.make(|name| distribution::repository_folder(&data, name), "_manifests/tags")?;
             Ok(true)
         }
-        Kind::Nginx | Kind::Null => Ok(false),
+        Kind::Zot | Kind::Nginx | Kind::Null => Ok(false),
     }
 }
 

@@ -224,7 +224,7 @@ fn refusal(words: &str) -> Option<String> {
 #[test]
 fn a_whole_run_may_be_written() {
     assert_eq!(refusal("--out x --rounds 5"), None);
-    assert_eq!(refusal("--out x --peers nginx,distribution,hallmark"), None);
+    assert_eq!(refusal("--out x --peers nginx,zot,distribution,hallmark"), None);
 }
 
 #[test]
@@ -232,7 +232,8 @@ fn a_run_with_less_is_never_written() {
     for (less, named) in [
         ("--only push", "--only"),
         ("--quick", "--quick"),
-        ("--peers hallmark,nginx", "--peers without distribution"),
+        ("--peers hallmark,zot,nginx", "--peers without distribution"),
+        ("--peers hallmark,distribution,nginx", "--peers without zot"),
         ("--peers hallmark", "--peers without distribution"),
     ] {
         assert_eq!(refusal(less), None, "{less}");

@@ -233,6 +233,24 @@ async fn a_limited_token_is_told_of_what_it_reaches() {
     }
 }
 
+/// A name that was released lately is explained as one that a push does not make again.
+#[tokio::test]
+async fn a_name_that_rests_is_explained() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.create_on_push("acme").await;
+    world.api("DELETE", "/repositories/acme%2Fsite", &admin()).await.expect(204);
+    for (name, allowed) in [("mia", false), ("olga", true)] {
+        let subject = format!("user:{name}");
+        let push: serde_json::Value =
+            serde_json::from_str(&explained(world, &admin(), &subject, "push", "acme/site").await).unwrap();
+        assert_eq!(push["allowed"], allowed, "{push}");
+        assert_eq!(push["missing"].as_str().is_some_and(|missing| missing.contains("rests")), !allowed, "{push}");
+        let begin = world.post("/v2/acme/site/blobs/uploads/").by(&basic(name)).await;
+        assert_eq!(begin.status == 202, allowed, "{name}: {begin}");
+    }
+}
+
 /// The two never disagree: what is explained as allowed is done, and the rest is refused.
 #[tokio::test]
 async fn what_is_explained_is_what_is_done() {

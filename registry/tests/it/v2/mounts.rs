@@ -45,6 +45,22 @@ async fn a_blob_is_mounted_without_a_source_from_wherever_the_caller_may_pull() 
     world.post(&mount("ann/target", &digest, "")).by(&ann).await.expect(201);
 }
 
+/// Whatever account the push goes to is looked in first, also by the push that makes the repository.
+#[tokio::test]
+async fn without_a_source_the_same_account_comes_first() {
+    let (world, _, digest) = pushed().await;
+    world.organization("acme", "ann").await;
+    let names = ["acme/base", "acme/new", "ann/new"].map(|name| format!("repository:{name}:pull,push")).join(" ");
+    let ann = world.token("ann", &names).await;
+    world.blob(&ann, "acme/base", "layer").await;
+    for (target, source) in [("acme/new", "acme/base"), ("ann/new", "ann/source")] {
+        world.post(&mount(target, &digest, "")).by(&ann).await.expect(201);
+        let from = "SELECT r.name FROM events e JOIN repositories r ON r.id = json_extract(e.payload, '$.source')
+                     WHERE e.kind = 'blob_mounted' ORDER BY e.id";
+        assert_eq!(world.look(from).await.last().unwrap(), source, "into {target}");
+    }
+}
+
 #[tokio::test]
 async fn a_blob_that_is_nowhere_opens_an_upload() {
     let (world, ann, _) = pushed().await;

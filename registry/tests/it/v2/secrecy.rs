@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hallmark_oci::Digest;
 
-use crate::harness::{Answer, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
+use crate::harness::{Acme, Answer, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
 
 /// Every operation on a repository, as method and path behind `/v2/`; `R` stands for its name. The manifest, the blob and
 /// the upload that are asked for are really there in the hidden repository.
@@ -119,6 +119,46 @@ async fn hidden_and_absent_are_one_to_another_users_password() {
 async fn hidden_and_absent_are_one_to_a_bad_token_and_to_a_wrong_password() {
     cannot_be_told_apart(async |_, _| Credentials::bearer("bad")).await;
     cannot_be_told_apart(async |_, _| Credentials::basic("ann", "wrong password")).await;
+}
+
+/// Where members make repositories by pushing to them, one that is not there is read as one that is empty; so is one that others
+/// have made, and a token for either covers the same.
+#[tokio::test]
+async fn hidden_and_absent_are_one_to_a_member_who_could_make_it() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.create_on_push("acme").await;
+    let olga = world.all_of("olga", "acme/web").await;
+    let manifest = world.image(&olga, "acme/web", "1", "layer").await;
+    let upload = world.post("/v2/acme/web/blobs/uploads/").by(&olga).await.location();
+    let upload = upload.rsplit('/').next().unwrap().to_owned();
+    let basic = Credentials::basic("mia", PASSWORD);
+    world.get("/v2/").by(&basic).await.expect(200);
+    let reads = operations(&manifest, &upload).into_iter().filter(|(method, _)| matches!(*method, "GET" | "HEAD"));
+    let reads: Vec<_> = reads.filter(|(_, path)| !path.contains("uploads")).collect();
+    assert!(reads.len() >= 6, "{reads:?}");
+    for with_token in [false, true] {
+        for (method, path) in &reads {
+            let mut seen = Vec::new();
+            for name in ["acme/web", "acme/new"] {
+                let by = if with_token { world.all_of("mia", name).await } else { basic.clone() };
+                let (answer, reads) = counted(world, ask(world, method, path, name, &by)).await;
+                assert_eq!(answer.status, 404, "{method} {path}: {answer}");
+                seen.push((without_name(&answer, name), reads));
+            }
+            assert_eq!(seen[0], seen[1], "{method} {path}");
+        }
+    }
+    let mut scopes = Vec::new();
+    for name in ["acme/web", "acme/new"] {
+        let path = format!("/token?service=hallmark&scope=repository:{name}:pull,push,delete,*");
+        let (answer, reads) = counted(world, world.get(&path).by(&basic).into_future()).await;
+        scopes.push((answer.expect(200).json()["scope"].as_str().unwrap().replace(name, "R"), reads));
+    }
+    assert_eq!(scopes[0], scopes[1]);
+    // That the name is taken is told by a push alone, and nothing more.
+    world.post("/v2/acme/web/blobs/uploads/").by(&basic).await.expect(403);
+    world.post("/v2/acme/new/blobs/uploads/").by(&basic).await.expect(202);
 }
 
 /// A system repository (one component) belongs to no user, so nobody but an administrator can tell it from nothing.

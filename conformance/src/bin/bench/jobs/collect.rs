@@ -62,7 +62,7 @@ pub(super) fn beside_few(world: &World<'_>, server: &Server) -> Outcome<Sample> 
     prepare(world, &mut server, FEW)?;
     let sample = match server.kind {
         Kind::Hallmark => garbage(world, &server)?,
-        Kind::Distribution | Kind::Nginx | Kind::Null => stopped(world, &mut server)?,
+        Kind::Distribution | Kind::Zot | Kind::Nginx | Kind::Null => stopped(world, &mut server)?,
     };
     server.remove()?;
     Ok(sample)

@@ -7,6 +7,7 @@ pub(crate) mod engine;
 pub(crate) mod hallmark;
 pub(crate) mod nginx;
 mod null;
+pub(crate) mod zot;
 
 use std::{
     fmt,
@@ -43,6 +44,8 @@ pub(crate) enum Kind {
     Hallmark,
     /// The reference registry, v3.
     Distribution,
+    /// A registry on the OCI image layout.
+    Zot,
     /// A web server that sends a file: the limit of a pull.
     Nginx,
     /// This program answering without doing anything: the limit of the load client.
@@ -60,8 +63,18 @@ impl Kind {
         self != Self::Nginx
     }
 
+    /// Whether it gives its catalog in pages.
+    pub(crate) fn pages_catalog(self) -> bool {
+        matches!(self, Self::Hallmark | Self::Distribution | Self::Null)
+    }
+
     /// Whether it is a registry that keeps what it is given.
     pub(crate) fn keeps(self) -> bool {
+        matches!(self, Self::Hallmark | Self::Distribution | Self::Zot)
+    }
+
+    /// Whether its collection can be told from the rest of what it does: zot's, of the version that can be had, is a part of its changes.
+    pub(crate) fn collects_by_itself(self) -> bool {
         matches!(self, Self::Hallmark | Self::Distribution)
     }
 
@@ -70,6 +83,7 @@ impl Kind {
         match self {
             Self::Hallmark => hallmark::CONDITIONS,
             Self::Distribution => distribution::CONDITIONS,
+            Self::Zot => zot::CONDITIONS,
             Self::Nginx => nginx::CONDITIONS,
             Self::Null => null::CONDITIONS,
         }
@@ -83,6 +97,7 @@ impl Kind {
         match self {
             Self::Hallmark => hallmark::version(setup),
             Self::Distribution => distribution::version(),
+            Self::Zot => zot::version(),
             Self::Nginx => nginx::version(),
             Self::Null => Ok(env!("CARGO_PKG_VERSION").to_owned()),
         }
@@ -94,6 +109,7 @@ impl fmt::Display for Kind {
         formatter.pad(match self {
             Self::Hallmark => "hallmark",
             Self::Distribution => "distribution",
+            Self::Zot => "zot",
             Self::Nginx => "nginx",
             Self::Null => "null",
         })
@@ -207,7 +223,7 @@ impl Server {
                 let token = setup.issuer.token(access, jiff::Timestamp::now().as_second())?;
                 Ok(Some(format!("Bearer {token}")))
             }
-            Kind::Nginx | Kind::Null => Ok(None),
+            Kind::Zot | Kind::Nginx | Kind::Null => Ok(None),
         }
     }
 }
@@ -232,6 +248,7 @@ fn command(kind: Kind, setup: &Setup, folder: &Path, port: u16) -> Outcome<Comma
     match kind {
         Kind::Hallmark => Ok(hallmark::command(setup, folder, port)),
         Kind::Distribution => distribution::command(&setup.issuer, folder, port),
+        Kind::Zot => zot::command(folder, port),
         Kind::Nginx => nginx::command(folder, port),
         Kind::Null => null::command(port),
     }
