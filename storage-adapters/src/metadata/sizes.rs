@@ -13,7 +13,8 @@ use super::tx::Tx;
 use super::usage::Scope;
 use super::value::values;
 
-/// Rows that one statement counts: few enough that it ends long before the time that it may take.
+/// Rows that one statement counts: few enough that it ends long before the time that it may take. The statements have the number in
+/// their text, since a server that does not know it plans for a tenth of all there is.
 const PAGE: i64 = 1_000;
 /// Manifests in the trash of which one statement counts what they name.
 const TRASHED_PAGE: i64 = 100;
@@ -21,16 +22,18 @@ const TRASHED_PAGE: i64 = 100;
 const NONE: i64 = -1;
 
 statements! {
+    // Every look behind a blob is a sub-query that a server cannot turn into a join: joined, each page would read all that there is.
     LINKED = [
         "WITH page (blob_id) AS (
            SELECT page.blob_id FROM repository_blobs page
-            WHERE page.repository_id = $1 AND page.blob_id > $3 ORDER BY page.blob_id LIMIT $4),
+            WHERE page.repository_id = $1 AND page.blob_id > $3 ORDER BY page.blob_id LIMIT 1000),
          seen (blob_id, size, elsewhere, named) AS (
            SELECT b.id, b.size,
                   CASE WHEN EXISTS (SELECT 1 FROM repository_blobs o
                                      WHERE o.account_id = $2 AND o.blob_id = b.id AND o.repository_id <> $1)
-                         OR EXISTS (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id
-                                       AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) <> $1)
+                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
+                                AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) <> $1
+                              ORDER BY n.blob_id LIMIT 1) IS NOT NULL
                     THEN 1 ELSE 0 END,
                   CASE WHEN EXISTS (SELECT 1 FROM manifest_blobs e WHERE e.repository_id = $1 AND e.blob_id = b.id)
                     THEN 1 ELSE 0 END
@@ -45,18 +48,20 @@ statements! {
     TRASHED = [
         "WITH page (id, digest, size) AS (
            SELECT page.id, page.digest, page.size FROM trash page
-            WHERE page.repository_id = $1 AND page.digest > $3 ORDER BY page.digest LIMIT $4),
+            WHERE page.repository_id = $1 AND page.digest > $3 ORDER BY page.digest LIMIT 100),
          seen (size, elsewhere) AS (
            SELECT b.size,
                   CASE WHEN EXISTS (SELECT 1 FROM repository_blobs o
                                      WHERE o.account_id = $2 AND o.blob_id = b.id AND o.repository_id <> $1)
-                         OR EXISTS (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id
-                                       AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) <> $1)
+                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
+                                AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) <> $1
+                              ORDER BY n.blob_id LIMIT 1) IS NOT NULL
                     THEN 1 ELSE 0 END
              FROM page p JOIN trash_blobs k ON k.trash_id = p.id JOIN blobs b ON b.id = k.blob_id
-            WHERE NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.repository_id = $1 AND l.blob_id = b.id)
-              AND NOT EXISTS (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id
-                                 AND (SELECT t.digest FROM trash t WHERE t.id = n.trash_id AND t.repository_id = $1) < p.digest))
+            WHERE (SELECT 1 FROM repository_blobs l WHERE l.repository_id = $1 AND l.blob_id = b.id LIMIT 1) IS NULL
+              AND (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
+                      AND (SELECT t.digest FROM trash t WHERE t.id = n.trash_id AND t.repository_id = $1) < p.digest
+                    ORDER BY n.blob_id LIMIT 1) IS NULL)
          SELECT (SELECT COUNT(*) FROM page), (SELECT MAX(digest) FROM page),
                 CAST((SELECT COALESCE(SUM(size), 0) FROM page) AS BIGINT), CAST(COALESCE(SUM(s.size), 0) AS BIGINT),
                 CAST(COALESCE(SUM(CASE WHEN s.elsewhere = 1 THEN s.size ELSE 0 END), 0) AS BIGINT)
@@ -65,38 +70,41 @@ statements! {
     HELD = [
         "WITH page (blob_id) AS (
            SELECT page.blob_id FROM account_blobs page
-            WHERE page.account_id = $1 AND page.blob_id > $2 ORDER BY page.blob_id LIMIT $3),
-         seen (blob_id, size, holders, named) AS (
+            WHERE page.account_id = $1 AND page.blob_id > $2 ORDER BY page.blob_id LIMIT 1000),
+         seen (blob_id, size, shared, named) AS (
            SELECT b.id, b.size,
-                  (SELECT COUNT(*) FROM (
-                     SELECT links.repository_id FROM (SELECT o.repository_id FROM repository_blobs o
-                                                      WHERE o.account_id = $1 AND o.blob_id = b.id LIMIT 2) AS links
-                     UNION SELECT (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) FROM trash_blobs n
-                            WHERE n.account_id = $1 AND n.blob_id = b.id) AS one),
-                  CASE WHEN EXISTS (SELECT 1 FROM repository_blobs o
-                                      JOIN repositories r ON r.id = o.repository_id AND r.name IS NOT NULL
-                                      JOIN manifest_blobs e ON e.repository_id = o.repository_id AND e.blob_id = o.blob_id
-                                     WHERE o.account_id = $1 AND o.blob_id = b.id)
+                  CASE WHEN (SELECT COUNT(*) FROM (SELECT 1 FROM repository_blobs o
+                                                    WHERE o.account_id = $1 AND o.blob_id = b.id LIMIT 2) AS two) > 1
+                    THEN 1
+                    WHEN (SELECT COUNT(*) FROM (
+                            SELECT o.repository_id FROM repository_blobs o WHERE o.account_id = $1 AND o.blob_id = b.id
+                            UNION SELECT (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) FROM trash_blobs n
+                                   WHERE n.account_id = $1 AND n.blob_id = b.id) AS one) > 1
+                    THEN 1 ELSE 0 END,
+                  CASE WHEN EXISTS (SELECT 1 FROM repository_blobs o WHERE o.account_id = $1 AND o.blob_id = b.id
+                                       AND (SELECT r.name FROM repositories r WHERE r.id = o.repository_id) IS NOT NULL
+                                       AND (SELECT 1 FROM manifest_blobs e
+                                             WHERE e.repository_id = o.repository_id AND e.blob_id = b.id LIMIT 1) IS NOT NULL)
                     THEN 1 ELSE 0 END
              FROM page p JOIN blobs b ON b.id = p.blob_id)
          SELECT COUNT(*), MAX(s.blob_id), CAST(COALESCE(SUM(s.size), 0) AS BIGINT),
-                CAST(COALESCE(SUM(CASE WHEN s.holders > 1 THEN s.size ELSE 0 END), 0) AS BIGINT),
+                CAST(COALESCE(SUM(CASE WHEN s.shared = 1 THEN s.size ELSE 0 END), 0) AS BIGINT),
                 CAST(COALESCE(SUM(CASE WHEN s.named = 0 THEN s.size ELSE 0 END), 0) AS BIGINT)
            FROM seen s"
     ];
     MANIFESTS = [
         "SELECT COUNT(*), MAX(p.id), CAST(COALESCE(SUM(p.size), 0) AS BIGINT)
            FROM (SELECT page.id, page.size FROM manifests page
-                  WHERE page.repository_id = $1 AND page.id > $2 ORDER BY page.id LIMIT $3) AS p"
+                  WHERE page.repository_id = $1 AND page.id > $2 ORDER BY page.id LIMIT 1000) AS p"
     ];
     IN_TRASH = [
         "SELECT COUNT(*), MAX(p.digest), CAST(COALESCE(SUM(p.size), 0) AS BIGINT)
            FROM (SELECT page.digest, page.size FROM trash page
-                  WHERE page.repository_id = $1 AND page.digest > $2 ORDER BY page.digest LIMIT $3) AS p"
+                  WHERE page.repository_id = $1 AND page.digest > $2 ORDER BY page.digest LIMIT 1000) AS p"
     ];
     REPOSITORIES = [
         "SELECT id, CAST(CASE WHEN name IS NULL THEN 1 ELSE 0 END AS BIGINT) FROM repositories
-          WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+          WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT 1000"
     ];
     DRIFT_OF_REPOSITORY = [
         "SELECT CAST((SELECT COALESCE(SUM(b.size), 0)
@@ -170,7 +178,7 @@ impl Metadata {
     pub async fn sizes_of_repository(&self, repository: RepositoryId, account: AccountId) -> Result<Sizes, Error> {
         let mut sizes = Sizes::default();
         let mut after = NONE;
-        while let Some(row) = self.row(&LINKED, values![repository, account, after, PAGE]).await? {
+        while let Some(row) = self.row(&LINKED, values![repository, account, after]).await? {
             sizes.add((row.unsigned(2)?, row.unsigned(3)?), (row.unsigned(4)?, row.unsigned(5)?));
             if row.integer(0)? < PAGE {
                 break;
@@ -178,7 +186,7 @@ impl Metadata {
             after = row.integer(1)?;
         }
         let mut after = String::new();
-        while let Some(row) = self.row(&TRASHED, values![repository, account, &after, TRASHED_PAGE]).await? {
+        while let Some(row) = self.row(&TRASHED, values![repository, account, &after]).await? {
             sizes.add_manifests(row.unsigned(2)?, true);
             let (blobs, shared) = (row.unsigned(3)?, row.unsigned(4)?);
             sizes.add((blobs, shared), (blobs, shared));
@@ -198,7 +206,7 @@ impl Metadata {
     pub async fn sizes_of_account(&self, account: AccountId) -> Result<Sizes, Error> {
         let mut sizes = Sizes::default();
         let mut after = NONE;
-        while let Some(row) = self.row(&HELD, values![account, after, PAGE]).await? {
+        while let Some(row) = self.row(&HELD, values![account, after]).await? {
             sizes.add((row.unsigned(2)?, row.unsigned(3)?), (row.unsigned(4)?, 0));
             if row.integer(0)? < PAGE {
                 break;
@@ -207,7 +215,7 @@ impl Metadata {
         }
         let mut after = NONE;
         loop {
-            let repositories = self.rows(&REPOSITORIES, values![account, after, PAGE]).await?;
+            let repositories = self.rows(&REPOSITORIES, values![account, after]).await?;
             for row in &repositories {
                 let repository = RepositoryId(row.integer(0)?);
                 sizes.add_manifests(self.bytes_of_manifests(repository).await?, row.truth(1)?);
@@ -222,7 +230,7 @@ impl Metadata {
 
     async fn bytes_of_manifests(&self, repository: RepositoryId) -> Result<u64, Error> {
         let (mut bytes, mut after) = (0, NONE);
-        while let Some(row) = self.row(&MANIFESTS, values![repository, after, PAGE]).await? {
+        while let Some(row) = self.row(&MANIFESTS, values![repository, after]).await? {
             bytes += row.unsigned(2)?;
             if row.integer(0)? < PAGE {
                 break;
@@ -234,7 +242,7 @@ impl Metadata {
 
     async fn bytes_in_trash(&self, repository: RepositoryId) -> Result<u64, Error> {
         let (mut bytes, mut after) = (0, String::new());
-        while let Some(row) = self.row(&IN_TRASH, values![repository, &after, PAGE]).await? {
+        while let Some(row) = self.row(&IN_TRASH, values![repository, &after]).await? {
             bytes += row.unsigned(2)?;
             if row.integer(0)? < PAGE {
                 break;

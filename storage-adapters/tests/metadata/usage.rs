@@ -534,6 +534,7 @@ async fn what_a_release_charged_that_counts_nothing_is_put_right(world: World) {
     let layer = world.blob(&repository, b"layer").await;
     let digest = world.put(&repository, &image(&layer, &[], ""), &["v1"]).await;
     world.delete_manifest(&repository, &digest).await;
+    assert_eq!(world.metadata.migrated_at().await.unwrap(), NOW);
     fold(&world, account(&world)).await;
     world.meddle("UPDATE usage_totals SET bytes = bytes + 7").await;
     world.meddle("DELETE FROM usage_entries WHERE scope = 'repository'").await;
