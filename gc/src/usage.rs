@@ -36,16 +36,23 @@ pub async fn fold_usage(metadata: &Metadata, now: i64, goes_on: impl Fn() -> boo
 const COUNTED: &str = "usage_counted";
 /// How often that is done, in milliseconds.
 const DAY: i64 = 24 * 60 * 60 * 1_000;
+/// And how often on the day after an upgrade, when replicas of the release before stop one after the other.
+const SOON: i64 = 10 * 60 * 1_000;
 
-/// Counts once a day, on a server, what every account and repository holds, and puts right what they are charged: replicas of the
-/// release before, which charge nothing, may have been at work there. The embedded database has one process. How many were wrong.
+/// Counts, on a server, what every account and repository holds, and puts right what they are charged: replicas of the release before,
+/// which charge nothing, may have been at work there. At once after an upgrade, every ten minutes on the day of it, and once a day from
+/// then on. The embedded database has one process. How many were wrong.
 ///
 /// # Errors
 /// The database does not answer; the rest is left to the next day. One that could not be counted in time is passed over, and told.
 pub async fn count_usage(metadata: &Metadata, now: i64, goes_on: impl Fn() -> bool) -> Result<u64, metadata::Error> {
+    if metadata.engine() == Engine::Sqlite {
+        return Ok(0);
+    }
     let seen = metadata.setting(COUNTED).await?;
     let last = seen.as_deref().and_then(|seen| seen.parse::<i64>().ok());
-    if metadata.engine() == Engine::Sqlite || last.is_some_and(|last| now < last.saturating_add(DAY)) {
+    let pause = if now < metadata.migrated_at().await?.saturating_add(DAY) { SOON } else { DAY };
+    if last.is_some_and(|last| now < last.saturating_add(pause)) {
         return Ok(0);
     }
     let moved: Result<bool, metadata::Error> = metadata

@@ -120,7 +120,10 @@ async fn count_usage(app: &App, mut stop: watch::Receiver<bool>) {
         match hallmark_gc::count_usage(&app.metadata, app.clock.now(), || !app.is_readonly() && !*stop.borrow()).await {
             Ok(0) => {}
             Ok(wrong) => tracing::warn!(wrong, "put right what {wrong} accounts and repositories are charged"),
-            Err(error) => tracing::warn!(error = chain(&error), "what is in use could not be counted; it is tomorrow"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "what is in use could not be counted; it is tried again at the next turn"
+            ),
         }
     }
 }

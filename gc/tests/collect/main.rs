@@ -8,3 +8,4 @@ mod bytes;
 mod harness;
 mod images;
 mod storm;
+mod usage;

@@ -8,14 +8,14 @@
 use hallmark_oci::{RepositoryName, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    self, AccountId, Limits, NewUpload, PrincipalId, RepositoryId, Room, SYSTEM_ACCOUNT, Scope, Tx,
+    self, AccountId, Limits, NewUpload, PrincipalId, RepositoryId, Rights, Room, SYSTEM_ACCOUNT, Scope, Seen, Tx, Usage,
 };
 
 use super::Occasion;
 use super::occasion::Nowhere;
 use super::receive::Session;
 use super::upload::UploadError;
-use crate::access::Ground;
+use crate::access::{self, Ground, Reason};
 use crate::app::App;
 
 /// How much is reserved at most at a time for bytes whose number nobody announced.
@@ -28,15 +28,14 @@ const SHARE: u64 = 4;
 const PASSAGE: i64 = 5 * 60 * 1_000;
 /// The fence of an upload that nobody has leased.
 pub(super) const UNLEASED: i64 = 0;
+const ACCOUNT: &str = "account";
+const REPOSITORY: &str = "repository";
 /// How often a change is tried that needs more room than it needed a moment ago.
 const TRIES: usize = 4;
 
 /// A hard limit leaves no room.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the quota of the {kind} {name} is {limit} bytes: {used} bytes are in use and {reserved} are reserved by other uploads, so \
-     that there is no room for {requested} bytes; what is deleted counts until it has left the trash"
-)]
+#[error("the quota of the {kind} {name} is {limit} bytes{}; what is deleted counts until it has left the trash", why(*.in_use, *.requested))]
 pub(crate) struct Exceeded {
     /// `account` or `repository`.
     pub(crate) kind: &'static str,
@@ -44,12 +43,19 @@ pub(crate) struct Exceeded {
     pub(crate) name: String,
     /// The most bytes that it may hold.
     pub(crate) limit: u64,
-    /// Those that it holds.
-    pub(crate) used: u64,
-    /// Those that other uploads have reserved.
-    pub(crate) reserved: u64,
+    /// Those that it holds, and that other uploads have reserved in it; `None` for who may not read that by the API either.
+    pub(crate) in_use: Option<Usage>,
     /// Those that there is no room for.
     pub(crate) requested: u64,
+}
+
+fn why(in_use: Option<Usage>, requested: u64) -> String {
+    match in_use {
+        Some(Usage { used, reserved }) => format!(
+            ": {used} bytes are in use and {reserved} are reserved by other uploads, so that there is no room for {requested} bytes"
+        ),
+        None => format!(", and there is no room for {requested} bytes"),
+    }
 }
 
 /// A change that was taken back, because it would have charged more than was reserved for it.
@@ -130,11 +136,40 @@ pub(super) async fn reserve(
             reserved => return reserved,
         }
     }
-    let reserved = reserve_between(app, upload, allowance, (least, least)).await;
-    if matches!(reserved, Err(UploadError::Exceeded(_))) {
-        app.metrics.quota_refused();
+    match reserve_between(app, upload, allowance, (least, least)).await {
+        Err(UploadError::Exceeded(exceeded)) => {
+            let (session, _) = upload;
+            Err(UploadError::Exceeded(told(app, &session.name, session.principal, exceeded).await))
+        }
+        reserved => reserved,
     }
-    reserved
+}
+
+/// Counts a refusal, and takes out of it what whoever is refused may not know: how much is in use is told to those whom the API tells
+/// it. To others the numbers of siblings that they may not see would move with every refusal.
+async fn told(app: &App, name: &RepositoryName, who: PrincipalId, exceeded: Box<Exceeded>) -> Box<Exceeded> {
+    app.metrics.quota_refused();
+    let may_know = match app.metadata.seen(who, None, name).await {
+        Ok(seen) => may_know(&seen, exceeded.kind),
+        Err(error) => {
+            tracing::debug!(%error, "who is refused is told the least, since nobody knows what they may know");
+            false
+        }
+    };
+    let in_use = exceeded.in_use.filter(|_| may_know);
+    Box::new(Exceeded { in_use, ..*exceeded })
+}
+
+/// Whether somebody may know how much is in use: of an account, who sees all that is in it; of a repository, who manages it too.
+fn may_know(seen: &Seen, kind: &str) -> bool {
+    let mut sees_all = false;
+    let decision = access::decide(seen.principal.as_ref(), &seen.facts, |reason, _| {
+        sees_all |= match reason {
+            Reason::Administrator | Reason::Auditor | Reason::OwnAccount | Reason::OrganizationOwner => true,
+            Reason::Grant(_) | Reason::MembersCreate | Reason::Public => false,
+        };
+    });
+    sees_all || kind == REPOSITORY && decision.rights.contain(Rights::MANAGE)
 }
 
 /// How much more than what came is reserved at a time: a part of the room that is left, as far as can be seen.
@@ -242,8 +277,8 @@ async fn look_before(
     asked: Asked,
 ) -> Result<(), NoPassage> {
     let Asked { needed, own, bytes, .. } = asked;
-    let account = (Scope::Account(limits.account_id), "account", name.account().unwrap_or(SYSTEM_ACCOUNT));
-    let repository = (Scope::Repository(repository), "repository", name.as_str());
+    let account = (Scope::Account(limits.account_id), ACCOUNT, name.account().unwrap_or(SYSTEM_ACCOUNT));
+    let repository = (Scope::Repository(repository), REPOSITORY, name.as_str());
     for (place, limit, needed, own) in [
         (account, limits.account, needed.account, own.account),
         (repository, limits.repository, needed.repository, own.repository),
@@ -275,12 +310,12 @@ async fn look(
     let Asked { wish, needed, own, bytes } = asked;
     let mut too_much = Room::default();
     if let Some(limit) = limits.account.filter(|_| wish.account > 0) {
-        let place = (Scope::Account(limits.account_id), "account", name.account().unwrap_or(SYSTEM_ACCOUNT));
+        let place = (Scope::Account(limits.account_id), ACCOUNT, name.account().unwrap_or(SYSTEM_ACCOUNT));
         let spare = wish.account - needed.account;
         too_much.account = look_in(app, place, limit, (spare, own.account), bytes).await?;
     }
     if let Some(limit) = limits.repository.filter(|_| wish.repository > 0) {
-        let place = (Scope::Repository(repository), "repository", name.as_str());
+        let place = (Scope::Repository(repository), REPOSITORY, name.as_str());
         let spare = wish.repository - needed.repository;
         too_much.repository = look_in(app, place, limit, (spare, own.repository), bytes).await?;
     }
@@ -300,9 +335,9 @@ async fn look_in(
     if over <= spare {
         return Ok(over);
     }
-    let (name, used) = (name.to_owned(), usage.used);
-    let reserved = usage.reserved.saturating_sub(own.max(0).unsigned_abs());
-    Err(NoPassage::Exceeded(Box::new(Exceeded { kind, name, limit, used, reserved, requested })))
+    let (name, reserved) = (name.to_owned(), usage.reserved.saturating_sub(own.max(0).unsigned_abs()));
+    let in_use = Some(Usage { reserved, ..usage });
+    Err(NoPassage::Exceeded(Box::new(Exceeded { kind, name, limit, in_use, requested })))
 }
 
 /// Room for a change that opens no upload of its own: an upload to which nothing is sent, and that ends with the change.
@@ -458,10 +493,12 @@ async fn enter(app: &App, place: &Place, short: &Short) -> Result<Passage, NoPas
         Ok(_) => Ok(Passage { upload, reserved: room }),
         Err(barred) => {
             leave(app, &upload).await;
-            if matches!(barred, NoPassage::Exceeded(_)) {
-                app.metrics.quota_refused();
-            }
-            Err(barred)
+            Err(match barred {
+                NoPassage::Exceeded(exceeded) => {
+                    NoPassage::Exceeded(told(app, &place.name, place.actor, exceeded).await)
+                }
+                barred => barred,
+            })
         }
     }
 }

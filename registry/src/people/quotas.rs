@@ -1,9 +1,10 @@
 //! How many bytes accounts and repositories may hold, and what they hold.
 //!
-//! Nothing here tells of what lies beyond one account: what is unique or shared is so within it.
+//! Nothing here tells of what lies beyond one account, and of what lies beyond a repository only those are told who see all of the
+//! account: what is unique or shared would tell whoever manages a single repository what is in others that they may not see.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{Quota, Scope, Sizes, Tx};
+use hallmark_storage::metadata::{Quota, Scope, Sizes, Tx, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -21,8 +22,8 @@ const ADMINISTRATORS: &str = "only an administrator of the registry may set how 
 const GOVERNORS: &str = "only who governs the account may set how much a repository of it holds";
 const SEE_ALL: &str = "only who governs the account is told how much it holds";
 
-/// Sizes are counted one after another: a count of millions of rows takes a reader of the database for as long as it lasts, and the
-/// others are for those who pull.
+/// Sizes are counted one after another: a count of millions of rows keeps a reader of the database busy for as long as it lasts, and
+/// the others are for those who pull.
 static COUNTING: Semaphore = Semaphore::const_new(1);
 
 /// How many bytes an account or a repository may hold.
@@ -42,16 +43,19 @@ pub struct QuotaBody {
 /// What an account or a repository holds, in bytes, each blob counted once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SizesView {
-    /// When it was counted (RFC 3339).
+    /// When the count began (RFC 3339): what was changed since may be in it as it was or as it is.
     pub as_of: String,
     /// All of it, with what is in the trash.
     pub logical: u64,
-    /// What no other repository of the account holds; of an account, what only one of its repositories holds.
-    pub unique: u64,
-    /// What other repositories of the account hold too; of an account, what several of its repositories hold.
-    pub shared: u64,
+    /// What no other repository of the account holds; of an account, what only one of its repositories holds. Null for who does not see
+    /// all of the account.
+    pub unique: Option<u64>,
+    /// What other repositories of the account hold too; of an account, what several of its repositories hold. Null for who does not see
+    /// all of the account.
+    pub shared: Option<u64>,
     /// What goes, without anything being deleted by anybody, once nothing waits any more: what is in the trash, what no manifest
-    /// names, and, of an account, deleted repositories.
+    /// names, and, of an account, deleted repositories. What another repository of the account holds too is no part of it, except for
+    /// who does not see all of the account: they are told what goes from this repository.
     pub reclaimable: u64,
     /// What it is charged for; equal to `logical` when nothing is being changed.
     pub used: u64,
@@ -200,6 +204,16 @@ async fn governs(tx: &mut Tx, caller: &Caller, name: &RepositoryName) -> Result<
     Err(Refused::Forbidden(GOVERNORS))
 }
 
+/// Whether the caller is told what a repository shares with others.
+async fn sees_account_of(app: &App, caller: &Caller, name: &RepositoryName) -> Result<bool, Refused> {
+    let Some(account) = name.account() else { return Ok(caller.reads_everything()) };
+    match caller.visible_account(app, account).await {
+        Ok((_, sees_all)) => Ok(sees_all),
+        Err(Refused::Unknown(_)) => Ok(false),
+        Err(refused) => Err(refused),
+    }
+}
+
 /// Counts what an account holds, for who governs it.
 ///
 /// # Errors
@@ -210,9 +224,10 @@ pub async fn sizes_of_account(app: &App, caller: &Caller, account: &str) -> Resu
         return Err(Refused::Forbidden(SEE_ALL));
     }
     let counting = COUNTING.acquire().await;
+    let as_of = app.clock.now();
     let sizes = app.metadata.sizes_of_account(account.id).await?;
     drop(counting);
-    view(app, sizes, Scope::Account(account.id)).await
+    view(app, (sizes, as_of), Scope::Account(account.id)).await
 }
 
 /// Counts what a repository holds, for who manages it.
@@ -221,16 +236,23 @@ pub async fn sizes_of_account(app: &App, caller: &Caller, account: &str) -> Resu
 /// [`Refused`].
 pub async fn sizes_of_repository(app: &App, caller: &Caller, name: &RepositoryName) -> Result<SizesView, Refused> {
     let repository = manages(app, caller, name).await?;
+    let sees_all = sees_account_of(app, caller, name).await?;
     let counting = COUNTING.acquire().await;
+    let as_of = app.clock.now();
     let sizes = app.metadata.sizes_of_repository(repository.id, repository.account_id).await?;
     drop(counting);
-    view(app, sizes, Scope::Repository(repository.id)).await
+    let seen = view(app, (sizes, as_of), Scope::Repository(repository.id)).await?;
+    if sees_all {
+        return Ok(seen);
+    }
+    Ok(SizesView { unique: None, shared: None, reclaimable: sizes.unneeded, ..seen })
 }
 
-async fn view(app: &App, sizes: Sizes, scope: Scope) -> Result<SizesView, Refused> {
-    let as_of = rfc3339(app.clock.now());
-    let usage = app.metadata.usage(scope).await?;
-    let Sizes { logical, unique, shared, reclaimable } = sizes;
+async fn view(app: &App, (sizes, as_of): (Sizes, i64), scope: Scope) -> Result<SizesView, Refused> {
+    let as_of = rfc3339(as_of);
+    let Usage { used, reserved } = app.metadata.usage(scope).await?;
+    let Sizes { logical, unique, shared, reclaimable, .. } = sizes;
+    let (unique, shared) = (Some(unique), Some(shared));
     let quota = app.metadata.quota(scope).await?.into();
-    Ok(SizesView { as_of, logical, unique, shared, reclaimable, used: usage.used, reserved: usage.reserved, quota })
+    Ok(SizesView { as_of, logical, unique, shared, reclaimable, used, reserved, quota })
 }

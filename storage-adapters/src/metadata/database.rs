@@ -73,6 +73,15 @@ impl Metadata {
         self.inner.schema
     }
 
+    /// When the database came to its schema, in milliseconds since the epoch: from about then on, replicas of the release before
+    /// stop.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn migrated_at(&self) -> Result<i64, Error> {
+        self.row(&migrate::MIGRATED_AT, &[]).await?.map_or(Ok(0), |row| row.integer(0))
+    }
+
     /// The database that answers.
     #[must_use]
     pub fn engine(&self) -> Engine {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::Error;
@@ -12,8 +13,11 @@ use super::value::values;
 
 /// Ids in a block.
 const BLOCK: i64 = 1_000;
-/// Ids that lie ready before a change runs: more than any change takes, and than a batch usually takes.
+/// Ids that lie ready before a change runs: more than almost any change takes, and than a batch usually takes.
 const READY: i64 = BLOCK;
+/// How often their number is doubled for a change that takes more: an index of a thousand images that is brought back, for instance,
+/// takes one for each manifest, each link and each charge.
+const DOUBLINGS: u32 = 7;
 
 statements! {
     NEXT_BLOCK = ["UPDATE id_blocks SET next = next + $1 WHERE name = 'rows' RETURNING next"];
@@ -23,6 +27,7 @@ statements! {
 #[derive(Default)]
 pub(super) struct Ids {
     blocks: Mutex<VecDeque<Range<i64>>>,
+    doublings: AtomicU32,
 }
 
 impl Ids {
@@ -37,19 +42,29 @@ impl Ids {
         }
     }
 
+    /// Has more ids lie ready from the next time on; `false` when there are as many as there ever will be.
+    pub(super) fn lay_more(&self) -> bool {
+        let more = |doublings| (doublings < DOUBLINGS).then_some(doublings + 1);
+        self.doublings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
     /// Lays ids ready. The connection is in no transaction: a block must be committed before its first id is used. That
     /// commit happens as the statement ends, so its answer is read to the end: a reader that stops at the first row never
     /// hears that the commit failed, and the next process would be given the same block.
     pub(super) async fn fill(&self, connection: &mut Connection) -> Result<(), Error> {
-        while self.left() < READY {
-            let rows = connection.rows(&NEXT_BLOCK, values![BLOCK]).await?;
+        loop {
+            let missing = (READY << self.doublings.load(Ordering::Relaxed)) - self.left();
+            if missing <= 0 {
+                return Ok(());
+            }
+            let taken = (missing + BLOCK - 1) / BLOCK * BLOCK;
+            let rows = connection.rows(&NEXT_BLOCK, values![taken]).await?;
             let Some(row) = rows.first() else {
                 return Err(Error::new(super::ErrorKind::Corrupt, "id_blocks has no row 'rows'"));
             };
             let end = row.integer(0)?;
-            self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push_back(end - BLOCK..end);
+            self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push_back(end - taken..end);
         }
-        Ok(())
     }
 
     fn left(&self) -> i64 {
@@ -68,7 +83,7 @@ mod tests {
 
     #[test]
     fn ids_run_through_their_blocks_and_end() {
-        let ids = Ids { blocks: Mutex::new(VecDeque::from([1..3, 7..8])) };
+        let ids = Ids { blocks: Mutex::new(VecDeque::from([1..3, 7..8])), ..Ids::default() };
         let taken: Vec<_> = std::iter::from_fn(|| ids.take()).collect();
         assert_eq!(taken, [1, 2, 7]);
     }

@@ -13,6 +13,7 @@ use super::usage::Scope;
 use super::value::values;
 
 statements! {
+    // What the trash names is asked for in the order of its index: a server that hopes for an early find would read all of it.
     // On a server what is charged goes with what it is charged for: nobody waits for one more answer.
     INSERT_ACCOUNT = [
         {on_sqlite "INSERT INTO account_blobs (account_id, blob_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"}
@@ -25,15 +26,16 @@ statements! {
         {on_sqlite
          "INSERT INTO repository_blobs (repository_id, blob_id, account_id, touched_at) VALUES ($1, $2, $3, $4)
           ON CONFLICT DO NOTHING RETURNING 1,
-            CASE WHEN EXISTS (SELECT 1 FROM trash_blobs n JOIN trash t ON t.id = n.trash_id
-                               WHERE n.account_id = $3 AND n.blob_id = $2 AND t.repository_id = $1) THEN 0 ELSE 1 END"}
+            CASE WHEN EXISTS (SELECT 1 FROM trash_blobs n WHERE n.account_id = $3 AND n.blob_id = $2
+                                 AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) = $1) THEN 0 ELSE 1 END"}
         {on_postgres
          "WITH held AS (INSERT INTO repository_blobs (repository_id, blob_id, account_id, touched_at) VALUES ($1, $2, $3, $4)
             ON CONFLICT DO NOTHING RETURNING blob_id),
           charged AS (INSERT INTO usage_entries (scope, scope_id, id, bytes)
             SELECT 'repository', $1, $5, $6 FROM held
-             WHERE NOT EXISTS (SELECT 1 FROM trash_blobs n JOIN trash t ON t.id = n.trash_id
-                                WHERE n.account_id = $3 AND n.blob_id = $2 AND t.repository_id = $1)
+             WHERE (SELECT 1 FROM trash_blobs n WHERE n.account_id = $3 AND n.blob_id >= $2 AND n.blob_id <= $2
+                       AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) = $1
+                     ORDER BY n.blob_id LIMIT 1) IS NULL
             RETURNING id)
           SELECT (SELECT COUNT(*) FROM held), (SELECT COUNT(*) FROM charged)"}
     ];

@@ -71,6 +71,7 @@ statements! {
     ];
     RECORD = ["INSERT INTO migrations (version, name, applied_at) VALUES ($1, $2, $3)"];
     VERSION = ["SELECT COALESCE(MAX(version), 0) FROM migrations"];
+    MIGRATED_AT = ["SELECT COALESCE(MAX(applied_at), 0) FROM migrations"];
 }
 
 /// Whether there is a ledger at all: each engine has its own list of tables.

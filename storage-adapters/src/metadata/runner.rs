@@ -109,7 +109,11 @@ impl Shared {
         let verdict = attempt(job, &mut tx).await;
         self.counters.ran(tx.statements());
         let contended = tx.failure().filter(|failure| failure.kind() == ErrorKind::Contended).cloned();
-        let dry = tx.is_dry().then(ids_used_up);
+        // With others that took of the same ids, or by itself: the next run finds more.
+        let dry = tx.is_dry().then(|| {
+            tx.lay_more_ids();
+            ids_used_up()
+        });
         if let Verdict::Keep = verdict {
             let end = tx.frame("COMMIT").await;
             self.counters.committed();

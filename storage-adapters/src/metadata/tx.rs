@@ -134,6 +134,12 @@ impl Tx {
         self.dry
     }
 
+    /// Has more ids laid ready for the next run of a body that ran out of them with no neighbour that took any; `false` when it had
+    /// as many as there ever are.
+    pub(super) fn lay_more_ids(&self) -> bool {
+        self.ids.lay_more()
+    }
+
     /// Lays ids ready; only between transactions.
     pub(super) async fn fill_ids(&mut self) -> Result<(), Error> {
         self.ids.fill(&mut self.connection).await

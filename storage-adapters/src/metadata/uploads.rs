@@ -27,12 +27,7 @@ statements! {
                 expires_at = CASE WHEN expires_at < $7 THEN $7 ELSE expires_at END
           WHERE id = $1 AND repository_id = $2 AND principal_id = $3 AND leased_until <= $5
             AND ($4 < 0 OR received = $4)
-         RETURNING id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until, expires_at,
-           (SELECT r.account_id FROM repositories r WHERE r.id = $2),
-           (SELECT q.hard FROM repositories r JOIN quotas q ON q.scope = 'account' AND q.scope_id = r.account_id WHERE r.id = $2),
-           (SELECT q.hard FROM quotas q WHERE q.scope = 'repository' AND q.scope_id = $2),
-           CAST((SELECT SUM(e.bytes) FROM usage_entries e WHERE e.upload_id = $1 AND e.scope = 'account') AS BIGINT),
-           CAST((SELECT SUM(e.bytes) FROM usage_entries e WHERE e.upload_id = $1 AND e.scope = 'repository') AS BIGINT)"
+         RETURNING id, storage_key, tail_key, multipart_id, received, hash_state, fence, leased_until, expires_at"
     ];
     WHERE_IT_IS = [
         "SELECT received, leased_until FROM uploads WHERE id = $1 AND repository_id = $2 AND principal_id = $3"
@@ -199,7 +194,8 @@ impl Tx {
     }
 
     /// Takes the right to write to an upload from `start` on, or from wherever it stands with `None`, until
-    /// `leased_until`. Whoever wrote before is fenced out, and the upload does not expire before `expires_at`.
+    /// `leased_until`. Whoever wrote before is fenced out, and the upload does not expire before `expires_at`. Of what it has
+    /// reserved is left what is for the bytes that it holds: nobody knows whether whoever reserved the rest had looked.
     ///
     /// # Errors
     /// The database failed.
@@ -215,9 +211,7 @@ impl Tx {
         let wish = values![id, repository, principal, start, now, leased_until, expires_at];
         if let Some(row) = self.row(&LEASE, wish).await? {
             let mut upload = upload(&row)?;
-            upload.limits = Limits::read(&row, 9)?;
-            let reserved = |index| Ok::<_, Error>(row.maybe_integer(index)?.unwrap_or_default());
-            upload.reserved = Room { account: reserved(12)?, repository: reserved(13)? };
+            (upload.limits, upload.reserved) = self.cut_reservation(id, repository, upload.received).await?;
             if upload.multipart_id.is_some() {
                 upload.parts = parts(&self.rows(&PARTS, values![id]).await?)?;
             }

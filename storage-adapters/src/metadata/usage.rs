@@ -6,8 +6,8 @@
 //! and for its manifests. A manifest counts where it stands: its bytes are a column, kept once for each repository.
 //!
 //! **How.** Every change appends entries, in the transaction and by the row count of the statement that made or took away what they
-//! are about; no row is changed by two pushes. A job folds entries into totals. Bytes in use are the total and the entries, read by one
-//! statement.
+//! are about; no row is changed by two pushes. A job folds entries into totals. What an upload reserves is one entry in each place, which
+//! it alone changes. Bytes in use are the total and the entries, read by one statement.
 //!
 //! **Hard limits.** *Reserve, commit, look.* Whoever adds bytes first commits a reservation of at least so many, then reads use and
 //! reservations in a new transaction, and goes on only when both together are within the limit; what it then charges replaces the
@@ -15,8 +15,10 @@
 //! all charges and accepted reservations that stand at some moment, and of these the reservation that was committed last. Its
 //! look came after, and saw every other one, either as a reservation or as the charge that took its place, which is no greater. The
 //! sum was within the limit then, and it is the sum now. What was deleted meanwhile makes it only smaller. Two who reserve at the brink may both be refused, and never both
-//! be let in. A limit can be passed only by what did not look: what was there when it was set, and changes that had read that
-//! there is none before it was committed, which are at most the pushes in flight at that moment.
+//! be let in. A reservation whose look never came, since its process ended, lets nobody in: it counts against all others until the
+//! upload expires, and whoever leases the upload gives it back down to the bytes that are there. A limit can be passed only by what did
+//! not look: what was there when it was set, and changes that had read that there is none before it was committed, which are at most the
+//! pushes in flight at that moment.
 
 use hallmark_oci::UploadId;
 
@@ -31,6 +33,20 @@ use super::value::{json_integers, values};
 statements! {
     CHARGE = ["INSERT INTO usage_entries (scope, scope_id, id, bytes) VALUES ($1, $2, $3, $4)"];
     RESERVE = ["INSERT INTO usage_entries (scope, scope_id, id, bytes, upload_id) VALUES ($1, $2, $3, $4, $5)"];
+    // One entry, also where another process wrote several.
+    RESERVE_MORE = [
+        "UPDATE usage_entries SET bytes = bytes + $4 WHERE scope = $1 AND scope_id = $2 AND upload_id = $3 AND id =
+           (SELECT MIN(e.id) FROM usage_entries e WHERE e.scope = $1 AND e.scope_id = $2 AND e.upload_id = $3)"
+    ];
+    // A statement of its own, behind the one that takes the lease: that one sees only what was there before it waited for the row.
+    RESERVED = [
+        "SELECT r.account_id,
+                (SELECT q.hard FROM quotas q WHERE q.scope = 'account' AND q.scope_id = r.account_id),
+                (SELECT q.hard FROM quotas q WHERE q.scope = 'repository' AND q.scope_id = r.id),
+                CAST((SELECT SUM(e.bytes) FROM usage_entries e WHERE e.upload_id = $1 AND e.scope = 'account') AS BIGINT),
+                CAST((SELECT SUM(e.bytes) FROM usage_entries e WHERE e.upload_id = $1 AND e.scope = 'repository') AS BIGINT)
+           FROM repositories r WHERE r.id = $2"
+    ];
     HOLD_UPLOAD = ["SELECT id FROM uploads WHERE id = $1 AND fence = $2" {update}];
     USED = [
         "SELECT (SELECT t.bytes FROM usage_totals t WHERE t.scope = $1 AND t.scope_id = $2),
@@ -45,8 +61,9 @@ statements! {
     RELEASED = [
         "SELECT CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM " {integers 3} " AS list JOIN blobs b ON b.id = list.value
           WHERE NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.repository_id = $1 AND l.blob_id = b.id)
-            AND NOT EXISTS (SELECT 1 FROM trash_blobs n JOIN trash t ON t.id = n.trash_id
-                             WHERE n.account_id = $2 AND n.blob_id = b.id AND t.repository_id = $1)"
+            AND (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
+                    AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) = $1
+                  ORDER BY n.blob_id LIMIT 1) IS NULL"
     ];
     END_PASSAGE = ["DELETE FROM uploads WHERE id = $1"];
     NEXT = [
@@ -255,11 +272,40 @@ impl Tx {
             return Ok(false);
         }
         let scopes = [(Scope::Account(account), room.account), (Scope::Repository(repository), room.repository)];
-        for (scope, bytes) in scopes.into_iter().filter(|(_, bytes)| *bytes != 0) {
+        for (scope, bytes) in scopes {
+            self.reserve_in(scope, upload, bytes).await?;
+        }
+        Ok(true)
+    }
+
+    /// Changes the one entry that an upload, which the caller holds, has in a scope: however many small steps it comes in, whoever
+    /// looks reads no more.
+    async fn reserve_in(&mut self, scope: Scope, upload: &UploadId, bytes: i64) -> Result<(), Error> {
+        if bytes != 0 && self.execute(&RESERVE_MORE, values![scope.word(), scope.id(), upload, bytes]).await? == 0 {
             let id = self.id()?;
             self.execute(&RESERVE, values![scope.word(), scope.id(), id, bytes, upload]).await?;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Gives back what an upload that was just leased has reserved beyond the bytes that it holds; the limits where it goes, and
+    /// what is left. Whoever crashed between reserving and looking must not be believed by who comes after.
+    pub(super) async fn cut_reservation(
+        &mut self,
+        upload: &UploadId,
+        repository: RepositoryId,
+        received: u64,
+    ) -> Result<(Limits, Room), Error> {
+        let Some(row) = self.row(&RESERVED, values![upload, repository]).await? else { return Ok(Default::default()) };
+        let limits = Limits::read(&row, 0)?;
+        let received = i64::try_from(received).unwrap_or(i64::MAX);
+        let mut left = [0; 2];
+        for (scope, index) in [(Scope::Account(limits.account_id), 3), (Scope::Repository(repository), 4)] {
+            let reserved = row.maybe_integer(index)?.unwrap_or_default();
+            left[index - 3] = reserved.min(received);
+            self.reserve_in(scope, upload, left[index - 3] - reserved).await?;
+        }
+        Ok((limits, Room { account: left[0], repository: left[1] }))
     }
 
     /// What this change has charged a repository and its account.

@@ -149,11 +149,18 @@ impl Task {
     async fn lone(&mut self, (job, since): Queued) {
         self.counters.began(since);
         let verdict = attempt(&*job, &mut self.tx).await;
-        let statements = self.tx.statements();
+        let (statements, dry) = (self.tx.statements(), self.tx.is_dry());
         let touched = self.tx.turn();
         self.counters.ran(statements);
         let end = match verdict {
             Verdict::Keep => self.commit(&touched).await,
+            _ if dry => {
+                self.roll_back().await;
+                if self.tx.lay_more_ids() {
+                    return self.carried.push_back((job, since));
+                }
+                Err(ids_used_up())
+            }
             Verdict::Refuse => {
                 self.roll_back().await;
                 Ok(())
@@ -176,8 +183,8 @@ impl Task {
             self.counters.began(since);
             match self.member(&*job, &mut touched).await {
                 Ok(Some(end)) => members.push((job, end)),
-                // With fresh blocks before it and no neighbour, no number of runs would give it enough.
-                Ok(None) if members.is_empty() => members.push((job, Err(ids_used_up()))),
+                // With fresh blocks before it and no neighbour, only more of them give it enough.
+                Ok(None) if members.is_empty() && !self.tx.lay_more_ids() => members.push((job, Err(ids_used_up()))),
                 Ok(None) => {
                     self.carried.push_back((job, since));
                     break;

@@ -212,7 +212,7 @@ const CROWD: [&str; 15] = [
 
 /// Waits until no connection but ours and those of this name is left: what a connection has read is told when it ends, before it is
 /// gone from the list of those that are there.
-async fn ended(world: &World, but: &str) {
+pub(crate) async fn ended(world: &World, but: &str) {
     let others = format!(
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
             AND pid <> pg_backend_pid() AND application_name <> '{but}'"

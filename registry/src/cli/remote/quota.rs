@@ -114,8 +114,8 @@ impl Size {
 fn lines(sizes: &SizesView) -> Vec<Line> {
     let lines = [
         ("logical", Some(sizes.logical)),
-        ("unique", Some(sizes.unique)),
-        ("shared", Some(sizes.shared)),
+        ("unique", sizes.unique),
+        ("shared", sizes.shared),
         ("reclaimable", Some(sizes.reclaimable)),
         ("used", Some(sizes.used)),
         ("reserved", Some(sizes.reserved)),

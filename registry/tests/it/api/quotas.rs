@@ -94,3 +94,48 @@ async fn sizes_are_those_of_a_recount_with_the_time_they_were_counted() {
     let seen = world.api("GET", "/accounts/ann/sizes", &basic("ann")).await.expect(200).json();
     assert_eq!((&seen["logical"], &seen["reclaimable"], &seen["used"]), (&json!(whole), &json!(whole), &json!(whole)));
 }
+
+/// Whoever manages one repository is not told whether others of the account, which they may not see, hold the same.
+#[tokio::test]
+async fn who_manages_a_repository_alone_is_not_told_what_others_share_with_it() {
+    let mut seen = Vec::new();
+    for is_shared in [false, true] {
+        let world = world().await;
+        world.grant("ann/web", "user:bob", "admin").await;
+        let ann = world.token("ann", "repository:ann/web:pull,push repository:ann/secret:pull,push").await;
+        world.blob(&ann, "ann/web", "not named").await;
+        if is_shared {
+            for content in ["layer", "not named"] {
+                world.blob(&ann, "ann/secret", content).await;
+            }
+        }
+        let sizes = world.api("GET", &format!("{WEB}/sizes"), &basic("bob")).await.expect(200).json();
+        assert_eq!(
+            (&sizes["unique"], &sizes["shared"], &sizes["reclaimable"]),
+            (&json!(null), &json!(null), &json!(9))
+        );
+        seen.push(sizes);
+        let sizes = world.api("GET", &format!("{WEB}/sizes"), &basic("ann")).await.expect(200).json();
+        let of_it = if is_shared { (14, 0) } else { (0, 9) };
+        assert_eq!((&sizes["shared"], &sizes["reclaimable"]), (&json!(of_it.0), &json!(of_it.1)));
+        world.api("GET", &format!("{WEB}/sizes"), &admin()).await.expect(200);
+    }
+    seen[1]["as_of"] = seen[0]["as_of"].clone();
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test]
+async fn a_repository_that_comes_back_has_its_quota_and_one_that_takes_its_name_has_none() {
+    let world = world().await;
+    let (path, quota) = (format!("{WEB}/quota"), json!({"soft": 10, "hard": 20_000}));
+    world.sends("PUT", &path, &basic("ann"), &quota).await.expect(200);
+    world.api("DELETE", WEB, &basic("ann")).await.expect(204);
+    refuses(&world, world.api("GET", &path, &basic("ann")), 404, "NOT_FOUND").await;
+    let wish = json!({"repository": "ann/web"});
+    world.sends("POST", "/accounts/ann/undelete", &basic("ann"), &wish).await.expect(204);
+    assert_eq!(world.api("GET", &path, &basic("ann")).await.expect(200).json(), quota);
+    world.api("DELETE", WEB, &basic("ann")).await.expect(204);
+    world.image(&world.all_of("ann", "ann/web").await, "ann/web", "v1", "layer").await;
+    let none = json!({"soft": null, "hard": null});
+    assert_eq!(world.api("GET", &path, &basic("ann")).await.expect(200).json(), none);
+}

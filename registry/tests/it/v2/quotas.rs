@@ -113,7 +113,10 @@ async fn uploads_that_were_abandoned_keep_their_room_until_they_expire() {
     let numbers = json!({"account": "ann", "limit": 10_000, "used": 0, "reserved": 10_000, "requested": 1});
     assert_eq!(detail(&refused), &numbers);
     let until: i64 = world.look("SELECT MAX(expires_at) FROM uploads").await[0].parse().unwrap();
-    world.pass((until - world.now()) / 1_000 + 1);
+    world.pass((until - world.now()) / 1_000 - 1);
+    hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
+    assert_eq!(usage(&world).await, Usage { used: 0, reserved: 10_000 }, "not before");
+    world.pass(2);
     hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
     assert_eq!(usage(&world).await, Usage::default());
 }
@@ -121,7 +124,7 @@ async fn uploads_that_were_abandoned_keep_their_room_until_they_expire() {
 #[tokio::test]
 async fn parallel_uploads_at_the_brink_never_pass_the_limit() {
     let (world, ann) = limited(100_000).await;
-    let contents: Vec<Vec<u8>> = (0..24).map(|number| vec![number; 9_000]).collect();
+    let contents: Vec<Vec<u8>> = (0..50).map(|number| vec![number; 9_000]).collect();
     let push = async |content: &Vec<u8>| {
         let upload = opened(&world, &ann).await;
         let sent = world.patch(&upload).by(&ann).chunked(pieces(content, 3_000)).await.status;
@@ -337,6 +340,169 @@ async fn what_a_crash_leaves_reserved_is_given_back() {
     let ann = world.all_of("ann", "ann/app").await;
     world.post(&path).by(&ann).body("x").await.expect(201);
     assert_eq!(usage(&world).await, Usage { used: 11, reserved: 0 });
+}
+
+/// A crash between what an open upload reserved and the look at it: whoever goes on with the upload has nothing of it.
+#[tokio::test]
+async fn what_a_crash_left_reserved_lets_nobody_in() {
+    use hallmark_storage::metadata::Room;
+    let (world, ann) = limited(50).await;
+    let upload = opened(&world, &ann).await;
+    world.patch(&upload).by(&ann).body(vec![b'a'; 9]).await.expect(202);
+    let repository = world.repository("ann/app").await.unwrap();
+    let id: hallmark_oci::UploadId = upload.rsplit('/').next().unwrap().parse().unwrap();
+    let reserved: Result<bool, Error> = world
+        .app
+        .metadata
+        .write((repository, id), |tx, (repository, id)| {
+            let place = (repository.id, repository.account_id);
+            Box::pin(tx.reserve((id, 1), place, Room { account: 1_000, repository: 0 }))
+        })
+        .await;
+    assert!(reserved.unwrap());
+    assert_eq!(usage(&world).await, Usage { used: 0, reserved: 1_009 });
+    let digest = sha256([b'a'; 54]);
+    let put = world.put(&format!("{upload}?digest={digest}")).by(&ann).chunked(pieces(&[b'a'; 45], 9));
+    assert_eq!(detail(&put.await.expect(403).json())["requested"], json!(54));
+    assert!(usage(&world).await.reserved <= 50);
+    world.delete(&upload).by(&ann).await.expect(204);
+    assert_eq!(usage(&world).await, Usage::default());
+}
+
+/// Many requests of one upload leave one entry: no look reads more, however small they are.
+#[tokio::test]
+async fn a_thousand_requests_of_one_upload_are_one_reservation() {
+    let (world, ann) = limited(5_000).await;
+    let upload = opened(&world, &ann).await;
+    for _ in 0..1_000 {
+        world.patch(&upload).by(&ann).body("a").await.expect(202);
+    }
+    assert_eq!(usage(&world).await, Usage { used: 0, reserved: 1_000 });
+    assert_eq!(world.look("SELECT COUNT(*) FROM usage_entries WHERE upload_id IS NOT NULL").await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_mount_within_the_account_is_counted_where_the_repository_has_a_limit() {
+    let world = World::open().await;
+    let scope = "repository:ann/app:pull,push repository:ann/two:pull,push";
+    let both = world.token("ann", scope).await;
+    let mut blobs = Vec::new();
+    for number in 0..10 {
+        blobs.push(world.blob(&both, "ann/app", &format!("blob {number:03}")).await);
+    }
+    world.blob(&both, "ann/two", "0123").await;
+    limit(&world, "/repositories/ann%2Ftwo", 25).await;
+    let mount = async |digest: &hallmark_oci::Digest| {
+        let path = format!("/v2/ann/two/blobs/uploads/?mount={digest}&from=ann/app");
+        world.post(&path).by(&both).await
+    };
+    let mounted = join_all(blobs.iter().map(&mount)).await;
+    assert!(mounted.iter().all(|answer| matches!(answer.status.as_u16(), 201 | 403)));
+    let repository = world.repository("ann/two").await.unwrap();
+    let used = async || world.app.metadata.usage(Scope::Repository(repository.id)).await.unwrap();
+    assert!(used().await.used <= 25 && used().await.reserved == 0);
+    for digest in &blobs {
+        mount(digest).await;
+    }
+    assert_eq!(used().await.used, 20, "two of eight bytes have room beside four");
+    let mut refused = None;
+    for digest in &blobs {
+        let answer = mount(digest).await;
+        if answer.status == 403 {
+            refused = Some(answer.json());
+        }
+    }
+    let numbers = json!({"repository": "ann/two", "limit": 25, "used": 20, "reserved": 0, "requested": 8});
+    assert_eq!(detail(&refused.unwrap()), &numbers);
+    assert_eq!(usage(&world).await.used, 84, "the account has each of them once");
+}
+
+/// Uploads that were under way when a limit was set may pass it, and nothing else does.
+#[tokio::test]
+async fn a_limit_is_passed_by_at_most_the_uploads_in_flight_when_it_was_set() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    const SIZE: u64 = 9_000;
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
+    let push = async |number: u8| {
+        let content = vec![number; SIZE as usize];
+        let upload = opened(&world, &ann).await;
+        begun.fetch_add(1, Ordering::Relaxed);
+        world.patch(&upload).by(&ann).chunked(pieces(&content, 3_000)).await;
+        let put = world.put(&format!("{upload}?digest={}", sha256(&content))).by(&ann).await.status;
+        ended.fetch_add(1, Ordering::Relaxed);
+        put == 201
+    };
+    let set = async {
+        while ended.load(Ordering::Relaxed) < 5 {
+            tokio::task::yield_now().await;
+        }
+        limit(&world, "/accounts/ann", 10 * SIZE).await;
+        (begun.load(Ordering::Relaxed) - ended.load(Ordering::Relaxed), usage(&world).await.used)
+    };
+    let pushes = async {
+        let mut made = 0;
+        for wave in 0..5 {
+            made +=
+                join_all((0..10).map(|number| push(wave * 10 + number))).await.into_iter().filter(|made| *made).count();
+        }
+        made as u64
+    };
+    let ((in_flight, before), made) = futures_util::join!(set, pushes);
+    let now = usage(&world).await;
+    assert!(in_flight <= 10, "{in_flight}");
+    assert_eq!(now.used, made * SIZE);
+    assert!(now.used <= before.max(10 * SIZE) + in_flight * SIZE, "{now:?}, {before} before, {in_flight} in flight");
+    for upload in world.look("SELECT id FROM uploads").await {
+        world.delete(&format!("{UPLOADS}{upload}")).by(&ann).await.expect(204);
+    }
+    let room = (10 * SIZE).saturating_sub(now.used) / SIZE;
+    let mut more = 0;
+    for number in 100..115 {
+        more += u64::from(push(number).await);
+    }
+    assert_eq!(more, room, "what begins later passes nothing");
+}
+
+/// Who only pushes is told the limit and what they asked for: what is in use moves with repositories that they may not see.
+#[tokio::test]
+async fn a_pusher_is_not_told_what_is_in_use() {
+    let (world, ann) = limited(20).await;
+    world.blob(&ann, "ann/app", "01234567").await;
+    world.grant("ann/app", "user:bob", "write").await;
+    let bob = world.all_of("bob", "ann/app").await;
+    let path = format!("{UPLOADS}?digest={}", sha256("fifteen bytes !"));
+    let refused = async |by: &Credentials| {
+        let whole = world.post(&path).by(by).body("fifteen bytes !").await.expect(403).json();
+        let upload = opened(&world, by).await;
+        let sent = world.patch(&upload).by(by).body("fifteen bytes !").await.expect(403).json();
+        assert_eq!(detail(&whole), detail(&sent));
+        world.delete(&upload).by(by).await.expect(204);
+        whole
+    };
+    let before = refused(&bob).await;
+    assert_eq!(detail(&before), &json!({"account": "ann", "limit": 20, "requested": 15}));
+    let message = "the quota of the account ann is 20 bytes, and there is no room for 15 bytes; what is deleted counts until it has \
+                   left the trash";
+    assert_eq!(before["errors"][0]["message"], json!(message));
+    let two = world.all_of("ann", "ann/two").await;
+    world.blob(&two, "ann/two", "a secret").await;
+    assert_eq!(refused(&bob).await, before, "what a sibling holds makes no difference");
+    let numbers = json!({"account": "ann", "limit": 20, "used": 16, "reserved": 0, "requested": 15});
+    assert_eq!(detail(&refused(&ann).await), &numbers, "the owner");
+    let by_admin = world.all_of("admin", "ann/app").await;
+    assert_eq!(detail(&refused(&by_admin).await), &numbers, "an administrator");
+    world.grant("ann/app", "user:bob", "admin").await;
+    let bob = world.all_of("bob", "ann/app").await;
+    assert_eq!(refused(&bob).await, before, "who manages a repository is not told of the account");
+    limit(&world, "/accounts/ann", 1_000).await;
+    limit(&world, "/repositories/ann%2Fapp", 20).await;
+    let numbers = json!({"repository": "ann/app", "limit": 20, "used": 8, "reserved": 0, "requested": 15});
+    assert_eq!(detail(&refused(&bob).await), &numbers, "but of the repository");
+    world.grant("ann/app", "user:bob", "write").await;
+    let bob = world.all_of("bob", "ann/app").await;
+    assert_eq!(detail(&refused(&bob).await), &json!({"repository": "ann/app", "limit": 20, "requested": 15}));
 }
 
 #[tokio::test]
