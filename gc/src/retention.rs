@@ -2,14 +2,18 @@
 //! What it names is taken away as a user would: into the trash, and only when nothing else keeps it by then.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use hallmark_storage::metadata::Refers;
 use serde::{Deserialize, Serialize};
 
 use crate::pattern::Pattern;
 use crate::policy::is_signature;
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
+/// How much longer than its rule says a pull counts, in milliseconds: longer than any stays unwritten, so that every pull within the
+/// days of the rule is known when its days are judged to be over.
+pub const UNWRITTEN: i64 = 10 * 60 * 1_000;
 
 /// What is kept and what goes. What no rule names stays; what one keeps stays, whatever others say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +21,29 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 pub struct Retention {
     /// The rules.
     pub rules: Vec<Rule>,
+}
+
+impl Retention {
+    /// Whether any rule asks when something was last pulled.
+    #[must_use]
+    pub fn asks_for_pulls(&self) -> bool {
+        self.rules.iter().any(|rule| rule.when.asks_for_pulls())
+    }
+}
+
+impl Condition {
+    fn asks_for_pulls(&self) -> bool {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => conditions.iter().any(Self::asks_for_pulls),
+            Self::Not(condition) => condition.asks_for_pulls(),
+            Self::PulledWithinDays(_) => true,
+            Self::Tag(_)
+            | Self::Untagged(_)
+            | Self::PushedWithinDays(_)
+            | Self::Newest(_)
+            | Self::NewestVersions(_) => false,
+        }
+    }
 }
 
 /// One rule.
@@ -58,7 +85,7 @@ pub enum Condition {
     Untagged(bool),
     /// It was pushed, or the tag moved to it, within so many days.
     PushedWithinDays(u32),
-    /// It was pulled within so many days; what is not known counts as pulled.
+    /// It was pulled within so many days and [`UNWRITTEN`]; what is not known counts as pulled.
     PulledWithinDays(u32),
     /// The tag is one of the newest that match a pattern.
     Newest(Newest),
@@ -121,10 +148,21 @@ pub struct Image {
     pub tags: Vec<(String, i64)>,
     /// The manifests that it names.
     pub children: Vec<i64>,
-    /// Whether it refers to a manifest of the repository: then it lives and dies with that.
-    pub refers: bool,
+    /// Whether it refers to another manifest. With one that is here it lives and dies; one whose subject is not here stays as long
+    /// as it has no tag, and is judged by its tags.
+    pub refers: Refers,
     /// Whether somebody holds it.
     pub held: bool,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// What goes: first the manifests that do, each after every index that names it, then those of which only tags go.
+    pub victims: Vec<Victim>,
+    /// The tags that were counted as the newest of some and stay. While all of these are there, what is pushed or deleted beside
+    /// them makes no victim one of the newest.
+    pub newest: BTreeSet<String>,
 }
 
 /// What goes.
@@ -148,14 +186,14 @@ struct Subject<'a> {
     pulled_at: Option<i64>,
 }
 
-/// What goes by these rules at `now`: first the manifests that go, each after every index that names it, then those of which only
-/// tags go. Tags for which `stays` says yes are kept like what a rule keeps. Tags of signatures, and what refers to another
-/// manifest or is named by an index and has no tag, are not judged: they go with what they belong to.
+/// What goes by these rules at `now`. Tags for which `stays` says yes are kept like what a rule keeps. Tags of signatures, what refers
+/// to a manifest that is here, and what has no tag and refers to one elsewhere or is named by an index, are not judged: they go with
+/// what they belong to.
 ///
 /// `images` are all of a repository, by their numbers. Beside them each tag that stays takes some 100 bytes until this returns, and
-/// each that goes some 350.
+/// each that goes some 350. It takes a time that grows with the images as sorting them does.
 #[must_use]
-pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(&str) -> bool) -> Vec<Victim> {
+pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(&str) -> bool) -> Decision {
     let named: BTreeSet<i64> = images.iter().flat_map(|image| image.children.iter().copied()).collect();
     let subjects = subjects(images, &named, now);
     let judge = Judge { rules: rules(retention, &subjects), now };
@@ -170,6 +208,10 @@ pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(
         let (tags, _) = going.entry(subject.image.id).or_insert((Vec::new(), rule));
         tags.extend(subject.tag.map(|(tag, _)| tag.to_owned()));
     }
+    let mut newest = judge.newest();
+    for tag in going.values().flat_map(|(tags, _)| tags) {
+        newest.remove(tag);
+    }
     let mut victims = Vec::new();
     for image in whole(images, |image| going.contains_key(&image) && !kept.contains(&image)) {
         let Some((tags, rule)) = going.remove(&image) else { continue };
@@ -179,7 +221,11 @@ pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(
     going.retain(|_, (tags, _)| !tags.is_empty());
     let of_tags = going.into_iter();
     victims.extend(of_tags.map(|(image, (tags, rule))| Victim { image, tags, whole: false, rule: rule.to_owned() }));
-    victims
+    Decision { victims, newest }
+}
+
+fn find(images: &[Image], id: i64) -> Option<&Image> {
+    images.binary_search_by_key(&id, |image| image.id).ok().and_then(|place| images.get(place))
 }
 
 /// Everything that is judged.
@@ -187,45 +233,46 @@ fn subjects<'a>(images: &'a [Image], named: &BTreeSet<i64>, now: i64) -> Vec<Sub
     let mut subjects = Vec::new();
     // Whoever pushes an index pushes what it names first, by digest.
     let is_young = |image: &Image| image.pushed_at.saturating_add(DAY) > now;
-    let find = |id: &i64| images.binary_search_by_key(id, |image| image.id).ok().map(|place| &images[place]);
     let pulled_at = |image: &Image| {
-        let below = image.children.iter().filter_map(find);
+        let below = image.children.iter().filter_map(|child| find(images, *child));
         below.fold(image.pulled_at, |latest, child| Some(latest?.max(child.pulled_at?)))
     };
-    for image in images.iter().filter(|image| !image.refers) {
+    for image in images.iter().filter(|image| image.refers != Refers::Here) {
         let tags = image.tags.iter().filter(|(tag, _)| !is_signature(tag));
         let before = subjects.len();
         let pulled_at = pulled_at(image);
         subjects.extend(tags.map(|(tag, at)| Subject { image, tag: Some((tag, *at)), pulled_at }));
-        if subjects.len() == before && image.tags.is_empty() && !named.contains(&image.id) && !is_young(image) {
+        let is_alone = image.tags.is_empty() && image.refers == Refers::Nothing && !named.contains(&image.id);
+        if subjects.len() == before && is_alone && !is_young(image) {
             subjects.push(Subject { image, tag: None, pulled_at });
         }
     }
     subjects
 }
 
-/// Those of the images that go whose last reason to stay goes: parents before their children, so that a child may follow.
+/// Those of the images that go whose last reason to stay goes: parents before their children, so that a child may follow. Each is
+/// looked at once, when the last index that names it goes.
 fn whole(images: &[Image], goes: impl Fn(i64) -> bool) -> Vec<i64> {
-    let mut parents: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for image in images {
-        for child in &image.children {
-            parents.entry(*child).or_default().push(image.id);
-        }
+    let mut parents: BTreeMap<i64, usize> = BTreeMap::new();
+    for child in images.iter().flat_map(|image| &image.children) {
+        *parents.entry(*child).or_default() += 1;
     }
-    let (mut order, mut whole) = (Vec::new(), BTreeSet::new());
-    loop {
-        let before = order.len();
-        for image in images.iter().filter(|image| goes(image.id)) {
-            let signs = image.tags.iter().any(|(tag, _)| is_signature(tag));
-            let free = parents.get(&image.id).is_none_or(|parents| parents.iter().all(|parent| whole.contains(parent)));
-            if free && !image.held && !signs && whole.insert(image.id) {
-                order.push(image.id);
+    let signs = |image: &Image| image.tags.iter().any(|(tag, _)| is_signature(tag));
+    let may_go = |image: &&Image| goes(image.id) && !image.held && !signs(image);
+    let free = images.iter().filter(|image| !parents.contains_key(&image.id));
+    let mut next: VecDeque<&Image> = free.filter(may_go).collect();
+    let mut order = Vec::new();
+    while let Some(image) = next.pop_front() {
+        order.push(image.id);
+        for child in &image.children {
+            let Some(left) = parents.get_mut(child) else { continue };
+            *left -= 1;
+            if *left == 0 {
+                next.extend(find(images, *child).filter(may_go));
             }
         }
-        if order.len() == before {
-            return order;
-        }
     }
+    order
 }
 
 /// A rule made ready: what is counted was counted once.
@@ -264,6 +311,21 @@ impl<'a> Judge<'a> {
         }
         by
     }
+
+    /// All tags that are counted as the newest of some.
+    fn newest(&self) -> BTreeSet<String> {
+        let mut newest = BTreeSet::new();
+        let mut tests: Vec<&Test> = self.rules.iter().map(|ready| &ready.test).collect();
+        while let Some(test) = tests.pop() {
+            match test {
+                Test::All(below) | Test::Any(below) => tests.extend(below),
+                Test::Not(below) => tests.push(below),
+                Test::OneOf(tags) => newest.extend(tags.iter().cloned()),
+                Test::Tag(_) | Test::Untagged(_) | Test::Pushed(_) | Test::Pulled(_) => {}
+            }
+        }
+        newest
+    }
 }
 
 impl Test {
@@ -281,7 +343,9 @@ impl Test {
                 let at = subject.image.pushed_at.max(subject.tag.map_or(i64::MIN, |(_, at)| at));
                 at.saturating_add(*within) > now
             }
-            Self::Pulled(within) => subject.pulled_at.is_none_or(|at| at.saturating_add(*within) > now),
+            Self::Pulled(within) => {
+                subject.pulled_at.is_none_or(|at| at.saturating_add(*within).saturating_add(UNWRITTEN) > now)
+            }
             Self::OneOf(tags) => subject.tag.is_some_and(|(tag, _)| tags.contains(tag)),
         }
     }

@@ -1,11 +1,20 @@
 //! What goes by rule, against a model that looks at everything again for every question.
 
-use hallmark_gc::retention::{Action, Condition, Image, Newest, NewestVersions, Per, Retention, Rule, Victim, decide};
+use std::time::{Duration, Instant};
+
+use hallmark_gc::retention::{
+    Action, Condition, Image, Newest, NewestVersions, Per, Refers, Retention, Rule, UNWRITTEN, Victim,
+};
 use proptest::prelude::*;
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 const NOW: i64 = 1_800_000_000_000;
 const TAGS: [&str; 10] = ["1.0.0", "1.0.1", "1.1.0", "2.0.0-rc.1", "2.0.0", "latest", "dev", "main", "1", "1.0"];
+
+/// What goes.
+fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(&str) -> bool) -> Vec<Victim> {
+    hallmark_gc::retention::decide(retention, images, now, stays).victims
+}
 
 fn condition() -> impl Strategy<Value = Condition> {
     let pattern = prop::sample::select(vec!["*", "1.*", "re:\\d.*", "latest"]).prop_map(str::to_owned);
@@ -54,7 +63,11 @@ fn images() -> impl Strategy<Value = Vec<Image>> {
                 pushed_at: NOW - pushed * DAY,
                 pulled_at: pulled.map(|days| NOW - days * DAY),
                 children,
-                refers: kind == 0,
+                refers: match kind {
+                    0 => Refers::Here,
+                    2 => Refers::Away,
+                    _ => Refers::Nothing,
+                },
                 held: kind == 1,
                 ..Image::default()
             });
@@ -75,7 +88,7 @@ struct Naive<'a> {
 
 impl Naive<'_> {
     fn tags(&self) -> Vec<(String, i64)> {
-        self.images.iter().filter(|image| !image.refers).flat_map(|image| image.tags.clone()).collect()
+        self.images.iter().filter(|image| image.refers != Refers::Here).flat_map(|image| image.tags.clone()).collect()
     }
 
     fn is_like(pattern: &str, tag: &str) -> bool {
@@ -100,7 +113,8 @@ impl Naive<'_> {
             }
             Condition::PulledWithinDays(days) => {
                 let below = self.images.iter().filter(|child| image.children.contains(&child.id));
-                let late = |image: &Image| image.pulled_at.is_none_or(|at| NOW - at < i64::from(*days) * DAY);
+                let days = i64::from(*days) * DAY + UNWRITTEN;
+                let late = |image: &Image| image.pulled_at.is_none_or(|at| NOW - at < days);
                 late(image) || below.into_iter().any(late)
             }
             Condition::Newest(Newest { count, tags }) => tag.is_some_and(|(tag, at)| {
@@ -142,18 +156,19 @@ impl Naive<'_> {
     fn goes_whole(&self, rules: &[Rule], image: &Image) -> bool {
         let judged = if image.tags.is_empty() {
             let is_old = NOW - image.pushed_at >= DAY;
-            is_old && self.parents(image.id).is_empty() && self.goes(rules, image, None)
+            let is_alone = image.refers == Refers::Nothing && self.parents(image.id).is_empty();
+            is_old && is_alone && self.goes(rules, image, None)
         } else {
             image.tags.iter().all(|tag| self.goes(rules, image, Some(tag)))
         };
         judged
-            && !image.refers
+            && image.refers != Refers::Here
             && !image.held
             && self.parents(image.id).iter().all(|parent| self.goes_whole(rules, parent))
     }
 
     fn victims(&self, rules: &[Rule]) -> Vec<(i64, Vec<String>, bool)> {
-        let judged = self.images.iter().filter(|image| !image.refers);
+        let judged = self.images.iter().filter(|image| image.refers != Refers::Here);
         let victims = judged.map(|image| {
             let tags = image.tags.iter().filter(|tag| self.goes(rules, image, Some(tag)));
             let tags: Vec<String> = tags.map(|(tag, _)| tag.clone()).collect();
@@ -176,6 +191,30 @@ proptest! {
     fn what_goes_is_what_a_plain_look_says(retention in retention(), images in images()) {
         let decided = told(decide(&retention, &images, NOW, |_| false));
         prop_assert_eq!(decided, Naive { images: &images }.victims(&retention.rules));
+    }
+
+    /// Whatever happens beside the tags that were counted as the newest, none that goes is one of the newest by then.
+    #[test]
+    fn what_goes_is_not_among_the_newest_while_those_that_were_are_there(
+        count in 0..4_u32,
+        images in images(),
+        gone in prop::collection::btree_set(0..10_usize, 0..10),
+    ) {
+        let newest = Condition::Newest(Newest { count, tags: "*".to_owned() });
+        let rules = [(Action::Remove, Condition::All(Vec::new())), (Action::Keep, newest)];
+        let rules = rules.map(|(action, when)| Rule { name: String::new(), action, when }).to_vec();
+        let decided = hallmark_gc::retention::decide(&Retention { rules: rules.clone() }, &images, NOW, |_| false);
+        let is_gone = |tag: &str| gone.iter().any(|place| TAGS[*place] == tag) && !decided.newest.contains(tag);
+        let mut later = images.clone();
+        for image in &mut later {
+            image.tags.retain(|(tag, _)| !is_gone(tag));
+        }
+        let going = Naive { images: &later };
+        for (tag, at) in decided.victims.iter().flat_map(|victim| &victim.tags).filter_map(|tag| {
+            later.iter().flat_map(|image| &image.tags).find(|(other, _)| other == tag)
+        }) {
+            prop_assert!(!going.holds(&rules[1].when, &later[0], Some(&(tag.clone(), *at))), "{}", tag);
+        }
     }
 
     /// Whoever takes away what is told in its order never meets a manifest that something still names.
@@ -213,8 +252,61 @@ fn signatures_are_not_judged_by_themselves() {
     let signature = (format!("sha256-{}.sig", "0a".repeat(32)), NOW);
     let images = [
         Image { id: 1, tags: vec![signature], ..Image::default() },
-        Image { id: 2, refers: true, ..Image::default() },
+        Image { id: 2, refers: Refers::Here, ..Image::default() },
         Image { id: 3, tags: vec![("v1".to_owned(), NOW)], ..Image::default() },
     ];
     assert_eq!(told(decide(&retention, &images, NOW, |_| false)), [(3, vec!["v1".to_owned()], true)]);
+}
+
+/// As cosign lays signatures down in a repository of their own.
+#[test]
+fn what_refers_to_nothing_here_is_judged_by_its_tags_and_stays_without() {
+    let remove = Rule { name: "all".to_owned(), action: Action::Remove, when: Condition::All(Vec::new()) };
+    let tagged = |id, tags: &[&str]| Image {
+        id,
+        refers: Refers::Away,
+        tags: tags.iter().map(|tag| ((*tag).to_owned(), NOW)).collect(),
+        ..Image::default()
+    };
+    let signature = format!("sha256-{}.sig", "0a".repeat(32));
+    let images = [tagged(1, &[]), tagged(2, &["v1"]), tagged(3, &[&signature]), tagged(4, &["v2", &signature])];
+    let retention = Retention { rules: vec![remove] };
+    let expected = [(2, vec!["v1".to_owned()], true), (4, vec!["v2".to_owned()], false)];
+    assert_eq!(told(decide(&retention, &images, NOW, |_| false)), expected);
+}
+
+/// A pull may stay unwritten for a while: the days of a rule are over when every pull within them is known.
+#[test]
+fn a_pull_counts_a_little_longer_than_its_rule_says() {
+    let rules = [
+        (Action::Remove, Condition::All(Vec::new())),
+        (Action::Keep, Condition::All(vec![Condition::PulledWithinDays(3)])),
+    ];
+    let rules = rules.map(|(action, when)| Rule { name: "rule".to_owned(), action, when });
+    let retention = Retention { rules: rules.to_vec() };
+    assert!(retention.asks_for_pulls() && !Retention { rules: rules[..1].to_vec() }.asks_for_pulls());
+    let image = Image { tags: vec![("v1".to_owned(), 0)], pulled_at: Some(NOW), ..Image::default() };
+    for (later, goes) in [(3 * DAY + UNWRITTEN - 1, 0), (3 * DAY + UNWRITTEN, 1)] {
+        let image = [image.clone()];
+        assert_eq!(decide(&retention, &image, NOW + later, |_| false).len(), goes, "{later}");
+    }
+}
+
+/// Indexes that name each other in a row, the last one first by their numbers: looking at all of them for each would take hours.
+#[test]
+fn a_long_row_of_indexes_is_decided_on_at_once() {
+    const LONG: i64 = 200_000;
+    let remove = Rule { name: "all".to_owned(), action: Action::Remove, when: Condition::All(Vec::new()) };
+    let of = |id: i64| Image {
+        id,
+        tags: vec![(format!("v{id}"), 0)],
+        children: (id > 0).then_some(id - 1).into_iter().collect(),
+        ..Image::default()
+    };
+    let images: Vec<Image> = (0..LONG).map(of).collect();
+    let begin = Instant::now();
+    let victims = decide(&Retention { rules: vec![remove] }, &images, NOW, |_| false);
+    assert!(victims.iter().all(|victim| victim.whole) && victims.len() == images.len());
+    assert!(victims.is_sorted_by_key(|victim| -victim.image), "each before what it names");
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }

@@ -32,7 +32,7 @@ use crate::http::request::RequestIds;
 use crate::master;
 use crate::readonly::ReadOnly;
 use crate::reclaim;
-use crate::retention::Pulls;
+use crate::retention::{AtTurn, Deciding, Pulls, READONLY_ENDED};
 use crate::signing::Signing;
 use crate::signing::remote::{Remote, RemoteInvalid};
 use crate::telemetry::{Metrics, Readiness, chain};
@@ -82,6 +82,10 @@ pub struct App {
     pub uses: Uses,
     /// When manifests were last pulled.
     pub pulls: Pulls,
+    /// Where what goes by rule is decided.
+    pub(crate) deciding: Deciding,
+    /// The repository whose rules are at turn.
+    pub(crate) at_turn: AtTurn,
     /// What happened and is not written down yet.
     pub recorder: Recorder,
     /// The directories that check passwords.
@@ -216,6 +220,8 @@ impl App {
             token_memory: TokenMemory::default(),
             uses: Uses::default(),
             pulls: Pulls::default(),
+            deciding: Deciding::default(),
+            at_turn: AtTurn::default(),
             recorder: Recorder::default(),
             sources: Sources::open(&config.sections.directories)?,
             workloads: Workloads::open(&config.sections.issuers, &network(&config))?,
@@ -239,6 +245,10 @@ impl App {
             sealing: tokio::sync::Mutex::default(),
         });
         app.make_administrator(now).await?;
+        if readonly {
+            // Whoever served before could not write down what was pulled.
+            app.pulls.note_others(now);
+        }
         match tuf::root::first(&app, tuf::DOMAIN).await {
             // Pulls and pushes need no signer; what is to be signed makes the root when it is back.
             Err(TufError::Signer(TufRefused::Unserved(away))) => {
@@ -268,6 +278,9 @@ impl App {
             .write((value, kind, self.clock.now()), |tx, (value, kind, now)| {
                 Box::pin(async move {
                     tx.set_setting(READONLY, Some(value)).await?;
+                    if value == &"off" {
+                        tx.set_setting(READONLY_ENDED, Some(&now.to_string())).await?;
+                    }
                     tx.record(&Event::of_system(kind, READONLY, *now)).await
                 })
             })

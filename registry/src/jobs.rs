@@ -25,7 +25,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_secs(3);
 /// How often abandoned uploads are given up and doomed keys deleted.
 const SWEEP: Duration = Duration::from_secs(60);
-
+/// How often what was pulled is written down: a process that is killed forgets so much.
+const PULLS: Duration = Duration::from_secs(10);
 /// How often what was charged is added up, and soft limits are looked at.
 const FOLD: Duration = Duration::from_secs(5);
 /// How long one cleaning takes at most.
@@ -43,6 +44,7 @@ pub async fn run(app: Arc<App>, stop: watch::Receiver<bool>) {
         fold_usage(&app, stop.clone()),
         count_usage(&app, stop.clone()),
         retire(&app, stop.clone()),
+        write_down_pulls(&app, stop.clone()),
         look_at_bytes(&app, stop.clone()),
         look_at_directories(&app, stop.clone()),
         renew_trust(&app, stop.clone()),
@@ -89,6 +91,31 @@ async fn retire(app: &App, mut stop: watch::Receiver<bool>) {
             }
             Err(error) => tracing::warn!(error = chain(&error), "rules on what is kept were not applied"),
         }
+    }
+}
+
+async fn write_down_pulls(app: &App, mut stop: watch::Receiver<bool>) {
+    let mut ticks = ticks(PULLS);
+    loop {
+        tokio::select! {
+            goes_on = goes_on(&mut ticks, &mut stop) => if !goes_on { return },
+            () = app.pulls.are_many() => {}
+        }
+        write_down_last_pulls(app).await;
+    }
+}
+
+/// Writes down what was pulled, also at the end, when nobody pulls any more. While the registry is read-only it stays remembered.
+pub(crate) async fn write_down_last_pulls(app: &App) {
+    let _change = app.readonly.begin_change();
+    if app.is_readonly() {
+        return;
+    }
+    if let Err(error) = retention::write_down_pulls(app).await {
+        tracing::warn!(
+            error = chain(&error),
+            "when images were last pulled could not be written down; it is tried again"
+        );
     }
 }
 
@@ -270,9 +297,6 @@ async fn write_down_uses(app: &App) {
     }
     if let Err(error) = names::forget(app).await {
         tracing::warn!(error = chain(&error), "names that have rested could not be forgotten");
-    }
-    if let Err(error) = retention::write_down_pulls(app).await {
-        tracing::warn!(error = chain(&error), "when images were last pulled could not be written down");
     }
     if let Err(error) = personal::write_down(app).await {
         tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");

@@ -7,22 +7,59 @@ mod pulls;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use hallmark_gc::policy::{Immutables, Policy, PolicyInvalid};
-use hallmark_gc::retention::{Image, Retention, Victim, decide};
+use hallmark_gc::retention::{Decision, Image, Retention, Victim, decide};
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{self, AccountId, ManifestId, Policies, RepositoryId, Ruled};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::timeout;
 
 use crate::app::App;
 
-pub use pulls::Pulls;
-pub(crate) use pulls::write_down_pulls;
-pub use run::{Went, turn};
+pub use pulls::{Pulls, write_down_pulls};
+pub use run::{AtTurn, READONLY_ENDED, Went, turn};
 
 /// How many rows are read at a time.
 const PAGE: u32 = 1_000;
 /// The setting that says since when pulls are written down.
 const PULLS_SINCE: &str = "pulls_since";
+
+/// How many manifests and tags a repository has at most on which people are told what would go, which takes some 400 MiB.
+const LARGEST: usize = 1_000_000;
+/// How long one of them waits for another.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where what goes is decided: one repository after another, beside what others ask of the processors.
+#[derive(Debug)]
+pub struct Deciding {
+    /// Held while people are told; rules that are applied wait for none of them.
+    previews: Semaphore,
+    /// Held by the thread that decides.
+    thread: Arc<Semaphore>,
+}
+
+impl Default for Deciding {
+    fn default() -> Self {
+        Self { previews: Semaphore::new(1), thread: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Deciding {
+    /// Works on a thread of its own, once nobody else does.
+    async fn on_a_thread<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let place = Arc::clone(&self.thread).acquire_owned().await;
+        spawn_blocking(move || {
+            // Held as long as it works, also when nobody waits for it any more.
+            let _place = place;
+            work()
+        })
+        .await
+    }
+}
 
 /// Why nothing could be decided.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +67,15 @@ pub(crate) enum Undecided {
     /// The rules that are kept cannot be read.
     #[error(transparent)]
     Rules(#[from] PolicyInvalid),
+    /// Others are being told.
+    #[error("what would go elsewhere is being decided; ask again in a moment")]
+    Busy,
+    /// The repository has too much of it.
+    #[error("the repository has more than {LARGEST} manifests and tags: what would go is not told of one as large")]
+    TooLarge,
+    /// The thread that decided did not end well.
+    #[error("the decision ended early")]
+    Thread(#[from] JoinError),
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
@@ -46,7 +92,8 @@ pub(crate) struct Going {
     pub(crate) bytes: u64,
 }
 
-/// What would go now by the rules that hold for a repository, or by these instead; at most `most` victims are listed.
+/// What would go now by the rules that hold for a repository, or by these instead; at most `most` victims are listed. One is told
+/// after another: each takes a while, and much memory.
 ///
 /// # Errors
 /// [`Undecided`].
@@ -56,11 +103,17 @@ pub(crate) async fn preview(
     instead: Option<&Retention>,
     most: usize,
 ) -> Result<Going, Undecided> {
+    let _place = timeout(PATIENCE, app.deciding.previews.acquire()).await.map_err(|_| Undecided::Busy)?;
     let policies = app.metadata.policies(repository).await?;
-    let Some(Decided { images, mut victims }) = decide_by(app, repository, &policies, instead).await? else {
-        return Ok(Going::default());
+    let rules = match instead {
+        Some(retention) => Some(retention.clone()),
+        None => in_force(&policies)?,
     };
-    let bytes = app.metadata.freed_by((repository, account), gone(&images, &victims)).await?;
+    let Some(rules) = rules else { return Ok(Going::default()) };
+    let decided = decide_by(app, repository, (&policies, rules), LARGEST).await?;
+    let work = move || (gone(&decided.images, &decided.decision.victims), decided.decision.victims);
+    let (gone, mut victims) = app.deciding.on_a_thread(work).await?;
+    let bytes = app.metadata.freed_by((repository, account), gone).await?;
     let count = victims.len() as u64;
     victims.truncate(most);
     let mut digests = digests(app, repository, victims.iter().map(|victim| victim.image).collect()).await?;
@@ -74,30 +127,28 @@ pub(crate) async fn preview(
 /// What was decided on a repository, and on what: all of its manifests, by their numbers.
 struct Decided {
     images: Vec<Image>,
-    victims: Vec<Victim>,
+    decision: Decision,
 }
 
-/// Asks these rules, or others instead, what goes; `None` when there are none.
+/// Asks these rules what goes from a repository that has at most so many manifests and tags.
 async fn decide_by(
     app: &App,
     repository: RepositoryId,
-    policies: &Policies,
-    instead: Option<&Retention>,
-) -> Result<Option<Decided>, Undecided> {
-    let retention = match instead {
-        Some(retention) => retention.clone(),
-        None => match in_force(policies)? {
-            Some(retention) => retention,
-            None => return Ok(None),
-        },
-    };
-    let images = look(app, repository).await?;
+    (policies, retention): (&Policies, Retention),
+    largest: usize,
+) -> Result<Decided, Undecided> {
+    // Whatever was pulled before this, and longer ago than a pull may stay unwritten, is known when it is read.
+    let now = app.clock.now();
+    let images = look(app, repository, largest).await?;
     let both = (policies.repository.as_deref(), policies.account.as_deref());
     // A tag that does not move does not go either; rules that cannot be read keep everything.
     let kept = Immutables::parse(both).ok();
-    let stays = |tag: &str| kept.as_ref().is_none_or(|kept| kept.keeps(tag).is_some());
-    let victims = decide(&retention, &images, app.clock.now(), stays);
-    Ok(Some(Decided { images, victims }))
+    let work = move || {
+        let stays = |tag: &str| kept.as_ref().is_none_or(|kept| kept.keeps(tag).is_some());
+        let decision = decide(&retention, &images, now, stays);
+        Decided { images, decision }
+    };
+    Ok(app.deciding.on_a_thread(work).await?)
 }
 
 /// The repository's own rules, or those of its account.
@@ -112,7 +163,7 @@ fn in_force(policies: &Policies) -> Result<Option<Retention>, PolicyInvalid> {
 
 /// A repository as rules see it, by the numbers of its manifests. It is read page by page, but "the newest of all" is only known of
 /// all: what rules ask is kept of each, 88 bytes for a manifest and some 60 for a tag, and no digest or body.
-async fn look(app: &App, repository: RepositoryId) -> Result<Vec<Image>, metadata::Error> {
+async fn look(app: &App, repository: RepositoryId, largest: usize) -> Result<Vec<Image>, Undecided> {
     let since = app.metadata.setting(PULLS_SINCE).await?.and_then(|since| since.parse::<i64>().ok());
     let (mut images, mut after) = (Vec::new(), ManifestId(0));
     loop {
@@ -120,18 +171,25 @@ async fn look(app: &App, repository: RepositoryId) -> Result<Vec<Image>, metadat
         let Some(last) = page.last() else { break };
         after = last.id;
         let edges = app.metadata.children_of(repository, page.iter().map(|ruled| ruled.id)).await?;
-        images.extend(page.iter().map(|ruled| image(ruled, since)));
+        images.extend(page.iter().map(|ruled| image(ruled, since, app.pulls.latest([ruled.id]))));
         for (parent, child) in edges {
             if let Some(image) = of(&mut images, parent) {
                 image.children.push(child.0);
             }
         }
+        if images.len() > largest {
+            return Err(Undecided::TooLarge);
+        }
     }
-    let mut after = String::new();
+    let (mut count, mut after) = (images.len(), String::new());
     loop {
         let page = app.metadata.ruled_tags(repository, &after, PAGE).await?;
         let Some((last, ..)) = page.last() else { break };
         after.clone_from(last);
+        count += page.len();
+        if count > largest {
+            return Err(Undecided::TooLarge);
+        }
         for (tag, manifest, at) in page {
             if let Some(image) = of(&mut images, manifest) {
                 // Most have one, for which a list would make room for four.
@@ -150,9 +208,14 @@ fn of(images: &mut [Image], id: ManifestId) -> Option<&mut Image> {
     images.get_mut(place)
 }
 
-/// What was not pulled since pulls are written down was last pulled before, at latest then.
-fn image(ruled: &Ruled, since: Option<i64>) -> Image {
-    let pulled_at = ruled.pulled_at.or_else(|| since.map(|since| since.max(ruled.pushed_at)));
+/// What was not pulled since pulls are written down was last pulled before, at latest then. What is not written down yet counts too.
+fn image(ruled: &Ruled, since: Option<i64>, unwritten: Option<i64>) -> Image {
+    let written = match since {
+        Some(since) => Some(ruled.pulled_at.unwrap_or(ruled.pushed_at).max(since)),
+        None => ruled.pulled_at,
+    };
+    // What is not known at all stays so: it counts as pulled.
+    let pulled_at = written.map(|at| at.max(unwritten.unwrap_or(at)));
     let Ruled { pushed_at, refers, held, .. } = *ruled;
     Image { id: ruled.id.0, pushed_at, pulled_at, refers, held, ..Image::default() }
 }
@@ -160,25 +223,23 @@ fn image(ruled: &Ruled, since: Option<i64>) -> Image {
 /// The victims that go themselves, and the children that go with them: those without a tag of their own that no index names any
 /// more.
 fn gone(images: &[Image], victims: &[Victim]) -> BTreeSet<ManifestId> {
-    let mut gone: BTreeSet<i64> = victims.iter().filter(|victim| victim.whole).map(|victim| victim.image).collect();
-    let mut parents: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for image in images {
-        for child in &image.children {
-            parents.entry(*child).or_default().push(image.id);
-        }
+    let mut parents: BTreeMap<i64, usize> = BTreeMap::new();
+    for child in images.iter().flat_map(|image| &image.children) {
+        *parents.entry(*child).or_default() += 1;
     }
-    loop {
-        let before = gone.len();
-        for image in images.iter().filter(|image| image.tags.is_empty() && !image.held) {
-            let parents = parents.get(&image.id);
-            if parents.is_some_and(|parents| parents.iter().all(|parent| gone.contains(parent))) {
-                gone.insert(image.id);
+    let find = |id: i64| images.binary_search_by_key(&id, |image| image.id).ok().and_then(|place| images.get(place));
+    let mut gone: BTreeSet<i64> = victims.iter().filter(|victim| victim.whole).map(|victim| victim.image).collect();
+    let mut next: Vec<i64> = gone.iter().copied().collect();
+    while let Some(image) = next.pop() {
+        for child in find(image).iter().flat_map(|image| &image.children).filter_map(|child| find(*child)) {
+            let Some(left) = parents.get_mut(&child.id) else { continue };
+            *left -= 1;
+            if *left == 0 && child.tags.is_empty() && !child.held && gone.insert(child.id) {
+                next.push(child.id);
             }
         }
-        if gone.len() == before {
-            return gone.into_iter().map(ManifestId).collect();
-        }
     }
+    gone.into_iter().map(ManifestId).collect()
 }
 
 /// The digests of these manifests of a repository: it is read again from each that is not found yet.

@@ -117,6 +117,8 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
 /// `limit`.
 async fn wind_up(app: &App, tasks: &mut JoinSet<()>, limit: Duration) -> bool {
     let work = async {
+        // Nobody pulls any more, whatever else is still under way.
+        jobs::write_down_last_pulls(app).await;
         app.changes.close();
         app.changes.wait().await;
         while tasks.join_next().await.is_some() {}
@@ -147,6 +149,7 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
+    use hallmark_storage::metadata::ManifestId;
     use tempfile::TempDir;
 
     use super::*;
@@ -171,6 +174,20 @@ mod tests {
         tasks.spawn(async {});
         assert!(wind_up(&app, &mut tasks, LAST_WORK).await);
         assert!(app.metadata.ping().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_pulled_last_is_written_down_unless_the_registry_is_read_only() {
+        let (one, other) = (ManifestId(1), ManifestId(2));
+        let (app, _data) = app().await;
+        app.pulls.note(one, 7);
+        assert!(wind_up(&app, &mut JoinSet::new(), LAST_WORK).await);
+        assert_eq!(app.pulls.latest([one]), None);
+        let (app, _data) = self::app().await;
+        app.set_readonly(true).await.unwrap();
+        app.pulls.note(other, 7);
+        assert!(wind_up(&app, &mut JoinSet::new(), LAST_WORK).await);
+        assert_eq!(app.pulls.latest([other]), Some(7));
     }
 
     /// A store that hangs must not keep a process that was told to stop.

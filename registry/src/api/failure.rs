@@ -17,6 +17,9 @@ use crate::signing;
 /// The longest body of a failure that is looked at, in bytes; one of our own has some hundred.
 const FAILURE_BYTES: usize = 64 * 1024;
 
+/// When who met others at something dear may come back, in seconds.
+const BUSY_RETRY: u32 = 10;
+
 /// Why a request failed.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Failure {
@@ -64,7 +67,7 @@ pub(super) enum Failures {
     /// The body is not sent as JSON.
     #[response(status = 415)]
     NotJson(Failure),
-    /// Too many wrong passwords, or too many sign-ins at once.
+    /// Too many wrong passwords, or too many who sign in or ask for something dear at once.
     #[response(status = 429)]
     TooMany(Failure),
     /// The registry takes no changes now, or its database does not take part.
@@ -82,6 +85,8 @@ impl From<Refused> for Error {
             Refused::Invalid { field, .. } => Self::new(ErrorCode::Invalid, message).detail(json!({"field": field})),
             Refused::Conflict(_) => Self::new(ErrorCode::Conflict, message),
             Refused::Changed => Self::new(ErrorCode::PreconditionFailed, message),
+            Refused::Busy(_) => Self::new(ErrorCode::TooManyRequests, message).retry_after(BUSY_RETRY),
+            Refused::Ended(error) => Self::internal(error),
             Refused::User(error) => user(error),
             Refused::Metadata(error) => Self::from_metadata(error),
             Refused::Unsigned(unserved) => signing::unserved(unserved),

@@ -51,7 +51,7 @@ pub(super) async fn place_hold(
     Ok(made(&holds::place(&call.app, &call.caller, &named(&repository)?, sent).await?))
 }
 
-/// Takes a hold away.
+/// Takes a hold away: a pin by who manages the repository, a legal hold by who governs its account.
 #[utoipa::path(
     delete,
     path = "/api/v1/repositories/{repository}/holds/{digest}/{kind}",
@@ -104,7 +104,8 @@ pub(super) async fn put_policy(
     Ok(put(&policies::set_of_repository(&call.app, &call.caller, &named(&repository)?, sent).await?))
 }
 
-/// Says what would go now by the retention of a repository, or by that of the rules sent; for who manages it. Nothing is deleted.
+/// Says what would go now by the retention of a repository, or by that of the rules sent; for who manages it. Nothing is deleted. One
+/// is told after another; who waits long is told to come back, and of a repository of more than a million manifests and tags nothing is.
 #[utoipa::path(
     post,
     path = "/api/v1/repositories/{repository}/retention/preview",

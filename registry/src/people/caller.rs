@@ -340,6 +340,29 @@ impl Caller {
         self.whole(tx, name, Rights::MANAGE, MANAGE).await
     }
 
+    /// Refuses whoever does not govern the account of a repository, which is held; the account comes before what is in it.
+    pub(super) async fn governs_account_of(
+        &self,
+        tx: &mut Tx,
+        name: &RepositoryName,
+        otherwise: &'static str,
+    ) -> Result<(), Refused> {
+        let governs = match name.account() {
+            Some(account) => match self.governed(tx, account).await {
+                Ok(_) => true,
+                Err(Refused::Unknown(_) | Refused::Forbidden(_)) => false,
+                Err(refused) => return Err(refused),
+            },
+            None => self.administers(),
+        };
+        if governs {
+            return Ok(());
+        }
+        // Who may not see it learns nothing, and who manages it, why that is not enough.
+        self.managed_whole(tx, name).await?;
+        Err(Refused::Forbidden(otherwise))
+    }
+
     /// The repository of this name as it is now, when the caller has this right in it, and what they may do in it. Nothing else
     /// changes it until the change ends.
     pub(super) async fn whole(

@@ -28,6 +28,12 @@ pub enum Refused {
     /// The thing is another by now than the one that `If-Match` names.
     #[error("it was changed meanwhile; read it again, and then decide")]
     Changed,
+    /// Others are at it, and it is dear.
+    #[error("{0}")]
+    Busy(String),
+    /// What was asked for did not come to its end.
+    #[error("it did not come to its end")]
+    Ended(#[from] tokio::task::JoinError),
     /// A rule about users.
     #[error(transparent)]
     User(#[from] UserError),

@@ -13,6 +13,7 @@ use crate::clock::rfc3339;
 
 /// The longest reason, in bytes.
 const REASON_BYTES: usize = 1_024;
+const GOVERNORS: &str = "a legal hold is released by who governs the account of the repository, or an administrator";
 
 /// What kind of hold it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -120,7 +121,8 @@ pub async fn place(app: &App, caller: &Caller, name: &RepositoryName, new: NewHo
         .await
 }
 
-/// Takes a hold away.
+/// Takes a hold away: a pin by who manages the repository, a legal hold by who governs its account: whoever is to be kept from deleting
+/// something must not be able to let it go.
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
@@ -140,6 +142,9 @@ pub async fn release(
     app.metadata
         .write((caller.clone(), name.clone(), digest, kind), |tx, (caller, name, digest, kind)| {
             Box::pin(async move {
+                if *kind == HoldKind::Legal {
+                    caller.governs_account_of(tx, name, GOVERNORS).await?;
+                }
                 let (repository, _) = caller.managed_whole(tx, name).await?;
                 if !tx.release_hold(repository.id, digest, *kind).await? {
                     return Err(Refused::Unknown("hold"));

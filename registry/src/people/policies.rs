@@ -1,5 +1,7 @@
 //! The rules of a repository and of an account on what moves and what is kept.
 
+mod changes;
+
 use hallmark_gc::policy::Policy;
 use hallmark_oci::RepositoryName;
 use serde::{Deserialize, Serialize};
@@ -93,7 +95,7 @@ pub async fn of_repository(app: &App, caller: &Caller, name: &RepositoryName) ->
     Ok(PolicyBody::read(app.metadata.policies(repository.id).await?.repository.as_deref()))
 }
 
-/// Sets the rules of a repository.
+/// Sets the rules of a repository; rules that are what they were are no change.
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
@@ -108,10 +110,14 @@ pub async fn set_of_repository(
         .write((caller.clone(), name.clone(), text, policy), |tx, (caller, name, text, policy)| {
             Box::pin(async move {
                 let (repository, _) = caller.managed_whole(tx, name).await?;
+                let before = tx.policies(repository.id).await?.repository;
+                if before == *text {
+                    return Ok(policy.clone());
+                }
                 tx.set_policy(repository.id, text.as_deref()).await?;
-                let payload = text.as_deref().unwrap_or("{}");
+                let payload = changes::told(&PolicyBody::read(before.as_deref()), policy);
                 let place = (repository.account_id, repository.id);
-                tx.record(&caller.event_on(place, "policy_changed", name.as_str(), payload)).await?;
+                tx.record(&caller.event_on(place, "policy_changed", name.as_str(), &payload)).await?;
                 Ok(policy.clone())
             })
         })
@@ -163,7 +169,9 @@ pub async fn preview(
     let going =
         retention::preview(app, place, instead.as_ref(), LISTED).await.map_err(|undecided| match undecided {
             Undecided::Metadata(error) => Refused::Metadata(error),
-            Undecided::Rules(invalid) => Refused::Conflict(invalid.to_string()),
+            Undecided::Thread(error) => Refused::Ended(error),
+            Undecided::Busy => Refused::Busy(undecided.to_string()),
+            Undecided::Rules(_) | Undecided::TooLarge => Refused::Conflict(undecided.to_string()),
         })?;
     let victims = going.listed.into_iter().map(|(victim, digest)| VictimView {
         digest: digest.to_string(),
@@ -183,7 +191,7 @@ pub async fn of_account(app: &App, caller: &Caller, account: &str) -> Result<Pol
     Ok(PolicyBody::read(app.metadata.account_policy(account.id).await?.as_deref()))
 }
 
-/// Sets the rules of an account, for who governs it.
+/// Sets the rules of an account, for who governs it; rules that are what they were are no change.
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
@@ -198,9 +206,13 @@ pub async fn set_of_account(
         .write((caller.clone(), account.to_owned(), text, policy), |tx, (caller, name, text, policy)| {
             Box::pin(async move {
                 let account = caller.governed(tx, name).await?;
+                let before = tx.account_policy(account.id).await?;
+                if before == *text {
+                    return Ok(policy.clone());
+                }
                 tx.set_account_policy(account.id, text.as_deref()).await?;
-                let payload = text.as_deref().unwrap_or("{}");
-                tx.record(&caller.event_in(account.id, "policy_changed", name, payload)).await?;
+                let payload = changes::told(&PolicyBody::read(before.as_deref()), policy);
+                tx.record(&caller.event_in(account.id, "policy_changed", name, &payload)).await?;
                 Ok(policy.clone())
             })
         })

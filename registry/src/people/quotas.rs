@@ -173,7 +173,7 @@ pub async fn set_of_repository(
     app.metadata
         .write((caller.clone(), name.clone(), quota, expected), |tx, (caller, name, quota, expected)| {
             Box::pin(async move {
-                governs(tx, caller, name).await?;
+                caller.governs_account_of(tx, name, GOVERNORS).await?;
                 let (repository, _) = caller.managed_whole(tx, name).await?;
                 if !change(tx, Scope::Repository(repository.id), *quota, expected).await? {
                     return Ok((*quota).into());
@@ -184,24 +184,6 @@ pub async fn set_of_repository(
             })
         })
         .await
-}
-
-/// Whether the caller governs the account of a repository; the account comes before what is in it.
-async fn governs(tx: &mut Tx, caller: &Caller, name: &RepositoryName) -> Result<(), Refused> {
-    let governs = match name.account() {
-        Some(account) => match caller.governed(tx, account).await {
-            Ok(_) => true,
-            Err(Refused::Unknown(_) | Refused::Forbidden(_)) => false,
-            Err(refused) => return Err(refused),
-        },
-        None => caller.administers(),
-    };
-    if governs {
-        return Ok(());
-    }
-    // Who may not see it learns nothing, and who manages it, why that is not enough.
-    caller.managed_whole(tx, name).await?;
-    Err(Refused::Forbidden(GOVERNORS))
 }
 
 /// Whether the caller is told what a repository shares with others.

@@ -1,14 +1,16 @@
 //! Rules on what is kept, applied: by one replica at a time, repository after repository, a bounded while at a time.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hallmark_gc::retention::{Image, Victim};
+use hallmark_gc::retention::{Image, UNWRITTEN, Victim};
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{self, Event, Policies, Repository, RepositoryId, Retire, Retired};
+use hallmark_storage::metadata::{self, Engine, Event, Grounds, ManifestId, Repository, RepositoryId, Retire, Retired};
 use serde_json::json;
 
-use super::{Undecided, decide_by};
+use super::{Decided, Undecided, decide_by, in_force, write_down_pulls};
 use crate::app::App;
 use crate::lease;
 use crate::telemetry::chain;
@@ -18,6 +20,13 @@ use crate::telemetry::chain;
 const ROUND: &str = "retention_run";
 /// The lease of whoever goes on with it.
 const LEASE: &str = "retention_lease";
+/// The setting that says when the registry was last read-only, in milliseconds since the epoch.
+pub const READONLY_ENDED: &str = "readonly_ended";
+/// How long what was decided on a repository is gone on with, in milliseconds: whatever goes is looked at again when it does.
+const HELD: i64 = 60 * 60 * 1_000;
+/// So many times in one round a repository is read because its rules changed or what was newest is gone. What is left then waits for
+/// the next round: who keeps changing them holds up nobody else.
+const READINGS: u32 = 3;
 /// How long one turn takes at most, but for the first [`LEAST`] things: half of every minute is left to others.
 const AT_MOST: Duration = Duration::from_secs(20);
 /// So many go in each turn, however long it took to read what they are judged by: a round always goes on.
@@ -116,6 +125,49 @@ impl<F: Fn() -> bool> Turn<F> {
     }
 }
 
+/// The repository at turn, with what is left of what was decided on it: reading a large one may take longer than a turn.
+#[derive(Debug, Default)]
+pub struct AtTurn(Mutex<Option<Begun>>);
+
+impl AtTurn {
+    /// What was begun on a repository; what was on another is given up.
+    fn take(&self, repository: RepositoryId) -> Begun {
+        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        begun.filter(|begun| begun.repository == repository).unwrap_or(Begun { repository, readings: 0, left: None })
+    }
+
+    fn keep(&self, begun: Begun) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+    }
+}
+
+/// A repository that was begun with.
+#[derive(Debug)]
+struct Begun {
+    repository: RepositoryId,
+    /// How often it was read in this round.
+    readings: u32,
+    left: Option<Left>,
+}
+
+/// What is still to be taken away, and the rule that says so.
+#[derive(Debug)]
+struct Left {
+    grounds: Grounds,
+    decided_at: i64,
+    victims: VecDeque<(Retire, String)>,
+}
+
+/// How far the turn came with a repository.
+enum Came {
+    /// Through.
+    Through,
+    /// The turn is over.
+    Stopped,
+    /// What was decided stands no more.
+    Anew,
+}
+
 /// One turn of the round over all repositories: it goes on where the last turn ended, on this replica or another that may have
 /// died, until `goes_on` says no, `gc.retention_rate` things went, or the turn's time is over. Nothing when the round is not due, or
 /// another replica is at it.
@@ -142,6 +194,11 @@ pub async fn turn(app: &App, goes_on: impl Fn() -> bool) -> Result<Went, metadat
 }
 
 async fn go_on<F: Fn() -> bool>(app: &App, mut turn: Turn<F>, every: i64) -> Result<Went, metadata::Error> {
+    // What was pulled from this replica is known by now, and what was from others but for the last minutes.
+    if app.metadata.engine() == Engine::Postgres && others_may_not_have_written(app).await? {
+        return Ok(turn.went);
+    }
+    write_down_pulls(app).await?;
     // Looked at again now that nobody else moves it.
     let mut mark = Mark { seen: app.metadata.setting(ROUND).await?, failed_in_a_row: 0 };
     let Some(mut round) = Round::due(mark.seen.as_deref(), app.clock.now(), every) else { return Ok(turn.went) };
@@ -203,7 +260,11 @@ impl Mark {
         self.failed_in_a_row += 1;
         match error {
             Undecided::Metadata(error) if self.failed_in_a_row >= IN_A_ROW => Err(error),
-            Undecided::Metadata(_) | Undecided::Rules(_) => Ok(true),
+            Undecided::Metadata(_)
+            | Undecided::Rules(_)
+            | Undecided::Busy
+            | Undecided::TooLarge
+            | Undecided::Thread(_) => Ok(true),
         }
     }
 
@@ -224,54 +285,115 @@ impl Mark {
     }
 }
 
+/// While the registry is read-only no replica writes down what is pulled; each does at once when that ends.
+async fn others_may_not_have_written(app: &App) -> Result<bool, metadata::Error> {
+    let ended = app.metadata.setting(READONLY_ENDED).await?.and_then(|ended| ended.parse::<i64>().ok());
+    Ok(ended.is_some_and(|ended| ended.abs_diff(app.clock.now()) < UNWRITTEN.unsigned_abs()))
+}
+
 /// Takes away what goes by the rules of a repository; whether the turn is through with it.
 async fn apply<F: Fn() -> bool>(
     app: &App,
     (id, name): (RepositoryId, &RepositoryName),
     turn: &mut Turn<F>,
 ) -> Result<bool, Undecided> {
+    let mut begun = app.at_turn.take(id);
     let Some(repository) = app.metadata.repository(name).await?.filter(|held| held.id == id) else { return Ok(true) };
-    let policies = app.metadata.policies(id).await?;
-    let Some(decided) = decide_by(app, id, &policies, None).await? else { return Ok(true) };
-    for victim in decided.victims {
-        if !turn.goes_on() {
-            return Ok(false);
+    loop {
+        let Some(mut left) = go_on_with(app, &repository, &mut begun).await? else { return Ok(true) };
+        match take_away(app, &repository, &mut left, turn).await? {
+            Came::Through => return Ok(true),
+            Came::Anew => {}
+            Came::Stopped => {
+                begun.left = Some(left);
+                app.at_turn.keep(begun);
+                return Ok(false);
+            }
         }
-        let Some(retire) = retire(&decided.images, &victim) else { continue };
-        // What goes by other rules now is decided on anew, in the next turn.
-        let Some(retired) = take(app, (&repository, &policies), retire, victim.rule).await? else { return Ok(false) };
+    }
+}
+
+/// What was decided on a repository before, or is now; `None` when nothing goes, or it was read often enough.
+async fn go_on_with(app: &App, repository: &Repository, begun: &mut Begun) -> Result<Option<Left>, Undecided> {
+    let (policies, now) = (app.metadata.policies(repository.id).await?, app.clock.now());
+    if let Some(left) = begun.left.take() {
+        let is_fresh = now.abs_diff(left.decided_at) < HELD.unsigned_abs();
+        if is_fresh && left.grounds.policies == policies {
+            return Ok(Some(left));
+        }
+        begun.readings *= u32::from(is_fresh);
+    }
+    let Some(rules) = in_force(&policies)? else { return Ok(None) };
+    if begun.readings == READINGS {
+        let repository = repository.name.as_str();
+        tracing::warn!(repository, "the rules of {repository} change while they are applied: they are again next time");
+        return Ok(None);
+    }
+    begun.readings += 1;
+    let asks = rules.asks_for_pulls();
+    let decided = decide_by(app, repository.id, (&policies, rules), usize::MAX).await?;
+    let victims = decided.decision.victims.iter().filter_map(|victim| retire(&decided, victim, asks)).collect();
+    let newest = &decided.decision.newest;
+    let grounds = Grounds::new(policies, newest.iter().map(String::as_str));
+    Ok(Some(Left { grounds, decided_at: now, victims }))
+}
+
+async fn take_away<F: Fn() -> bool>(
+    app: &App,
+    repository: &Repository,
+    left: &mut Left,
+    turn: &mut Turn<F>,
+) -> Result<Came, metadata::Error> {
+    while let Some((retire, rule)) = left.victims.pop_front() {
+        if !turn.goes_on() {
+            left.victims.push_front((retire, rule));
+            return Ok(Came::Stopped);
+        }
+        // It is pulled from here, which is not written down yet.
+        if let Some((at, of)) = &retire.pulled
+            && app.pulls.latest(of.iter().copied()).is_some_and(|last| last > *at)
+        {
+            continue;
+        }
+        let Some(retired) = take(app, (repository, &left.grounds), retire, rule).await? else { return Ok(Came::Anew) };
         turn.count(&retired);
     }
-    Ok(true)
+    Ok(Came::Through)
 }
 
-fn retire(images: &[Image], victim: &Victim) -> Option<Retire> {
-    let place = images.binary_search_by_key(&victim.image, |image| image.id).ok()?;
-    let image = images.get(place)?;
+/// A victim as it was when that was decided, and the rule that says so.
+fn retire(decided: &Decided, victim: &Victim, asks_for_pulls: bool) -> Option<(Retire, String)> {
+    let find = |id: i64| decided.images.binary_search_by_key(&id, |image| image.id).ok();
+    let image = decided.images.get(find(victim.image)?)?;
     let tags = image.tags.iter().filter(|(tag, _)| victim.tags.contains(tag)).cloned().collect();
-    Some(Retire { manifest: metadata::ManifestId(victim.image), pushed_at: image.pushed_at, tags, whole: victim.whole })
+    let pulled = asks_for_pulls.then(|| {
+        let below = image.children.iter().filter_map(|child| decided.images.get(find(*child)?));
+        let of: Vec<&Image> = std::iter::once(image).chain(below).collect();
+        let last = of.iter().filter_map(|image| image.pulled_at).max().unwrap_or(i64::MIN);
+        (last, of.iter().map(|image| ManifestId(image.id)).collect())
+    });
+    let Image { pushed_at, refers, .. } = *image;
+    let retire = Retire { manifest: ManifestId(victim.image), pushed_at, refers, tags, whole: victim.whole, pulled };
+    Some((retire, victim.rule.clone()))
 }
 
-/// Takes one victim away as it was when that was decided; `None` when other rules hold by now. Rules and holds are read in the
-/// very transaction that takes it.
+/// Takes one victim away as it was when that was decided; `None` when what was decided stands no more. That, and holds, are read in
+/// the very transaction that takes it.
 async fn take(
     app: &App,
-    (repository, policies): (&Repository, &Policies),
+    (repository, grounds): (&Repository, &Grounds),
     retire: Retire,
     rule: String,
 ) -> Result<Option<Retired>, metadata::Error> {
-    let input = (repository.clone(), policies.clone(), retire, rule, app.clock.now());
+    let input = (repository.clone(), grounds.clone(), retire, rule, app.clock.now());
     app.metadata
-        .write(input, |tx, (repository, policies, retire, rule, now)| {
+        .write(input, |tx, (repository, grounds, retire, rule, now)| {
             Box::pin(async move {
                 let Some(repository) = tx.repository(&repository.name).await?.filter(|held| held.id == repository.id)
                 else {
                     return Ok(Some(Retired::default()));
                 };
-                if tx.policies(repository.id).await? != *policies {
-                    return Ok(None);
-                }
-                let retired = tx.retire(&repository, retire, *now).await?;
+                let Some(retired) = tx.retire(&repository, retire, grounds, *now).await? else { return Ok(None) };
                 record(tx, &repository, (&retired, rule), *now).await?;
                 Ok(Some(retired))
             })

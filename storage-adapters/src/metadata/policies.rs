@@ -80,6 +80,14 @@ impl Tx {
         self.row(&BOTH, values![repository]).await?.map_or_else(|| Ok(Policies::default()), |row| policies(&row))
     }
 
+    /// The rules of an account at this moment.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn account_policy(&mut self, account: AccountId) -> Result<Option<String>, Error> {
+        self.row(&OF_ACCOUNT, values![account]).await?.map_or(Ok(None), |row| row.maybe_text(0))
+    }
+
     /// Sets the rules of a repository; `None` for those of its account alone.
     ///
     /// # Errors

@@ -3,17 +3,23 @@
 use hallmark_oci::{Digest, Tag};
 
 use super::database::Metadata;
-use super::error::Error;
+use super::error::{Error, ErrorKind};
+use super::policies::Policies;
 use super::repositories::Repository;
 use super::rows::{AccountId, ManifestId, PrincipalId, RepositoryId};
 use super::statement::statements;
 use super::tx::Tx;
-use super::value::{json_integers, values};
+use super::value::{json_integers, json_texts, values};
 
 statements! {
     IMAGES = [
         "SELECT page.id, page.digest, page.size, page.touched_at, p.at,
-                CAST(CASE WHEN page.subject_digest IS NOT NULL THEN 1 ELSE 0 END AS BIGINT),
+                CAST(CASE WHEN page.subject_digest IS NULL THEN 0
+                          WHEN EXISTS (SELECT 1 FROM manifests s
+                                        WHERE s.repository_id = page.repository_id AND s.digest = page.subject_digest) THEN 1
+                          WHEN EXISTS (SELECT 1 FROM trash t
+                                        WHERE t.repository_id = page.repository_id AND t.digest = page.subject_digest) THEN 1
+                          ELSE 2 END AS BIGINT),
                 CAST(CASE WHEN EXISTS (SELECT 1 FROM holds h
                                         WHERE h.repository_id = page.repository_id AND h.manifest_id = page.id)
                   THEN 1 ELSE 0 END AS BIGINT)
@@ -38,7 +44,21 @@ statements! {
              OR EXISTS (SELECT 1 FROM repository_blobs l
                          WHERE l.account_id = $4 AND l.blob_id = list.value AND l.repository_id <> $1)"
     ];
-    HOLD = ["SELECT digest, touched_at FROM manifests WHERE repository_id = $1 AND id = $2" {update}];
+    HOLD = [
+        "SELECT page.digest, page.touched_at,
+                CAST(CASE WHEN page.subject_digest IS NULL THEN 0
+                          WHEN EXISTS (SELECT 1 FROM manifests s
+                                        WHERE s.repository_id = page.repository_id AND s.digest = page.subject_digest) THEN 1
+                          WHEN EXISTS (SELECT 1 FROM trash t
+                                        WHERE t.repository_id = page.repository_id AND t.digest = page.subject_digest) THEN 1
+                          ELSE 2 END AS BIGINT)
+           FROM manifests page WHERE page.repository_id = $1 AND page.id = $2" {update of page}
+    ];
+    PRESENT = [
+        "SELECT COUNT(*) FROM " {texts 2} " AS list
+          WHERE EXISTS (SELECT 1 FROM tags t WHERE t.repository_id = $1 AND t.name = list.value)"
+    ];
+    LAST_PULL = ["SELECT MAX(p.at) FROM last_pulls p WHERE p.manifest_id" {in integers 1}];
     NAMED = ["SELECT parent_id FROM manifest_children WHERE repository_id = $1 AND child_id = $2 LIMIT 1"];
     HOLD_TAGS = ["SELECT name, moved_at FROM tags WHERE repository_id = $1 AND manifest_id = $2 ORDER BY name" {update}];
     PULLED = [
@@ -46,6 +66,29 @@ statements! {
            JOIN manifests m ON m.id = list.value WHERE true
          ON CONFLICT (manifest_id) DO UPDATE SET at = excluded.at WHERE last_pulls.at < excluded.at"
     ];
+}
+
+/// Whether a manifest refers to another, its subject.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Refers {
+    /// To none.
+    #[default]
+    Nothing,
+    /// To one of the same repository, which may be in the trash.
+    Here,
+    /// To one that is elsewhere, gone, or was never anywhere.
+    Away,
+}
+
+impl Refers {
+    fn read(number: i64) -> Result<Self, Error> {
+        match number {
+            0 => Ok(Self::Nothing),
+            1 => Ok(Self::Here),
+            2 => Ok(Self::Away),
+            _ => Err(Error::new(ErrorKind::Corrupt, "manifests.subject_digest")),
+        }
+    }
 }
 
 /// A manifest of a repository as rules see it.
@@ -61,8 +104,8 @@ pub struct Ruled {
     pub pushed_at: i64,
     /// When it was last pulled, as far as that was written down.
     pub pulled_at: Option<i64>,
-    /// Whether it refers to another manifest, which may be in the trash, elsewhere, or have never been anywhere.
-    pub refers: bool,
+    /// Whether it refers to another manifest.
+    pub refers: Refers,
     /// Whether somebody holds it.
     pub held: bool,
 }
@@ -74,10 +117,32 @@ pub struct Retire {
     pub manifest: ManifestId,
     /// When it was last put.
     pub pushed_at: i64,
+    /// Whether it referred to another.
+    pub refers: Refers,
     /// Those of its tags that go, and when each moved there.
     pub tags: Vec<(String, i64)>,
     /// Whether it goes itself.
     pub whole: bool,
+    /// When it, or one of these, was last pulled, where rules ask: what was pulled later stays.
+    pub pulled: Option<(i64, Vec<ManifestId>)>,
+}
+
+/// What was decided by, and not on one manifest alone.
+#[derive(Clone, Debug, Default)]
+pub struct Grounds {
+    /// The rules that held.
+    pub policies: Policies,
+    /// The tags that were counted as the newest, as JSON, and how many they are.
+    newest: (String, i64),
+}
+
+impl Grounds {
+    /// The rules, and the tags that were counted as the newest.
+    #[must_use]
+    pub fn new<'a>(policies: Policies, newest: impl ExactSizeIterator<Item = &'a str>) -> Self {
+        let count = i64::try_from(newest.len()).unwrap_or(i64::MAX);
+        Self { policies, newest: (json_texts(newest), count) }
+    }
 }
 
 /// What was retired.
@@ -111,7 +176,7 @@ impl Metadata {
                     size: row.unsigned(2)?,
                     pushed_at: row.integer(3)?,
                     pulled_at: row.maybe_integer(4)?,
-                    refers: row.truth(5)?,
+                    refers: Refers::read(row.integer(5)?)?,
                     held: row.truth(6)?,
                 })
             })
@@ -170,28 +235,42 @@ impl Metadata {
 }
 
 impl Tx {
-    /// Takes away what rules decided on, as far as it is still as it was then: what was put again or held, a tag that moved, and
-    /// a manifest that got another tag or a parent, stay.
+    /// Takes away what rules decided on, as far as it is still as it was then: what was put again, held or pulled, a tag that moved,
+    /// and a manifest that got another tag or a parent, stay. `None` when other rules hold by now, or one of the tags that were
+    /// counted as the newest is gone: then nothing goes, and all is to be decided on anew.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn retire(&mut self, repository: &Repository, retire: &Retire, now: i64) -> Result<Retired, Error> {
+    pub async fn retire(
+        &mut self,
+        repository: &Repository,
+        retire: &Retire,
+        grounds: &Grounds,
+        now: i64,
+    ) -> Result<Option<Retired>, Error> {
         let id = repository.id;
-        let Some(held) = self.row(&HOLD, values![id, retire.manifest]).await? else { return Ok(Retired::default()) };
-        if held.integer(1)? != retire.pushed_at {
-            return Ok(Retired::default());
-        }
+        let Some(held) = self.row(&HOLD, values![id, retire.manifest]).await? else {
+            return Ok(Some(Retired::default()));
+        };
         let (manifest, digest) = (retire.manifest.0, Some(held.parsed(0)?));
         let mut present = Vec::new();
         for row in self.rows(&HOLD_TAGS, values![id, manifest]).await? {
             present.push((row.text(0)?, row.integer(1)?));
+        }
+        // Read once everything is held: what was set while this waited for it holds too.
+        if !self.stand(id, grounds).await? {
+            return Ok(None);
+        }
+        let is_other = held.integer(1)? != retire.pushed_at || Refers::read(held.integer(2)?)? != retire.refers;
+        if is_other || self.was_pulled_since(retire).await? {
+            return Ok(Some(Retired::default()));
         }
         let all_go = present.iter().all(|tag| retire.tags.contains(tag));
         let is_free =
             self.row(&NAMED, values![id, manifest]).await?.is_none() && self.holds_on(id, manifest).await?.is_empty();
         if retire.whole && all_go && is_free {
             let tags = self.bury(repository.place(), retire.manifest, PrincipalId::SYSTEM, now).await?;
-            return Ok(Retired { digest, tags, whole: true });
+            return Ok(Some(Retired { digest, tags, whole: true }));
         }
         let mut tags = Vec::new();
         for (name, _) in present.into_iter().filter(|tag| retire.tags.contains(tag)) {
@@ -199,7 +278,28 @@ impl Tx {
             self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
             tags.push(name);
         }
-        Ok(Retired { digest, tags, whole: false })
+        Ok(Some(Retired { digest, tags, whole: false }))
+    }
+
+    /// Whether what was decided by still stands.
+    async fn stand(&mut self, repository: RepositoryId, grounds: &Grounds) -> Result<bool, Error> {
+        if self.policies(repository).await? != grounds.policies {
+            return Ok(false);
+        }
+        let (newest, count) = &grounds.newest;
+        if *count == 0 {
+            return Ok(true);
+        }
+        let row = self.row(&PRESENT, values![repository, newest]).await?;
+        Ok(row.map(|row| row.integer(0)).transpose()? == Some(*count))
+    }
+
+    async fn was_pulled_since(&mut self, retire: &Retire) -> Result<bool, Error> {
+        let Some((at, of)) = &retire.pulled else { return Ok(false) };
+        let of = json_integers(of.iter().map(|id| id.0));
+        let row = self.row(&LAST_PULL, values![&of]).await?;
+        let last = row.map(|row| row.maybe_integer(0)).transpose()?.flatten();
+        Ok(last.is_some_and(|last| last > *at))
     }
 
     /// Writes down that these manifests were pulled, at latest at this time.

@@ -125,6 +125,32 @@ async fn no_operation_of_the_document_is_left_out() {
     assert_eq!(REPOSITORIES.map(|name| furnished.endpoints_about(name).len()), [about; 3]);
 }
 
+/// A legal hold is for those who must not delete: who manages the repository, and may release a pin, is one of them.
+#[tokio::test]
+async fn a_legal_hold_is_released_by_who_governs_the_account() {
+    let furnished = Furnished::open().await;
+    let endpoints: Vec<_> = REPOSITORIES.into_iter().flat_map(|name| furnished.endpoints_about(name)).collect();
+    let of_holds = |method| {
+        let of_method = endpoints.iter().filter(move |endpoint| endpoint.method == method);
+        of_method.filter(|endpoint| endpoint.path.contains("/holds")).cloned().collect::<Vec<_>>()
+    };
+    for place in of_holds("POST") {
+        place.call(&furnished.acme.world, &basic("admin")).await;
+    }
+    let mut released = of_holds("DELETE");
+    for endpoint in &mut released {
+        endpoint.path = endpoint.path.replace("/pin", "/legal");
+    }
+    let digest = released[0].path.split('/').nth(4).unwrap().to_owned();
+    let table = table(&furnished, &released).await.replace(&digest, "{digest}");
+    assert_snapshot!(table, @r"
+                                                                 nobody stranger   member   reader  in team   signer  deleter  granted    owner  auditor    admin    robot   images    reads   writes no admin   of web  of acme
+    DELETE /repositories/acme%2Fweb/holds/{digest}/legal      401      404      404      403      403      403      403      403      204      403      204      403      403      403      204      403      403      204
+    DELETE /repositories/acme%2Fsite/holds/{digest}/legal      401      403      403      403      403      403      403      403      204      403      204      403      403      403      204      403      404      204
+    DELETE /repositories/acme%2Fnix/holds/{digest}/legal      401      404      404      404      404      404      404      404      404      404      404      404      403      403      404      404      404      404
+    ");
+}
+
 #[tokio::test]
 async fn every_endpoint_by_everybody() {
     let furnished = Furnished::open().await;

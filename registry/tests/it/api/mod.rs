@@ -16,6 +16,8 @@ mod quotas;
 mod repositories;
 mod requests;
 mod retention;
+mod retention_pulls;
+mod retention_races;
 mod robots;
 mod teams;
 mod trash;

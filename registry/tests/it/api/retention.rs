@@ -12,24 +12,24 @@ use serde_json::{Value, json};
 use super::{admin, basic};
 use crate::harness::{Credentials, OCI_INDEX, OCI_MANIFEST, Postgres, World, descriptor, image, index};
 
-const DAY: i64 = 24 * 60 * 60;
+pub(super) const DAY: i64 = 24 * 60 * 60;
 
-fn path(repository: &str) -> String {
+pub(super) fn path(repository: &str) -> String {
     format!("/repositories/ann%2F{repository}")
 }
 
 /// Rules by which every tag goes that matches, with rules that keep.
-fn removes(tags: &str, keeps: &[(&str, Value)]) -> Value {
+pub(super) fn removes(tags: &str, keeps: &[(&str, Value)]) -> Value {
     let mut rules = vec![json!({"name": "old", "do": "remove", "when": {"tag": tags}})];
     rules.extend(keeps.iter().map(|(name, when)| json!({"name": name, "do": "keep", "when": when})));
     json!({"immutable": {"tags": ["release-*"]}, "retention": {"rules": rules}})
 }
 
-async fn rules(world: &World, repository: &str, policy: &Value) {
+pub(super) async fn rules(world: &World, repository: &str, policy: &Value) {
     world.sends("PUT", &format!("{}/policy", path(repository)), &basic("ann"), policy).await.expect(200);
 }
 
-async fn tags(world: &World, repository: &str) -> Vec<String> {
+pub(super) async fn tags(world: &World, repository: &str) -> Vec<String> {
     let token = world.all_of("ann", &format!("ann/{repository}")).await;
     let list = world.get(&format!("/v2/ann/{repository}/tags/list")).by(&token).await.expect(200).json();
     list["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect()
@@ -209,7 +209,7 @@ async fn a_turn_ends_when_it_is_told_to_and_never_runs_where_that_is_said() {
 }
 
 /// What comes after the decision and before the deed: asked once before each repository and before each victim.
-async fn while_it_runs(world: &World, nth: u32, statement: &str) -> Went {
+pub(super) async fn while_it_runs(world: &World, nth: u32, statement: &str) -> Went {
     let asked = Cell::new(0);
     let goes_on = || {
         if asked.replace(asked.get() + 1) == nth {
@@ -232,8 +232,7 @@ async fn rules_that_change_while_they_are_applied_hold_at_once() {
         }
         rules(&world, "web", &removes("*", &[])).await;
         let went = while_it_runs(&world, 2, statement).await;
-        assert_eq!(went, Went { manifests: 1, tags: 1, through: false }, "the first was taken before: {statement}");
-        assert_eq!(turn(&world.app, || true).await.unwrap(), Went { through: true, ..Went::default() });
+        assert_eq!(went, Went { manifests: 1, tags: 1, through: true }, "the first was taken before: {statement}");
         assert_eq!(tags(&world, "web").await.len(), 2);
     }
 }
