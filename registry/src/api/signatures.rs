@@ -71,7 +71,7 @@ pub(super) async fn withdraw(call: Call, At((repository, tag)): At<(String, Stri
     Ok(done())
 }
 
-/// What the registry signs by itself in a repository.
+/// What the registry signs by itself in a repository, for who manages it.
 #[utoipa::path(
     get,
     path = "/api/v1/repositories/{repository}/sign-rules",
@@ -126,7 +126,7 @@ pub(super) async fn remove_rule(call: Call, At((repository, id)): At<(String, i6
     Ok(done())
 }
 
-/// Reports that a manifest has passed a check; what that is worth is what a rule of the repository says.
+/// Reports that a manifest has passed a check that a rule of the repository names, with the holder who reports.
 #[utoipa::path(
     post,
     path = "/api/v1/repositories/{repository}/checks",

@@ -1,7 +1,7 @@
 //! What the registry signs by itself in a repository, and the checks that programs report.
 //!
 //! A rule names a holder: whatever they push is signed, or, with the name of a check, whatever they report to have passed it. Who
-//! reports needs no right to sign, and a report that no rule names changes nothing.
+//! reports needs no right to sign, and a report that no rule names is refused.
 
 use hallmark_oci::{Digest, RepositoryName};
 use hallmark_storage::metadata::{self, Event, Reported, Rights, SignRule};
@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::grants::{self, HolderName};
-use super::repositories::seen;
+use super::repositories::manages;
 use super::{Caller, List, Page, Refused, shapes};
 use crate::app::App;
 use crate::clock::rfc3339;
@@ -19,6 +19,8 @@ use crate::clock::rfc3339;
 const RULES: i64 = 32;
 /// The longest name of a check, in bytes.
 const CHECK_BYTES: usize = 64;
+/// The refusal of a report that would sign nothing.
+const UNNAMED: &str = "no rule of the repository names this check and you; who administers it can make one";
 
 /// A rule to be made.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -74,7 +76,7 @@ fn check_name(name: &str) -> Result<(), Refused> {
     Err(Refused::invalid("name", why))
 }
 
-/// The rules of a repository.
+/// The rules of a repository, for who manages it: they name its teams and robots.
 ///
 /// # Errors
 /// [`Refused`].
@@ -87,7 +89,7 @@ pub async fn list(
     let (limit, after) = page.check()?;
     let after =
         after.map_or(Ok(0), str::parse).map_err(|_| Refused::invalid("after", "it is no place in this list"))?;
-    let (repository, _) = seen(app, caller, name).await?;
+    let repository = manages(app, caller, name).await?;
     let rows: Result<_, metadata::Error> = app.metadata.sign_rules(repository.id, after, limit + 1).await;
     Ok(List::cut(rows?, limit, |rule| rule.id.to_string(), Into::into))
 }
@@ -147,7 +149,7 @@ pub async fn remove(app: &App, caller: &Caller, name: &RepositoryName, id: i64) 
         .await
 }
 
-/// Reports that a manifest has passed a check. Reading it is right enough: what the report is worth is what a rule says.
+/// Reports that a manifest has passed a check. Who is named by a rule needs no other right than to read.
 ///
 /// # Errors
 /// [`Refused`]; nothing has changed then.
@@ -162,8 +164,10 @@ pub async fn report(app: &App, caller: &Caller, name: &RepositoryName, new: NewC
                 let by = (check.as_str(), caller.principal().id);
                 let at = match tx.report_check(repository.id, digest, by, caller.now).await? {
                     Reported::Kept { at } => at,
-                    // Whoever may read may say so, and as often as they like, and nobody has to remember it.
-                    Reported::Unnamed | Reported::Known => return Ok(()),
+                    // Whoever is named may say so as often as they like, and nobody has to remember it.
+                    Reported::Known => return Ok(()),
+                    // Somebody who mistyped a name would wait for a signature that never comes.
+                    Reported::Unnamed => return Err(Refused::Forbidden(UNNAMED)),
                     Reported::Unknown => return Err(Refused::Unknown("manifest")),
                 };
                 let place = (repository.account_id, repository.id);

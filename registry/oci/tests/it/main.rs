@@ -15,6 +15,7 @@ mod operation_properties;
 mod operation_table;
 mod ranges;
 mod scopes;
+mod seeds;
 mod strategies;
 mod token;
 mod trust_table;

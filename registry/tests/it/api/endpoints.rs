@@ -92,6 +92,8 @@ impl Furnished {
             self.ask("POST", &format!("{path}/signatures"), json!({"tag": "1", "digest": digest})).await;
             let rule = self.ask("POST", &format!("{path}/sign-rules"), json!({"holder": "team:acme/dev"})).await;
             self.words.push((word, rule["id"].to_string()));
+            let checked = json!({"holder": "team:acme/dev", "check": "tests"});
+            self.ask("POST", &format!("{path}/sign-rules"), checked).await;
             self.ask("POST", &format!("{path}/holds"), json!({"digest": digest, "kind": "pin", "reason": "in use"}))
                 .await;
         }

@@ -1,4 +1,5 @@
 //! What Active Directory does otherwise, shown by OpenLDAP with the same attributes: 16 bytes as subject, flags that disable.
+//! Never here: a domain controller itself, which is `domain.rs`'s.
 
 use hallmark::auth::directory::{Bind, Directory, SubjectAttribute};
 

@@ -1,13 +1,16 @@
-//! The directory client against OpenLDAP, and against servers that mean harm.
+//! The directory client against OpenLDAP, against a domain controller of Active Directory (Samba's), and against servers that mean
+//! harm.
 //! Never here: parsing and escaping, which are the unit tests' (`src/auth/directory/tests.rs`).
-//! Start reading at `slapd.rs`, which is the server, then at `sign_in.rs`.
+//! Start reading at `slapd.rs` and `samba.rs`, which are the servers, then at `sign_in.rs`.
 
 mod active_directory;
+mod domain;
 mod door;
 mod groups;
 mod hostile;
 mod job;
 mod outage;
+mod samba;
 mod sign_in;
 mod slapd;
 mod subject;

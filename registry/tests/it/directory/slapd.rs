@@ -131,13 +131,18 @@ impl Drop for Slapd {
 
 /// Makes an authority in a folder, and a certificate of it for this machine.
 pub(super) fn write_certificates(folder: &Path) {
+    write_certificates_for(folder, &["localhost", "127.0.0.1"]);
+}
+
+/// The same for a server of these names.
+pub(super) fn write_certificates_for(folder: &Path, names: &[&str]) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     fs::write(folder.join("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();
     let issuer = Issuer::new(authority, key);
     let key = KeyPair::generate().unwrap();
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
     fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
     fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
@@ -204,14 +209,17 @@ fn log(configuration: &Path) -> String {
 }
 
 /// A program of Debian's `slapd` or `ldap-utils`.
-fn program(name: &str) -> PathBuf {
-    let found = ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| {
-        panic!("{name} is not installed: run `apt-get install --no-install-recommends slapd ldap-utils`")
-    })
+pub(super) fn program(name: &str) -> PathBuf {
+    program_of(name, "slapd ldap-utils")
 }
 
-fn run(command: &mut Command, input: &str) {
+/// A program of one of these packages of Debian.
+pub(super) fn program_of(name: &str, packages: &str) -> PathBuf {
+    let found = ["/usr/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is not installed: run `apt-get install --no-install-recommends {packages}`"))
+}
+
+pub(super) fn run(command: &mut Command, input: &str) {
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = process.wait_with_output().unwrap();

@@ -66,8 +66,8 @@ async fn what_has_passed_a_check_is_signed_by_the_report_of_who_was_named() {
     let report = async |by: &Credentials, name: &str| {
         world.sends("POST", CHECKS, by, &json!({"name": name, "digest": digest})).await.status
     };
-    assert_eq!(report(&robot, "tests").await, 204, "whoever reads may report");
-    assert_eq!(report(&tests, "lint").await, 204);
+    assert_eq!(report(&robot, "tests").await, 403, "the rule names another");
+    assert_eq!(report(&tests, "lint").await, 403, "the rule names another check");
     assert_eq!(signed(&world).await, [""; 0], "neither another's report nor another check");
     assert_eq!(report(&tests, "tests").await, 204);
     let by = "robot:acme+tests rule: check tests true";
@@ -119,8 +119,13 @@ async fn only_who_administers_a_repository_and_may_sign_makes_rules() {
         assert!(answer.json()["errors"][0]["message"].as_str().unwrap().contains(says), "{document}: {answer}");
     }
     let made = rule(&world, "olga", &document).await.expect(201).json();
-    let list = world.api("GET", RULES, &basic("tim")).await.expect(200).json();
-    assert_eq!(list["items"], json!([made]));
+    for (who, status) in [("mia", 404), ("bob", 404), ("tim", 403)] {
+        assert_eq!(world.api("GET", RULES, &basic(who)).await.status, status, "{who}");
+    }
+    for who in ["olga", "aud"] {
+        let list = world.api("GET", RULES, &basic(who)).await.expect(200).json();
+        assert_eq!(list["items"], json!([made]), "{who}");
+    }
     let path = format!("{RULES}/{}", made["id"]);
     assert_eq!(world.api("DELETE", &path, &basic("tim")).await.status, 403);
     assert_eq!(world.api("DELETE", &path, &basic("olga")).await.status, 204);
@@ -216,15 +221,21 @@ async fn who_joins_a_team_later_has_signed_nothing_before() {
 }
 
 #[tokio::test]
-async fn a_report_that_no_rule_names_changes_nothing() {
+async fn a_report_that_no_rule_names_is_refused_and_changes_nothing() {
     let Acme { world, robot } = Acme::open().await;
     let digest = pushed(&world, &robot, "r", "built").await;
     rule(&world, "olga", &json!({"holder": "team:acme/dev", "check": "tests"})).await.expect(201);
+    world.publish("acme/web").await;
     let before = world.rows().await;
     for name in ["tests", "lint"] {
-        world.sends("POST", CHECKS, &robot, &json!({"name": name, "digest": digest})).await.expect(204);
+        let answer = world.sends("POST", CHECKS, &robot, &json!({"name": name, "digest": digest})).await.expect(403);
+        let says = answer.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+        assert!(says.contains("names this check and you"), "{says}");
     }
-    world.sends("POST", CHECKS, &basic("tim"), &json!({"name": "lint", "digest": digest})).await.expect(204);
+    // Neither who reads everything nor a stranger to whom a repository is public is named.
+    for who in ["tim", "aud", "ann"] {
+        world.sends("POST", CHECKS, &basic(who), &json!({"name": "lint", "digest": digest})).await.expect(403);
+    }
     let after = world.rows().await;
     for table in ["checks", "events"] {
         assert_eq!(after[table], before[table], "{table}");
