@@ -178,13 +178,15 @@ impl Signer {
         if !DAYS.contains(&days) {
             return Err(TufRefused::Plan("a root holds for 1 to 3650 days".to_owned()));
         }
+        // A signer that lost every key may be given new ones by the people who hold the root: tags have no other way to one.
+        self.domain_key(domain, TAGS, now).await?;
         for role in plan.rotate {
             if role == RootRole::Root && self.held_for(domain, role, &content).await?.is_empty() {
                 return Err(TufRefused::Plan("the root's keys are held by people: name their new ones".to_owned()));
             }
             let named = content.ids(role);
             // A key that an earlier draft was given and no root names waits for the next.
-            let next = self.key_for(domain, role.as_str(), Pick::Waiting(named), now).await?;
+            let next = self.key_for(domain, role.as_str(), Pick::Waiting(role, named), now).await?;
             let holders = Keyholders { keys: vec![tuf::public(&next.public)?], threshold: 1 };
             content.roles.insert(role, holders);
         }
@@ -314,8 +316,9 @@ impl Signer {
         for role in RootRole::ALL {
             let (named, wanted) = (before.ids(role), after.ids(role));
             let known = self.metadata.signer_keys(domain, role.as_str()).await?;
-            let is_replaced =
-                |key: &SignerKey| wanted.contains(&key.id) && !named.contains(&key.id) && !waits(key, &known, &named);
+            let is_replaced = |key: &SignerKey| {
+                wanted.contains(&key.id) && !named.contains(&key.id) && !waits(key, &known, (role, &named))
+            };
             if known.iter().any(is_replaced) {
                 let why = format!("it names a key for {} that another has replaced; draft it anew", role.as_str());
                 return Err(TufRefused::Plan(why));
@@ -357,7 +360,7 @@ impl Signer {
                         if WORKING.contains(role) && !named.iter().all(|id| known.iter().any(|key| key.id == *id)) {
                             return Err(TufRefused::NoKey(role.as_str()));
                         }
-                        let is_old = |key: &&SignerKey| !named.contains(&key.id) && !waits(key, &known, named);
+                        let is_old = |key: &&SignerKey| !named.contains(&key.id) && !waits(key, &known, (*role, named));
                         old.extend(known.iter().filter(is_old).map(|key| key.id.clone()));
                     }
                     let mut tags = tx.signer_keys(&told.domain, TAGS).await?;
@@ -499,7 +502,7 @@ enum Pick {
     /// The newest.
     Newest,
     /// One that waits to be named, behind those that the root names.
-    Waiting(Vec<String>),
+    Waiting(RootRole, Vec<String>),
     /// None that was there before.
     New,
 }
@@ -508,8 +511,9 @@ impl Pick {
     fn of(&self, known: &[SignerKey]) -> Option<SignerKey> {
         match self {
             Self::Newest => known.iter().rfind(|key| is_taken(key)).cloned(),
-            Self::Waiting(named) => {
-                let waits = |key: &&SignerKey| is_taken(key) && !named.contains(&key.id) && waits(key, known, named);
+            Self::Waiting(role, named) => {
+                let waits =
+                    |key: &&SignerKey| is_taken(key) && !named.contains(&key.id) && waits(key, known, (*role, named));
                 known.iter().find(waits).cloned()
             }
             Self::New => None,
@@ -523,10 +527,16 @@ fn is_taken(key: &SignerKey) -> bool {
 }
 
 /// Whether a key that no root names waits for one to do so: a key that was replaced is older than the one in its place, and
-/// waits for nobody.
-fn waits(key: &SignerKey, known: &[SignerKey], named: &[String]) -> bool {
-    let newest = known.iter().filter(|key| named.contains(&key.id)).map(|key| key.made_at).max();
-    newest.is_some_and(|newest| key.made_at > newest)
+/// waits for nobody. Where every key that the root names for a role is lost, the newest waits that never signed: one that came
+/// back from an old backup may have been replaced. The root's own keys are lost to nobody when people hold them.
+fn waits(key: &SignerKey, known: &[SignerKey], (role, named): (RootRole, &[String])) -> bool {
+    match known.iter().filter(|key| named.contains(&key.id)).map(|key| key.made_at).max() {
+        Some(newest) => key.made_at > newest,
+        None => {
+            let is_newest = known.last().is_some_and(|last| last.id == key.id);
+            WORKING.contains(&role) && is_newest && key.used_at.is_none()
+        }
+    }
 }
 
 /// Keeps a key, unless one is there by now that is asked for as well. The keys of a role are in the order in which they were

@@ -3,7 +3,7 @@
 //! Signatures are checked over the canonical form of what came, whatever stands in it: fields that are not known here are signed
 //! as well. `tough` reads the keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ED25519, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
@@ -74,6 +74,9 @@ pub enum Flaw {
     /// There is more to read than a client should have to.
     #[error("there is more of it than {0}")]
     Endless(u64),
+    /// More roles would have to be asked for one path than a client should have to.
+    #[error("more than {0} roles would have to be asked for the path")]
+    Roles(usize),
 }
 
 /// The keys of a role, and how many of them must sign.
@@ -146,7 +149,8 @@ impl Envelope {
     /// is not its own, does not count.
     pub(super) fn is_signed_by(&self, keys: &BTreeMap<String, Value>, role: &RoleKeys) -> Result<(), Flaw> {
         let mut counted: Vec<Key> = Vec::new();
-        for id in &role.keyids {
+        // However often an id is named, its signature is verified once.
+        for id in role.keyids.iter().collect::<BTreeSet<_>>() {
             let (Some(sig), Some(key)) = (self.signatures.get(id), keys.get(id)) else { continue };
             let Some(key) = read_key(id, key).filter(|key| verifies(key, self.message.as_bytes(), sig)) else {
                 continue;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::build::unhex;
-use super::memory::Memory;
+use super::memory::{Locked, Memory};
 use super::meta::{Checked, Envelope, Flaw, RoleKeys, following};
 
 /// How many roots follow one another in one update.
@@ -182,25 +182,35 @@ impl Repository {
         let top = Next {
             name: "targets".to_owned(),
             by: self.root.body.roles.targets.clone(),
-            keys: self.root.body.keys.clone(),
+            keys: Arc::new(self.root.body.keys.clone()),
         };
         let (mut stack, mut seen) = (vec![top], BTreeSet::new());
         while let Some(next) = stack.pop() {
-            if !seen.insert(next.name.clone()) || seen.len() > ROLES {
+            if !seen.insert(next.name.clone()) {
                 continue;
+            }
+            if seen.len() > ROLES {
+                return Err(refused(&format!("{}.json", next.name))(Flaw::Roles(ROLES)));
             }
             let mut role = self.role(&next).await?.body;
             if let Some(named) = role.targets.remove(path) {
                 return Ok(Some(named));
             }
             let Some(Delegations { keys, roles }) = role.delegations else { continue };
-            let mut below = Vec::new();
+            let keys = Arc::new(keys);
+            let mut below: Vec<Next> = Vec::new();
             for role in roles.into_iter().filter(|role| role.is_for(path, &sum)) {
                 let ends = role.terminating;
-                below.push(Next { name: role.name, by: role.by, keys: keys.clone() });
+                if !seen.contains(&role.name) && below.iter().all(|other| other.name != role.name) {
+                    below.push(Next { name: role.name, by: role.by, keys: Arc::clone(&keys) });
+                }
                 if ends {
                     // Whoever is handed the path for good is asked, and nobody after them.
                     stack.clear();
+                    break;
+                }
+                // With one more than may be asked it is refused before any behind that one's turn comes.
+                if below.len() > ROLES {
                     break;
                 }
             }
@@ -232,7 +242,8 @@ impl Repository {
 struct Next {
     name: String,
     by: RoleKeys,
-    keys: BTreeMap<String, Value>,
+    /// Those of whoever hands on to it, shared by all whom they hand on to: a role may name very many of both.
+    keys: Arc<BTreeMap<String, Value>>,
 }
 
 impl Line {
@@ -399,13 +410,24 @@ async fn timestamp(
             return Ok(seen);
         }
         let (from, to) = (seen.body.meta[SNAPSHOT].version, came.body.meta[SNAPSHOT].version);
-        if to < from {
+        if to < from && !begins_anew(root, &locked)? {
             return Err(refused(Flaw::Rollback { from, to }));
         }
     }
     came.holds_at(now).map_err(&refused)?;
     locked.write(TIMESTAMP, &bytes)?;
     Ok(came)
+}
+
+/// Whether the snapshot that was seen before is by keys that hold no more: with new ones a new count may begin (§5.3.11), for
+/// whoever had the old ones may have run it ahead.
+fn begins_anew(root: &Checked<Root>, locked: &Locked<'_>) -> Result<bool, UpdateError> {
+    let is_by_old_keys =
+        |bytes: &[u8]| match Envelope::read(bytes)?.is_signed_by(&root.body.keys, &root.body.roles.snapshot) {
+            Err(Flaw::TooFew { .. }) => Ok(true),
+            signed => signed.map(|()| false),
+        };
+    Ok(locked.read(SNAPSHOT, is_by_old_keys)?.unwrap_or(false))
 }
 
 /// The snapshot that the timestamp names; `None` when the memory has seen a newer timestamp meanwhile.

@@ -217,6 +217,19 @@ fn keys() -> Vec<Case> {
             Refused("0 valid signatures where 1"),
         ),
         once(
+            "an id without a key beside a good one",
+            |forge| {
+                let ids = forge.root["roles"]["timestamp"]["keyids"].as_array_mut().unwrap();
+                ids.insert(0, json!("0".repeat(64)));
+                forge.seal_root();
+            },
+            Named(1),
+        ),
+        // Departures: test_custom_fields and test_wrong_hashing_algorithm of tuf-conformance expect a client to go on. Here an id is
+        // the hash of all that its key says.
+        put_into_a_key("a member that nobody knows put into a key", "x-unknown", json!("y")),
+        put_into_a_key("hash algorithms of ids put into a key", "keyid_hash_algorithms", json!(["md5"])),
+        once(
             "keys on the curve P-256",
             |forge| {
                 forge.keys.insert("timestamp".to_owned(), vec![Pair::ecdsa()]);
@@ -236,6 +249,19 @@ fn keys() -> Vec<Case> {
             Named(1),
         ),
     ]
+}
+
+/// A key of the timestamp that says more, under the id that it had.
+fn put_into_a_key(name: &'static str, member: &'static str, value: Value) -> Case {
+    once(
+        name,
+        move |forge| {
+            let id = forge.keys["timestamp"][0].id();
+            forge.root["keys"][&id][member] = value;
+            forge.seal_root();
+        },
+        Refused("0 valid signatures where 1"),
+    )
 }
 
 fn times() -> Vec<Case> {
@@ -352,7 +378,51 @@ fn falls() -> Vec<Case> {
     forge.timestamp["version"] = json!(3);
     forge.seal_timestamp();
     cases.push(case.then(&forge, Named(1)));
+    cases.extend([
+        recovered("snapshots that were run ahead, and new keys for them and the timestamp", &["snapshot", "timestamp"]),
+        recovered("snapshots that were run ahead, and new keys for them alone", &["snapshot"]),
+    ]);
+
+    let mut forge = Forge::new();
+    forge.roles.get_mut("targets").unwrap()["version"] = json!(1_000_000);
+    forge.publish();
+    let case = Case::new("targets that were run ahead, and new keys for snapshots after it", &forge);
+    let case = case.then(&forge, Named(1));
+    forge.roles.get_mut("targets").unwrap()["version"] = json!(2);
+    renew_keys(&mut forge, &["snapshot"]);
+    forge.publish();
+    cases.push(case.then(&forge, Named(1)));
+
+    let mut forge = Forge::new();
+    forge.roles.get_mut("targets").unwrap()["version"] = json!(2);
+    forge.publish();
+    let case = Case::new("top-level targets that fall", &forge).then(&forge, Named(1));
+    forge.roles.get_mut("targets").unwrap()["version"] = json!(1);
+    forge.publish();
+    cases.push(case.then(&forge, Refused("falls from version 2 to 1")));
     cases
+}
+
+/// The next root, with new keys for these roles.
+fn renew_keys(forge: &mut Forge, roles: &[&str]) {
+    for (number, role) in (50_u8..).zip(roles) {
+        forge.keys.insert((*role).to_owned(), vec![Pair::ed25519(number)]);
+    }
+    forge.name_keys();
+    next(&mut forge.root);
+    forge.seal_root();
+}
+
+/// A snapshot whose version somebody ran ahead, and a root that gives these roles new keys, after which versions go on as before.
+fn recovered(name: &'static str, roles: &[&str]) -> Case {
+    let mut forge = Forge::new();
+    forge.snapshot["version"] = json!(1_000_000);
+    forge.publish_snapshot();
+    let case = Case::new(name, &forge).then(&forge, Named(1));
+    renew_keys(&mut forge, roles);
+    forge.snapshot["version"] = json!(2);
+    forge.publish_snapshot();
+    case.then(&forge, Named(1))
 }
 
 fn sums() -> Vec<Case> {
@@ -453,6 +523,17 @@ fn roots() -> Vec<Case> {
         forge.seal_root_with(&[&old[0]]);
     }
     cases.push(Case::new("ten roots on, those on the way expired", &forge).then(&forge, Named(1)));
+    let mut forge_of = |name, change: fn(&mut Value), why| {
+        let forge = Forge::new();
+        let mut pinned: Value = serde_json::from_slice(&forge.file("1.root.json")).unwrap();
+        change(&mut pinned);
+        let case = Case { name, root: serde_json::to_vec(&pinned).unwrap(), steps: Vec::new() };
+        cases.push(case.then(&forge, Refused(why)));
+    };
+    forge_of("a pinned root that nobody signed", |root| root["signatures"] = json!([]), "0 valid signatures where 1");
+    let without = |root: &mut Value| drop(root["signed"].as_object_mut().unwrap().remove("version"));
+    forge_of("a pinned root without a version", without, "no metadata");
+    cases.push(once("snapshots that are not consistent", inconsistent, Named(1)));
     let case = Case::new("a role whose key was changed", &forge).then(&forge, Named(1));
     let old = forge.file("timestamp.json");
     forge.keys.insert("timestamp".to_owned(), vec![Pair::ed25519(80)]);
@@ -466,4 +547,14 @@ fn roots() -> Vec<Case> {
     forge.files.insert("timestamp.json".to_owned(), old);
     cases.push(case.then(&forge, Refused("0 valid signatures")));
     cases
+}
+
+/// Every file but the root under its name alone.
+fn inconsistent(forge: &mut Forge) {
+    forge.root["consistent_snapshot"] = json!(false);
+    forge.seal_root();
+    for name in ["snapshot", "targets", "tags"] {
+        let bytes = forge.files.remove(&format!("1.{name}.json")).unwrap();
+        forge.files.insert(format!("{name}.json"), bytes);
+    }
 }

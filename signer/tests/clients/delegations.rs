@@ -1,10 +1,11 @@
 //! Cases of roles that hand paths on to others.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::cases::Expected::{Named, Refused, Unnamed};
 use crate::cases::{Case, once};
-use crate::forge::{Forge, PATH, Pair};
+use crate::forge::{Forge, PATH, Pair, canonical, hex};
 
 pub(crate) fn all() -> Vec<Case> {
     let named = |change: fn(&mut Forge)| {
@@ -130,8 +131,9 @@ pub(crate) fn all() -> Vec<Case> {
                 }
                 forge.say("deep59", PATH, 8);
             }),
-            Unnamed,
+            Refused("more than 32 roles"),
         ),
+        once("thousands of roles and keys", named(flood), Refused("more than 32 roles")),
         once(
             "a role that hands on nothing that it says",
             named(|forge| {
@@ -149,5 +151,43 @@ pub(crate) fn all() -> Vec<Case> {
             }),
             Named(9),
         ),
+        called("a role with a question mark for a name", "?"),
+        called("a role with a hash for a name", "#"),
+        called("a role whose name leads up", "../x"),
+        called("a role whose name leads to the root", "/x"),
     ]
+}
+
+/// A role of this name, which is a name and no path.
+fn called(name: &'static str, role: &'static str) -> Case {
+    once(
+        name,
+        move |forge| {
+            forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
+            forge.delegate("targets", role, json!({"paths": ["acme/web/*"]}), true);
+            forge.say(role, PATH, 9);
+            forge.publish();
+        },
+        Named(9),
+    )
+}
+
+/// As many roles as keys, each of which may name the path. Were the keys copied for each of the roles, there would be millions.
+fn flood(forge: &mut Forge) {
+    const MANY: usize = 3_000;
+    forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
+    for number in 0..40 {
+        forge.delegate("targets", &format!("flood{number}"), json!({"paths": ["acme/web/*"]}), false);
+    }
+    let delegations = &mut forge.roles.get_mut("targets").unwrap()["delegations"];
+    let like = delegations["roles"][0].clone();
+    for number in 40..MANY {
+        let mut role = like.clone();
+        role["name"] = json!(format!("flood{number}"));
+        delegations["roles"].as_array_mut().unwrap().push(role);
+        let public = format!("{number:064x}");
+        let key = json!({"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": public}});
+        let id = hex(digest(&SHA256, &canonical(&key)).as_ref());
+        delegations["keys"][id] = key;
+    }
 }

@@ -186,7 +186,7 @@ impl Forge {
     pub(crate) fn seal_role(&mut self, name: &str) -> Vec<u8> {
         let role = &self.roles[name];
         let bytes = sealed(role, &self.keys[name].iter().collect::<Vec<_>>());
-        let encoded = name.replace('/', "%2F");
+        let encoded = name.replace('/', "%2F").replace('?', "%3F").replace('#', "%23");
         self.files.insert(format!("{}.{encoded}.json", role["version"]), bytes.clone());
         bytes
     }

@@ -121,6 +121,30 @@ async fn a_root_that_was_seen_is_not_given_up_when_nobody_brings_it_any_more() {
 }
 
 #[tokio::test]
+async fn a_timestamp_that_has_expired_in_the_memory_counts_still() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    let mut forge = Forge::new();
+    let (root, memory) = (forge.file("1.root.json"), tempfile::tempdir().unwrap());
+    let find_at = async |files: &Files, now| find(&root, PATH, fetch(files.clone()), (memory.path(), now)).await;
+    let first = forge.files.clone();
+    (forge.timestamp["version"], forge.timestamp["expires"]) = (json!(2), json!("2027-01-16T00:00:00Z"));
+    forge.seal_timestamp();
+    find_at(&forge.files, NOW).await.unwrap().unwrap();
+    let came = find_at(&forge.files, NOW + DAY).await;
+    assert!(came.as_ref().is_err_and(|error| error.to_string().contains("expired")), "{came:?}");
+    let came = find_at(&first, NOW + DAY).await;
+    assert!(came.as_ref().is_err_and(|error| error.to_string().contains("falls from version 2 to 1")), "{came:?}");
+    (forge.timestamp["version"], forge.timestamp["expires"]) = (json!(3), expires_of(&first));
+    forge.seal_timestamp();
+    find_at(&forge.files, NOW + DAY).await.unwrap().unwrap();
+}
+
+/// When the timestamp of these files expires.
+fn expires_of(files: &Files) -> Value {
+    serde_json::from_slice::<Value>(&files["timestamp.json"]).unwrap()["signed"]["expires"].clone()
+}
+
+#[tokio::test]
 async fn a_chain_that_breaks_off_is_remembered_as_far_as_it_was_seen() {
     let (mut forge, first) = rotated();
     let memory = tempfile::tempdir().unwrap();

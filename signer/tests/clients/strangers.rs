@@ -86,7 +86,12 @@ fn python_tuf_decides_as_we_do() {
         &[
             ("one key under two ids", "it counts ids"),
             ("a key id that is not the key's", "it takes ids for names"),
+            ("a member that nobody knows put into a key", "it takes ids for names"),
+            ("hash algorithms of ids put into a key", "it takes ids for names"),
             ("a key of a kind that nobody knows beside a good one", "it does not read such a root"),
+            ("snapshots that were run ahead, and new keys for them alone", "it goes by the timestamp it has seen"),
+            ("more roles than are asked", "it says that nobody names the path"),
+            ("thousands of roles and keys", "it says that nobody names the path"),
         ],
     );
 }
@@ -101,7 +106,13 @@ fn go_tuf_decides_as_we_do() {
             ("a time with fractions", "it takes any RFC 3339"),
             ("a time with an offset", "it takes any RFC 3339"),
             ("a key id that is not the key's", "it takes ids for names"),
+            ("a member that nobody knows put into a key", "it takes ids for names"),
+            ("hash algorithms of ids put into a key", "it takes ids for names"),
+            ("an id without a key beside a good one", "it wants a key for each id"),
             ("a key of a kind that nobody knows beside a good one", "it does not read such a root"),
+            ("snapshots that were run ahead, and new keys for them alone", "it goes by the timestamp it has seen"),
+            ("more roles than are asked", "it says that nobody names the path"),
+            ("thousands of roles and keys", "it says that nobody names the path"),
             ("the prefix of the path's hash", "it reads prefixes as base64; the signer writes both"),
             ("a delegated role that the snapshot lacks", "it passes the role over"),
         ],
@@ -185,6 +196,7 @@ async fn tough_decides_as_we_do() {
             ("another prefix", "it refuses a role that names more than it may"),
             ("a delegated role that the snapshot lacks", "it passes the role over"),
             ("more roles than are asked", "it asks them all"),
+            ("thousands of roles and keys", "it passes over those that the snapshot lacks"),
             ("a role that hands on nothing that it says", "it refuses a role that names more than it may"),
         ],
     );

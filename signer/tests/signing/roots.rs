@@ -7,6 +7,7 @@ use hallmark_oci::ServerRole;
 use hallmark_signer::tuf::{BuildError, Keyholders, RootContent, RootRole, Standing, Target, check_successor, naming};
 use hallmark_signer::wire::{Refusal, Request, Unserved};
 use hallmark_signer::{Rates, RootPlan, TufChange, TufMode, TufRefused};
+use hallmark_storage::metadata;
 use serde_json::{Value, json};
 
 use crate::world::{COLLECTION, NOW, World};
@@ -128,6 +129,43 @@ async fn a_key_that_was_replaced_comes_back_by_no_root() {
     draft["signed"]["roles"]["timestamp"]["keyids"] = json!(old);
     let refused = world.signer.endorse_root(DOMAIN, &second, &serde_json::to_vec(&draft).unwrap(), ("test", NOW)).await;
     assert!(matches!(&refused, Err(TufRefused::Plan(why)) if why.contains("replaced")), "{refused:?}");
+}
+
+/// Whoever lost every key but an old backup's: what that brings back may have been replaced.
+#[tokio::test]
+async fn where_every_named_key_is_lost_one_that_has_signed_comes_back_by_no_root() {
+    let world = World::open().await;
+    let person = stranger(9);
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let second = signed_by(&handed_to(&world, &first, &person.1).await, &person);
+    let second = world.signer.endorse_root(DOMAIN, &first, &second, ("test", NOW)).await.unwrap();
+    let old = world.metadata.signer_keys(DOMAIN, "timestamp").await.unwrap().remove(0);
+    let plan =
+        RootPlan { rotate: vec![RootRole::Targets, RootRole::Snapshot, RootRole::Timestamp], ..RootPlan::default() };
+    let third = world.signer.next_root(DOMAIN, &second, plan.clone(), ("test", NOW)).await.unwrap();
+    let third = signed_by(&third, &person);
+    assert_eq!(world.signer.retire(DOMAIN, &third).await.unwrap(), 4, "also the root's, which people hold now");
+    let lost: Result<u64, metadata::Error> =
+        world.metadata.write((), |tx, ()| Box::pin(tx.destroy_signer_keys(DOMAIN))).await;
+    assert_eq!(lost.unwrap(), 4, "those of the working roles, and the tags'");
+    let rotate = async |plan: RootPlan| {
+        let draft = world.signer.next_root(DOMAIN, &third, plan, ("test", NOW)).await.unwrap();
+        RootContent::read_draft(&draft).unwrap().ids(RootRole::Timestamp)
+    };
+    let named = rotate(plan.clone()).await;
+    assert_eq!(rotate(plan.clone()).await, named, "drafted anew with the same");
+    let brought: Result<(), metadata::Error> = world
+        .metadata
+        .write((named, old.clone()), |tx, (named, old)| {
+            Box::pin(async move {
+                tx.destroy_signer_key(&named[0]).await?;
+                tx.add_signer_key(old).await?;
+                tx.use_signer_key(&old.id, NOW).await
+            })
+        })
+        .await;
+    brought.unwrap();
+    assert_ne!(rotate(plan).await, [old.id], "it has signed before");
 }
 
 #[tokio::test]
