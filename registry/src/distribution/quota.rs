@@ -149,7 +149,7 @@ pub(super) async fn reserve(
 /// it. To others the numbers of siblings that they may not see would move with every refusal.
 async fn told(app: &App, name: &RepositoryName, who: PrincipalId, exceeded: Box<Exceeded>) -> Box<Exceeded> {
     app.metrics.quota_refused();
-    let may_know = match app.metadata.seen(who, None, name).await {
+    let may_know = match app.metadata.seen(who, None, name, None).await {
         Ok(seen) => may_know(&seen, exceeded.kind),
         Err(error) => {
             tracing::debug!(%error, "who is refused is told the least, since nobody knows what they may know");
