@@ -258,3 +258,48 @@ async fn digests(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{self, Flag, Purpose, Secret, Sources};
+
+    #[tokio::test]
+    async fn whoever_asks_while_another_is_told_waits_and_then_is_told_to_come_back() {
+        let data = TempDir::new().unwrap();
+        let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+        let sources = Sources { flags: vec![flag], ..Sources::default() };
+        let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
+        config.admin_password = Some(Secret::new("correct horse battery".to_owned()));
+        let app = App::open(config, Clock::System).await.unwrap();
+        let asked = async || preview(&app, (RepositoryId(1), AccountId(1)), None, 9).await;
+        let other = app.deciding.previews.acquire().await.unwrap();
+        tokio::time::pause();
+        assert!(matches!(asked().await, Err(Undecided::Busy)));
+        tokio::time::resume();
+        drop(other);
+        assert_eq!(asked().await.unwrap().count, 0);
+        app.metadata.close().await;
+    }
+
+    #[tokio::test]
+    async fn one_decision_is_made_after_another() {
+        let (deciding, at_it) = (Deciding::default(), Arc::new(AtomicUsize::new(0)));
+        let decision = || {
+            let at_it = Arc::clone(&at_it);
+            deciding.on_a_thread(move || {
+                let others = at_it.fetch_add(1, Ordering::SeqCst);
+                std::thread::yield_now();
+                at_it.fetch_sub(1, Ordering::SeqCst);
+                others
+            })
+        };
+        let decided = futures_util::future::join_all((0..64).map(|_| decision())).await;
+        assert!(decided.into_iter().all(|others| others.unwrap() == 0));
+    }
+}
