@@ -462,7 +462,8 @@ impl Signer {
         now: i64,
     ) -> Result<(), TufRefused> {
         let version = RootContent::read_draft(root)?.version;
-        let line = |key: &Held| Ok::<_, BuildError>(logged((caller, "root", version, root), key.id()?, now));
+        let message = tuf::payload(root)?;
+        let line = |key: &Held| Ok::<_, BuildError>(logged((caller, "root", version, &message), key.id()?, now));
         let lines: Vec<_> = keys.iter().map(line).collect::<Result<_, _>>()?;
         Ok(self.log(domain.to_owned(), lines).await?)
     }

@@ -5,7 +5,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::publisher::{BASE, TufRefused, VERSION};
 use crate::signer::Signer;
-use crate::tuf::{Authors, BuildError, Files};
+use crate::tuf::{self, Authors, BuildError, Files};
 
 impl Signer {
     /// Gives files a version and writes down that they were signed, in one change. The version is guessed before it is given, so
@@ -91,19 +91,19 @@ fn logged_files(
     let mut lines = Vec::new();
     for (role, bytes) in &files.files {
         for key in authors.of(role) {
-            lines.push(logged((caller, role, files.version, bytes), key.id()?, now));
+            lines.push(logged((caller, role, files.version, tuf::message(bytes)?), key.id()?, now));
         }
     }
     Ok(lines)
 }
 
-/// The line of the log about one signature.
+/// The line of the log about one signature, over this message: what of a file is signed, as for Notary's.
 pub(crate) fn logged(
-    (caller, role, version, bytes): (&str, &str, u64, &[u8]),
+    (caller, role, version, message): (&str, &str, u64, &[u8]),
     key_id: String,
     at: i64,
 ) -> LoggedSignature {
-    let sha256 = digest(&SHA256, bytes).as_ref().to_vec();
+    let sha256 = digest(&SHA256, message).as_ref().to_vec();
     let version = i64::try_from(version).unwrap_or(i64::MAX);
     LoggedSignature { at, caller: caller.to_owned(), role: role.to_owned(), version, sha256, key_id }
 }

@@ -28,7 +28,7 @@ use super::{
 const PUBLISHED: Duration = Duration::from_secs(90);
 /// More tags than one role names.
 const MANY: usize = 1_100;
-const REPOSITORY: &str = "admin/app";
+pub(crate) const REPOSITORY: &str = "admin/app";
 const STRANGERS: [&str; 2] = ["go-tuf", "python-tuf"];
 
 /// Somebody who is signed in as the administrator, and has pinned the first root.
@@ -58,6 +58,11 @@ impl<'w> Reader<'w> {
         Ok(Self { world, home: world.home("reader")?, days })
     }
 
+    /// Where they are, with what they wrote.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     fn root(&self) -> PathBuf {
         self.home.join("root.json")
     }
@@ -67,7 +72,7 @@ impl<'w> Reader<'w> {
         format!("{}/{REPOSITORY}:{tag}", self.world.host())
     }
 
-    fn command(&self, words: &[&str]) -> Outcome<Command> {
+    pub(crate) fn command(&self, words: &[&str]) -> Outcome<Command> {
         let mut command = Command::new(tools::hallmark()?);
         command.env_clear().env("HOME", &self.home).current_dir(&self.home).args(words);
         Ok(command)
@@ -130,6 +135,22 @@ impl<'w> Reader<'w> {
             None => !ran.status.success(),
         };
         holds(agrees, || format!("{tag} was to be {found}, and verify said {ran:?}"))
+    }
+
+    /// Holds that who asks the metadata alone finds this digest.
+    pub(crate) fn metadata_vouches(&self, tag: &str, digest: &str) -> Outcome<()> {
+        let told = self.stranger(STRANGERS[1], tag)?;
+        let found = format!("named {}", digest.trim_start_matches("sha256:"));
+        holds(told == found, || format!("the metadata was to vouch for {digest}: {told}"))
+    }
+
+    /// What `verify` says of a tag that it does not verify.
+    pub(crate) fn refused_by_verify(&self, tag: &str) -> Outcome<String> {
+        let (root, authority, image) = (self.root(), self.world.authority(), self.image(tag));
+        let words = ["verify", &image, "--root", text(&root), "--ca", text(&authority)];
+        let ran = attempt(&mut self.command(&words)?)?;
+        holds(!ran.status.success(), || format!("{tag} was verified: {ran:?}"))?;
+        Ok(format!("{ran:?}"))
     }
 
     fn stranger(&self, name: &str, tag: &str) -> Outcome<String> {

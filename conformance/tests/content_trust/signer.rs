@@ -167,8 +167,14 @@ fn strangers_find_what_a_signer_of_its_own_has_signed() -> Outcome<()> {
     let two = reader.push("2", 2)?;
     reader.hallmark(&["sign", &reader.image("2")])?;
     reader.all_find("1", Some(&one))?;
+    // Nor is published that a tag has moved: the metadata vouches for what it was, and the registry's own word decides.
+    let three = reader.push("1", 3)?;
+    reader.metadata_vouches("1", &one)?;
+    let told = reader.refused_by_verify("1")?;
+    holds(told.contains(&format!("the tag points to {three}")), || format!("of a tag that moved verify said {told}"))?;
     signer.start()?;
     reader.all_find("2", Some(&two))?;
+    reader.all_find("1", None)?;
     let keys = signer.says(&["keys"])?;
     holds(keys.contains("timestamp"), || format!("the signer has no key of the timestamp: {keys}"))
 }

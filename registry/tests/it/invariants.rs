@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
+use hallmark::trust::tuf;
 use hallmark_oci::Digest;
 
 use crate::harness::{ARTIFACT, Credentials, OCI_MANIFEST, PASSWORD, World, descriptor, image, sha256};
+use crate::signing::notary::{Client, GUN, server_keys, tuf as files_of};
 
 /// The tables whose rows are state that a client or an operator asks for, and the events.
 const STATE: [&str; 9] = [
@@ -212,4 +214,59 @@ async fn i8_a_get_leaves_every_row_as_it_was() {
             assert_eq!(world.rows().await, before, "{method} {path}");
         }
     }
+}
+
+/// I8, for what is signed: also where it has expired and nobody renews it, a read waits for the job and signs nothing itself.
+/// (`GET …/snapshot.key` is no read: it makes the key, as Notary has it.)
+#[tokio::test]
+async fn i8_a_read_of_what_has_expired_signs_nothing() {
+    let world = World::open().await;
+    let by = Credentials::basic("ann", PASSWORD);
+    let ann = world.all_of("ann", "ann/web").await;
+    let digest = world.image(&ann, "ann/web", "1", "layer").await;
+    let signature = serde_json::json!({"tag": "1", "digest": digest});
+    world.sends("POST", "/repositories/ann%2Fweb/signatures", &by, &signature).await.expect(201);
+    let file = serde_json::json!({"content": "cHVibGlj"});
+    world.sends("PUT", "/trust/files/key.pem", &Credentials::basic("admin", PASSWORD), &file).await.expect(200);
+    let keys = server_keys(&world).await;
+    Client::new().publish(&world, &keys, 1).await.expect(200);
+    while tuf::follow(&world.app).await.unwrap() | tuf::renew_due(&world.app).await.unwrap() {}
+    let trust = files_of(GUN);
+    let expired = [format!("{trust}timestamp.json"), "/tuf/ann/web/timestamp.json".to_owned()];
+    let paths = [
+        format!("{trust}root.json"),
+        format!("{trust}1.root.json"),
+        format!("{trust}targets.json"),
+        format!("{trust}snapshot.json"),
+        format!("{trust}targets/none.json"),
+        format!("/v2/{GUN}/_trust/changefeed?change_id=0&records=5"),
+        "/v2/_trust/changefeed?change_id=0&records=5".to_owned(),
+        "/tuf/ann/web/1.root.json".to_owned(),
+        "/tuf/ann/web/9.root.json".to_owned(),
+        "/tuf/ann/web/1.snapshot.json".to_owned(),
+        "/tuf/timestamp.json".to_owned(),
+        "/tuf/1.root.json".to_owned(),
+        "/_notary_server/health".to_owned(),
+    ];
+    for path in &expired {
+        world.get(path).by(&by).await.expect(200);
+    }
+    // Three weeks in which no job has run.
+    world.pass(21 * 24 * 60 * 60);
+    let before = world.rows().await;
+    assert!(before["signer_log"].len() >= 4, "both dialects are signed");
+    for path in &paths {
+        for method in ["GET", "HEAD"] {
+            let answer = world.call(method, path).by(&by).await;
+            assert!(answer.status.as_u16() < 500, "{method} {path}: {answer}");
+            assert_eq!(world.rows().await, before, "{method} {path}");
+        }
+    }
+    let [notary, own] = &expired;
+    let waited = tokio::join!(async { world.get(notary).by(&by).await }, async { world.get(own).by(&by).await });
+    for answer in [waited.0, waited.1] {
+        assert_eq!(answer.status, 503, "{answer}");
+        answer.header("retry-after");
+    }
+    assert_eq!(world.rows().await, before, "what has expired is signed by the job alone");
 }

@@ -25,5 +25,6 @@ pub(crate) use root::{ROOT_DAYS, endorsed, expires, public};
 pub use target::{Target, target_path};
 pub use update::{Fetch, Named, UpdateError};
 pub use verify::{VerifyError, find, verify};
+pub(crate) use write::message;
 
 pub(crate) use layout::TAGS;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::meta::{self, Checked, Flaw};
 use super::update::{self, Root};
-use super::write::{File, SPEC, Signature, canonical, later, sealed};
+use super::write::{File, SPEC, Signature, canonical, later};
 use super::{BuildError, Held, document};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -150,7 +150,7 @@ impl RootContent {
     }
 
     /// `signed` in canonical form: what each signature is made over.
-    fn signed(&self) -> Result<Box<RawValue>, BuildError> {
+    fn message(&self) -> Result<String, BuildError> {
         let mut keys = BTreeMap::new();
         let mut roles = BTreeMap::new();
         for (role, holders) in &self.roles {
@@ -167,19 +167,33 @@ impl RootContent {
             spec_version: SPEC,
             version: self.version,
         };
-        Ok(RawValue::from_string(canonical(&document)?)?)
+        canonical(&document)
     }
 
     /// Whether a draft says this and nothing else: consistent snapshots, and no field that nobody knows.
     pub(crate) fn is_all_of(&self, draft: &[u8]) -> Result<bool, BuildError> {
         let said = payload(draft).map_err(|_| BuildError::anew("the root cannot be read"))?;
-        Ok(said == self.signed()?.get().as_bytes())
+        Ok(said == self.message()?.as_bytes())
     }
 
     /// The file of a root, signed by these keys.
     pub(crate) fn sealed(&self, keys: &[Held]) -> Result<Vec<u8>, BuildError> {
-        sealed(&self.signed()?, keys)
+        let signed = RawValue::from_string(as_json(&self.message()?))?;
+        endorsed(&serde_json::to_vec(&File { signatures: Vec::new(), signed: &signed })?, keys)
     }
+}
+
+/// The canonical form as JSON, which it is not where a string has control characters: the ends of lines of a key in PEM.
+fn as_json(canonical: &str) -> String {
+    let mut text = String::with_capacity(canonical.len());
+    for one in canonical.chars() {
+        match one {
+            '\n' => text.push_str("\\n"),
+            '\0'..='\x1f' => text.push_str(&format!("\\u{:04x}", u32::from(one))),
+            _ => text.push(one),
+        }
+    }
+    text
 }
 
 /// Whether `next` is a root that follows from `before`: one version on, signed by enough keys of both.

@@ -116,6 +116,15 @@ pub(super) fn sealed<'k>(
     Ok(serde_json::to_vec(&File { signatures, signed: &signed })?)
 }
 
+/// What of a file that [`sealed`] made is signed.
+///
+/// # Errors
+/// [`BuildError`] when it is no such file.
+pub(crate) fn message(file: &[u8]) -> Result<&[u8], BuildError> {
+    let file: File<'_> = serde_json::from_slice(file)?;
+    Ok(file.signed.get().as_bytes())
+}
+
 /// How a file is known where it is named.
 pub(super) fn described(bytes: &[u8], version: u64) -> Meta {
     let sha256 = crate::hex(digest(&SHA256, bytes).as_ref());

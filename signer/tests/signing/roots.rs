@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use hallmark_oci::ServerRole;
-use hallmark_signer::tuf::{BuildError, Keyholders, RootContent, RootRole, Standing, Target, check_successor, naming};
+use hallmark_signer::tuf::{
+    BuildError, HeldKey, Keyholders, RootContent, RootRole, Standing, Target, check_successor, naming, with_signature,
+};
 use hallmark_signer::wire::{Refusal, Request, Unserved};
 use hallmark_signer::{Rates, RootPlan, TufChange, TufMode, TufRefused};
 use hallmark_storage::metadata;
@@ -129,6 +131,30 @@ async fn a_key_that_was_replaced_comes_back_by_no_root() {
     draft["signed"]["roles"]["timestamp"]["keyids"] = json!(old);
     let refused = world.signer.endorse_root(DOMAIN, &second, &serde_json::to_vec(&draft).unwrap(), ("test", NOW)).await;
     assert!(matches!(&refused, Err(TufRefused::Plan(why)) if why.contains("replaced")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_person_may_hold_the_root_with_a_key_in_pem_on_the_curve_p_256() {
+    let world = World::open().await;
+    let person = HeldKey::read(include_str!("../data/person/p256.key")).unwrap();
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let draft = handed_to(&world, &first, &person.public()).await;
+    let (id, signature) = person.sign_root(&draft).unwrap();
+    let second = with_signature(&draft, &id, &signature).unwrap();
+    let second = world.signer.endorse_root(DOMAIN, &first, &second, ("test", NOW)).await.unwrap();
+    let held = check_successor(&first, &second).unwrap();
+    assert_eq!(held.roles[&RootRole::Root].keys, [person.public()]);
+    let third = rotated_by(&world, &second, &person).await;
+    check_successor(&second, &third).unwrap();
+}
+
+/// The root that gives the timestamp a new key, signed by the person who holds it.
+async fn rotated_by(world: &World, current: &[u8], person: &HeldKey) -> Vec<u8> {
+    let plan = RootPlan { rotate: vec![RootRole::Timestamp], ..RootPlan::default() };
+    let draft = world.signer.next_root(DOMAIN, current, plan, ("test", NOW)).await.unwrap();
+    let (id, signature) = person.sign_root(&draft).unwrap();
+    let signed = with_signature(&draft, &id, &signature).unwrap();
+    world.signer.endorse_root(DOMAIN, current, &signed, ("test", NOW)).await.unwrap()
 }
 
 /// Whoever lost every key but an old backup's: what that brings back may have been replaced.

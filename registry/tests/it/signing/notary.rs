@@ -13,7 +13,7 @@ use crate::harness::{Answer, Credentials, World};
 
 const EXPIRES: &str = "2030-01-01T00:00:00Z";
 /// The collection of most tests.
-const GUN: &str = "registry.test/ann/web";
+pub(crate) const GUN: &str = "registry.test/ann/web";
 
 /// A client of one collection.
 pub(crate) struct Client {
@@ -29,7 +29,7 @@ struct Key {
 }
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(GUN)
     }
 
@@ -53,7 +53,7 @@ impl Client {
     }
 
     /// Publishes root and targets of these versions, the root naming these keys of the server.
-    pub(super) async fn publish(&self, world: &World, keys: &[(&str, KeyDocument)], version: u64) -> Answer {
+    pub(crate) async fn publish(&self, world: &World, keys: &[(&str, KeyDocument)], version: u64) -> Answer {
         self.publish_by(world, &basic("ann"), keys, version).await
     }
 
@@ -67,10 +67,11 @@ impl Client {
     ) -> Answer {
         let kind = "multipart/form-data; boundary=edge";
         let call = world.post(&tuf(&self.gun)).by(by).header("content-type", kind);
-        call.body(self.form(keys, version)).await
+        call.body(form(&self.files(keys, version))).await
     }
 
-    fn form(&self, keys: &[(&str, KeyDocument)], version: u64) -> String {
+    /// Root and targets of these versions, the root naming these keys of the server.
+    pub(crate) fn files(&self, keys: &[(&str, KeyDocument)], version: u64) -> Vec<(&'static str, String)> {
         let own = [("root", self.root.document.clone()), ("targets", self.targets.document.clone())];
         let all: Vec<_> = own.iter().chain(keys).collect();
         let named: serde_json::Map<_, _> = all.iter().map(|(_, key)| (key.id(), json!(key))).collect();
@@ -84,20 +85,29 @@ impl Client {
             "_type": "Targets", "expires": EXPIRES, "version": version, "targets": {},
             "delegations": {"keys": {}, "roles": []},
         });
-        let files = [("root", seal(&self.root, &root)), ("targets", seal(&self.targets, &targets))];
-        let part = |(role, body): &(&str, String)| {
-            format!(
-                "--edge\r\nContent-Disposition: form-data; name=\"files\"; filename=\"{role}\"\r\n\
-                 Content-Type: application/octet-stream\r\n\r\n{body}\r\n"
-            )
-        };
-        files.iter().map(part).collect::<String>() + "--edge--\r\n"
+        [("root", seal(&self.root, &root)), ("targets", seal(&self.targets, &targets))].to_vec()
+    }
+
+    /// What a role says, signed by this client's key for the root, or by that for everything else.
+    pub(crate) fn seals(&self, role: &str, signed: &Value) -> String {
+        seal(if role == "root" { &self.root } else { &self.targets }, signed)
     }
 
     /// One file as it is served.
-    pub(super) async fn file(world: &World, role: &str) -> Answer {
+    pub(crate) async fn file(world: &World, role: &str) -> Answer {
         world.get(&format!("{}{role}.json", tuf(GUN))).by(&basic("ann")).await
     }
+}
+
+/// The form that files are published in, its boundary `edge`.
+pub(crate) fn form(files: &[(&str, String)]) -> String {
+    let part = |(role, body): &(&str, String)| {
+        format!(
+            "--edge\r\nContent-Disposition: form-data; name=\"files\"; filename=\"{role}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n{body}\r\n"
+        )
+    };
+    files.iter().map(part).collect::<String>() + "--edge--\r\n"
 }
 
 /// Where the files of a collection are.
@@ -106,7 +116,7 @@ pub(crate) fn tuf(gun: &str) -> String {
 }
 
 /// The server's keys for both of its roles.
-pub(super) async fn server_keys(world: &World) -> [(&'static str, KeyDocument); 2] {
+pub(crate) async fn server_keys(world: &World) -> [(&'static str, KeyDocument); 2] {
     let mut keys = Vec::new();
     for role in ["snapshot", "timestamp"] {
         let answer = Client::server_key(world, role).await.expect(200);
