@@ -12,6 +12,9 @@ const MARK: &str = "store_mark";
 /// folder where a disk was to be mounted.
 const MARKED: &str = "store_marked";
 
+/// How often both are read before a store is said to be another's: they change one after the other, and other replicas change them too.
+const LOOKS: usize = 3;
+
 /// Whether the store is this database's own. The first store is given this database's mark.
 ///
 /// # Errors
@@ -26,7 +29,14 @@ pub async fn owns_store(metadata: &Metadata, blobs: &Blobs) -> Result<bool, crat
         blobs.change_mark(None, marks.split(' ').next().unwrap_or_default()).await.map_err(unmarked)?;
         found = blobs.mark().await.map_err(unmarked)?;
     }
-    let is_own = found.is_some_and(|found| marks.split(' ').any(|mark| mark == found));
+    let mut is_own = bears(&marks, found.as_deref());
+    for _ in 1..LOOKS {
+        if is_own {
+            break;
+        }
+        let marks = self::marks(metadata).await?;
+        is_own = bears(&marks, blobs.mark().await.map_err(unmarked)?.as_deref());
+    }
     if is_own && !was_marked {
         let set: Result<(), metadata::Error> =
             metadata.write((), |tx, ()| Box::pin(tx.set_setting(MARKED, Some("1")))).await;
@@ -43,9 +53,19 @@ pub async fn is_another_store(metadata: &Metadata, blobs: &Blobs) -> Result<bool
     if metadata.setting(MARKED).await?.is_none() {
         return Ok(false);
     }
-    let marks = marks(metadata).await?;
-    let Ok(found) = blobs.mark().await else { return Ok(false) };
-    Ok(found.is_none_or(|found| !marks.split(' ').any(|mark| mark == found)))
+    for _ in 0..LOOKS {
+        let marks = marks(metadata).await?;
+        let Ok(found) = blobs.mark().await else { return Ok(false) };
+        if bears(&marks, found.as_deref()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the mark that was found is one of these.
+fn bears(marks: &str, found: Option<&str>) -> bool {
+    found.is_some_and(|found| marks.split(' ').any(|mark| mark == found))
 }
 
 /// Takes the store as this database's own at the next look, if it bears no mark: an operator says so.
