@@ -40,7 +40,7 @@ fn stranger(seed: u8) -> (Ed25519KeyPair, Value) {
 fn signed_by(root: &[u8], (pair, key): &(Ed25519KeyPair, Value)) -> Vec<u8> {
     let message = hallmark_signer::tuf::payload(root).unwrap();
     let id = hallmark_signer::tuf::key_id(key).unwrap();
-    hallmark_signer::tuf::with_signature(root, &id, pair.sign(&message).as_ref()).unwrap()
+    with_signature(root, &id, pair.sign(&message).as_ref()).unwrap()
 }
 
 /// The draft of a root that hands the domain over to these.
@@ -225,7 +225,7 @@ async fn a_root_of_the_last_version_there_is_has_no_successor() {
     }});
     let root = serde_json::to_vec(&root).unwrap();
     let message = hallmark_signer::tuf::payload(&root).unwrap();
-    let root = hallmark_signer::tuf::with_signature(&root, &id, pair.sign(&message).as_ref()).unwrap();
+    let root = with_signature(&root, &id, pair.sign(&message).as_ref()).unwrap();
     let drafted = world.signer.next_root("tuf1/organization/7", &root, RootPlan::default(), ("test", NOW)).await;
     assert!(matches!(drafted, Err(TufRefused::Root(_))), "{drafted:?}");
     let endorsed = world.signer.endorse_root("tuf1/organization/7", &root, &root, ("test", NOW)).await;
