@@ -289,10 +289,13 @@ pub(crate) async fn explain(app: &App, account: AccountId, digest: &Digest) -> R
 fn reason(kept: Kept, graces: &Graces) -> Reason {
     let (reason, until) = match kept.by {
         KeptBy::Manifest(manifest) => (format!("{manifest} names it"), None),
-        KeptBy::Touched(at) => (
-            "no manifest names it; it was pushed or mounted lately".to_owned(),
-            Some(at.saturating_add(graces.shown).saturating_add(graces.margin)),
-        ),
+        KeptBy::Unnamed { touched_at, due_at } => {
+            let old_at = touched_at.saturating_add(graces.shown).saturating_add(graces.margin);
+            match due_at.filter(|due_at| *due_at > old_at) {
+                Some(due_at) => ("no manifest names it any more".to_owned(), Some(due_at)),
+                None => ("no manifest names it; it was pushed or mounted lately".to_owned(), Some(old_at)),
+            }
+        }
         KeptBy::Trash(manifest, until) => (format!("{manifest} in the trash names it"), Some(until)),
         KeptBy::Tag(tag) => (format!("the tag {tag} points to it"), None),
         KeptBy::Index(index) => (format!("{index} names it"), None),

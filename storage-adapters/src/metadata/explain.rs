@@ -21,7 +21,9 @@ statements! {
         "SELECT COALESCE(r.name, r.former_name), r.purge_at, l.touched_at,
                 (SELECT m.digest FROM manifest_blobs e
                    JOIN manifests m ON m.repository_id = e.repository_id AND m.id = e.manifest_id
-                  WHERE e.repository_id = l.repository_id AND e.blob_id = l.blob_id LIMIT 1)
+                  WHERE e.repository_id = l.repository_id AND e.blob_id = l.blob_id LIMIT 1),
+                (SELECT c.due_at FROM candidates c
+                  WHERE c.kind = 'link' AND c.owner_id = l.repository_id AND c.item_id = l.blob_id)
            FROM blobs b
            JOIN repository_blobs l ON l.account_id = $1 AND l.blob_id = b.id
            JOIN repositories r ON r.id = l.repository_id
@@ -98,8 +100,13 @@ pub struct Kept {
 pub enum KeptBy {
     /// This manifest names the blob.
     Manifest(Digest),
-    /// No manifest names the blob, which was last pushed or mounted at this time.
-    Touched(i64),
+    /// No manifest names the blob.
+    Unnamed {
+        /// When it was last pushed or mounted.
+        touched_at: i64,
+        /// When it is looked at, if that is known.
+        due_at: Option<i64>,
+    },
     /// This manifest in the trash names the blob, until this time.
     Trash(Digest, i64),
     /// This tag points to the manifest.
@@ -149,7 +156,7 @@ impl Metadata {
         for row in self.rows(&LINKS, asked).await? {
             let by = match row.maybe_parsed(3)? {
                 Some(manifest) => KeptBy::Manifest(manifest),
-                None => KeptBy::Touched(row.integer(2)?),
+                None => KeptBy::Unnamed { touched_at: row.integer(2)?, due_at: row.maybe_integer(4)? },
             };
             kept.push(Kept { repository: row.text(0)?, deleted_until: row.maybe_integer(1)?, by });
         }

@@ -250,6 +250,10 @@ async fn an_account_can_go_when_only_deleted_repositories_are_left(world: World)
     assert_eq!(remove().await, UserRemoval::Removed);
 }
 
+fn unnamed(touched_at: i64, due_at: Option<i64>) -> KeptBy {
+    KeptBy::Unnamed { touched_at, due_at }
+}
+
 async fn what_keeps_a_digest_is_told_within_an_account(world: World) {
     let repository = world.repository("alice/app").await;
     let (blob, alone) = (world.blob(&repository, b"layer").await, world.blob(&repository, b"alone").await);
@@ -261,14 +265,14 @@ async fn what_keeps_a_digest_is_told_within_an_account(world: World) {
         kept.into_iter().map(|kept| kept.by).collect()
     };
     assert_eq!(kept(&blob).await, [KeptBy::Manifest(child.clone())]);
-    assert_eq!(kept(&alone).await, [KeptBy::Touched(NOW)]);
+    assert_eq!(kept(&alone).await, [unnamed(NOW, None)]);
     assert_eq!(kept(&child).await, [KeptBy::Index(parent.clone())]);
     assert_eq!(kept(&parent).await, [KeptBy::Tag("v1".to_owned())]);
     world.delete_manifest(&repository, &parent).await;
     assert_eq!(kept(&child).await, [KeptBy::Orphaned(NOW + DAY)]);
     assert_eq!(kept(&parent).await, [KeptBy::Trashed(NOW + 14 * DAY)]);
     world.delete_manifest(&repository, &child).await;
-    assert_eq!(kept(&blob).await, [KeptBy::Touched(NOW), KeptBy::Trash(child.clone(), NOW + 14 * DAY)]);
+    assert_eq!(kept(&blob).await, [unnamed(NOW, Some(NOW + DAY)), KeptBy::Trash(child.clone(), NOW + 14 * DAY)]);
     let bob = world.user("bob").await;
     assert_eq!(world.metadata.kept(bob.account_id, &blob).await.unwrap(), [], "nobody is told what others hold (I6)");
     let stored = world.metadata.in_store(&blob).await.unwrap().unwrap();

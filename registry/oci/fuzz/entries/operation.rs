@@ -28,9 +28,13 @@ fn check(operation: &Operation, path: &str) {
     assert!(sent == rendered || format!("{sent}/") == rendered, "{sent} is not {rendered}");
     assert!(target.bytes().all(|byte| byte.is_ascii_graphic()), "{target} fits no header");
     if let Some(repository) = operation.repository() {
-        assert!(rendered.starts_with(&format!("/v2/{repository}/")));
+        // A trust collection may have a host in front of the repository that it is about.
+        let resource = operation.resource().unwrap_or_default();
+        let roots = ["/v2", "/tuf"].map(|root| format!("{root}/{resource}/"));
+        assert!(roots.iter().any(|root| rendered.starts_with(root)), "{rendered} names no {resource}");
+        assert!(resource == repository.as_str() || resource.ends_with(&format!("/{repository}")));
         assert!(repository.as_str().len() <= NAME_BYTES);
-        assert_eq!(operation.scope().map(|scope| scope.name), Some(repository.to_string()));
+        assert_eq!(operation.scope().map(|scope| scope.name).as_deref(), Some(resource));
     }
     match operation {
         Operation::PutManifest(put) => assert!(put.tags.len() <= TAGS_PER_PUT),

@@ -79,8 +79,15 @@ fn check_accepted(operation: &Operation, path: &str) -> Result<(), TestCaseError
     };
     prop_assert_eq!(rendered_path, sent);
     if let Some(repository) = operation.repository() {
-        let beginning = format!("/v2/{repository}/");
-        prop_assert!(rendered_path.starts_with(&beginning));
+        let resource = operation.resource().unwrap_or_default();
+        let roots = ["/v2", "/tuf"].map(|root| format!("{root}/{resource}/"));
+        prop_assert!(
+            roots.iter().any(|root| rendered_path.starts_with(root)),
+            "{} names no {}",
+            rendered_path,
+            resource
+        );
+        prop_assert!(resource.ends_with(repository.as_str()));
     }
     let again = Operation::parse(operation.method(), rendered_path, rendered_query);
     prop_assert_eq!(again.as_ref(), Ok(operation));

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{admin, basic, refuses};
-use crate::harness::World;
+use crate::harness::{World, sha256};
 
 const WEB: &str = "/repositories/ann%2Fweb";
 
@@ -89,6 +89,37 @@ async fn the_collector_is_paused_run_and_explained_by_who_may() {
     refuses(&world, world.api("GET", &path, &basic("bob")), 404, "NOT_FOUND").await;
     let kinds = world.look("SELECT kind FROM events WHERE subject = 'gc' ORDER BY id").await;
     assert_eq!(kinds, ["gc_paused", "gc_resumed", "gc_run_asked_for"]);
+}
+
+/// What is explained to go at a time is there until then and gone after it, however long ago it was pushed.
+#[tokio::test]
+async fn what_is_explained_to_go_goes_then() {
+    let (world, digest) = with_image().await;
+    let layer = sha256("layer");
+    let links = async || {
+        let path = format!("/gc/explain?account=ann&digest={layer}");
+        let reasons = world.api("GET", &path, &basic("ann")).await.expect(200).json();
+        let links = reasons.as_array().unwrap().iter().filter(|reason| !reason["reason"].to_string().contains("trash"));
+        links.cloned().collect::<Vec<_>>()
+    };
+    let collect = async || {
+        // Somebody says that the clock is right.
+        world.sends("PATCH", "/gc", &admin(), &json!({"paused": false})).await.expect(200);
+        world.sends("POST", "/gc/run", &admin(), &json!({})).await.expect(200);
+    };
+    world.pass(30 * 24 * 60 * 60);
+    deletes(&world, &digest).await;
+    let told = links().await;
+    assert_eq!(told[0]["reason"], json!("no manifest names it any more"), "{told:?}");
+    let until: jiff::Timestamp = told[0]["until"].as_str().unwrap().parse().unwrap();
+    let left = until.as_millisecond() - world.app.clock.now();
+    assert!(left > 0, "{told:?}");
+    world.pass(left / 1000 - 2);
+    collect().await;
+    assert_eq!(links().await.len(), 1, "it is there until then");
+    world.pass(4);
+    collect().await;
+    assert_eq!(links().await, [], "and gone after it");
 }
 
 /// Anybody may pull from a public repository; what was taken away from it is not shown to everybody.
