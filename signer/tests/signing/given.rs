@@ -51,7 +51,9 @@ fn told(files: &Files, role: &str) -> (i64, Vec<u8>) {
     let (_, bytes) = files.files.iter().find(|(named, _)| named == role).unwrap();
     let document: Value = serde_json::from_slice(bytes).unwrap();
     assert_eq!(document["signed"]["version"], files.version);
-    (i64::try_from(files.version).unwrap(), digest(&SHA256, bytes).as_ref().to_vec())
+    // What is signed, which stands in the file in its canonical form.
+    let signed = document["signed"].to_string();
+    (i64::try_from(files.version).unwrap(), digest(&SHA256, signed.as_bytes()).as_ref().to_vec())
 }
 
 /// The files that hold after these.
