@@ -265,7 +265,7 @@ async fn what_keeps_a_digest_is_told_within_an_account(world: World) {
         kept.into_iter().map(|kept| kept.by).collect()
     };
     assert_eq!(kept(&blob).await, [KeptBy::Manifest(child.clone())]);
-    assert_eq!(kept(&alone).await, [unnamed(NOW, None)]);
+    assert_eq!(kept(&alone).await, [unnamed(NOW, Some(NOW + 2 * DAY))]);
     assert_eq!(kept(&child).await, [KeptBy::Index(parent.clone())]);
     assert_eq!(kept(&parent).await, [KeptBy::Tag("v1".to_owned())]);
     world.delete_manifest(&repository, &parent).await;
