@@ -65,6 +65,12 @@ fn read_pages(server: &Server, listing: &Listing) -> Outcome<()> {
     let authorization = server.admin().authorization(&[listing.scope])?;
     let mut connection = Connection::open(server.port())?;
     let mut next = Some(format!("{}?n={PAGE}", listing.path));
+    // A page is a page, however much is asked for.
+    let asked = Request::new("GET", format!("{}?n={}", listing.path, 5 * PAGE)).header("Authorization", &authorization);
+    let answer = connection.exchange(&asked)?.expect(200)?;
+    let given = answer.json()?[listing.member].as_array().map_or(0, Vec::len);
+    let goes_on = answer.header("link").is_some();
+    holds(given == PAGE && goes_on, || format!("asked for {}, {given} are given; goes on: {goes_on}", 5 * PAGE))?;
     let mut expected = 0;
     while let Some(target) = next {
         let request = Request::new("GET", target).header("Authorization", &authorization);

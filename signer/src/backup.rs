@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::custody::{self, CustodyError, fill, random, wrapping};
 use crate::keys::{Costs, MasterKey, MasterRefused, Masters, OpenRefused, PASSPHRASE_BYTES, derive};
+use crate::wire::TUF;
 
 /// The first line.
 const HEAD: &str = "hallmark signer backup 1";
@@ -318,7 +319,9 @@ async fn add_keys(tx: &mut Tx, page: &[SignerKey]) -> Result<usize, BackupRefuse
         match tx.signer_key(&key.id).await? {
             None => {
                 tx.add_signer_key(key).await?;
-                if let Some(at) = key.used_at {
+                // A key of a trust domain that waited when the backup was made may have been replaced since: it waits no more.
+                let waited = key.collection.starts_with(TUF).then_some(key.made_at);
+                if let Some(at) = key.used_at.or(waited) {
                     tx.use_signer_key(&key.id, at).await?;
                 }
                 added += 1;

@@ -21,7 +21,7 @@ pub const VERSION: u32 = 1;
 const NAME_BYTES: usize = 1_024;
 
 /// What the names of trust domains, and of collections under them, begin with.
-const TUF: &str = "tuf1/";
+pub(crate) const TUF: &str = "tuf1/";
 
 /// What is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod drain;
 mod first_start;
+mod keep;
 mod logs;
 mod remote;
 mod repositories;

@@ -25,7 +25,7 @@ use super::{
 const BOB: &str = "a password of bob";
 
 /// Somebody with a folder of configuration of their own.
-struct Person {
+pub(super) struct Person {
     home: tempfile::TempDir,
 }
 
@@ -35,7 +35,7 @@ impl Person {
     }
 
     /// Somebody who is signed in.
-    fn signed_in(server: &Server, user: &str, password: &str) -> Outcome<Self> {
+    pub(super) fn signed_in(server: &Server, user: &str, password: &str) -> Outcome<Self> {
         let person = Self::new()?;
         says(&person.login(server, user, password)?, 0, &["signed in", user])?;
         Ok(person)
@@ -56,14 +56,14 @@ impl Person {
     }
 
     /// Types a line whose words have no spaces, and holds what it says.
-    fn types(&self, line: &str, code: i32, words: &[&str]) -> Outcome<Ran> {
+    pub(super) fn types(&self, line: &str, code: i32, words: &[&str]) -> Outcome<Ran> {
         let ran = self.type_with(&line.split_whitespace().collect::<Vec<_>>(), "")?;
         says(&ran, code, words)?;
         Ok(ran)
     }
 
     /// The objects that a line prints, one on each of its own.
-    fn objects(&self, line: &str) -> Outcome<Vec<Value>> {
+    pub(super) fn objects(&self, line: &str) -> Outcome<Vec<Value>> {
         let ran = self.types(&format!("{line} --output json"), 0, &[])?;
         Ok(ran.output.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }

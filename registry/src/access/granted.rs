@@ -33,6 +33,8 @@ pub struct Target {
     pub name: RepositoryName,
     /// What is known of it.
     pub facts: Arc<Facts>,
+    /// Whether there is one that the caller has no right in, so that it is answered as if there were none.
+    pub hidden: bool,
 }
 
 impl<O> Granted<O> {
@@ -58,6 +60,11 @@ impl<O> Granted<O> {
     /// The repository's row as it stood when the operation was granted; `None` when there is no such repository.
     pub fn repository(&self) -> Option<&Repository> {
         self.grant.target.as_ref().and_then(|target| target.facts.repository.as_ref())
+    }
+
+    /// Whether the answer hides a repository that is there.
+    pub fn hides(&self) -> bool {
+        self.grant.target.as_ref().is_some_and(|target| target.hidden)
     }
 
     /// The account that the operation's name lies in, when there is one.

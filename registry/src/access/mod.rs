@@ -88,12 +88,13 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     let covered = operation.actions().iter().all(|action| ceiling.covers("repository", resource, *action));
     let suffices = |rights: Rights| covered && ceiling.bound(&name, rights).contain(needed);
     let (mut facts, mut rights) = look(app, identity, &name, suffices).await?;
+    let mut hidden = false;
     if !suffices(rights)
         && !operation.changes()
         && let Some(absent) = decision::as_absent(identity.principal(), &facts)
     {
         // Whoever could make it is answered as if it were not there; that a push is refused tells them that the name is taken.
-        (facts, rights) = (Arc::new(absent.0), absent.1);
+        (facts, rights, hidden) = (Arc::new(absent.0), absent.1, true);
     }
     if !suffices(rights) {
         let right = identity.principal().is_some() && !rights.contain(needed);
@@ -104,7 +105,7 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
     {
         return Err(Refused::Lacking { needed: needed_by(&operation), right: false });
     }
-    Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, facts }))))
+    Ok(Granted::make(operation, Grant::of(identity, Some(Target { name, facts, hidden }))))
 }
 
 /// The facts about this name as they stand, and the rights of `identity` by them: those that were seen with who it is, else

@@ -49,8 +49,8 @@ pub struct Sight {
     pub name: RepositoryName,
     /// What is known of it and of the principal in it.
     pub facts: Arc<Facts>,
-    /// The manifest that was looked for, and what was found.
-    pub manifest: Option<(Reference, Option<Arc<StoredManifest>>)>,
+    /// A manifest of it, and the reference by which it was found.
+    pub manifest: Option<(Reference, Arc<StoredManifest>)>,
 }
 
 impl<'a> About<'a> {

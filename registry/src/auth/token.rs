@@ -115,7 +115,6 @@ pub(crate) async fn identify(app: &App, token: &str, about: Option<About<'_>>, n
     let changed = || Refused::Token(CHANGED.into());
     let (principal, limits, sight) = match about {
         Some(About { name, manifest }) if app.metadata.engine() == Engine::Postgres => {
-            // Whoever has no token for it learns nothing from how long a manifest takes to be read.
             let manifest = manifest.filter(|_| scopes.allow("repository", name.as_str(), Action::Pull));
             let seen = app.metadata.seen(id, credential, name, manifest).await?;
             let principal = live(seen.principal, epoch).ok_or_else(changed)?;
@@ -123,7 +122,7 @@ pub(crate) async fn identify(app: &App, token: &str, about: Option<About<'_>>, n
                 Some(_) => personal::inherit_seen(seen.credential, &principal, now)?,
                 None => None,
             };
-            let manifest = manifest.cloned().map(|reference| (reference, seen.manifest));
+            let manifest = manifest.cloned().zip(seen.manifest);
             (principal, limits, Some(Arc::new(Sight { name: name.clone(), facts: Arc::new(seen.facts), manifest })))
         }
         _ => {

@@ -48,7 +48,7 @@ pub(super) async fn manifest(app: &App, granted: &Granted<PullManifest>) -> Resu
     let PullManifest { repository: name, reference, .. } = granted.operation();
     let seen = granted.identity().sight(name).and_then(|sight| sight.manifest.as_ref());
     let manifest = match seen {
-        Some((looked_for, found)) if looked_for == reference => found.clone(),
+        Some((looked_for, found)) if looked_for == reference => Some(Arc::clone(found)),
         _ => app.metadata.manifest(repository.id, reference).await?,
     };
     let manifest = manifest.ok_or(PullError::ManifestUnknown)?;

@@ -244,6 +244,10 @@ async fn answer(
         remember_refusal(app, &refused, &identity, name, line.client());
         access::http::refusal(refused, &identity, &realm())
     })?;
+    if granted.hides() {
+        let needed = access::needed_by(granted.operation());
+        remember_refusal(app, &access::Refused::Lacking { needed, right: true }, &identity, name, line.client());
+    }
     if writes && app.is_readonly() {
         return Err(access::http::read_only());
     }

@@ -27,6 +27,7 @@ pub(super) const NO_CREDENTIAL: i64 = -1;
 const NO_REFERENCE: &str = "";
 
 statements! {
+    // A manifest is read for those only who may know of its repository: to others how long that takes would tell what is in it.
     // Of the prefixes that reach the name few are granted to anybody in the account, however many are granted there: those are looked
     // up first, and then what each of the principal and their teams holds on them, one by one and by equality. As subqueries of one
     // value, since a join would be turned around where many hold one prefix.
@@ -38,7 +39,18 @@ statements! {
          holders (id) AS (
            SELECT CAST($3 AS BIGINT)
            UNION ALL
-           SELECT t.team_id FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3 WHERE a.name = $1)
+           SELECT t.team_id FROM accounts a JOIN team_members t ON t.account_id = a.id AND t.user_id = $3 WHERE a.name = $1),
+         known (id) AS MATERIALIZED (
+           SELECT r.id FROM repositories r
+            WHERE r.name = $2 AND $6 <> ''
+              AND (r.public = 1
+                OR EXISTS (SELECT 1 FROM users u
+                            WHERE u.principal_id = $3 AND (u.account_id = r.account_id OR u.system_role IS NOT NULL))
+                OR EXISTS (SELECT 1 FROM members m WHERE m.account_id = r.account_id AND m.user_id = $3 AND m.owner = 1)
+                OR EXISTS (SELECT 1 FROM holders h
+                             JOIN repository_grants g ON g.principal_id = h.id AND g.repository_id = r.id)
+                OR EXISTS (SELECT 1 FROM prefixes p CROSS JOIN holders h
+                             JOIN prefix_grants g ON g.principal_id = h.id AND g.account_id = p.account_id AND g.prefix = p.prefix)))
          SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner, CAST(NULL AS BYTEA)
            FROM accounts a
            LEFT JOIN repositories r ON r.name = $2 AND r.account_id = a.id
@@ -75,13 +87,11 @@ statements! {
            FROM credentials c WHERE c.id = $4
          UNION ALL
          SELECT CAST(5 AS BIGINT), m.id, CAST(0 AS BIGINT), m.digest, m.media_type, NULL, NULL, NULL, NULL, m.body
-           FROM repositories r JOIN tags t ON t.repository_id = r.id AND t.name = $6
+           FROM known k JOIN tags t ON t.repository_id = k.id AND t.name = $6
            JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
-          WHERE r.name = $2
          UNION ALL
          SELECT CAST(5 AS BIGINT), m.id, CAST(0 AS BIGINT), m.digest, m.media_type, NULL, NULL, NULL, NULL, m.body
-           FROM repositories r JOIN manifests m ON m.repository_id = r.id AND m.digest = $6
-          WHERE r.name = $2"
+           FROM known k JOIN manifests m ON m.repository_id = k.id AND m.digest = $6"
     ];
 }
 
@@ -129,7 +139,8 @@ pub struct Seen {
     pub credential: Option<SeenCredential>,
     /// What is known of the repository and of the principal in it.
     pub facts: Facts,
-    /// The manifest that was asked for with it, when the repository has it.
+    /// The manifest that was asked for with it, when the repository has it and the principal may know of the repository. What is not
+    /// found here may be there all the same.
     pub manifest: Option<Arc<StoredManifest>>,
 }
 

@@ -21,6 +21,7 @@ family! {
     a_repository_of_the_system_is_no_account_s,
     a_change_sees_the_facts_it_makes,
     a_manifest_is_seen_with_whoever_wants_it,
+    a_manifest_is_seen_by_members_as_far_as_they_reach,
 }
 
 async fn facts(world: &World, principal: Option<PrincipalId>, name: &str) -> Facts {
@@ -176,11 +177,46 @@ async fn a_manifest_is_seen_with_whoever_wants_it(world: World) {
         let elsewhere = world.metadata.seen(world.alice.id, None, &other.name, Some(reference)).await.unwrap();
         assert_eq!(elsewhere.manifest, None);
     }
+    // Nobody who has no right there has it read for them, and whoever has one, however they came by it, has.
+    let bob = world.user("bob").await;
+    let shown = async |world: &World| {
+        let seen = world.metadata.seen(bob.id, None, &repository.name, Some(&by_tag)).await.unwrap();
+        seen.manifest.is_some()
+    };
+    assert!(!shown(&world).await);
+    world.open_up(&repository, true).await;
+    assert!(shown(&world).await);
+    world.open_up(&repository, false).await;
+    assert!(!shown(&world).await);
+    world.give(on_repository(&repository, bob.id), "read").await;
+    assert!(shown(&world).await);
     let absent = Reference::Tag("2".parse().unwrap());
     for reference in [Some(&absent), None] {
         let seen = world.metadata.seen(world.alice.id, None, &repository.name, reference).await.unwrap();
         assert_eq!((seen.manifest, seen.facts.repository.as_ref()), (None, Some(&repository)));
     }
+}
+
+async fn a_manifest_is_seen_by_members_as_far_as_they_reach(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    world.member(&acme, &bob, false).await;
+    let repository = world.named("acme/web-app").await;
+    let (config, layer) = (world.blob(&repository, b"config").await, world.blob(&repository, b"layer").await);
+    let digest = Reference::Digest(world.put(&repository, &image(&config, &[&layer], ""), &[]).await);
+    let shown = async |who: PrincipalId| {
+        let seen = world.metadata.seen(who, None, &repository.name, Some(&digest)).await.unwrap();
+        seen.manifest.is_some()
+    };
+    assert_eq!(
+        (shown(world.alice.id).await, shown(bob.id).await),
+        (true, false),
+        "an owner, and a member without a right"
+    );
+    let team = world.team(&acme, "web").await;
+    world.join(&team, &bob).await;
+    assert!(!shown(bob.id).await);
+    world.give(on_prefix(&acme, "acme/web-", team.id), "read").await;
+    assert!(shown(bob.id).await, "by a prefix of a team");
 }
 
 /// Who is many: members, a team for every ten of them, a repository for each with a manifest and a tag, which its team may read;

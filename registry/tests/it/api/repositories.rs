@@ -160,6 +160,39 @@ async fn change_at_once(world: &World) {
     assert_eq!(world.app.metadata.statistics().repeats, repeats, "nobody stood in another's way");
 }
 
+/// Of two who read the same and change it at once, one changes it, and the other is told to read again.
+async fn change_what_was_read_at_once(world: &World) {
+    world.organization("acme", "ann").await;
+    world.sends("POST", "/repositories", &basic("ann"), &json!({"name": "acme/web"})).await.expect(201);
+    world.sends("POST", "/organizations/acme/teams", &basic("ann"), &json!({"name": "dev"})).await.expect(201);
+    for path in [WEB, "/organizations/acme/teams/dev"] {
+        for round in 0..8 {
+            let read = world.api("GET", path, &basic("ann")).await.expect(200);
+            let change = async |who: &str| {
+                let description = json!({"description": format!("{who} {round}")});
+                world.sends("PATCH", path, &basic("ann"), &description).header("if-match", read.header("etag")).await
+            };
+            let (one, other) = futures_util::join!(change("one"), change("other"));
+            let (changed, told) = if one.status == 200 { (one, other) } else { (other, one) };
+            assert_eq!((changed.status.as_u16(), told.gist()), (200, (412, "PRECONDITION_FAILED".into())), "{path}");
+            let now = world.api("GET", path, &basic("ann")).await.expect(200).json();
+            assert_eq!(now["description"], changed.json()["description"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_read_the_same_one_changes_it() {
+    change_what_was_read_at_once(&World::open().await).await;
+}
+
+#[tokio::test]
+async fn of_two_who_read_the_same_one_changes_it_on_a_server() {
+    let postgres = Postgres::start();
+    let database = DatabaseConfig::Postgres { url: postgres.url.clone(), max_connections: 8 };
+    change_what_was_read_at_once(&World::with(|config| config.database = database).await).await;
+}
+
 #[tokio::test]
 async fn two_changes_of_a_repository_at_once_follow_one_another() {
     change_at_once(&World::open().await).await;

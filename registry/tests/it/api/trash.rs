@@ -91,6 +91,30 @@ async fn the_collector_is_paused_run_and_explained_by_who_may() {
     assert_eq!(kinds, ["gc_paused", "gc_resumed", "gc_run_asked_for"]);
 }
 
+/// Nobody asks for it: the jobs of a registry end windows, collect, and look at soft limits.
+#[tokio::test]
+async fn what_a_registry_does_by_itself_is_done_by_its_jobs() {
+    let (world, digest) = with_image().await;
+    world.image(&world.all_of("ann", "ann/web").await, "ann/web", "2", "another layer").await;
+    world.sends("PUT", "/accounts/ann/quota", &admin(), &json!({"soft": 10})).await.expect(200);
+    deletes(&world, &digest).await;
+    world.pass(16 * 24 * 60 * 60);
+    // Somebody says that the clock is right.
+    world.sends("PATCH", "/gc", &admin(), &json!({"paused": false})).await.expect(200);
+    let jobs = world.jobs();
+    let happened =
+        async |kind: &str| !world.look(&format!("SELECT 1 FROM events WHERE kind = '{kind}'")).await.is_empty();
+    jobs.until("the end of a window", async || happened("manifest_purged").await).await;
+    jobs.until("a look at a soft limit", async || happened("quota_exceeded").await).await;
+    let layer = sha256("layer");
+    jobs.until("a collection", async || {
+        world.look(&format!("SELECT 1 FROM blobs WHERE digest = '{layer}'")).await.is_empty()
+    })
+    .await;
+    jobs.stop().await;
+    world.get("/v2/ann/web/manifests/2").by(&world.all_of("ann", "ann/web").await).await.expect(200);
+}
+
 /// What is explained to go at a time is there until then and gone after it, however long ago it was pushed.
 #[tokio::test]
 async fn what_is_explained_to_go_goes_then() {

@@ -50,7 +50,9 @@ async fn on_a_server_a_pull_asks_the_database_once() {
     let asked = async |reference: &str, status: u16| {
         let before = world.app.metadata.statistics().reads;
         let answer = world.get(&format!("/v2/ann/app/manifests/{reference}")).by(&ann).await.expect(status);
-        assert_eq!(world.app.metadata.statistics().reads - before, 1, "{reference}");
+        // What is not found is looked for once more, by itself.
+        let reads = if status == 200 { 1 } else { 2 };
+        assert_eq!(world.app.metadata.statistics().reads - before, reads, "{reference}");
         if status == 200 { answer.header("docker-content-digest").to_owned() } else { String::new() }
     };
     assert_eq!(asked("1", 200).await, first.as_str());
