@@ -45,7 +45,7 @@ statements! {
             WHERE r.name = $2 AND $6 <> ''
               AND (r.public = 1
                 OR EXISTS (SELECT 1 FROM users u
-                            WHERE u.principal_id = $3 AND (u.account_id = r.account_id OR u.system_role IS NOT NULL))
+                            WHERE u.principal_id = $3 AND (u.account_id = r.account_id OR u.system_role <> ''))
                 OR EXISTS (SELECT 1 FROM members m WHERE m.account_id = r.account_id AND m.user_id = $3 AND m.owner = 1)
                 OR EXISTS (SELECT 1 FROM holders h
                              JOIN repository_grants g ON g.principal_id = h.id AND g.repository_id = r.id)
