@@ -47,10 +47,13 @@ statements! {
                 OR EXISTS (SELECT 1 FROM users u
                             WHERE u.principal_id = $3 AND (u.account_id = r.account_id OR u.system_role <> ''))
                 OR EXISTS (SELECT 1 FROM members m WHERE m.account_id = r.account_id AND m.user_id = $3 AND m.owner = 1)
-                OR EXISTS (SELECT 1 FROM holders h
-                             JOIN repository_grants g ON g.principal_id = h.id AND g.repository_id = r.id)
-                OR EXISTS (SELECT 1 FROM prefixes p CROSS JOIN holders h
-                             JOIN prefix_grants g ON g.principal_id = h.id AND g.account_id = p.account_id AND g.prefix = p.prefix)))
+                OR EXISTS (SELECT 1 FROM holders
+                            WHERE (SELECT g.rights FROM repository_grants g
+                                    WHERE g.principal_id = holders.id AND g.repository_id = r.id) IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM prefixes CROSS JOIN holders
+                            WHERE (SELECT g.rights FROM prefix_grants g
+                                    WHERE g.principal_id = holders.id AND g.account_id = prefixes.account_id
+                                      AND g.prefix = prefixes.prefix) IS NOT NULL)))
          SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner, CAST(NULL AS BYTEA)
            FROM accounts a
            LEFT JOIN repositories r ON r.name = $2 AND r.account_id = a.id
@@ -87,11 +90,11 @@ statements! {
            FROM credentials c WHERE c.id = $4
          UNION ALL
          SELECT CAST(5 AS BIGINT), m.id, CAST(0 AS BIGINT), m.digest, m.media_type, NULL, NULL, NULL, NULL, m.body
-           FROM known k JOIN tags t ON t.repository_id = k.id AND t.name = $6
+           FROM known JOIN tags t ON t.repository_id = known.id AND t.name = $6
            JOIN manifests m ON m.repository_id = t.repository_id AND m.id = t.manifest_id
          UNION ALL
          SELECT CAST(5 AS BIGINT), m.id, CAST(0 AS BIGINT), m.digest, m.media_type, NULL, NULL, NULL, NULL, m.body
-           FROM known k JOIN manifests m ON m.repository_id = k.id AND m.digest = $6"
+           FROM known JOIN manifests m ON m.repository_id = known.id AND m.digest = $6"
     ];
 }
 

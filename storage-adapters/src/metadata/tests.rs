@@ -76,9 +76,17 @@ const ALL_CHANGES: [&str; 4] =
     ["trust::RENEW_ALL", "custody::ABANDON_KEYS", "custody::FORGET_TUF", "custody::FORGET_BASES"];
 /// Count all that an account or a repository holds, for people who ask.
 const COUNTS_ALL: &str = "::sizes::";
-/// Names that a statement gives to what it has already cut down to a page.
-const PAGES: [&str; 7] =
-    ["SCAN held", "SCAN last", "SCAN page", "SCAN numbered", "SCAN (subquery", "SCAN prefixes", "SCAN holders"];
+/// Names that a statement gives to what it has already cut down to a page, or to one repository.
+const PAGES: [&str; 8] = [
+    "SCAN held",
+    "SCAN last",
+    "SCAN page",
+    "SCAN numbered",
+    "SCAN (subquery",
+    "SCAN prefixes",
+    "SCAN holders",
+    "SCAN known",
+];
 
 #[tokio::test]
 async fn no_statement_walks_a_table_or_a_whole_repository() {
