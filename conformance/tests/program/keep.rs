@@ -1,6 +1,6 @@
 //! What keeps images and brings them back, as a person types it: `undelete`, `history`, `hold`, `policy`, `retention`, `quota`, `size`.
 
-use std::fs;
+use std::{fs, thread};
 
 use hallmark_conformance::{
     Outcome,
@@ -33,6 +33,12 @@ fn delete(server: &Server, reference: &str) -> Outcome<Response> {
 fn what_was_deleted_or_moved_is_listed_and_comes_back() -> Outcome<()> {
     let (server, person, [first, second]) = with_two()?;
     let (one, two) = (&first.manifest.digest, &second.manifest.digest);
+    // Times are told by the second, and until a tag moves it is what it was: so it moves in another second than it was made in.
+    let made = &person.objects(&format!("history {REPOSITORY}:1"))?[0];
+    let made: jiff::Timestamp = made["at"].as_str().unwrap_or_default().parse().or_fail("a move has a time")?;
+    while jiff::Timestamp::now().as_second() <= made.as_second() {
+        thread::yield_now();
+    }
     server.registry().push_image(REPOSITORY, "1", &second)?;
     let moves = person.objects(&format!("history {REPOSITORY}:1"))?;
     let told = moves.iter().map(|moved| moved["digest"].as_str()).collect::<Vec<_>>();
@@ -84,7 +90,7 @@ fn rules_are_set_shown_and_tried_before_they_hold() -> Outcome<()> {
     holds(refused.text().contains("DENIED"), || format!("a tag that does not move: {refused}"))?;
 
     let rule = json!({"name": "old", "do": "remove", "when": {"tag": "2"}});
-    let tried = write("tried.json", json!({"rules": [rule]}))?;
+    let tried = write("tried.json", json!({"retention": {"rules": [rule]}}))?;
     let preview = person.types(
         &format!("retention preview {REPOSITORY} --rules {tried}"),
         0,
