@@ -447,7 +447,7 @@ fn storm_on(engine: Engine) -> Outcome<()> {
     holds(never.is_empty() && storm.gone > 0, || format!("the storm was a calm: nothing was {never:?}"))
 }
 
-/// What the look at everything is worth: a blob that is lost, bytes that nothing needs and a manifest that is lost are found.
+/// What the look at everything is worth: bytes that nothing needs, and a blob that is lost, are found.
 #[test]
 fn a_loss_that_was_made_on_purpose_is_found() -> Outcome<()> {
     let seed = any_seed();
