@@ -64,10 +64,11 @@ fn push(world: &World<'_>, server: &Server, clients: usize, size: u64) -> Outcom
     run(Command::new("sync").arg("-f").arg(&world.setup.folder))?;
     load::run(clients, Until::Done(1), server.watch(), |number| {
         let layer = world.layers.next(size);
-        let mut connection = server.connect()?;
         if number == 0 {
             machine::touch(clients as u64 * size);
         }
+        // After it: a server may close a connection that asks nothing for seconds.
+        let mut connection = server.connect()?;
         let token = token.as_deref();
         Ok(move |_| {
             push_layer(&mut connection, REPOSITORY, &layer, token)?;
