@@ -96,6 +96,14 @@ fn a_stranger_at_the_top_is_found() {
     assert_eq!(shape::strangers_at_the_top(&names).len(), 1);
 }
 
+/// `cargo run --release -- serve` from a fresh clone: one member is built, and of its two programs one is meant.
+#[test]
+fn what_cargo_runs_by_itself_is_the_registry() {
+    let has = |manifest: &str, line: &str| manifest.lines().any(|found| found == line);
+    assert!(has(include_str!("../../../Cargo.toml"), r#"default-members = ["registry"]"#), "the default member");
+    assert!(has(include_str!("../../../registry/Cargo.toml"), r#"default-run = "hallmark""#), "its default program");
+}
+
 #[test]
 fn the_crates_depend_on_each_other_only_as_drawn() {
     holds(edges::wrong(&sources::manifests()));

@@ -36,7 +36,7 @@ pub enum Reason<'a> {
 }
 
 /// Decides what `who` (`None`: nobody in particular) may do by these facts, and tells each reason with the rights it gives.
-/// Rights add up, and nothing takes any away.
+/// Rights add up, and nothing takes any away but an organization's word that `write` alone does not let sign.
 pub fn decide<'a>(who: Option<&Principal>, facts: &'a Facts, mut tell: impl FnMut(Reason<'a>, Rights)) -> Decision {
     let mut decision = Decision { rights: Rights::NONE, may_create: false, by_membership: false };
     let mut give = |reason, rights, creates| {
@@ -60,14 +60,17 @@ pub fn decide<'a>(who: Option<&Principal>, facts: &'a Facts, mut tell: impl FnMu
     if facts.member == Some(true) {
         give(Reason::OrganizationOwner, Rights::ADMIN, true);
     }
+    // Where an organization does not let writers sign.
+    let given = |rights: Rights| rights.given(account.writers_sign);
     for grant in &facts.grants {
         let reaches_new = grant.prefix.is_some()
             && (grant.rights.contain(Rights::MANAGE) || account.create_on_push && grant.rights.contain(Rights::PUSH));
-        give(Reason::Grant(grant), grant.rights, reaches_new);
+        give(Reason::Grant(grant), given(grant.rights), reaches_new);
     }
     if facts.repository.is_none() && facts.member.is_some() && account.create_on_push && !decision.may_create {
-        tell(Reason::MembersCreate, Rights::WRITE);
-        decision = Decision { rights: decision.rights | Rights::WRITE, may_create: true, by_membership: true };
+        let rights = given(Rights::WRITE);
+        tell(Reason::MembersCreate, rights);
+        decision = Decision { rights: decision.rights | rights, may_create: true, by_membership: true };
     }
     decision
 }

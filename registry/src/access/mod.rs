@@ -24,7 +24,8 @@ pub use pattern::{Pattern, PatternInvalid};
 pub use standing::{Lapsed, Shown, Standing};
 
 use crate::app::App;
-use crate::auth::Identity;
+use crate::auth::{Client, Identity};
+use crate::events::Happening;
 
 /// Why an operation is not granted.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,29 @@ pub enum Refused {
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
+}
+
+/// Remembers that somebody asked for what they have no right to. A token that merely does not cover it is no refusal: its
+/// client asks for another.
+pub(crate) fn remember_refusal(
+    app: &App,
+    refused: &Refused,
+    identity: &Identity,
+    (operation, client): (&'static str, Client),
+) {
+    let Refused::Lacking { needed, right: true } = refused else { return };
+    let Some(principal) = identity.principal() else { return };
+    let subject = needed.iter().next().map(|scope| scope.name.clone()).unwrap_or_default();
+    let happening = Happening {
+        kind: "access_refused",
+        actor: principal.id,
+        account: None,
+        repository: None,
+        subject,
+        how: operation,
+        client: client.address(),
+    };
+    app.recorder.note(happening, app.clock.now());
 }
 
 /// Decides whether `identity` may do `operation`, by facts that hold now and by the ceiling of what was shown.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use hallmark_oci::{Operation, Scopes};
 
-use super::{Refused, authorize, needed_by};
+use super::{Refused, authorize, needed_by, remember_refusal};
 use crate::app::App;
 use crate::auth::{self, Client, Identity};
 
@@ -112,6 +112,9 @@ impl<'a> Standing<'a> {
     }
 
     fn lapsed(&self, why: Why) -> Box<Lapsed> {
+        if let Why::Refused(refused) = &why {
+            remember_refusal(self.app, refused, self.shown.identity, (self.operation.name(), self.shown.client));
+        }
         let (identity, needed) = (self.shown.identity.clone(), needed_by(&self.operation));
         Box::new(Lapsed { why, identity, needed, realm: (self.realm)() })
     }

@@ -39,7 +39,7 @@ fn repository(account_id: AccountId, public: bool) -> Repository {
 }
 
 fn of_account(id: AccountId, kind: AccountKind) -> Facts {
-    Facts { account: Some(AccountFacts { id, kind, create_on_push: false }), ..Facts::default() }
+    Facts { account: Some(AccountFacts { id, kind, create_on_push: false, writers_sign: true }), ..Facts::default() }
 }
 
 fn rights(who: Option<&Principal>, facts: &Facts) -> String {
@@ -121,6 +121,29 @@ fn a_grant_on_a_prefix_makes_repositories_by_admin_or_by_the_setting() {
     }
 }
 
+/// "Write: read, push, delete tags, sign if a policy lets them."
+#[test]
+fn where_writers_do_not_sign_who_was_given_it_does() {
+    for (granted, expected) in [
+        ("write", Rights::PULL | Rights::PUSH),
+        ("write+sign", Rights::WRITE),
+        ("read+sign", Rights::READ | Rights::SIGN),
+        ("admin", Rights::ADMIN),
+    ] {
+        let mut facts = of_account(ACME, AccountKind::Organization);
+        facts.repository = Some(repository(ACME, false));
+        facts.grants = vec![Granted { holder: ANN, prefix: None, rights: granted.parse().unwrap() }];
+        assert!(decide(Some(&ann()), &facts, |_, _| {}).rights.contain(Rights::SIGN) || granted == "read");
+        facts.account.as_mut().unwrap().writers_sign = false;
+        assert_eq!(decide(Some(&ann()), &facts, |_, _| {}).rights, expected, "{granted}");
+    }
+    let mut facts = Facts { member: Some(false), ..of_account(ACME, AccountKind::Organization) };
+    facts.account = facts.account.map(|account| AccountFacts { create_on_push: true, writers_sign: false, ..account });
+    assert_eq!(decide(Some(&ann()), &facts, |_, _| {}).rights, Rights::PULL | Rights::PUSH, "who may make one");
+    facts.member = Some(true);
+    assert_eq!(decide(Some(&ann()), &facts, |_, _| {}).rights, Rights::ADMIN, "an owner");
+}
+
 #[test]
 fn what_a_token_may_name_is_cut_down_and_never_widened() {
     let every = [Action::Pull, Action::Push, Action::Delete, Action::All];
@@ -147,6 +170,7 @@ fn naive(who: Option<&Principal>, facts: &Facts, wanted: Rights) -> bool {
         return public;
     }
     let organization = facts.account.as_ref().filter(|account| account.kind == AccountKind::Organization);
+    let writers_sign = facts.account.as_ref().is_none_or(|account| account.writers_sign);
     let lines = [
         public,
         who.role == SystemRole::Administrator,
@@ -154,11 +178,17 @@ fn naive(who: Option<&Principal>, facts: &Facts, wanted: Rights) -> bool {
         who.kind == PrincipalKind::User
             && facts.account.as_ref().is_some_and(|account| account.kind == AccountKind::User && account.id == ANNS),
         facts.account.is_some() && facts.member == Some(true),
-        facts.account.is_some() && facts.grants.iter().any(|grant| grant.rights.contain(wanted)),
+        facts.account.is_some()
+            && facts.grants.iter().any(|grant| match wanted {
+                // Who was given it by its name, or administers.
+                Rights::SIGN if !writers_sign => grant.rights.words().any(|word| word == "sign" || word == "admin"),
+                _ => grant.rights.contain(wanted),
+            }),
         organization.is_some_and(|account| account.create_on_push)
             && facts.member.is_some()
             && facts.repository.is_none()
-            && Rights::WRITE.contain(wanted),
+            && Rights::WRITE.contain(wanted)
+            && (wanted != Rights::SIGN || writers_sign),
     ];
     lines.contains(&true)
 }
@@ -187,14 +217,15 @@ fn worlds() -> impl Strategy<Value = (Option<Principal>, Facts)> {
         };
         Principal { disabled, ..principal(kind, role) }
     });
-    let account = (0..4_u8, any::<bool>()).prop_map(|(kind, create_on_push)| {
+    let account = (0..4_u8, any::<bool>(), any::<bool>()).prop_map(|(kind, create_on_push, writers_sign)| {
         let (id, kind) = match kind {
             0 => return None,
             1 => (ANNS, AccountKind::User),
             2 => (AccountId(5), AccountKind::User),
             _ => (ACME, AccountKind::Organization),
         };
-        Some(AccountFacts { id, kind, create_on_push: create_on_push && kind == AccountKind::Organization })
+        let create_on_push = create_on_push && kind == AccountKind::Organization;
+        Some(AccountFacts { id, kind, create_on_push, writers_sign })
     });
     let words = prop::sample::subsequence(vec!["read", "write", "admin", "delete", "sign"], 1..3);
     let grant = (any::<bool>(), words).prop_map(|(prefix, words)| Granted {

@@ -232,10 +232,7 @@ fn remember_refusal(app: &App, parts: &Parts, caller: &Caller, response: &Respon
         Method::DELETE => "api_delete",
         _ => "api_get",
     };
-    let client = match caller.client {
-        Client::At(address) => Some(address),
-        Client::Operator => None,
-    };
+    let client = caller.client.address();
     let subject = parts.uri.path().trim_start_matches("/api/v1/").to_owned();
     let (kind, actor) = ("access_refused", caller.known.principal.id);
     let happening = Happening { kind, actor, account: None, repository: None, subject, how, client };

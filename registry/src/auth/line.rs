@@ -24,6 +24,17 @@ pub enum Client {
     Operator,
 }
 
+impl Client {
+    /// The address; the operator has none.
+    #[must_use]
+    pub const fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::Operator => None,
+        }
+    }
+}
+
 /// Those who wait.
 #[derive(Debug)]
 pub(crate) struct Line {

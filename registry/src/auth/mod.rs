@@ -73,7 +73,12 @@ pub async fn identify(
             remember_unnamed(app, "token", &known, client, now);
             return known.map(Identity::Known);
         }
-        token::identify(app, value, about, now).await
+        let known = token::identify(app, value, about, now).await;
+        if known.as_ref().is_err_and(token::is_void) {
+            // Of what is not believed not even the name is.
+            failed(app, ("", "bearer"), client, now);
+        }
+        known
     } else if scheme.eq_ignore_ascii_case("basic") {
         let (name, password) = basic(value)?;
         Box::pin(by_secret(app, &name, &password, client)).await.map(Identity::Known)
@@ -205,15 +210,18 @@ fn remember(
             | Refused::NameRests(_)
             | Refused::Unvouched
             | Refused::TooManyAttempts { .. },
-        ) => ("sign_in_failed", PrincipalId::SYSTEM, None),
+        ) => return failed(app, (name, how), client, now),
         Err(_) => return,
     };
-    let client = match client {
-        Client::At(address) => Some(address),
-        Client::Operator => None,
-    };
-    let subject = name.to_owned();
+    let (subject, client) = (name.to_owned(), client.address());
     app.recorder.note(Happening { kind, actor, account, repository: None, subject, how, client }, now);
+}
+
+/// Remembers that somebody could not sign in as whoever has this name.
+fn failed(app: &App, (name, how): (&str, &'static str), client: Client, now: i64) {
+    let (kind, actor, subject) = ("sign_in_failed", PrincipalId::SYSTEM, name.to_owned());
+    let client = client.address();
+    app.recorder.note(Happening { kind, actor, account: None, repository: None, subject, how, client }, now);
 }
 
 /// Takes `name:password` out of the value of a Basic `Authorization` header (RFC 7617).

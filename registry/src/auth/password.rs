@@ -164,7 +164,7 @@ impl Passwords {
 
     fn remember_key(&self, principal: &Principal, password: &str, stored: &str) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [&principal.name, password, stored] {
+        for part in [&principal.name, password, stored, principal.role.word()] {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part.as_bytes());
         }

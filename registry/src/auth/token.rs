@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallmark_oci::limits::TOKEN_BYTES;
-use hallmark_oci::{Action, Claims, CompactToken, Scopes, TokenHeader};
+use hallmark_oci::{Action, Claims, ClaimsRefused, CompactToken, Scopes, TokenHeader};
 use hallmark_storage::metadata::{Engine, Principal, PrincipalId};
 use quick_cache::sync::Cache;
 
@@ -102,6 +102,11 @@ pub(crate) async fn issue(app: &App, identity: &Identity, asked: &Scopes, now: i
     let signed = TokenHeader::es256(ring.signing_kid()).signing_input(&claims);
     let token = CompactToken::assemble(&signed, &ring.sign(&app.random, signed.as_bytes())?);
     Ok(Issued { token, scopes, expires_in: lifetime })
+}
+
+/// Whether a token was refused for anything but its age: those that ran out come from every client that pulls for long.
+pub(super) fn is_void(refused: &Refused) -> bool {
+    matches!(refused, Refused::Token(why) if *why != ClaimsRefused::Expired.to_string())
 }
 
 /// Tells who shows `token` for something `about` a repository, if it is about one: on a database server one statement then

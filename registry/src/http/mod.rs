@@ -241,12 +241,12 @@ async fn answer(
     let again = if writes { operation.clone() } else { Operation::Ping };
     let name = operation.name();
     let granted = access::authorize(app, &identity, operation).await.map_err(|refused| {
-        remember_refusal(app, &refused, &identity, name, line.client());
+        access::remember_refusal(app, &refused, &identity, (name, client));
         access::http::refusal(refused, &identity, &realm())
     })?;
     if granted.hides() {
         let needed = access::needed_by(granted.operation());
-        remember_refusal(app, &access::Refused::Lacking { needed, right: true }, &identity, name, line.client());
+        access::remember_refusal(app, &access::Refused::Lacking { needed, right: true }, &identity, (name, client));
     }
     if writes && app.is_readonly() {
         return Err(access::http::read_only());
@@ -317,30 +317,6 @@ impl Pull {
             client: Some(client),
         }))
     }
-}
-
-/// Remembers that somebody asked for what they have no right to. A token that merely does not cover it is no refusal: its
-/// client asks for another.
-fn remember_refusal(
-    app: &App,
-    refused: &access::Refused,
-    identity: &Identity,
-    operation: &'static str,
-    client: IpAddr,
-) {
-    let access::Refused::Lacking { needed, right: true } = refused else { return };
-    let Some(principal) = identity.principal() else { return };
-    let subject = needed.iter().next().map(|scope| scope.name.clone()).unwrap_or_default();
-    let happening = Happening {
-        kind: "access_refused",
-        actor: principal.id,
-        account: None,
-        repository: None,
-        subject,
-        how: operation,
-        client: Some(client),
-    };
-    app.recorder.note(happening, app.clock.now());
 }
 
 fn refuse_grammar(invalid: OperationInvalid) -> Error {

@@ -119,6 +119,10 @@ pub async fn explain(
         shown.push(ReasonView { because: words(app, reason, who.as_ref()).await?, rights: rights.to_string() });
     }
     let mut missing = (!decision.rights.contain(act.needs())).then(|| lacking(who.as_ref(), act, name));
+    let writes = |grant: &Granted| grant.rights.contain(Rights::SIGN);
+    if missing.is_some() && act == Act::Sign && facts.grants.iter().any(writes) {
+        missing = Some(format!("the organization does not let `write` alone sign on {name}: it takes a grant of `sign`, also beside it"));
+    }
     if missing.is_none() && act == Act::Push && !exists && !decision.may_create {
         missing = Some(format!(
             "there is no repository {name}, and making it needs admin on a prefix of its name, an owner, or create-on-push"

@@ -18,6 +18,9 @@ pub struct OrganizationView {
     pub name: String,
     /// Whether a push by a member, or by whoever holds `write` on a prefix, makes a repository that does not exist.
     pub create_on_push: bool,
+    /// Whether the role `write` lets sign. Where it does not, who administers signs, and who was granted `sign`, alone or beside
+    /// `write`.
+    pub writers_sign: bool,
 }
 
 /// An organization to be made.
@@ -40,11 +43,15 @@ pub struct OrganizationChanges {
     /// Whether a push makes repositories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_on_push: Option<bool>,
+    /// Whether the role `write` lets sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writers_sign: Option<bool>,
 }
 
 impl From<Organization> for OrganizationView {
     fn from(organization: Organization) -> Self {
-        Self { name: organization.name, create_on_push: organization.create_on_push }
+        let Organization { name, create_on_push, writers_sign, .. } = organization;
+        Self { name, create_on_push, writers_sign }
     }
 }
 
@@ -132,13 +139,23 @@ pub async fn change(
     app.metadata
         .write(input, |tx, (caller, name, changes, expected)| {
             Box::pin(async move {
-                let mut organization = caller.owned(tx, name).await?;
-                expected.hold(&OrganizationView::from(organization.clone()))?;
-                if let Some(may) = changes.create_on_push.filter(|may| *may != organization.create_on_push) {
-                    tx.set_create_on_push(&organization, may).await?;
-                    let payload = json!({"create_on_push": may}).to_string();
+                let before = caller.owned(tx, name).await?;
+                expected.hold(&OrganizationView::from(before.clone()))?;
+                let mut organization = before.clone();
+                let mut told = serde_json::Map::new();
+                for (setting, may, is) in [
+                    ("create_on_push", changes.create_on_push, &mut organization.create_on_push),
+                    ("writers_sign", changes.writers_sign, &mut organization.writers_sign),
+                ] {
+                    if let Some(may) = may.filter(|may| may != is) {
+                        *is = may;
+                        told.insert(setting.to_owned(), may.into());
+                    }
+                }
+                if organization != before {
+                    tx.set_organization(&organization).await?;
+                    let payload = json!(told).to_string();
                     tx.record(&caller.event_in(organization.id, "organization_changed", name, &payload)).await?;
-                    organization.create_on_push = may;
                 }
                 Ok(organization.into())
             })

@@ -109,6 +109,35 @@ async fn i5_a_change_that_fails_leaves_no_event() {
     assert_eq!(state(&world).await, before);
 }
 
+/// I2: bytes before facts on the way in, facts before bytes on the way out. That every row has its bytes and every file its row is
+/// looked at once more when the world ends.
+#[tokio::test]
+async fn i2_no_fact_points_to_bytes_that_are_not_there() {
+    let (world, ann, manifest, upload) = world().await;
+    let blob = world.blob_in_a_file(&ann, "ann/app", "in a file").await;
+    let owners = "SELECT storage_key FROM blobs UNION ALL SELECT storage_key FROM uploads
+        UNION ALL SELECT storage_key FROM key_deletions";
+    let large = "y".repeat(200_000);
+    // Bytes first: while they come no blob is told of, and a PUT whose digest is another's leaves none.
+    world.patch(&upload).by(&ann).body(large.clone()).await.expect(202);
+    let wrong = format!("{upload}?digest={}", sha256("another"));
+    world.put(&wrong).by(&ann).await.expect(400);
+    world.head(&format!("/v2/ann/app/blobs/{}", sha256(format!("0123456789{large}")))).by(&ann).await.expect(404);
+    // Facts first: what is deleted is not found from that moment on, and its bytes go later.
+    world.delete(&format!("/v2/ann/app/blobs/{blob}")).by(&ann).await.expect(202);
+    world.head(&format!("/v2/ann/app/blobs/{blob}")).by(&ann).await.expect(404);
+    assert!(world.files() >= 1, "its bytes are still there");
+    world.pass(40 * 24 * 60 * 60);
+    for _ in 0..3 {
+        hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
+    }
+    assert_eq!(world.look("SELECT digest FROM blobs").await.iter().filter(|row| row.contains(blob.hex())).count(), 0);
+    let owned = world.look(owners).await;
+    assert!(world.files() <= owned.len(), "every file has a row that owns it");
+    let ann = world.all_of("ann", "ann/app").await;
+    world.get(&format!("/v2/ann/app/manifests/{manifest}")).by(&ann).await.expect(200);
+}
+
 /// I5: what the operator changes is remembered as well.
 #[tokio::test]
 async fn i5_an_operators_change_is_recorded() {

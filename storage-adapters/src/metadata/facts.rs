@@ -54,7 +54,7 @@ statements! {
                             WHERE (SELECT g.rights FROM prefix_grants g
                                     WHERE g.principal_id = holders.id AND g.account_id = prefixes.account_id
                                       AND g.prefix = prefixes.prefix) IS NOT NULL)))
-         SELECT CAST(0 AS BIGINT), a.id, a.create_on_push, a.kind, a.name, r.id, r.public, u.principal_id, m.owner, CAST(NULL AS BYTEA)
+         SELECT CAST(0 AS BIGINT), a.id, a.create_on_push + 2 * a.writers_sign, a.kind, a.name, r.id, r.public, u.principal_id, m.owner, CAST(NULL AS BYTEA)
            FROM accounts a
            LEFT JOIN repositories r ON r.name = $2 AND r.account_id = a.id
            LEFT JOIN users u ON u.account_id = a.id
@@ -120,6 +120,8 @@ pub struct AccountFacts {
     pub kind: AccountKind,
     /// Whether a push may make repositories in it.
     pub create_on_push: bool,
+    /// Whether `write` lets sign.
+    pub writers_sign: bool,
 }
 
 /// Rights that reach a name.
@@ -265,7 +267,9 @@ fn facts(rows: &[Row], name: &RepositoryName) -> Result<Facts, Error> {
 
 fn account(row: &Row, name: &RepositoryName, facts: &mut Facts) -> Result<(), Error> {
     let (id, kind) = (AccountId(row.integer(1)?), AccountKind::read(&row.text(3)?)?);
-    facts.account = Some(AccountFacts { id, kind, create_on_push: row.truth(2)? });
+    // Two settings in one number, which the statement makes of them.
+    let settings = row.integer(2)?;
+    facts.account = Some(AccountFacts { id, kind, create_on_push: settings & 1 != 0, writers_sign: settings & 2 != 0 });
     facts.member = row.maybe_integer(8)?.map(|owner| owner != 0);
     if let Some(repository) = row.maybe_integer(5)? {
         facts.repository = Some(Repository {

@@ -62,6 +62,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0008_quotas.sql"),
         postgres: include_str!("../../migrations/postgres/0008_quotas.sql"),
     },
+    Migration {
+        version: 9,
+        name: "writers sign",
+        sqlite: include_str!("../../migrations/sqlite/0009_writers_sign.sql"),
+        postgres: include_str!("../../migrations/postgres/0009_writers_sign.sql"),
+    },
 ];
 
 statements! {

@@ -16,22 +16,24 @@ statements! {
     TAKE_NAME = [
         "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, 'organization', $3) ON CONFLICT DO NOTHING"
     ];
-    FIND = ["SELECT id, name, create_on_push FROM accounts WHERE name = $1 AND kind = 'organization'"];
-    HOLD = ["SELECT id, name, create_on_push FROM accounts WHERE name = $1 AND kind = 'organization'" {update}];
+    FIND = ["SELECT id, name, create_on_push, writers_sign FROM accounts WHERE name = $1 AND kind = 'organization'"];
+    HOLD = [
+        "SELECT id, name, create_on_push, writers_sign FROM accounts WHERE name = $1 AND kind = 'organization'" {update}
+    ];
     GLANCE = [
-        "SELECT a.id, a.name, a.create_on_push, m.owner FROM accounts a
+        "SELECT a.id, a.name, a.create_on_push, a.writers_sign, m.owner FROM accounts a
            LEFT JOIN members m ON m.account_id = a.id AND m.user_id = $2
           WHERE a.name = $1 AND a.kind = 'organization'"
     ];
     PAGE = [
-        "SELECT id, name, create_on_push FROM accounts
+        "SELECT id, name, create_on_push, writers_sign FROM accounts
           WHERE kind = 'organization' AND name > $1 ORDER BY name LIMIT $2"
     ];
     OF_USER = [
-        "SELECT a.id, a.name, a.create_on_push, m.owner FROM members m JOIN accounts a ON a.id = m.account_id
+        "SELECT a.id, a.name, a.create_on_push, a.writers_sign, m.owner FROM members m JOIN accounts a ON a.id = m.account_id
           WHERE m.user_id = $1 ORDER BY a.name"
     ];
-    SET_CREATE_ON_PUSH = ["UPDATE accounts SET create_on_push = $2 WHERE id = $1"];
+    SET = ["UPDATE accounts SET create_on_push = $2, writers_sign = $3 WHERE id = $1"];
     MEMBERS = [
         "SELECT m.user_id, u.name, m.owner, m.source FROM members m JOIN users u ON u.principal_id = m.user_id
           WHERE m.account_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3"
@@ -89,6 +91,8 @@ pub struct Organization {
     pub name: String,
     /// Whether a push by a member, or by whoever holds `write` on a prefix, makes a repository that does not exist.
     pub create_on_push: bool,
+    /// Whether `write` lets sign; else `sign`, granted beside it, does.
+    pub writers_sign: bool,
 }
 
 /// Somebody who belongs to an organization.
@@ -190,7 +194,7 @@ impl Tx {
         self.row(&HOLD_PRINCIPAL, values![owner]).await?;
         self.execute(&ADD_MEMBER, values![id, owner, true]).await?;
         self.begin_account(id, name).await?;
-        Ok(Some(Organization { id, name: name.to_owned(), create_on_push: false }))
+        Ok(Some(Organization { id, name: name.to_owned(), create_on_push: false, writers_sign: true }))
     }
 
     /// The organization of this name and whether a user belongs to it, as [`Self::membership`] tells, nothing held: by this is
@@ -204,7 +208,7 @@ impl Tx {
         user: PrincipalId,
     ) -> Result<Option<(Organization, Option<bool>)>, Error> {
         let Some(row) = self.row(&GLANCE, values![name, user]).await? else { return Ok(None) };
-        Ok(Some((organization(&row)?, row.maybe_integer(3)?.map(|owner| owner == 1))))
+        Ok(Some((organization(&row)?, row.maybe_integer(4)?.map(|owner| owner == 1))))
     }
 
     /// The organization of this name, held until the change ends: changes to its members and teams follow one another.
@@ -215,13 +219,14 @@ impl Tx {
         self.row(&HOLD, values![name]).await?.map(|row| organization(&row)).transpose()
     }
 
-    /// Says whether a push may make repositories in an organization.
+    /// Gives an organization these settings.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn set_create_on_push(&mut self, organization: &Organization, may: bool) -> Result<(), Error> {
+    pub async fn set_organization(&mut self, organization: &Organization) -> Result<(), Error> {
         self.touch(Slot::account(&organization.name));
-        self.execute(&SET_CREATE_ON_PUSH, values![organization.id, may]).await.map(drop)
+        let Organization { id, create_on_push, writers_sign, .. } = organization;
+        self.execute(&SET, values![*id, *create_on_push, *writers_sign]).await.map(drop)
     }
 
     /// Whether a user belongs to an organization, and then whether they own it; held until the change ends.
@@ -383,7 +388,8 @@ impl Tx {
 }
 
 fn organization(row: &Row) -> Result<Organization, Error> {
-    Ok(Organization { id: AccountId(row.integer(0)?), name: row.text(1)?, create_on_push: row.truth(2)? })
+    let (create_on_push, writers_sign) = (row.truth(2)?, row.truth(3)?);
+    Ok(Organization { id: AccountId(row.integer(0)?), name: row.text(1)?, create_on_push, writers_sign })
 }
 
 fn member(row: &Row) -> Result<Member, Error> {

@@ -5,7 +5,8 @@ use std::ops::{BitOr, BitOrAssign};
 use std::str::FromStr;
 
 /// A set of rights in a repository. `read`, `write` and `admin` are the roles that people know; `delete` and `sign` can
-/// also be given apart, so that a robot may sign and not push.
+/// also be given apart, so that a robot may sign and not push. Whether `sign` was said beside `write` is kept: where an organization
+/// does not let writers sign, whoever was given both signs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rights(i64);
 
@@ -17,6 +18,9 @@ const WORDS: [(&str, Rights); 5] = [
     ("delete", Rights::DELETE),
     ("sign", Rights::SIGN),
 ];
+
+/// That `sign` was said by its own word beside `write`. It is no right.
+const APART: i64 = 32;
 
 impl Rights {
     /// No right at all.
@@ -41,7 +45,21 @@ impl Rights {
     /// Whether all of `other` is among them.
     #[must_use]
     pub const fn contain(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+        let other = other.0 & Self::ADMIN.0;
+        self.0 & other == other
+    }
+
+    /// What they give where an organization lets writers sign, or does not: then `write` alone signs nothing.
+    #[must_use]
+    pub const fn given(self, writers_sign: bool) -> Self {
+        let signs = writers_sign || self.contain(Self::MANAGE) || !self.contain(Self::PUSH) || self.0 & APART != 0;
+        Self(self.0 & Self::ADMIN.0 & if signs { -1 } else { !Self::SIGN.0 })
+    }
+
+    /// With the mark where it says something, and nowhere else.
+    const fn settled(bits: i64) -> Self {
+        let says_more = bits & (Self::MANAGE.0 | Self::PUSH.0 | Self::SIGN.0) == Self::PUSH.0 | Self::SIGN.0;
+        Self(bits & (Self::ADMIN.0 | if says_more { APART } else { 0 }))
     }
 
     /// Whether there is none.
@@ -65,14 +83,15 @@ impl Rights {
     /// From a row. What a later release may have added is left out: it grants nothing here.
     #[must_use]
     pub const fn from_bits(bits: i64) -> Self {
-        Self(bits & Self::ADMIN.0)
+        Self::settled(bits)
     }
 
     /// The fewest words that say them.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         let mut said = Self::NONE;
         WORDS.into_iter().filter_map(move |(word, rights)| {
-            let says_more = self.contain(rights) && !said.contain(rights);
+            let is_marked = word == "sign" && self.0 & APART != 0;
+            let says_more = self.contain(rights) && (is_marked || !said.contain(rights));
             said |= if says_more { rights } else { Self::NONE };
             says_more.then_some(word)
         })
@@ -113,10 +132,12 @@ impl FromStr for Rights {
     type Err = RightsInvalid;
 
     fn from_str(text: &str) -> Result<Self, RightsInvalid> {
-        text.split('+').try_fold(Self::NONE, |rights, word| {
+        let rights = text.split('+').try_fold(Self::NONE, |rights, word| {
             let known = WORDS.iter().find(|(name, _)| *name == word);
-            known.map(|(_, more)| rights | *more).ok_or_else(|| RightsInvalid(text.to_owned()))
-        })
+            let mark = if word == "sign" { APART } else { 0 };
+            known.map(|(_, more)| Self(rights.0 | more.0 | mark)).ok_or_else(|| RightsInvalid(text.to_owned()))
+        })?;
+        Ok(Self::settled(rights.0))
     }
 }
 
@@ -132,7 +153,8 @@ mod tests {
             ("admin", "admin"),
             ("sign", "sign"),
             ("read+sign", "read+sign"),
-            ("write+sign+read", "write"),
+            ("write+sign+read", "write+sign"),
+            ("write+delete+sign", "write+delete+sign"),
             ("write+delete", "write+delete"),
             ("admin+delete+sign", "admin"),
         ] {
@@ -149,6 +171,24 @@ mod tests {
         for text in ["", "none", "Read", "pull", "read+", "+", "read,write", "read write"] {
             assert!(text.parse::<Rights>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn where_writers_do_not_sign_only_those_do_who_were_given_it() {
+        for (text, given) in [
+            ("read", "read"),
+            ("read+sign", "read+sign"),
+            ("write+sign", "write"),
+            ("write+sign+delete", "write+delete"),
+            ("admin", "admin"),
+        ] {
+            let rights: Rights = text.parse().unwrap();
+            assert_eq!(rights.given(true).to_string(), given, "{text}");
+            assert_eq!(rights.given(false), rights.given(true), "{text}");
+        }
+        assert_eq!(Rights::WRITE.given(true), Rights::WRITE);
+        assert_eq!(Rights::WRITE.given(false), Rights::PULL | Rights::PUSH);
+        assert!("write".parse::<Rights>().unwrap().contain("sign".parse().unwrap()), "the mark is no right");
     }
 
     #[test]

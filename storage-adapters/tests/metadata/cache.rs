@@ -333,8 +333,15 @@ fn what_changes_rights_is_seen_by_the_next_read() {
         changed(&watch, &world, seen, "an owner").await;
         world.remove_member(&acme, bob).await;
         changed(&watch, &world, seen, "a member removed").await;
-        world.change(acme.clone(), |tx, acme| Box::pin(tx.set_create_on_push(acme, true))).await;
-        changed(&watch, &world, seen, "create on push").await;
+        let creates = Organization { create_on_push: true, ..acme.clone() };
+        for (settings, what) in [
+            (Organization { writers_sign: false, ..creates.clone() }, "writers do not sign"),
+            (creates, "they do"),
+            (acme, "no push makes anything"),
+        ] {
+            world.change(settings, |tx, settings| Box::pin(tx.set_organization(settings))).await;
+            changed(&watch, &world, seen, what).await;
+        }
     });
 }
 
@@ -424,7 +431,8 @@ async fn shuffle(world: &World, watch: &Watch, (kind, which): (u8, u8)) {
         }
         (11, Some(repository)) => drop(world.delete_repository(&repository).await),
         (_, Some(_)) => {
-            world.change((acme, which % 2 == 0), |tx, (acme, may)| Box::pin(tx.set_create_on_push(acme, *may))).await
+            let settings = Organization { create_on_push: which % 2 == 0, writers_sign: which % 3 == 0, ..acme };
+            world.change(settings, |tx, settings| Box::pin(tx.set_organization(settings))).await
         }
         (_, None) => drop(world.named(name.as_str()).await),
     }

@@ -1,6 +1,8 @@
 //! Organizations and their members.
 
-use hallmark_storage::metadata::{AccountKind, Error, Member, OrganizationChange, Rights, UserRemoval, Viewer};
+use hallmark_storage::metadata::{
+    AccountKind, Error, Member, Organization, OrganizationChange, Rights, UserRemoval, Viewer,
+};
 
 use crate::harness::people::{on_prefix, on_repository};
 use crate::harness::{NOW, WINDOW, World, family};
@@ -15,7 +17,7 @@ family! {
     an_organization_that_holds_something_is_not_removed,
     a_removed_organization_leaves_nothing_behind,
     a_user_who_owns_alone_is_known,
-    a_push_may_make_repositories_where_that_is_set,
+    its_settings_are_what_was_set,
     who_is_gone_becomes_no_member,
     a_membership_tells_which_directory_made_it,
     what_rests_is_held_by_nobody_until_it_is_woken,
@@ -178,12 +180,17 @@ async fn a_user_who_owns_alone_is_known(world: World) {
     assert_eq!(world.metadata.members(acme.id, None, 9).await.unwrap().len(), 1);
 }
 
-async fn a_push_may_make_repositories_where_that_is_set(world: World) {
+async fn its_settings_are_what_was_set(world: World) {
     let acme = world.organization("acme", &world.alice).await;
-    assert!(!acme.create_on_push);
-    for may in [true, false] {
-        world.change((acme.clone(), may), |tx, (acme, may)| Box::pin(tx.set_create_on_push(acme, *may))).await;
-        assert_eq!(world.metadata.organization("acme").await.unwrap().unwrap().create_on_push, may);
+    assert_eq!((acme.create_on_push, acme.writers_sign), (false, true));
+    for (create_on_push, writers_sign) in [(true, true), (false, false), (true, false), (false, true)] {
+        let settings = Organization { create_on_push, writers_sign, ..acme.clone() };
+        world.change(settings.clone(), |tx, settings| Box::pin(tx.set_organization(settings))).await;
+        assert_eq!(world.metadata.organization("acme").await.unwrap(), Some(settings.clone()));
+        let (facts, _) = world.metadata.facts(None, &"acme/web".parse().unwrap()).await.unwrap();
+        let account = facts.account.clone().unwrap();
+        assert_eq!((account.create_on_push, account.writers_sign), (create_on_push, writers_sign));
+        assert_eq!(world.metadata.organizations_of(world.alice.id).await.unwrap(), [(settings, true)]);
     }
 }
 

@@ -10,7 +10,7 @@ use super::cookies::Cookie;
 use super::sealed::open;
 use super::{Base, Known, Refused, session};
 use crate::app::App;
-use crate::auth::oidc::people::Person;
+use crate::auth::oidc::people::{Person, SignInRefused};
 use crate::auth::people::teams_of_groups;
 use crate::auth::sources::{Vouched, admit};
 use crate::auth::{self, Authenticated, Client};
@@ -46,7 +46,11 @@ pub(super) async fn callback(
     if kept.provider != provider {
         return Err(Refused::NotBegun);
     }
-    let person = known.sign_in.finish(kept.pending, query, now).await?;
+    let person = known.sign_in.finish(kept.pending, query, now).await;
+    if person.as_ref().is_err_and(SignInRefused::is_of_the_answer) {
+        auth::failed(app, ("", "provider"), Client::At(client), now);
+    }
+    let person = person?;
     let vouched = vouched(known, person).ok_or(Refused::Nameless)?;
     let name = vouched.name.clone();
     let known = admit(app, vouched, now).await.map(Authenticated::unbound);

@@ -8,7 +8,7 @@ use super::table::{Row, or_dash, yes};
 use super::{Remote, Session};
 use crate::cli::output::Failure;
 use crate::people::members::{MemberRole, MemberView};
-use crate::people::organizations::OrganizationView;
+use crate::people::organizations::{OrganizationChanges, OrganizationView};
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Org {
@@ -41,7 +41,10 @@ enum OrgVerb {
         name: String,
         /// Whether a push by a member makes a repository that does not exist
         #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
-        create_on_push: bool,
+        create_on_push: Option<bool>,
+        /// Whether `write` lets sign; where it does not, `sign` is granted beside it
+        #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, required_unless_present = "create_on_push")]
+        writers_sign: Option<bool>,
     },
     /// Remove an organization that has no repositories, robots and teams any more
     Remove {
@@ -80,10 +83,10 @@ enum MemberVerb {
 }
 
 impl Row for OrganizationView {
-    const HEAD: &'static [&'static str] = &["NAME", "CREATE ON PUSH"];
+    const HEAD: &'static [&'static str] = &["NAME", "CREATE ON PUSH", "WRITERS SIGN"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.name.clone(), yes(self.create_on_push)]
+        vec![self.name.clone(), yes(self.create_on_push), yes(self.writers_sign)]
     }
 }
 
@@ -119,8 +122,9 @@ impl OrgVerb {
                 session.made::<OrganizationView>(ask, &format!("organization {name} made")).await
             }
             Self::Show { name } => session.one::<OrganizationView>(Ask::get(&["organizations", &name])).await,
-            Self::Set { name, create_on_push } => {
-                let ask = Ask::patch(&["organizations", &name], json!({"create_on_push": create_on_push}));
+            Self::Set { name, create_on_push, writers_sign } => {
+                let changes = json!(OrganizationChanges { create_on_push, writers_sign });
+                let ask = Ask::patch(&["organizations", &name], changes);
                 session.one::<OrganizationView>(ask).await
             }
             Self::Remove { name } => {

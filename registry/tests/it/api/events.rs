@@ -196,6 +196,29 @@ async fn sign_ins_and_refusals_tell_who_from_where_and_how() {
     );
 }
 
+/// What is not believed is told as nobody's; a token that ran out comes from every client that pulls for long.
+#[tokio::test]
+async fn a_bearer_token_that_is_forged_or_void_is_told_and_one_that_ran_out_is_not() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    world.write_down().await;
+    world.pass(60);
+    let asks = async |by: &Credentials| world.get("/v2/acme/web/tags/list").by(by).sent_from(HOME).await.status;
+    let (tims, bobs) = (world.all_of("tim", "acme/web").await, world.all_of("bob", "acme/web").await);
+    assert_eq!(asks(&Credentials::bearer("e30.e30.forged")).await, 401);
+    world.set_password("bob", "another long password").await;
+    assert_eq!(asks(&bobs).await, 401);
+    world.write_down().await;
+    let failed = "kind=sign_in_failed&since=2027-01-15T08:01:00Z";
+    let told = noted(world, failed, &admin()).await;
+    assert_eq!(told, [r#"system sign_in_failed  - {"client":"203.0.113.9","count":2,"how":"bearer"}"#]);
+    assert_eq!(asks(&tims).await, 200);
+    world.pass(3_600);
+    assert_eq!(asks(&tims).await, 401);
+    world.write_down().await;
+    assert_eq!(noted(world, failed, &admin()).await, told);
+}
+
 /// An auditor reads the whole log; who is nobody in particular reads what happened in their own account.
 #[tokio::test]
 async fn an_auditor_reads_every_sign_in_and_others_their_own() {

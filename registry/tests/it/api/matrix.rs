@@ -125,6 +125,31 @@ async fn no_operation_of_the_document_is_left_out() {
     assert_eq!(REPOSITORIES.map(|name| furnished.endpoints_about(name).len()), [about; 3]);
 }
 
+/// I5: whatever the API changes, it changes with its event or not at all.
+#[tokio::test]
+async fn i5_where_no_event_can_be_recorded_no_operation_changes_anything() {
+    let furnished = Furnished::open().await;
+    let world = &furnished.acme.world;
+    world.write_down().await;
+    world.meddle("CREATE TRIGGER no_events BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no events'); END").await;
+    // What the signer has signed it has written down before it is told whether that was kept.
+    let state = async || {
+        let mut rows = world.rows().await;
+        rows.retain(|table, _| !table.starts_with("signer"));
+        rows
+    };
+    let (before, mut asked) = (state().await, 0);
+    for endpoint in furnished.endpoints().into_iter().filter(|endpoint| !endpoint.event.is_empty()) {
+        let whose = if endpoint.path.starts_with("/me/") { "olga" } else { "admin" };
+        let answer = endpoint.call(world, &basic(whose)).await;
+        let place = format!("{} {}", endpoint.method, endpoint.path);
+        assert_eq!(answer.gist(), (500, "UNKNOWN".to_owned()), "{place}: {answer}");
+        assert_eq!(state().await, before, "{place}");
+        asked += 1;
+    }
+    assert!(asked > 50, "{asked}");
+}
+
 /// A legal hold is for those who must not delete: who manages the repository, and may release a pin, is one of them.
 #[tokio::test]
 async fn a_legal_hold_is_released_by_who_governs_the_account() {

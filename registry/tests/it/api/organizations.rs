@@ -14,32 +14,32 @@ async fn an_organization_is_made_shown_changed_and_removed() {
     assert_snapshot!(made, @r#"
     201 Created
     cache-control: no-store
-    content-length: 38
+    content-length: 58
     content-type: application/json
     etag: {tag}
 
-    {"name":"acme","create_on_push":false}
+    {"name":"acme","create_on_push":false,"writers_sign":true}
     "#);
     assert_eq!(event, r#"admin organization_created acme {"owner":"ann"}"#);
     assert_snapshot!(world.api("GET", "/organizations/acme", &basic("ann")).await, @r#"
     200 OK
     cache-control: no-store
-    content-length: 38
+    content-length: 58
     content-type: application/json
     etag: {tag}
 
-    {"name":"acme","create_on_push":false}
+    {"name":"acme","create_on_push":false,"writers_sign":true}
     "#);
     let change = json!({"create_on_push": true});
     let (changed, event) = records(&world, world.sends("PATCH", "/organizations/acme", &basic("ann"), &change)).await;
     assert_snapshot!(changed, @r#"
     200 OK
     cache-control: no-store
-    content-length: 37
+    content-length: 57
     content-type: application/json
     etag: {tag}
 
-    {"name":"acme","create_on_push":true}
+    {"name":"acme","create_on_push":true,"writers_sign":true}
     "#);
     assert_eq!(event, r#"ann organization_changed acme {"create_on_push":true}"#);
     let (removed, event) = records(&world, world.api("DELETE", "/organizations/acme", &basic("ann"))).await;
@@ -81,11 +81,11 @@ async fn organizations_are_listed_to_those_who_belong_to_them() {
     assert_snapshot!(world.api("GET", "/organizations?limit=1", &basic("bob")).await, @r#"
     200 OK
     cache-control: no-store
-    content-length: 64
+    content-length: 84
     content-type: application/json
     etag: {tag}
 
-    {"items":[{"name":"bolt","create_on_push":false}],"next":"bolt"}
+    {"items":[{"name":"bolt","create_on_push":false,"writers_sign":true}],"next":"bolt"}
     "#);
     assert_eq!(pages(&world, "/organizations", &basic("bob"), 1, "name").await, [["bolt"], ["cord"]]);
     assert_eq!(pages(&world, "/organizations", &basic("ann"), 5, "name").await, [["acme", "cord"]]);

@@ -9,6 +9,7 @@ mod limiter;
 mod matrix;
 mod replicas;
 mod trust_matrix;
+mod writers_sign;
 
 use hallmark_oci::Operation;
 

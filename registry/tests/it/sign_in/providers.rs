@@ -135,6 +135,10 @@ async fn an_answer_of_another_provider_is_refused() {
     scene.vouch(&asked["nonce"], json!({}));
     let path = format!("/auth/corp/callback?code=c&state={}&iss={}", asked["state"], evil.url);
     is_refused(browser.get(&path).await, 403, "not accepted");
+    scene.world.write_down().await;
+    let told = "SELECT subject || payload FROM events WHERE kind = 'sign_in_failed'";
+    let told = scene.world.look(told).await;
+    assert!(told.len() == 1 && told[0].contains(r#""how":"provider""#), "{told:?}");
     assert!(scene.stage.posted().is_empty() && evil.posted().is_empty());
     is_refused(browser.get("/auth/nobody/begin").await, 404, "no provider of this name");
 }

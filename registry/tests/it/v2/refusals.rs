@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use hallmark_oci::limits::DESCRIPTORS;
 use hallmark_storage::blobs::StorageConfig;
 use insta::assert_snapshot;
 use tokio::sync::mpsc;
@@ -78,6 +79,29 @@ async fn a_malformed_tag_is_refused_where_it_is_written() {
 
     {"errors":[{"code":"TAG_INVALID","detail":null,"message":"a tag is made of letters, digits, underscores, dots and dashes, and begins with none of the last two"}]}
     "#);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_its_form_tells_what_is_wrong_with_it() {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+    let body = image("{}", &[]);
+    let tags: Vec<_> = (0..65).map(|tag| format!("tag={tag}")).collect();
+    let many = image("{}", &vec!["layer"; DESCRIPTORS]);
+    let put = |reference: &str, body: &str| {
+        let put = world.put(&format!("/v2/ann/app/manifests/{reference}")).by(&ann);
+        put.header("content-type", OCI_MANIFEST).body(body.to_owned())
+    };
+    let answers = [
+        put(&format!("{}?{}", sha256(&body), tags.join("&")), &body).await,
+        put("1?tag=2", &body).await,
+        put("1", &many).await,
+        world.put(&upload).by(&ann).await,
+        world.patch("/v2/ann/app/blobs/uploads/no-id").by(&ann).body("x").await,
+        world.get(&format!("/v2/ann/app/tags/list?last={}", "x".repeat(256))).by(&ann).await,
+    ];
+    assert_snapshot!(answers.map(|answer| answer.to_string()).join("\n---\n"), @"");
 }
 
 /// The parts of an upload are gone from the store. The client is told to begin anew, and nothing of the inside; the

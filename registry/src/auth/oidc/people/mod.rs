@@ -242,3 +242,29 @@ pub enum SignInRefused {
     #[error(transparent)]
     Provider(#[from] Refused),
 }
+
+impl SignInRefused {
+    /// Whether something is wrong with the answer itself, and not with asking the issuer or with the person's patience.
+    pub(crate) const fn is_of_the_answer(&self) -> bool {
+        match self {
+            Self::OtherIssuer
+            | Self::Answer
+            | Self::Nonce
+            | Self::AuthorizedParty
+            | Self::Exchange { .. }
+            | Self::Provider(
+                Refused::Malformed(_)
+                | Refused::UnknownIssuer
+                | Refused::UnknownKey
+                | Refused::Signature
+                | Refused::Claims(_),
+            ) => true,
+            Self::Late
+            | Self::Denied(_)
+            | Self::Lacks(_)
+            | Self::Groups(_)
+            | Self::Fetch(_)
+            | Self::Provider(Refused::Unavailable(_)) => false,
+        }
+    }
+}

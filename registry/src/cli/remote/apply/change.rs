@@ -25,7 +25,7 @@ pub(super) enum What {
     Made {
         owner: String,
     },
-    CreateOnPush(bool),
+    Setting(&'static str, bool),
     /// Without a role they leave.
     Member {
         user: String,
@@ -83,7 +83,7 @@ impl What {
     pub(super) fn stage(&self) -> u8 {
         match self {
             Self::Made { .. } => 0,
-            Self::CreateOnPush(_) => 1,
+            Self::Setting(..) => 1,
             Self::Member { role: Some(MemberRole::Owner), .. } => 2,
             Self::Member { role: Some(MemberRole::Member), .. } => 3,
             Self::Team { to: TeamTo::Made { .. } | TeamTo::Described(_), .. } => 4,
@@ -106,7 +106,7 @@ impl Change {
         let organization = self.organization.as_str();
         match &self.what {
             What::Made { owner } => Ask::post(&["organizations"], json!({"name": organization, "owner": owner})),
-            What::CreateOnPush(may) => Ask::patch(&["organizations", organization], json!({"create_on_push": may})),
+            What::Setting(setting, may) => Ask::patch(&["organizations", organization], json!({*setting: may})),
             What::Member { user, role: Some(role), .. } => {
                 Ask::put(&["organizations", organization, "members", user], json!({"role": role}))
             }
@@ -167,7 +167,7 @@ impl fmt::Display for Change {
         let organization = &self.organization;
         match &self.what {
             What::Made { owner } => write!(formatter, "+ organization {organization}, owned by {owner}"),
-            What::CreateOnPush(may) => write!(formatter, "~ organization {organization}: create_on_push = {may}"),
+            What::Setting(setting, may) => write!(formatter, "~ organization {organization}: {setting} = {may}"),
             What::Member { user, role, before } => {
                 let word = |role: &Option<MemberRole>| role.map_or("nothing", role_word);
                 let (sign, from, to) = (sign(before.is_some(), role.is_some()), word(before), word(role));

@@ -30,6 +30,7 @@ pub(super) struct Wanted {
 #[serde(deny_unknown_fields)]
 pub(super) struct Organization {
     pub(super) create_on_push: Option<bool>,
+    pub(super) writers_sign: Option<bool>,
     pub(super) owners: Option<BTreeSet<String>>,
     pub(super) members: Option<BTreeSet<String>>,
     pub(super) teams: Option<BTreeMap<String, Team>>,

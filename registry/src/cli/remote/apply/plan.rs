@@ -37,7 +37,7 @@ pub(super) fn plan(wanted: &Wanted, present: &Present, (who, prune): (&str, bool
 fn made(wanted: &file::Organization, who: &str) -> (String, present::Organization) {
     let owner = wanted.owners.as_ref().and_then(BTreeSet::first).map_or_else(|| who.to_owned(), Clone::clone);
     let members = BTreeMap::from([(owner.clone(), MemberRole::Owner)]);
-    (owner, present::Organization { members, ..present::Organization::default() })
+    (owner, present::Organization { members, writers_sign: true, ..present::Organization::default() })
 }
 
 /// The plan for one organization, as it grows.
@@ -55,8 +55,13 @@ impl Planned<'_> {
     }
 
     fn all(&mut self, present: &present::Organization) {
-        if let Some(may) = self.wanted.create_on_push.filter(|may| *may != present.create_on_push) {
-            self.add(What::CreateOnPush(may));
+        for (setting, wanted, is) in [
+            ("create_on_push", self.wanted.create_on_push, present.create_on_push),
+            ("writers_sign", self.wanted.writers_sign, present.writers_sign),
+        ] {
+            if let Some(may) = wanted.filter(|may| *may != is) {
+                self.add(What::Setting(setting, may));
+            }
         }
         let gone = self.members(present);
         self.teams(present, &gone);

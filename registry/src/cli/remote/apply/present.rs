@@ -26,6 +26,7 @@ pub(super) struct Present {
 #[derive(Debug, Default)]
 pub(super) struct Organization {
     pub(super) create_on_push: bool,
+    pub(super) writers_sign: bool,
     pub(super) members: BTreeMap<String, MemberRole>,
     /// The members whom a directory or provider brought, whose business it is to take them out.
     pub(super) brought: BTreeSet<String>,
@@ -79,6 +80,7 @@ async fn organization(
     let is_brought = |member: &&MemberView| member.source.is_some();
     Ok(Some(Organization {
         create_on_push: found.create_on_push,
+        writers_sign: found.writers_sign,
         brought: members.iter().filter(is_brought).map(|member| member.user.clone()).collect(),
         members: members.into_iter().map(|member| (member.user, member.role)).collect(),
         teams: teams(session, (name, wanted)).await?,

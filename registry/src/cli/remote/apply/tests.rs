@@ -11,6 +11,7 @@ use crate::people::repositories::Visibility;
 const WHOLE: &str = r#"
 [organizations.acme]
 create_on_push = true
+writers_sign = false
 owners = ["ann"]
 members = ["bob", "cleo"]
 
@@ -62,6 +63,7 @@ fn whole() -> Present {
     let grant = |on: &str, holder: &str| (held(on, holder), "write".to_owned());
     let organization = present::Organization {
         create_on_push: true,
+        writers_sign: false,
         members: members(&[("ann", MemberRole::Owner), ("bob", MemberRole::Member), ("cleo", MemberRole::Member)]),
         brought: BTreeSet::new(),
         teams: [("dev".to_owned(), team)].into(),
@@ -298,6 +300,7 @@ const YAML: &str = r#"# who may do what
 organizations:
   acme:
     create_on_push: true
+    writers_sign: false
     owners: [ann]
     members: [bob, cleo]
     teams:
