@@ -94,7 +94,7 @@ async fn of_64_holders_at_most_it_is_asked_whether_the_caller_may_reach_them() {
                     let eve = tx.account("eve").await?.and_then(|eve| eve.owner).expect("the account is hers");
                     let bob = tx.user("bob").await?.expect("bob was added");
                     let made = tx.create_organization(organization, eve, 0).await?.expect("the name is free");
-                    tx.put_member(&made, &bob, *owned).await?;
+                    tx.put_member(&made, &bob.principal, *owned).await?;
                     for number in 1..=*holders {
                         hold(tx, (organization, made.id), number).await?;
                     }
