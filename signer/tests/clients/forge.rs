@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// 2027-01-15T08:00:00Z, in milliseconds.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
-pub(crate) const LATER: &str = "2030-01-01T00:00:00Z";
+pub(crate) const LATER: &str = "2100-01-01T00:00:00Z";
 pub(crate) const OVER: &str = "2020-01-01T00:00:00Z";
 /// The path that every case asks for.
 pub(crate) const PATH: &str = "acme/web/1";
