@@ -62,6 +62,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0008_quotas.sql"),
         postgres: include_str!("../../migrations/postgres/0008_quotas.sql"),
     },
+    Migration {
+        version: 11,
+        name: "signer log",
+        sqlite: include_str!("../../migrations/sqlite/0011_signer_log.sql"),
+        postgres: include_str!("../../migrations/postgres/0011_signer_log.sql"),
+    },
 ];
 
 statements! {
