@@ -21,28 +21,38 @@ const SECRET_BYTES: usize = 32;
 /// How much is looked at at once, and by how much each look overlaps the next.
 const LOOK: usize = 4 << 20;
 
-/// What is looked for, by its first bytes.
-#[derive(Default)]
+/// What is looked for, by its first two bytes.
 struct Wanted {
-    by_head: HashMap<[u8; 4], Vec<(String, Vec<u8>)>>,
+    by_head: Vec<Vec<(String, Vec<u8>)>>,
 }
 
 impl Wanted {
+    fn nothing() -> Self {
+        Self { by_head: vec![Vec::new(); 1 << 16] }
+    }
+
     fn add(&mut self, name: &str, bytes: &[u8]) {
-        let head = bytes[..4].try_into().unwrap();
-        self.by_head.entry(head).or_default().push((name.to_owned(), bytes.to_vec()));
+        self.by_head[head(bytes[0], bytes[1])].push((name.to_owned(), bytes.to_vec()));
+    }
+
+    fn count(&self) -> usize {
+        self.by_head.iter().map(Vec::len).sum()
     }
 
     /// Which of them stand in these bytes.
     fn found_in<'w>(&'w self, bytes: &[u8], found: &mut Vec<&'w str>) {
-        for (place, head) in bytes.array_windows::<4>().enumerate() {
-            for (name, whole) in self.by_head.get(head).into_iter().flatten() {
+        for (place, [one, other]) in bytes.array_windows().enumerate() {
+            for (name, whole) in &self.by_head[head(*one, *other)] {
                 if bytes[place..].starts_with(whole) {
                     found.push(name);
                 }
             }
         }
     }
+}
+
+fn head(one: u8, other: u8) -> usize {
+    usize::from(one) << 8 | usize::from(other)
 }
 
 /// The private keys of a data folder, opened as the signer opens them; each also in the order in which numbers are computed with.
@@ -57,12 +67,13 @@ fn secrets(data: &Path) -> Wanted {
         let plain = master.open(&format!("signer data key {id}"), &wrapped).unwrap();
         data_keys.insert(id, MasterKey::new(plain.as_slice().try_into().unwrap()));
     }
-    let mut wanted = Wanted::default();
+    let mut wanted = Wanted::nothing();
     let mut keys =
         database.prepare("SELECT id, collection, role, algorithm, data_key, sealed FROM signer_keys").unwrap();
     let mut keys = keys.query([]).unwrap();
     while let Some(row) = keys.next().unwrap() {
-        let [id, collection, role, algorithm, data_key] = [0, 1, 2, 3, 4].map(|at| row.get::<_, String>(at).unwrap());
+        let [id, collection, role, algorithm, data_key] =
+            [0_usize, 1, 2, 3, 4].map(|at| row.get::<_, String>(at).unwrap());
         let purpose = format!("signer key {id} for {role} of {collection}");
         let plain = data_keys[&data_key].open(&purpose, &row.get::<_, Vec<u8>>(5).unwrap()).unwrap();
         let at = if algorithm == "ed25519" { ED25519_AT } else { P256_AT };
@@ -121,7 +132,7 @@ fn once_it_has_signed_a_registry_has_no_private_key_in_its_memory() {
     let serving = program.serve().unwrap();
     let keys = has_signed(&program);
     let mut wanted = secrets(&program.data());
-    assert_eq!(wanted.by_head.values().map(Vec::len).sum::<usize>(), 2 * keys);
+    assert_eq!(wanted.count(), 2 * keys);
     // What must be there shows that this looks at all.
     wanted.add("the folder", program.data().to_str().unwrap().as_bytes());
     let mut found = in_memory(serving.id(), &wanted);
