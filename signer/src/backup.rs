@@ -5,7 +5,7 @@
 //! keys, each sealed once more under the derived key; the private keys as they are sealed under those; the last version of each
 //! role; and the newest root of each trust domain, by version and hash. The log stays where it is.
 //!
-//! Restoring never lowers a version and puts no key in the place of another. Versions come back before keys do, and what was cut
+//! Restoring never lowers a version, puts no key in the place of another, and lets none sign again that nothing names any more. Versions come back before keys do, and what was cut
 //! short is ended by doing it again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::custody::{self, CustodyError, fill, random, wrapping};
 use crate::keys::{Costs, MasterKey, MasterRefused, Masters, OpenRefused, PASSPHRASE_BYTES, derive};
+use crate::tuf::TAGS;
 use crate::wire::TUF;
 
 /// The first line.
@@ -205,7 +206,8 @@ pub async fn restore(
     words: &str,
     file: &[u8],
 ) -> Result<Restored, BackupRefused> {
-    let (key, content) = open(words, file)?;
+    let (key, mut content) = open(words, file)?;
+    content.keys.retain(|key| !is_of_tags(key));
     check(metadata, &content).await?;
     let data_keys = data_keys(metadata, masters, (&key, &content.data_keys)).await?;
     let added: Result<(), BackupRefused> =
@@ -245,6 +247,12 @@ fn open(words: &str, file: &[u8]) -> Result<(MasterKey, Content), BackupRefused>
     let text = key.open(head, envelope).map_err(|_: OpenRefused| BackupRefused::Closed)?;
     let content = serde_json::from_slice(&text).map_err(|_| BackupRefused::Foreign)?;
     Ok((key, content))
+}
+
+/// Whether it is the key of a domain's tags. No root names it, so that nothing tells one that holds from one that was replaced since:
+/// it does not come back, and the signer makes another, which the targets of each repository name from its next publish on.
+fn is_of_tags(key: &Key) -> bool {
+    key.collection.starts_with(TUF) && key.role == TAGS
 }
 
 /// That no key of the backup stands against one that is here.
@@ -319,11 +327,8 @@ async fn add_keys(tx: &mut Tx, page: &[SignerKey]) -> Result<usize, BackupRefuse
         match tx.signer_key(&key.id).await? {
             None => {
                 tx.add_signer_key(key).await?;
-                // A key of a trust domain that waited when the backup was made may have been replaced since: it waits no more.
-                let waited = key.collection.starts_with(TUF).then_some(key.made_at);
-                if let Some(at) = key.used_at.or(waited) {
-                    tx.use_signer_key(&key.id, at).await?;
-                }
+                // One that waited when the backup was made may have been named and replaced since: it waits no more.
+                tx.use_signer_key(&key.id, key.used_at.unwrap_or(key.made_at)).await?;
                 added += 1;
             }
             Some(here) if (&here.collection, &here.role, &here.public) == (&key.collection, &key.role, &key.public) => {

@@ -275,7 +275,8 @@ impl Signer {
                 "the threshold of the root is at least 1 and at most the number of its keys".to_owned(),
             ));
         }
-        self.named_authors(domain, after).await?;
+        holders.check().map_err(|why| TufRefused::Plan(why.to_string()))?;
+        self.named_authors(domain, after, now).await?;
         self.check_replaced(domain, (before, after)).await?;
         for role in WORKING {
             // Whoever held another key beside these could vouch for anything.
@@ -411,7 +412,7 @@ impl Signer {
     /// The same for what was counted already.
     pub(crate) async fn publish_counted(&self, change: TufChange, now: i64) -> Result<Option<Files>, TufRefused> {
         let TufChange { domain, collection, repository, caller, root, standing, changes, expected, mode } = change;
-        let authors = self.named_authors(&domain, &RootContent::read(&root)?).await?;
+        let authors = self.named_authors(&domain, &RootContent::read(&root)?, now).await?;
         let expected = usize::try_from(expected).unwrap_or(usize::MAX);
         let change = Change { repository, tags: changes, expected };
         let plan = match (mode, &standing) {
@@ -447,7 +448,7 @@ impl Signer {
         if !files.keys().all(is_plain) {
             return Err(BuildError::Range.into());
         }
-        let authors = self.named_authors(domain, &RootContent::read(root)?).await?;
+        let authors = self.named_authors(domain, &RootContent::read(root)?, now).await?;
         let collection = format!("{domain}/files");
         let build = |version| tuf::of_files(files, &authors, version, now);
         self.write_down(&collection, (caller, None), &authors, build, now).await
@@ -480,21 +481,22 @@ impl Signer {
         Ok(named.map(|key| self.custody.open_ed25519(key)).collect::<Result<_, _>>()?)
     }
 
-    /// The keys that a root leaves to the signer, opened; each role must have as many as must sign.
-    async fn named_authors(&self, domain: &str, root: &RootContent) -> Result<Authors, TufRefused> {
+    /// The keys that a root leaves to the signer, opened; each role must have as many as must sign. No root names the key of the
+    /// tags, and no backup brings it back: where there is none, one is made.
+    async fn named_authors(&self, domain: &str, root: &RootContent, now: i64) -> Result<Authors, TufRefused> {
         let keys = self.metadata.signer_keys_of(domain).await?;
         let able = |role: RootRole| -> Result<Vec<Held>, TufRefused> {
             let held = self.held_of(&keys, role, root)?;
             let threshold = root.roles.get(&role).map_or(1, |holders| holders.threshold.max(1));
             if held.len() as u64 >= threshold { Ok(held) } else { Err(TufRefused::NoKey(role.as_str())) }
         };
-        let tags = keys.iter().rfind(|key| key.role == TAGS).ok_or(TufRefused::NoKey(TAGS))?;
-        Ok(Authors {
-            targets: able(RootRole::Targets)?,
-            snapshot: able(RootRole::Snapshot)?,
-            timestamp: able(RootRole::Timestamp)?,
-            tags: self.custody.open_ed25519(tags)?,
-        })
+        let (targets, snapshot) = (able(RootRole::Targets)?, able(RootRole::Snapshot)?);
+        let timestamp = able(RootRole::Timestamp)?;
+        let tags = match keys.iter().rfind(|key| key.role == TAGS) {
+            Some(tags) => self.custody.open_ed25519(tags)?,
+            None => self.custody.open_ed25519(&self.domain_key(domain, TAGS, now).await?)?,
+        };
+        Ok(Authors { targets, snapshot, timestamp, tags })
     }
 }
 

@@ -6,6 +6,7 @@
 mod client;
 mod crashes;
 mod docker;
+mod drills;
 mod journey;
 mod leaving;
 mod outages;
@@ -15,4 +16,5 @@ mod rights;
 mod rotation;
 mod signed_tags;
 mod signer;
+mod token;
 mod world;

@@ -1,7 +1,10 @@
 //! The server was off for long: what it signs itself is signed anew before the first answer.
 
+use std::time::{Duration, Instant};
+
 use hallmark_conformance::{Outcome, check::holds, failure::While, server::Plan};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::{
     client::{Notary, text},
@@ -11,6 +14,9 @@ use super::{
 
 /// Where Debian's libfaketime puts the library that gives a process another time.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+/// How long the job may take to renew what is due when it begins.
+const RENEWED: Duration = Duration::from_secs(90);
 
 fn expiry(held: &Held, role: &str) -> Outcome<Timestamp> {
     let text = held.0.get(role).and_then(|file| file["signed"]["expires"].as_str());
@@ -61,6 +67,37 @@ fn renewed_after(days: i64) -> Outcome<Vec<&'static str>> {
     }
     let roles = ["timestamp", "snapshot"];
     Ok(roles.into_iter().filter(|role| after.version(role) > before.version(role)).collect())
+}
+
+/// The job renews a week before the end: at a start ten days later it finds a timestamp that holds for four days more, which no read
+/// would have renewed.
+#[test]
+fn a_timestamp_that_nears_its_end_is_renewed_by_the_job_before_anybody_misses_it() -> Outcome<()> {
+    let mut world = World::new()?;
+    let (notary, gun) = (Notary::admin(&world, "ann")?, world.gun("admin/app"));
+    notary.run(&["init", &gun])?;
+    notary.run(&["add", &gun, "v1", text(&notary.content("file", 500)?), "-p"])?;
+    let before = world.held(&gun)?;
+    world.stop()?;
+    let world = started_after(world, 10)?;
+    let then = Timestamp::now() + SignedDuration::from_hours(24 * 10);
+    let ends = expiry(&before, "timestamp")?;
+    holds(ends > then, || format!("the timestamp of before has expired at {ends}"))?;
+    let begin = Instant::now();
+    let after = loop {
+        let after = world.held(&gun)?;
+        if after.version("timestamp") > before.version("timestamp") {
+            break after;
+        }
+        holds(begin.elapsed() < RENEWED, || format!("nothing was renewed: {}", world.log()))?;
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let ends = expiry(&after, "timestamp")?;
+    holds(ends > then + SignedDuration::from_hours(24 * 13), || format!("what was renewed expires at {ends}"))?;
+    let events = world.manage("GET", "/events?kind=trust_renewed&limit=10", &Value::Null)?;
+    let count = events["items"].as_array().map_or(0, Vec::len);
+    holds(count == 1, || format!("{count} renewals were written down: {events}"))?;
+    notary.lists(&gun, &["v1"])
 }
 
 #[test]

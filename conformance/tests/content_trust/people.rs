@@ -23,10 +23,10 @@ use super::{
 };
 
 /// Writes down the root that holds, for who signs the next; the pinned one stays the first.
-const CURRENT: [&str; 5] = ["trust", "root", "get", "--out", "current.json"];
+pub(crate) const CURRENT: [&str; 5] = ["trust", "root", "get", "--out", "current.json"];
 
 /// Runs a verb of somebody who shows a password: no token may give the root away.
-fn by_password(reader: &Reader<'_>, words: &[&str]) -> Outcome<String> {
+pub(crate) fn by_password(reader: &Reader<'_>, words: &[&str]) -> Outcome<String> {
     let mut command = reader.command(words)?;
     let ran = attempt(command.env("HALLMARK_USER", ADMIN).env("HALLMARK_PASSWORD", PASSWORD))?;
     holds(ran.status.success(), || format!("hallmark {} failed: {ran:?}", words.join(" ")))?;
@@ -34,7 +34,7 @@ fn by_password(reader: &Reader<'_>, words: &[&str]) -> Outcome<String> {
 }
 
 /// Holds that a verb fails and says this.
-fn fails(reader: &Reader<'_>, words: &[&str], says: &str) -> Outcome<()> {
+pub(crate) fn fails(reader: &Reader<'_>, words: &[&str], says: &str) -> Outcome<()> {
     let ran = attempt(&mut reader.command(words)?)?;
     holds(!ran.status.success() && format!("{ran:?}").contains(says), || {
         format!("hallmark {} was to fail with {says:?}: {ran:?}", words.join(" "))
@@ -47,9 +47,17 @@ fn listed(reader: &Reader<'_>, words: &[&str]) -> Outcome<Vec<Value>> {
     Ok(told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-fn openssl(home: &Path, words: &[&str]) -> Outcome<()> {
+pub(crate) fn openssl(home: &Path, words: &[&str]) -> Outcome<()> {
     let mut command = Command::new(tools::locate("openssl")?);
     run(command.current_dir(home).args(words)).map(drop)
+}
+
+/// The id by which a draft names the key of a P-256 pair that another program keeps.
+pub(crate) fn id_of_the_point(home: &Path, draft: &str) -> Outcome<String> {
+    let content: Value = serde_json::from_slice(&fs::read(home.join(draft))?)?;
+    let keys = content["signed"]["keys"].as_object().cloned().unwrap_or_default();
+    let own = keys.iter().find(|(_, key)| key["keytype"] == "ecdsa").map(|(id, _)| id.clone());
+    own.or_fail("the draft names the key of another program")
 }
 
 /// Three who hold a root: two with keys that `hallmark` made, and one with a key of OpenSSL's.
@@ -70,16 +78,9 @@ impl<'r> Holders<'r> {
         Ok(Self { reader, home })
     }
 
-    fn draft(&self, name: &str) -> Outcome<Value> {
-        Ok(serde_json::from_slice(&fs::read(self.home.join(name))?)?)
-    }
-
     /// What a token would do: the payload goes to OpenSSL, and its signature is put in.
     fn eve_signs(&self, draft: &str) -> Outcome<()> {
-        let content = self.draft(draft)?;
-        let keys = content["signed"]["keys"].as_object().cloned().unwrap_or_default();
-        let own = keys.iter().find(|(_, key)| key["keytype"] == "ecdsa").map(|(id, _)| id.clone());
-        let own = own.or_fail("the draft names the key of OpenSSL's")?;
+        let own = id_of_the_point(&self.home, draft)?;
         self.reader.hallmark(&["trust", "root", "payload", draft, "--out", "payload"])?;
         openssl(&self.home, &["dgst", "-sha256", "-sign", "eve.pem", "-out", "eve.sig", "payload"])?;
         let words = ["trust", "root", "sign", draft, "--signature", "eve.sig", "--key-id", &own];

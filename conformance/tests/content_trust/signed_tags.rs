@@ -28,6 +28,7 @@ use super::{
 const PUBLISHED: Duration = Duration::from_secs(90);
 /// More tags than one role names.
 const MANY: usize = 1_100;
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const REPOSITORY: &str = "admin/app";
 const STRANGERS: [&str; 2] = ["go-tuf", "python-tuf"];
 
@@ -43,13 +44,9 @@ impl<'w> Reader<'w> {
     /// Signs in, makes the repository, which everybody may read, and pins the root that holds.
     pub(crate) fn begin(world: &'w World) -> Outcome<Self> {
         let reader = Self { world, home: world.home("reader")?, days: 0 };
-        let url = format!("https://{}", world.host());
-        let authority = world.authority();
-        let words = ["login", &url, "--ca", text(&authority), "--user", ADMIN, "--password-stdin"];
-        good(&words, &attempt_with_input(&mut reader.command(&words)?, PASSWORD)?)?;
+        reader.signs_in()?;
         reader.hallmark(&["repo", "create", REPOSITORY, "--public"])?;
-        let root = reader.root();
-        reader.hallmark(&["trust", "root", "get", "--out", text(&root)])?;
+        reader.pins_again()?;
         Ok(reader)
     }
 
@@ -61,6 +58,19 @@ impl<'w> Reader<'w> {
     /// Where they are, with what they wrote.
     pub(crate) fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Pins the root that holds, in the place of the one before.
+    pub(crate) fn pins_again(&self) -> Outcome<()> {
+        self.hallmark(&["trust", "root", "get", "--out", text(&self.root())]).map(drop)
+    }
+
+    /// Signs in anew: whoever lost the keys that sign tokens takes nobody's.
+    pub(crate) fn signs_in(&self) -> Outcome<()> {
+        let url = format!("https://{}", self.world.host());
+        let authority = self.world.authority();
+        let words = ["login", &url, "--ca", text(&authority), "--user", ADMIN, "--password-stdin"];
+        good(&words, &attempt_with_input(&mut self.command(&words)?, PASSWORD)?).map(drop)
     }
 
     fn root(&self) -> PathBuf {
@@ -90,14 +100,10 @@ impl<'w> Reader<'w> {
 
     /// The same under every one of the `count` tags that curl makes of a range such as `v[1-9]`, over one connection.
     fn push_all(&self, tags: &str, count: usize, seed: u64) -> Outcome<String> {
-        let media_type = "application/vnd.oci.image.index.v1+json";
-        let body = json!({
-            "schemaVersion": 2, "mediaType": media_type, "manifests": [], "annotations": {"seed": seed.to_string()},
-        })
-        .to_string();
+        let body = self.pushed(seed);
         let file = self.home.join("manifest.json");
         fs::write(&file, &body)?;
-        let (data, kind) = (format!("@{}", file.display()), format!("Content-Type: {media_type}"));
+        let (data, kind) = (format!("@{}", file.display()), format!("Content-Type: {INDEX}"));
         let token = self.world.token(&Person::admin(), &format!("repository:{REPOSITORY}:pull,push"))?;
         let mut command = Command::new(tools::locate("curl")?);
         command.args(["--disable", "--silent", "--show-error", "--max-time", "120", "--cacert"]);
@@ -106,7 +112,13 @@ impl<'w> Reader<'w> {
         let told = run(command.arg(format!("https://{}/v2/{REPOSITORY}/manifests/{tags}", self.world.host())))?;
         let taken = told.lines().filter(|status| *status == "201").count();
         holds(taken == count, || format!("{taken} of {count} pushes were taken: {told}"))?;
-        Ok(digest(body.as_bytes()))
+        Ok(digest(&body))
+    }
+
+    /// The index that is pushed of this seed.
+    pub(crate) fn pushed(&self, seed: u64) -> Vec<u8> {
+        let annotations = json!({"seed": seed.to_string()});
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "annotations": annotations}).to_string().into()
     }
 
     /// Holds that all clients find this digest under a tag, or nothing, from the first root on and with no memory.

@@ -18,7 +18,7 @@ use hallmark_conformance::{
     image::{digest, hex},
     process::{Process, run},
     server::{ADMIN, PASSWORD, Plan, Server},
-    tools,
+    settings, tools,
 };
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
@@ -136,6 +136,20 @@ impl World {
             Plan::default().flag("--tls-certificate").flag(path("ca.crt")).flag("--tls-key").flag(path("key.pem"));
         let server = change(plan.data(&data).port(port)).prepare()?;
         Ok(Self { process: None, server, folder, tokens: RefCell::default() })
+    }
+
+    /// The server's folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.server.data()
+    }
+
+    /// What a verb prints that is said to the folder of the server.
+    pub(crate) fn says(&self, words: &[&str]) -> Outcome<String> {
+        let mut command = Command::new(tools::hallmark()?);
+        for name in settings::server_like_variables() {
+            command.env_remove(name);
+        }
+        run(command.args(words).arg("--data").arg(self.data()))
     }
 
     /// `localhost:<port>`.

@@ -10,7 +10,7 @@ use super::upload::UploadError;
 use crate::access::{self, Granted, Standing};
 use crate::app::App;
 
-/// In how many repositories a mount without a source looks.
+/// In how many repositories a mount without a source looks, and of how many it asks whether the caller may reach them.
 const SOURCES: u32 = 64;
 /// In how many accounts of the caller it looks: their own and those of organizations.
 const ACCOUNTS: usize = 17;
@@ -77,11 +77,15 @@ async fn sources(app: &App, granted: &Granted<BeginUpload>) -> Result<Vec<Reposi
     accounts.sort_by_key(|account| Some(*account) != target);
     accounts.truncate(ACCOUNTS);
     let mut sources = Vec::new();
+    let mut unseen = SOURCES;
     for account in accounts {
-        for held in app.metadata.sources_in(&asked.digest, account, SOURCES).await? {
-            if sources.len() < SOURCES as usize
-                && let Some(source) = access::may_reach(app, principal, &held.name).await?
-            {
+        if unseen == 0 {
+            break;
+        }
+        // Those that the caller may not know of count as well: each costs the question.
+        for held in app.metadata.sources_in(&asked.digest, account, unseen).await? {
+            unseen = unseen.saturating_sub(1);
+            if let Some(source) = access::may_reach(app, principal, &held.name).await? {
                 sources.push(source.id);
             }
         }

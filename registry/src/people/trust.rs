@@ -2,7 +2,7 @@
 //!
 //! The registry has a domain, and each organization that wants one. Administrators answer for the first, owners for the others.
 
-use hallmark_signer::tuf::{Keyholders, RootContent, RootRole, key_id};
+use hallmark_signer::tuf::{Keyholders, RootContent, RootRole};
 use hallmark_signer::{RootPlan, TufRefused};
 use hallmark_storage::metadata::{self, NamedFile, TrustRoot, Tx};
 use serde::{Deserialize, Serialize};
@@ -256,13 +256,9 @@ fn holders(keys: Vec<Value>, threshold: Option<u64>) -> Result<Keyholders, Refus
     if threshold < 1 || threshold > keys.len() as u64 {
         return Err(Refused::invalid("threshold", "it is at least 1 and at most the number of keys"));
     }
-    let mut ids: Vec<String> = keys.iter().filter_map(|key| key_id(key).ok()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.len() < keys.len() {
-        return Err(Refused::invalid("keys", "each key is named once"));
-    }
-    Ok(Keyholders { keys, threshold })
+    let holders = Keyholders { keys, threshold };
+    holders.check().map_err(|why| Refused::invalid("keys", why.to_string()))?;
+    Ok(holders)
 }
 
 /// Publishes the next root of a domain. One that gives the root to other keys takes a password: who holds them holds the domain,

@@ -82,6 +82,15 @@ impl Locked<'_> {
         read(&bytes).map(Some).map_err(damaged)
     }
 
+    /// Removes a file that says nothing any more; it may be gone.
+    pub(super) fn forget(&self, file: &str) -> Result<(), UpdateError> {
+        let path = self.memory.folder.join(file);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(UpdateError::Memory { path, source }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whole or not at all, also when the machine stops: half a file would be an error for ever, and an older one is no memory.
     pub(super) fn write(&self, file: &str, bytes: &[u8]) -> Result<(), UpdateError> {
         let folder = &self.memory.folder;

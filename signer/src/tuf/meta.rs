@@ -16,6 +16,14 @@ use tough::schema::key::Key;
 use super::build::unhex;
 use super::write::canonical;
 
+/// The lengths of public keys in bytes, and how the long form of a point begins (SEC 1, 2.3.3).
+const ED25519_BYTES: usize = 32;
+const SHORT_POINT_BYTES: usize = 33;
+const LONG_POINT_BYTES: usize = 65;
+const LONG_POINT: u8 = 4;
+/// What a number begins with in DER.
+const INTEGER: u8 = 2;
+
 /// Why a file is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -148,16 +156,14 @@ impl Envelope {
     /// Whether enough keys of a role have signed. A key counts once, whatever ids it has; one that cannot be read, or whose id
     /// is not its own, does not count.
     pub(super) fn is_signed_by(&self, keys: &BTreeMap<String, Value>, role: &RoleKeys) -> Result<(), Flaw> {
-        let mut counted: Vec<Key> = Vec::new();
+        let mut counted = BTreeSet::new();
         // However often an id is named, its signature is verified once.
         for id in role.keyids.iter().collect::<BTreeSet<_>>() {
             let (Some(sig), Some(key)) = (self.signatures.get(id), keys.get(id)) else { continue };
             let Some(key) = read_key(id, key).filter(|key| verifies(key, self.message.as_bytes(), sig)) else {
                 continue;
             };
-            if !counted.iter().any(|counted| public(counted) == public(&key)) {
-                counted.push(key);
-            }
+            counted.extend(identity(&key));
         }
         let valid = counted.len();
         if role.threshold >= 1 && valid as u64 >= role.threshold {
@@ -218,6 +224,34 @@ fn public(key: &Key) -> &[u8] {
         Key::Ecdsa { keyval, .. } | Key::EcdsaOld { keyval, .. } => &keyval.public,
         Key::Rsa { keyval, .. } => &keyval.public,
     }
+}
+
+/// What tells a key from every other, however it is written down: a point on P-256 in its short form, whichever it came in. `None`
+/// for a form that is read by chance only, as a whole document where a point belongs: one key would be as many as it has forms.
+pub(super) fn identity(key: &Key) -> Option<Vec<u8>> {
+    let public = public(key);
+    match key {
+        Key::Ed25519 { .. } => (public.len() == ED25519_BYTES).then(|| public.to_vec()),
+        Key::Ecdsa { .. } | Key::EcdsaOld { .. } => match (public.first()?, public.len()) {
+            (2 | 3, SHORT_POINT_BYTES) => Some(public.to_vec()),
+            (&LONG_POINT, LONG_POINT_BYTES) => {
+                let parity = 2 + (public.last()? & 1);
+                Some([&[parity], &public[1..SHORT_POINT_BYTES]].concat())
+            }
+            _ => None,
+        },
+        Key::Rsa { .. } => {
+            // A sequence whose first part is a number, and not the document that may stand around it (RFC 8017, A.1.1).
+            let length = *public.get(1)?;
+            let head = if length < 0x80 { 2 } else { 2 + usize::from(length & 0x7f) };
+            (public.get(head) == Some(&INTEGER)).then(|| public.to_vec())
+        }
+    }
+}
+
+/// Whether it is a point on P-256 in the short form, which not every client reads.
+pub(super) fn is_short(key: &Key) -> bool {
+    matches!(key, Key::Ecdsa { .. } | Key::EcdsaOld { .. }) && public(key).len() == SHORT_POINT_BYTES
 }
 
 fn verifies(key: &Key, message: &[u8], signature: &[u8]) -> bool {

@@ -20,7 +20,7 @@ pub use build::{BuildError, Files, Standing, naming, needed};
 pub(crate) use key::{Held, document};
 pub use meta::Flaw;
 pub use person::{HeldKey, HeldKeyError, public_key};
-pub use root::{Keyholders, RootContent, RootRole, check_successor, key_id, payload, with_signature};
+pub use root::{HoldersRefused, Keyholders, RootContent, RootRole, check_successor, key_id, payload, with_signature};
 pub(crate) use root::{ROOT_DAYS, endorsed, expires, public};
 pub use target::{Target, target_path};
 pub use update::{Fetch, Named, UpdateError};

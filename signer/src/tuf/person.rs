@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::root::{RootContent, RootRole, key_id, payload};
+use super::root::{RootContent, RootRole, is_same, key_id, payload};
 use super::{BuildError, Flaw};
 use crate::hex;
 
@@ -18,6 +18,11 @@ const ED25519_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 
 const P256_HEAD: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+/// And of a compressed one.
+const SHORT_HEAD: [u8; 26] = [
+    0x30, 0x39, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x22, 0x00,
 ];
 
 /// A secret key of a person.
@@ -40,6 +45,11 @@ pub enum HeldKeyError {
     /// A secret key where a public one belongs.
     #[error("it is a secret key; name the public one, and show this one to nobody")]
     Secret,
+    /// A point in the form that some clients do not read.
+    #[error(
+        "it is a compressed point, which not every client reads: write it with `openssl ec -pubin -conv_form uncompressed`"
+    )]
+    Compressed,
     /// A key of another kind.
     #[error("it is neither an Ed25519 nor a P-256 key")]
     Kind,
@@ -120,7 +130,7 @@ impl HeldKey {
 /// Reads a public key: as metadata holds it, or in PEM.
 ///
 /// # Errors
-/// [`HeldKeyError::Public`], [`HeldKeyError::Secret`], [`HeldKeyError::Kind`]
+/// [`HeldKeyError::Public`], [`HeldKeyError::Secret`], [`HeldKeyError::Compressed`], [`HeldKeyError::Kind`]
 pub fn public_key(text: &str) -> Result<Value, HeldKeyError> {
     if text.contains("PRIVATE KEY") {
         return Err(HeldKeyError::Secret);
@@ -128,8 +138,12 @@ pub fn public_key(text: &str) -> Result<Value, HeldKeyError> {
     let Some(der) = of_pem(text, SHOWN) else {
         let document: Value = serde_json::from_str(text).map_err(|_| HeldKeyError::Public)?;
         let id = key_id(&document)?;
-        return super::meta::read_key(&id, &document).map(|_| document).ok_or(HeldKeyError::Kind);
+        let key = super::meta::read_key(&id, &document).ok_or(HeldKeyError::Kind)?;
+        return if super::meta::is_short(&key) { Err(HeldKeyError::Compressed) } else { Ok(document) };
     };
+    if der.starts_with(&SHORT_HEAD) {
+        return Err(HeldKeyError::Compressed);
+    }
     if let Some(public) = der.strip_prefix(&ED25519_HEAD) {
         return Ok(ed25519(public));
     }
@@ -143,14 +157,6 @@ fn ed25519(public: &[u8]) -> Value {
 
 fn p256(pem: &str) -> Value {
     json!({"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}})
-}
-
-/// Whether two documents hold the same key, however it is laid out.
-fn is_same(one: &Value, other: &Value) -> bool {
-    let bare = |document: &Value| -> String {
-        document["keyval"]["public"].as_str().unwrap_or_default().split_whitespace().collect()
-    };
-    one["keytype"] == other["keytype"] && bare(one) == bare(other)
 }
 
 fn pem(der: &[u8], (head, foot): (&str, &str)) -> String {

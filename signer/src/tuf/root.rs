@@ -54,6 +54,48 @@ pub struct Keyholders {
     pub threshold: u64,
 }
 
+/// Why people cannot hold a root by these keys; each is told by its place among them, from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HoldersRefused {
+    /// A key that no client could use.
+    #[error("key {0} cannot be used")]
+    Unusable(usize),
+    /// A point in a form that some clients do not read.
+    #[error("key {0} is a compressed point on P-256, which not every client reads")]
+    Compressed(usize),
+    /// The same key once more, however it is written down: it would stand for two people.
+    #[error("each key is named once, and key {0} is one of those before it")]
+    Twice(usize),
+}
+
+impl Keyholders {
+    /// Refuses keys that are no keys of so many people.
+    ///
+    /// # Errors
+    /// [`HoldersRefused`]
+    pub fn check(&self) -> Result<(), HoldersRefused> {
+        let mut known = BTreeSet::new();
+        for (document, place) in self.keys.iter().zip(1..) {
+            let key = key_id(document).ok().and_then(|id| meta::read_key(&id, document));
+            let identity = key.as_ref().and_then(|key| Some((meta::identity(key)?, meta::is_short(key))));
+            let (identity, is_short) = identity.ok_or_else(|| HoldersRefused::Unusable(place))?;
+            if is_short {
+                return Err(HoldersRefused::Compressed(place));
+            }
+            if !known.insert(identity) {
+                return Err(HoldersRefused::Twice(place));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether two documents hold the same key, however it is written down.
+pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+    let identity = |document: &Value| meta::identity(&meta::read_key(&key_id(document).ok()?, document)?);
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
 /// What a root says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootContent {

@@ -398,6 +398,7 @@ async fn timestamp(
     let bytes = bring(fetch, TIMESTAMP, TIMESTAMP_BYTES).await?.ok_or(Flaw::Missing).map_err(&refused)?;
     let came = of_root(root, &bytes).map_err(&refused)?;
     let locked = memory.lock()?;
+    let is_anew = begins_anew(root, &locked)?;
     // What was seen before holds as long as its keys do: with new keys a new count may begin.
     if let Some(seen) = locked.read(TIMESTAMP, |bytes| of_root(root, bytes))? {
         let (from, to) = (seen.head.version, came.head.version);
@@ -410,12 +411,16 @@ async fn timestamp(
             return Ok(seen);
         }
         let (from, to) = (seen.body.meta[SNAPSHOT].version, came.body.meta[SNAPSHOT].version);
-        if to < from && !begins_anew(root, &locked)? {
+        if to < from && !is_anew {
             return Err(refused(Flaw::Rollback { from, to }));
         }
     }
     came.holds_at(now).map_err(&refused)?;
     locked.write(TIMESTAMP, &bytes)?;
+    if is_anew {
+        // Once: from this timestamp on the new count goes up, also before a snapshot of it was brought.
+        locked.forget(SNAPSHOT)?;
+    }
     Ok(came)
 }
 

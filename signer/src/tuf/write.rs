@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::KeyPair as _;
-use olpc_cjson::CanonicalFormatter;
+use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{BuildError, Held};
@@ -94,11 +95,58 @@ impl Lines {
     }
 }
 
-/// The canonical form of anything.
+/// The canonical form of anything: members by name, no spaces, and nothing escaped but the quote and the backslash. Letters stay as
+/// they came: who composes them, as `tough` does, verifies other bytes than were signed.
+///
+/// # Errors
+/// [`BuildError::Write`] for a number that is not whole.
 pub(super) fn canonical(value: &impl Serialize) -> Result<String, BuildError> {
-    let mut bytes = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, CanonicalFormatter::new()))?;
-    String::from_utf8(bytes).map_err(|_| BuildError::Range)
+    let mut text = String::new();
+    lay_out(&serde_json::to_value(value)?, &mut text)?;
+    Ok(text)
+}
+
+/// As deep as `serde_json` reads, which is not deep.
+fn lay_out(value: &Value, text: &mut String) -> Result<(), serde_json::Error> {
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Bool(truth) => text.push_str(if *truth { "true" } else { "false" }),
+        Value::Number(number) if number.is_f64() => return Err(serde_json::Error::custom("a number is not whole")),
+        Value::Number(number) => text.push_str(&number.to_string()),
+        Value::String(string) => quote(string, text),
+        Value::Array(items) => {
+            text.push('[');
+            for (place, item) in items.iter().enumerate() {
+                text.push_str(if place > 0 { "," } else { "" });
+                lay_out(item, text)?;
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            text.push('{');
+            for (place, (name, member)) in members.into_iter().enumerate() {
+                text.push_str(if place > 0 { "," } else { "" });
+                quote(name, text);
+                text.push(':');
+                lay_out(member, text)?;
+            }
+            text.push('}');
+        }
+    }
+    Ok(())
+}
+
+fn quote(string: &str, text: &mut String) {
+    text.push('"');
+    for one in string.chars() {
+        if matches!(one, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(one);
+    }
+    text.push('"');
 }
 
 /// The file of a role, signed by all of these keys. Its parts are in canonical form, and their names need no escapes: the

@@ -24,11 +24,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn new(name: &'static str, forge: &Forge) -> Self {
+    pub(crate) fn new(name: &'static str, forge: &Forge) -> Self {
         Self { name, root: forge.file("1.root.json"), steps: Vec::new() }
     }
 
-    fn then(mut self, forge: &Forge, expected: Expected) -> Self {
+    pub(crate) fn then(mut self, forge: &Forge, expected: Expected) -> Self {
         self.steps.push((forge.files.clone(), expected));
         self
     }
@@ -59,6 +59,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(falls());
     cases.extend(sums());
     cases.extend(roots());
+    cases.extend(super::thresholds::all());
     cases.extend(super::delegations::all());
     cases
 }
@@ -98,6 +99,23 @@ fn forms() -> Vec<Case> {
         once("no targets", |forge| drop(forge.files.remove("1.targets.json")), Refused("not there")),
         once("no delegated role", |forge| drop(forge.files.remove("1.tags.json")), Refused("not there")),
         says("a field that nobody knows", "x-unknown", json!({"deep": ["ü", 1]}), Named(1)),
+        says("letters in two parts", "x-unknown", json!({"u\u{308}": ["e\u{301}"]}), Named(1)),
+        says("quotes and ends of lines", "x-unknown", json!("\"\\\n\t\u{1}\u{7f}"), Named(1)),
+        timestamp(
+            "letters written as numbers",
+            |bytes| String::from_utf8(bytes).unwrap().replace("timestamp", "\\u0074imestamp").into_bytes(),
+            Named(1),
+        ),
+        timestamp(
+            "a member twice, of which the last is signed",
+            |bytes| {
+                String::from_utf8(bytes)
+                    .unwrap()
+                    .replace("\"version\":1}}", "\"version\":9,\"version\":1}}")
+                    .into_bytes()
+            },
+            Named(1),
+        ),
         says("another type", "_type", json!("snapshot"), Refused("says that it is of the role")),
         says("a type in capitals", "_type", json!("Timestamp"), Refused("says that it is of the role")),
         says("another specification", "spec_version", json!("2.0.0"), Refused("specification")),
@@ -239,6 +257,9 @@ fn keys() -> Vec<Case> {
             },
             Named(1),
         ),
+        forms_of_a_point("a point in its short form", &[1], 1, Named(1)),
+        forms_of_a_point("one point under two ids", &[0, 1], 2, Refused("1 valid signatures where 2")),
+        forms_of_a_point("a document where a point belongs", &[2], 1, Refused("0 valid signatures where 1")),
         once(
             "a key of a kind that nobody knows beside a good one",
             |forge| {
@@ -249,6 +270,23 @@ fn keys() -> Vec<Case> {
             Named(1),
         ),
     ]
+}
+
+/// A timestamp by one key that is written down in these forms.
+fn forms_of_a_point(name: &'static str, forms: &'static [usize], threshold: u64, expected: Expected) -> Case {
+    once(
+        name,
+        move |forge| {
+            let all = Pair::ecdsa_in_each_form().into_iter().enumerate();
+            let taken = all.filter_map(|(form, pair)| forms.contains(&form).then_some(pair)).collect();
+            forge.keys.insert("timestamp".to_owned(), taken);
+            forge.name_keys();
+            forge.root["roles"]["timestamp"]["threshold"] = json!(threshold);
+            forge.seal_root();
+            forge.seal_timestamp();
+        },
+        expected,
+    )
 }
 
 /// A key of the timestamp that says more, under the id that it had.

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
-use olpc_cjson::CanonicalFormatter;
-use serde::Serialize as _;
 use serde_json::{Value, json};
 
 /// 2027-01-15T08:00:00Z, in milliseconds.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
-pub(crate) const LATER: &str = "2030-01-01T00:00:00Z";
+pub(crate) const LATER: &str = "2100-01-01T00:00:00Z";
 pub(crate) const OVER: &str = "2020-01-01T00:00:00Z";
 /// The path that every case asks for.
 pub(crate) const PATH: &str = "acme/web/1";
@@ -24,9 +22,32 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn canonical(value: &Value) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, CanonicalFormatter::new())).unwrap();
-    bytes
+    let text = match value {
+        Value::Object(members) => {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            let member = |(name, value): &(&String, &Value)| format!("{}:{}", laid_out(&json!(name)), laid_out(value));
+            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(laid_out).collect::<Vec<_>>().join(",")),
+        Value::String(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        other => other.to_string(),
+    };
+    text.into_bytes()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+fn pem(der: &[u8]) -> String {
+    let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    let (first, rest) = body.split_at(64);
+    format!("-----BEGIN PUBLIC KEY-----\n{first}\n{rest}\n-----END PUBLIC KEY-----\n")
+}
+
+fn laid_out(value: &Value) -> String {
+    String::from_utf8(canonical(value)).unwrap()
 }
 
 /// A key pair, and the public half as metadata holds it.
@@ -50,17 +71,23 @@ impl Pair {
     }
 
     pub(crate) fn ecdsa() -> Self {
+        let [long, ..] = Self::ecdsa_in_each_form();
+        long
+    }
+
+    /// One key three times: as a point in the long form and in the short one, in PEM, and as the whole document in hexadecimal.
+    pub(crate) fn ecdsa_in_each_form() -> [Self; 3] {
         let random = SystemRandom::new();
         let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, made.as_ref()).unwrap();
-        let head = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
-        let head: Vec<u8> =
-            (0..head.len()).step_by(2).map(|at| u8::from_str_radix(&head[at..at + 2], 16).unwrap()).collect();
-        let der = [head.as_slice(), pair.public_key().as_ref()].concat();
-        let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &body[..64], &body[64..]);
-        let document = json!({"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}});
-        Self { document, private: Private::Ecdsa(Box::new(pair)) }
+        let pair = || EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, made.as_ref()).unwrap();
+        let point = pair().public_key().as_ref().to_vec();
+        let short = [&[2 + (point[64] & 1)], &point[1..33]].concat();
+        let long = [unhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"), point].concat();
+        let short = [unhex("3039301306072a8648ce3d020106082a8648ce3d030107032200"), short].concat();
+        [pem(&long), pem(&short), hex(&long)].map(|public| {
+            let document = json!({"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": public}});
+            Self { document, private: Private::Ecdsa(Box::new(pair())) }
+        })
     }
 
     pub(crate) fn id(&self) -> String {

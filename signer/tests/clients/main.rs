@@ -10,3 +10,4 @@ mod forge;
 mod ours;
 mod published;
 mod strangers;
+mod thresholds;

@@ -139,6 +139,46 @@ async fn a_timestamp_that_has_expired_in_the_memory_counts_still() {
     find_at(&forge.files, NOW + DAY).await.unwrap().unwrap();
 }
 
+/// New keys for snapshots begin a new count once: whoever holds the timestamp's key and keeps the newest snapshot away leads nobody
+/// back to an older one that the new keys have signed.
+#[tokio::test]
+async fn a_new_count_begins_once_also_while_no_snapshot_of_it_was_brought() {
+    for with in [&["snapshot"][..], &["snapshot", "timestamp"]] {
+        let mut forge = Forge::new();
+        let (root, memory) = (forge.file("1.root.json"), tempfile::tempdir().unwrap());
+        forge.snapshot["version"] = json!(1_000_000);
+        forge.publish_snapshot();
+        update(&root, forge.files.clone(), memory.path()).await.unwrap().unwrap();
+        for (number, role) in (50_u8..).zip(with) {
+            forge.keys.insert((*role).to_owned(), vec![Pair::ed25519(number)]);
+        }
+        forge.name_keys();
+        next(&mut forge.root);
+        forge.seal_root();
+        forge.snapshot["version"] = json!(1);
+        forge.publish_snapshot();
+        let older = forge.timestamp["meta"].clone();
+        forge.publish_snapshot();
+        let newest = forge.timestamp["meta"].clone();
+        let kept_away: Files = forge
+            .files
+            .iter()
+            .filter(|(name, _)| *name != "3.snapshot.json")
+            .map(|(n, b)| (n.clone(), b.clone()))
+            .collect();
+        let came = update(&root, kept_away, memory.path()).await;
+        assert!(came.as_ref().is_err_and(|error| error.to_string().contains("not there")), "{with:?}: {came:?}");
+        forge.timestamp["meta"] = older;
+        forge.publish_timestamp();
+        let came = update(&root, forge.files.clone(), memory.path()).await;
+        let falls = |error: &UpdateError| error.to_string().contains("falls from version 3 to 2");
+        assert!(came.as_ref().is_err_and(falls), "{with:?}: {came:?}");
+        forge.timestamp["meta"] = newest;
+        forge.publish_timestamp();
+        update(&root, forge.files.clone(), memory.path()).await.unwrap().unwrap();
+    }
+}
+
 /// When the timestamp of these files expires.
 fn expires_of(files: &Files) -> Value {
     serde_json::from_slice::<Value>(&files["timestamp.json"]).unwrap()["signed"]["expires"].clone()

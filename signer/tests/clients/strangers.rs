@@ -85,6 +85,7 @@ fn python_tuf_decides_as_we_do() {
         &told("python-tuf"),
         &[
             ("one key under two ids", "it counts ids"),
+            ("one point under two ids", "it counts ids"),
             ("a key id that is not the key's", "it takes ids for names"),
             ("a member that nobody knows put into a key", "it takes ids for names"),
             ("hash algorithms of ids put into a key", "it takes ids for names"),
@@ -105,6 +106,7 @@ fn go_tuf_decides_as_we_do() {
             ("a version below one", "it takes any number"),
             ("a time with fractions", "it takes any RFC 3339"),
             ("a time with an offset", "it takes any RFC 3339"),
+            ("a point in its short form", "it reads the long one alone"),
             ("a key id that is not the key's", "it takes ids for names"),
             ("a member that nobody knows put into a key", "it takes ids for names"),
             ("hash algorithms of ids put into a key", "it takes ids for names"),
@@ -186,8 +188,12 @@ async fn tough_decides_as_we_do() {
     compare(
         &told,
         &[
+            ("letters in two parts", "it composes them before it verifies"),
+            ("a member twice, of which the last is signed", "it reads no such file"),
             ("another specification", "it does not look at the version"),
             ("one key under two ids", "it counts ids"),
+            ("one point under two ids", "it counts ids"),
+            ("a document where a point belongs", "it reads both"),
             ("a key of a kind that nobody knows beside a good one", "it does not read such a root"),
             ("a wrong length", "it takes the length for the most"),
             ("a path outside of the delegation", "it refuses a role that names more than it may"),

@@ -1,14 +1,18 @@
 //! Keys in a file, and back: on a fresh database they sign on where they were, and nothing is lowered or replaced.
 
+use std::collections::BTreeMap;
+
 use hallmark_oci::ServerRole;
 use hallmark_signer::keys::{MasterKey, Masters};
-use hallmark_signer::{BackupRefused, SignRefused, Signer, backup, restore};
+use hallmark_signer::tuf::{RootContent, RootRole};
+use hallmark_signer::{BackupRefused, RootPlan, SignRefused, Signer, TufChange, TufMode, backup, restore};
 use hallmark_storage::metadata::{Error, Metadata};
 
 use crate::world::{COLLECTION, MASTER, NOW, World, first, state};
 
 const WORDS: &str = "correct horse battery staple";
 const OTHER: [u8; 32] = [3; 32];
+const DOMAIN: &str = "tuf1/registry";
 
 fn masters(bytes: [u8; 32]) -> Masters {
     Masters::of(MasterKey::new(&bytes))
@@ -42,7 +46,7 @@ async fn on_a_fresh_database_the_keys_sign_on_above_what_they_signed() {
     let file = copy(&world).await;
     let fresh = fresh().await;
     let restored = restore(&fresh.metadata, &masters(OTHER), WORDS, &file).await.unwrap();
-    assert_eq!((restored.keys, restored.known), (7, 0));
+    assert_eq!((restored.keys, restored.known), (6, 0), "all but the key of the tags");
     let signer = fresh.another(OTHER).await.unwrap();
     let signed = signer.sign(roles.change(&[], &first()), NOW).await.unwrap();
     assert_eq!((signed.timestamp.0.version, signed.snapshot.unwrap().0.version), (4, 4));
@@ -52,8 +56,75 @@ async fn on_a_fresh_database_the_keys_sign_on_above_what_they_signed() {
     assert_eq!(root(one.await.unwrap()), root(other.await.unwrap()));
     // Again is no failure, and changes nothing.
     let again = restore(&fresh.metadata, &masters(OTHER), WORDS, &file).await.unwrap();
-    assert_eq!((again.keys, again.known), (0, 7));
+    assert_eq!((again.keys, again.known), (0, 6));
     assert_eq!(floor(&fresh.metadata, "timestamp").await, 4);
+}
+
+/// What the signer publishes of one tag in the domain, on nothing.
+async fn published(signer: &Signer, root: &[u8]) -> Vec<u8> {
+    let change = TufChange {
+        domain: DOMAIN.to_owned(),
+        collection: "tuf1/repository/1".to_owned(),
+        repository: "ann/web".to_owned(),
+        caller: "publisher".to_owned(),
+        root: root.to_vec(),
+        standing: None,
+        changes: BTreeMap::new(),
+        expected: 0,
+        mode: TufMode::Anew,
+    };
+    let made = signer.publish(change, NOW).await.unwrap().unwrap();
+    made.files.into_iter().find(|(role, _)| role == "targets").unwrap().1
+}
+
+#[tokio::test]
+async fn the_key_of_the_tags_that_was_replaced_after_a_backup_signs_no_more() {
+    let world = World::open().await;
+    let root = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let of_tags = async |metadata: &Metadata| metadata.signer_keys(DOMAIN, "tags").await.unwrap();
+    let old = of_tags(&world.metadata).await.remove(0).id;
+    let file = copy(&world).await;
+    world.signer.rotate_tags(DOMAIN, NOW).await.unwrap();
+    world.signer.retire(DOMAIN, &root).await.unwrap();
+    let restored = restore(&world.metadata, &masters(MASTER), WORDS, &file).await.unwrap();
+    assert_eq!(restored.keys, 0, "and nothing stands against another that is here");
+    let fresh = fresh().await;
+    restore(&fresh.metadata, &masters(OTHER), WORDS, &file).await.unwrap();
+    assert!(of_tags(&fresh.metadata).await.is_empty());
+    for (signer, metadata) in [(world.signer, world.metadata), (fresh.another(OTHER).await.unwrap(), fresh.metadata)] {
+        let targets: serde_json::Value = serde_json::from_slice(&published(&signer, &root).await).unwrap();
+        let named = &targets["signed"]["delegations"]["roles"][0]["keyids"];
+        let new: Vec<String> = of_tags(&metadata).await.into_iter().map(|key| key.id).collect();
+        assert_eq!(*named, serde_json::json!(new));
+        assert!(new.len() == 1 && new[0] != old, "{new:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_a_backup_brings_back_waits_no_more() {
+    let world = World::open().await;
+    let root = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let plan = || RootPlan { rotate: vec![RootRole::Snapshot], ..RootPlan::default() };
+    let draft = async |signer: &Signer| {
+        let drafted = signer.next_root(DOMAIN, &root, plan(), ("test", NOW)).await.unwrap();
+        RootContent::read(&drafted).unwrap().ids(RootRole::Snapshot).remove(0)
+    };
+    let waiting = draft(&world.signer).await;
+    assert_eq!(draft(&world.signer).await, waiting, "the same until a root names it");
+    let first = world.key(ServerRole::Timestamp, &[]).await;
+    let file = copy(&world).await;
+    let fresh = fresh().await;
+    restore(&fresh.metadata, &masters(OTHER), WORDS, &file).await.unwrap();
+    let signer = fresh.another(OTHER).await.unwrap();
+    // Whoever replaced it meanwhile has left no trace here: what the root names is lost as well.
+    let named = RootContent::read(&root).unwrap().ids(RootRole::Snapshot).remove(0);
+    let gone: Result<(), Error> = fresh.metadata.write(named, |tx, named| Box::pin(tx.destroy_signer_key(named))).await;
+    gone.unwrap();
+    assert_ne!(draft(&signer).await, waiting);
+    let now = signer.public_key(COLLECTION, ServerRole::Timestamp, &[], NOW).await.unwrap();
+    assert_ne!(now.id(), first.id(), "so it is with a collection of Notary's");
+    let again = signer.public_key(COLLECTION, ServerRole::Timestamp, &[first.id()], NOW).await.unwrap();
+    assert_eq!(again.id(), first.id(), "where a root names it, it is there");
 }
 
 #[tokio::test]

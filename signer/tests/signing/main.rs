@@ -11,5 +11,6 @@ mod masters;
 mod records;
 mod roots;
 mod sealed;
+mod sizes;
 mod versions;
 mod world;

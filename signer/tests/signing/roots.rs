@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hallmark_oci::ServerRole;
 use hallmark_signer::tuf::{
-    BuildError, HeldKey, Keyholders, RootContent, RootRole, Standing, Target, check_successor, naming, with_signature,
+    BuildError, HeldKey, Keyholders, RootContent, RootRole, Standing, Target, check_successor, naming, public_key,
+    with_signature,
 };
 use hallmark_signer::wire::{Refusal, Request, Unserved};
 use hallmark_signer::{Rates, RootPlan, TufChange, TufMode, TufRefused};
@@ -309,6 +312,51 @@ async fn a_registry_that_was_set_back_by_one_root_publishes_it_again() {
         signed,
         "nothing is signed for that"
     );
+}
+
+#[tokio::test]
+async fn one_key_is_not_two_people_however_it_is_written_down() {
+    let world = World::open().await;
+    let first = world.signer.first_root(DOMAIN, "test", NOW).await.unwrap();
+    let pem = include_str!("../data/person/p256.pub");
+    let own = public_key(pem).unwrap();
+    let written = |public: &str| {
+        let mut document = own.clone();
+        document["keyval"]["public"] = json!(public);
+        document
+    };
+    let hexadecimal = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let body: String = pem.lines().filter(|line| !line.starts_with("--")).collect();
+    let der = STANDARD.decode(body).unwrap();
+    let point = hexadecimal(&der[26..]);
+    let mut by_the_old_name = own.clone();
+    by_the_old_name["keytype"] = json!("ecdsa-sha2-nistp256");
+    let mut with_more = own.clone();
+    with_more["x"] = json!(1);
+    let refused = async |keys: Vec<Value>| {
+        let plan = RootPlan { holders: Some(Keyholders { keys, threshold: 2 }), ..RootPlan::default() };
+        let drafted = world.signer.next_root(DOMAIN, &first, plan, ("test", NOW)).await;
+        match drafted {
+            Err(TufRefused::Plan(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    for other in [
+        written(&pem.replace('\n', "\r\n")),
+        written(pem.trim_end()),
+        written(&point),
+        written(&point.to_uppercase()),
+        by_the_old_name,
+        with_more,
+    ] {
+        let why = refused(vec![own.clone(), other.clone()]).await;
+        assert!(why.contains("key 2 is one of those before it"), "{other}: {why}");
+    }
+    let short = [&[2 + (der[90] & 1)], &der[27..59]].concat();
+    let why = refused(vec![stranger(1).1, written(&hexadecimal(&short))]).await;
+    assert!(why.contains("key 2 is a compressed point"), "{why}");
+    let why = refused(vec![stranger(1).1, written(&hexadecimal(&der))]).await;
+    assert!(why.contains("key 2 cannot be used"), "{why}");
 }
 
 #[tokio::test]

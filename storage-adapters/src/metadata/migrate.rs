@@ -68,6 +68,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0009_writers_sign.sql"),
         postgres: include_str!("../../migrations/postgres/0009_writers_sign.sql"),
     },
+    Migration {
+        version: 10,
+        name: "signer log",
+        sqlite: include_str!("../../migrations/sqlite/0010_signer_log.sql"),
+        postgres: include_str!("../../migrations/postgres/0010_signer_log.sql"),
+    },
 ];
 
 statements! {

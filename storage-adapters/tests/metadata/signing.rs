@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hallmark_storage::metadata::{Error, LoggedSignature, SignerKey, SignerRoot, WrappedDataKey};
+use hallmark_storage::metadata::{DatabaseConfig, Error, LoggedSignature, SignerKey, SignerRoot, WrappedDataKey};
 
 use crate::harness::{NOW, World, family};
 
@@ -19,6 +19,7 @@ family! {
     the_newest_root_of_a_domain_is_remembered,
     of_a_version_one_root_is_endorsed,
     the_log_tells_the_newest_first,
+    the_log_is_only_added_to,
     destroyed_keys_leave_versions_and_log,
     what_is_sealed_is_not_printed,
 }
@@ -261,6 +262,28 @@ async fn the_log_tells_the_newest_first(world: World) {
     assert!(log[1..3].contains(&lines[1]) && log[1..3].contains(&lines[2]));
     assert_eq!(world.metadata.signer_log(COLLECTION, "timestamp", 1).await.unwrap(), [lines[3].clone()]);
     assert_eq!(world.metadata.signer_log("notary1/8", "timestamp", 9).await.unwrap(), []);
+}
+
+async fn the_log_is_only_added_to(world: World) {
+    let line = LoggedSignature {
+        at: NOW,
+        caller: "alice".into(),
+        role: "timestamp".into(),
+        version: 1,
+        sha256: vec![1; 32],
+        key_id: "a".into(),
+    };
+    world.change(line.clone(), |tx, line| Box::pin(tx.log_signature(COLLECTION, line))).await;
+    let mut statements =
+        vec!["UPDATE signer_log SET caller = 'bob'", "UPDATE signer_log SET id = id + 1", "DELETE FROM signer_log"];
+    if matches!(world.config, DatabaseConfig::Postgres { .. }) {
+        statements.push("TRUNCATE signer_log");
+    }
+    for statement in statements {
+        let refusal = world.refusal(statement).await;
+        assert!(refusal.contains("the log of signatures is only added to"), "{statement}: {refusal}");
+    }
+    assert_eq!(world.metadata.signer_log(COLLECTION, "timestamp", 9).await.unwrap(), [line]);
 }
 
 async fn destroyed_keys_leave_versions_and_log(world: World) {

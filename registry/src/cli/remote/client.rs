@@ -292,20 +292,40 @@ impl Client {
 
     /// What stands at a path beside the API; `None` when nothing does.
     pub(super) async fn raw(&self, path: &str) -> Result<Option<Found>, Failure> {
+        let mut response = self.at(path).await?;
+        let body = self.bounded(&mut response).await?;
+        self.found(&response, body)
+    }
+
+    /// The same, of which no more is read than it takes to know that it has more than `most` bytes.
+    pub(super) async fn raw_up_to(&self, path: &str, most: u64) -> Result<Option<Found>, Failure> {
+        let mut response = self.at(path).await?;
+        let mut body = Vec::new();
+        while body.len() as u64 <= most
+            && let Some(chunk) = response.chunk().await.map_err(|error| self.unanswered(error))?
+        {
+            body.extend_from_slice(&chunk);
+        }
+        self.found(&response, body)
+    }
+
+    async fn at(&self, path: &str) -> Result<Response, Failure> {
         let mut url = self.url.clone();
         url.set_path(path);
         let mut request = self.http.get(url).header(ACCEPT, "*/*");
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let mut response = request.send().await.map_err(|error| self.unanswered(error))?;
-        let body = self.bounded(&mut response).await?;
+        request.send().await.map_err(|error| self.unanswered(error))
+    }
+
+    fn found(&self, response: &Response, body: Vec<u8>) -> Result<Option<Found>, Failure> {
         let digest = response.headers().get("docker-content-digest").and_then(|digest| digest.to_str().ok());
         let digest = digest.map(str::to_owned);
         match response.status() {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => Ok(Some(Found { body, digest })),
-            _ => Err(self.refused(&response, &body)),
+            _ => Err(self.refused(response, &body)),
         }
     }
 

@@ -158,10 +158,10 @@ impl Verify {
             let client = Arc::new(client);
             let now = digest(&client, &image).await?;
             let (base, fetching) = (format!("/tuf/{}/", image.repository), Arc::clone(&client));
-            let fetch = Arc::new(move |file: String, _| -> futures_util::future::BoxFuture<'static, _> {
+            let fetch = Arc::new(move |file: String, most| -> futures_util::future::BoxFuture<'static, _> {
                 let (client, path) = (Arc::clone(&fetching), format!("{base}{file}"));
                 Box::pin(async move {
-                    let found = client.raw(&path).await.map_err(|failure| failure.to_string())?;
+                    let found = client.raw_up_to(&path, most).await.map_err(|failure| failure.to_string())?;
                     Ok(found.map(|found| found.body))
                 })
             });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hallmark_oci::{Algorithm, Operation, UploadId};
 use hallmark_storage::StorageKey;
-use hallmark_storage::metadata::{Error, Finish, NewUpload};
+use hallmark_storage::metadata::{AccountId, Error, Finish, NewUpload};
 use tempfile::TempDir;
 
 use super::*;
@@ -29,11 +29,18 @@ async fn app() -> (Arc<App>, TempDir) {
 
 /// Makes a repository of ann that holds [`CONTENT`].
 async fn hold_in(tx: &mut Tx, number: u8) -> Result<(), Error> {
-    let ann = tx.account("ann").await?.expect("ann was added");
-    let principal = ann.owner.expect("the account is hers");
-    let name = format!("ann/app{number}").parse().expect("a name");
-    let repository = &tx.create_repository(&name, ann.id, 0).await?;
-    let (upload, key) = (&UploadId::from_bytes([number; 16]), &StorageKey::random());
+    let ann = tx.account("ann").await?.expect("ann was added").id;
+    hold(tx, ("ann", ann), number).await
+}
+
+/// Makes a repository in an account that holds [`CONTENT`].
+async fn hold(tx: &mut Tx, (account, id): (&str, AccountId), number: u8) -> Result<(), Error> {
+    let principal = tx.account("ann").await?.and_then(|ann| ann.owner).expect("the account is hers");
+    let name = format!("{account}/app{number}").parse().expect("a name");
+    let repository = &tx.create_repository(&name, id, 0).await?;
+    let mut place = [number; 16];
+    place[..8].copy_from_slice(&id.0.to_be_bytes());
+    let (upload, key) = (&UploadId::from_bytes(place), &StorageKey::random());
     let new = NewUpload {
         id: upload,
         repository: repository.id,
@@ -62,5 +69,40 @@ async fn a_mount_without_a_source_looks_in_64_repositories_at_most() {
         let operation = Operation::parse("POST", "/v2/ann/target/blobs/uploads/", Some(&query)).unwrap();
         let Work::BeginUpload(granted) = authorize(&app, &identity, operation).await.unwrap().sort() else { panic!() };
         assert_eq!(sources(&app, &granted).await.unwrap().len(), usize::from(holders).min(64), "{holders} holders");
+    }
+}
+
+/// Each holder costs the question whether the caller may reach it: 64 in all, in however many accounts.
+#[tokio::test]
+async fn of_64_holders_at_most_it_is_asked_whether_the_caller_may_reach_them() {
+    let (app, _data) = app().await;
+    for user in ["bob", "eve"] {
+        users::add(&app, user, PASSWORD.to_owned(), false, 0).await.unwrap();
+    }
+    let found = async || {
+        let identity = Identity::Known(password::identify(&app, "bob", PASSWORD, Client::Operator).await.unwrap());
+        let query = format!("mount={}", Digest::of(Algorithm::Sha256, CONTENT));
+        let operation = Operation::parse("POST", "/v2/bob/target/blobs/uploads/", Some(&query)).unwrap();
+        let Work::BeginUpload(granted) = authorize(&app, &identity, operation).await.unwrap().sort() else { panic!() };
+        sources(&app, &granted).await.unwrap().len()
+    };
+    for (organization, holders, owned, expected) in [("a1", 40, false, 0), ("a2", 23, false, 0), ("a3", 2, true, 1)] {
+        let made: Result<(), Error> = app
+            .metadata
+            .write((organization, holders, owned), |tx, (organization, holders, owned)| {
+                Box::pin(async move {
+                    let eve = tx.account("eve").await?.and_then(|eve| eve.owner).expect("the account is hers");
+                    let bob = tx.user("bob").await?.expect("bob was added");
+                    let made = tx.create_organization(organization, eve, 0).await?.expect("the name is free");
+                    tx.put_member(&made, &bob.principal, *owned).await?;
+                    for number in 1..=*holders {
+                        hold(tx, (organization, made.id), number).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        made.unwrap();
+        assert_eq!(found().await, expected, "{organization}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The longest that a test waits for a process to say something.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A data folder, and what the program is told about it.
 pub(super) struct Program {
@@ -60,19 +60,23 @@ impl Program {
         self.start(&["serve", "--listen", "127.0.0.1:0"])
     }
 
-    pub(super) fn start(&self, arguments: &[&str]) -> Result<Serving, String> {
+    /// Starts it, and does not wait.
+    pub(super) fn begin(&self, arguments: &[&str]) -> Serving {
         // Its log would fill a pipe that nobody reads while it runs.
-        let log = self.path("log");
         let mut command = self.command(arguments);
-        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-        let mut child = command.spawn().unwrap();
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(self.path("log")).unwrap());
+        Serving(command.spawn().unwrap())
+    }
+
+    pub(super) fn start(&self, arguments: &[&str]) -> Result<Serving, String> {
+        let (log, mut serving) = (self.path("log"), self.begin(arguments));
         let began = Instant::now();
         loop {
-            if child.try_wait().unwrap().is_some() {
+            if serving.0.try_wait().unwrap().is_some() {
                 return Err(std::fs::read_to_string(&log).unwrap());
             }
             if self.run(&["signer", "keys"]).status.success() {
-                return Ok(Serving(child));
+                return Ok(serving);
             }
             assert!(began.elapsed() < PATIENCE, "it does not answer: {}", std::fs::read_to_string(&log).unwrap());
         }
@@ -80,6 +84,10 @@ impl Program {
 }
 
 impl Serving {
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// As `kill -9` does.
     pub(super) fn kill(mut self) {
         self.0.kill().unwrap();

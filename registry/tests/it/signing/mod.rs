@@ -7,6 +7,7 @@ mod backups;
 mod binary;
 mod bounds;
 mod drills;
+mod memory;
 pub(crate) mod notary;
 mod pkcs11;
 mod remote;

@@ -1,7 +1,7 @@
 //! Roots of trust domains: who may change them, what becomes of what was signed under the one before, and domains of organizations.
 
 use hallmark::trust::tuf;
-use hallmark_signer::tuf::{HeldKey, check_successor, with_signature};
+use hallmark_signer::tuf::{HeldKey, check_successor, public_key, with_signature};
 use serde_json::{Value, json};
 
 use crate::harness::{Acme, Answer, Credentials, PASSWORD, World};
@@ -176,11 +176,15 @@ async fn people_take_the_root_over_and_then_nothing_changes_without_them() {
 async fn drafts_that_make_no_sense_are_refused_by_name() {
     let world = acme().await;
     let key = HeldKey::read(&HeldKey::generate().unwrap()).unwrap().public();
+    let point = public_key(include_str!("../../../../signer/tests/data/person/p256.pub")).unwrap();
+    let mut other = point.clone();
+    other["keyval"]["public"] = json!(point["keyval"]["public"].as_str().unwrap().replace('\n', "\r\n"));
     for (asked, says) in [
         (json!({"keys": []}), "1 to 64 keys"),
         (json!({"keys": [key], "threshold": 2}), "at most the number of keys"),
         (json!({"keys": [key], "threshold": 0}), "at least 1"),
         (json!({"keys": [key, key]}), "once"),
+        (json!({"keys": [point, other]}), "key 2 is one of those before it"),
         (json!({"keys": [{"keytype": "x"}]}), "cannot be used"),
         (json!({"threshold": 1}), "given with the keys"),
         (json!({"days": 0}), "1 to 3650"),

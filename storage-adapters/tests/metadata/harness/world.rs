@@ -224,6 +224,21 @@ impl World {
         self.look(statement).await;
     }
 
+    /// What the database says to a statement that it refuses.
+    pub(crate) async fn refusal(&self, statement: &str) -> String {
+        match &self.config {
+            DatabaseConfig::Sqlite { path } => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                connection.execute_batch(statement).unwrap_err().to_string()
+            }
+            DatabaseConfig::Postgres { url, .. } => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                let refused = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await;
+                refused.unwrap_err().to_string()
+            }
+        }
+    }
+
     /// Another database, which the first two migrations and then this script made: the migrations of SQLite come first.
     pub(crate) async fn of_schema_two(&self, migrations: [(&str, &str); 2], left: &str) -> DatabaseConfig {
         let ledger = "CREATE TABLE migrations
