@@ -459,6 +459,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tags_of_a_manifest_that_stays_go_piece_by_piece_and_all_of_them_once() {
+        let tags: Vec<_> = (0..TOGETHER as i64 * 2 + 1).map(|number| (format!("t{number}"), number)).collect();
+        let retire = |whole| Retire {
+            manifest: ManifestId(1),
+            pushed_at: 0,
+            refers: Default::default(),
+            tags: tags.clone(),
+            whole,
+            pulled: None,
+        };
+        let split: Vec<_> = pieces(retire(false)).map(|piece| piece.tags).collect();
+        assert_eq!(split.iter().map(Vec::len).collect::<Vec<_>>(), [TOGETHER, TOGETHER, 1]);
+        assert_eq!(split.concat(), tags);
+        assert_eq!(pieces(retire(true)).map(|piece| piece.tags).collect::<Vec<_>>(), [tags.clone()], "one deed");
+        let untagged = Retire { tags: Vec::new(), ..retire(true) };
+        assert_eq!(pieces(untagged).count(), 1);
+    }
+
+    /// What stays when it is looked at again takes time too.
+    #[test]
+    fn a_turn_ends_in_its_time_whether_anything_went_or_not() {
+        let turn = |tried, left| {
+            let ends = Instant::now();
+            Turn { goes_on: || true, ends, left, tried, went: Went::default() }.goes_on()
+        };
+        assert!(turn(LEAST - 1, 1), "a round always goes on");
+        assert!(!turn(LEAST, 1));
+        assert!(!turn(0, 0));
+    }
+
+    #[test]
     fn a_round_goes_on_where_it_stopped_and_begins_anew_in_its_time() {
         let begins = |begun| Round { begun, at: Some((Whose::Own, RepositoryId(0))) };
         assert_eq!(Round::due(None, 5, 10), Some(begins(5)));
