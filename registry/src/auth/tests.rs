@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hallmark_oci::Scopes;
+use hallmark_storage::metadata::SystemRole;
 use tempfile::TempDir;
 
 use super::users::{self, UserError};

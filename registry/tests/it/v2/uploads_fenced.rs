@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hallmark_storage::metadata::Error;
+use insta::assert_snapshot;
 use tokio::sync::{Notify, mpsc};
 
 use crate::harness::{Credentials, World, sha256};
