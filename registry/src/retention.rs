@@ -76,9 +76,6 @@ pub(crate) enum Undecided {
     /// The thread that decided did not end well.
     #[error("the decision ended early")]
     Thread(#[from] JoinError),
-    /// Whoever asked is to end.
-    #[error("the decision was broken off")]
-    Stopped,
     /// The database did not answer.
     #[error("the database did not answer")]
     Metadata(#[from] metadata::Error),
@@ -113,7 +110,7 @@ pub(crate) async fn preview(
         None => in_force(&policies)?,
     };
     let Some(rules) = rules else { return Ok(Going::default()) };
-    let decided = decide_by(app, repository, (&policies, rules), LARGEST, || true).await?;
+    let decided = decide_by(app, repository, (&policies, rules), LARGEST).await?;
     let work = move || (gone(&decided.images, &decided.decision.victims), decided.decision.victims);
     let (gone, mut victims) = app.deciding.on_a_thread(work).await?;
     let bytes = app.metadata.freed_by((repository, account), gone).await?;
@@ -131,29 +128,25 @@ pub(crate) async fn preview(
 struct Decided {
     images: Vec<Image>,
     decision: Decision,
-    /// What [`PULLS_SINCE`] said.
-    since: Option<String>,
 }
 
-/// Asks these rules what goes from a repository that has at most so many manifests and tags, for as long as `goes_on` says.
+/// Asks these rules what goes from a repository that has at most so many manifests and tags.
 async fn decide_by(
     app: &App,
     repository: RepositoryId,
     (policies, retention): (&Policies, Retention),
     largest: usize,
-    goes_on: impl Fn() -> bool,
 ) -> Result<Decided, Undecided> {
     // Whatever was pulled before this, and longer ago than a pull may stay unwritten, is known when it is read.
     let now = app.clock.now();
-    let since = app.metadata.setting(PULLS_SINCE).await?;
-    let images = look(app, (repository, largest), since.as_deref(), goes_on).await?;
+    let images = look(app, repository, largest).await?;
     let both = (policies.repository.as_deref(), policies.account.as_deref());
     // A tag that does not move does not go either; rules that cannot be read keep everything.
     let kept = Immutables::parse(both).ok();
     let work = move || {
         let stays = |tag: &str| kept.as_ref().is_none_or(|kept| kept.keeps(tag).is_some());
         let decision = decide(&retention, &images, now, stays);
-        Decided { images, decision, since }
+        Decided { images, decision }
     };
     Ok(app.deciding.on_a_thread(work).await?)
 }
@@ -170,18 +163,10 @@ fn in_force(policies: &Policies) -> Result<Option<Retention>, PolicyInvalid> {
 
 /// A repository as rules see it, by the numbers of its manifests. It is read page by page, but "the newest of all" is only known of
 /// all: what rules ask is kept of each, 88 bytes for a manifest and some 60 for a tag, and no digest or body.
-async fn look(
-    app: &App,
-    (repository, largest): (RepositoryId, usize),
-    since: Option<&str>,
-    goes_on: impl Fn() -> bool,
-) -> Result<Vec<Image>, Undecided> {
-    let since = since.and_then(|since| since.parse::<i64>().ok());
+async fn look(app: &App, repository: RepositoryId, largest: usize) -> Result<Vec<Image>, Undecided> {
+    let since = app.metadata.setting(PULLS_SINCE).await?.and_then(|since| since.parse::<i64>().ok());
     let (mut images, mut after) = (Vec::new(), ManifestId(0));
     loop {
-        if !goes_on() {
-            return Err(Undecided::Stopped);
-        }
         let page = app.metadata.ruled_manifests(repository, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
@@ -198,9 +183,6 @@ async fn look(
     }
     let (mut count, mut after) = (images.len(), String::new());
     loop {
-        if !goes_on() {
-            return Err(Undecided::Stopped);
-        }
         let page = app.metadata.ruled_tags(repository, &after, PAGE).await?;
         let Some((last, ..)) = page.last() else { break };
         after.clone_from(last);

@@ -90,10 +90,10 @@ impl Allowance {
         Self { limits: short.limits, ..self }
     }
 
-}
-
-fn sum(one: Room, other: Room) -> Room {
-    Room { account: one.account + other.account, repository: one.repository + other.repository }
+    fn add(&mut self, room: Room) {
+        self.reserved.account += room.account;
+        self.reserved.repository += room.repository;
+    }
 }
 
 fn signed(bytes: u64) -> i64 {
@@ -196,9 +196,8 @@ pub(super) async fn give_back(app: &App, (session, fence): (&Session, i64), allo
         return;
     }
     let place = (session.repository, limits.account_id);
-    let left = sum(allowance.reserved, negated(room));
-    if put(app, (&session.upload, fence), place, left).await.is_ok() {
-        allowance.reserved = left;
+    if put(app, (&session.upload, fence), place, negated(room)).await.is_ok() {
+        allowance.add(negated(room));
     }
 }
 
@@ -213,9 +212,9 @@ async fn reserve_between(
     let wish = allowance.missing(most);
     let asked = Asked { wish, needed: allowance.missing(least), own: allowance.reserved, bytes: least };
     look_before(app, &session.name, (session.repository, allowance.limits), asked).await.map_err(barred)?;
-    put(app, upload, place, sum(allowance.reserved, wish)).await?;
+    put(app, upload, place, wish).await?;
     let (limits, needed) = (allowance.limits, allowance.missing(least));
-    allowance.reserved = sum(allowance.reserved, wish);
+    allowance.add(wish);
     let asked = Asked { wish, needed, own: allowance.reserved, bytes: least };
     let too_much = look(app, &session.name, (session.repository, limits), asked).await;
     let back = match &too_much {
@@ -223,9 +222,8 @@ async fn reserve_between(
         Err(_) => wish,
     };
     if back != Room::default() {
-        let left = sum(allowance.reserved, negated(back));
-        put(app, upload, place, left).await?;
-        allowance.reserved = left;
+        put(app, upload, place, negated(back)).await?;
+        allowance.add(negated(back));
     }
     match too_much {
         Ok(_) => Ok(()),
@@ -241,7 +239,7 @@ fn barred(why: NoPassage) -> UploadError {
     }
 }
 
-/// Has an upload reserve so much in all.
+/// Adds to what an upload has reserved, or gives back.
 async fn put(
     app: &App,
     (upload, fence): (&UploadId, i64),

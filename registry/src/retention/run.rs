@@ -10,7 +10,7 @@ use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{self, Engine, Event, Grounds, ManifestId, Repository, RepositoryId, Retire, Retired};
 use serde_json::json;
 
-use super::{Decided, PULLS_SINCE, Undecided, decide_by, in_force, write_down_pulls};
+use super::{Decided, Undecided, decide_by, in_force, write_down_pulls};
 use crate::app::App;
 use crate::lease;
 use crate::telemetry::chain;
@@ -29,10 +29,8 @@ const HELD: i64 = 60 * 60 * 1_000;
 const READINGS: u32 = 3;
 /// How long one turn takes at most, but for the first [`LEAST`] things: half of every minute is left to others.
 const AT_MOST: Duration = Duration::from_secs(20);
-/// So many are looked at again in each turn, however long it took to read what they are judged by: a round always goes on.
+/// So many go in each turn, however long it took to read what they are judged by: a round always goes on.
 const LEAST: u64 = 100;
-/// So many tags that go from a manifest which stays go in one transaction.
-const TOGETHER: usize = 500;
 /// How many repositories are looked up at a time; so many that nothing goes from may be looked at again after a crash.
 const REPOSITORIES: u32 = 100;
 /// After so many repositories in a row whose rules could not be applied the database is taken to be down.
@@ -109,15 +107,14 @@ struct Turn<F> {
     ends: Instant,
     /// How many manifests and tags may still go.
     left: u64,
-    /// How many were looked at again, whether they went or not.
-    tried: u64,
     went: Went,
 }
 
 impl<F: Fn() -> bool> Turn<F> {
     /// Whether the next repository may be looked at, or the next of its victims taken away.
     fn goes_on(&self) -> bool {
-        (self.goes_on)() && self.left > 0 && (self.tried < LEAST || Instant::now() < self.ends)
+        let Went { manifests, tags, .. } = self.went;
+        (self.goes_on)() && self.left > 0 && (manifests + tags < LEAST || Instant::now() < self.ends)
     }
 
     fn count(&mut self, retired: &Retired) {
@@ -189,7 +186,6 @@ pub async fn turn(app: &App, goes_on: impl Fn() -> bool) -> Result<Went, metadat
         goes_on,
         ends: Instant::now() + AT_MOST,
         left: u64::from(settings.retention_rate),
-        tried: 0,
         went: Went::default(),
     };
     let went = lease::under(app, LEASE, go_on(app, turn, every)).await?.unwrap_or_default();
@@ -268,7 +264,6 @@ impl Mark {
             | Undecided::Rules(_)
             | Undecided::Busy
             | Undecided::TooLarge
-            | Undecided::Stopped
             | Undecided::Thread(_) => Ok(true),
         }
     }
@@ -305,12 +300,7 @@ async fn apply<F: Fn() -> bool>(
     let mut begun = app.at_turn.take(id);
     let Some(repository) = app.metadata.repository(name).await?.filter(|held| held.id == id) else { return Ok(true) };
     loop {
-        let mut left = match go_on_with(app, &repository, &mut begun, &turn.goes_on).await {
-            Ok(Some(left)) => left,
-            Ok(None) => return Ok(true),
-            Err(Undecided::Stopped) => return Ok(false),
-            Err(error) => return Err(error),
-        };
+        let Some(mut left) = go_on_with(app, &repository, &mut begun).await? else { return Ok(true) };
         match take_away(app, &repository, &mut left, turn).await? {
             Came::Through => return Ok(true),
             Came::Anew => {}
@@ -324,12 +314,7 @@ async fn apply<F: Fn() -> bool>(
 }
 
 /// What was decided on a repository before, or is now; `None` when nothing goes, or it was read often enough.
-async fn go_on_with(
-    app: &App,
-    repository: &Repository,
-    begun: &mut Begun,
-    goes_on: impl Fn() -> bool,
-) -> Result<Option<Left>, Undecided> {
+async fn go_on_with(app: &App, repository: &Repository, begun: &mut Begun) -> Result<Option<Left>, Undecided> {
     let (policies, now) = (app.metadata.policies(repository.id).await?, app.clock.now());
     if let Some(left) = begun.left.take() {
         let is_fresh = now.abs_diff(left.decided_at) < HELD.unsigned_abs();
@@ -346,14 +331,10 @@ async fn go_on_with(
     }
     begun.readings += 1;
     let asks = rules.asks_for_pulls();
-    let decided = decide_by(app, repository.id, (&policies, rules), usize::MAX, goes_on).await?;
-    let victims = decided.decision.victims.iter().filter_map(|victim| retire(&decided, victim, asks));
-    let victims = victims.flat_map(|(retire, rule)| pieces(retire).map(move |piece| (piece, rule.clone()))).collect();
+    let decided = decide_by(app, repository.id, (&policies, rules), usize::MAX).await?;
+    let victims = decided.decision.victims.iter().filter_map(|victim| retire(&decided, victim, asks)).collect();
     let newest = &decided.decision.newest;
-    let mut grounds = Grounds::new(policies, newest.iter().map(String::as_str));
-    if asks {
-        grounds = grounds.and_setting(PULLS_SINCE, decided.since.clone());
-    }
+    let grounds = Grounds::new(policies, newest.iter().map(String::as_str));
     Ok(Some(Left { grounds, decided_at: now, victims }))
 }
 
@@ -368,7 +349,6 @@ async fn take_away<F: Fn() -> bool>(
             left.victims.push_front((retire, rule));
             return Ok(Came::Stopped);
         }
-        turn.tried += 1;
         // It is pulled from here, which is not written down yet.
         if let Some((at, of)) = &retire.pulled
             && app.pulls.latest(of.iter().copied()).is_some_and(|last| last > *at)
@@ -395,16 +375,6 @@ fn retire(decided: &Decided, victim: &Victim, asks_for_pulls: bool) -> Option<(R
     let Image { pushed_at, refers, .. } = *image;
     let retire = Retire { manifest: ManifestId(victim.image), pushed_at, refers, tags, whole: victim.whole, pulled };
     Some((retire, victim.rule.clone()))
-}
-
-/// A manifest that stays loses its tags piece by piece: whoever writes waits for one piece, and not for thousands of tags.
-fn pieces(retire: Retire) -> impl Iterator<Item = Retire> {
-    let most = if retire.whole { usize::MAX } else { TOGETHER };
-    let mut tags = retire.tags.as_slice().chunks(most).map(<[_]>::to_vec).collect::<Vec<_>>();
-    if tags.is_empty() {
-        tags.push(Vec::new());
-    }
-    tags.into_iter().map(move |tags| Retire { tags, ..retire.clone() })
 }
 
 /// Takes one victim away as it was when that was decided; `None` when what was decided stands no more. That, and holds, are read in
@@ -457,37 +427,6 @@ async fn record(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tags_of_a_manifest_that_stays_go_piece_by_piece_and_all_of_them_once() {
-        let tags: Vec<_> = (0..TOGETHER as i64 * 2 + 1).map(|number| (format!("t{number}"), number)).collect();
-        let retire = |whole| Retire {
-            manifest: ManifestId(1),
-            pushed_at: 0,
-            refers: Default::default(),
-            tags: tags.clone(),
-            whole,
-            pulled: None,
-        };
-        let split: Vec<_> = pieces(retire(false)).map(|piece| piece.tags).collect();
-        assert_eq!(split.iter().map(Vec::len).collect::<Vec<_>>(), [TOGETHER, TOGETHER, 1]);
-        assert_eq!(split.concat(), tags);
-        assert_eq!(pieces(retire(true)).map(|piece| piece.tags).collect::<Vec<_>>(), [tags.clone()], "one deed");
-        let untagged = Retire { tags: Vec::new(), ..retire(true) };
-        assert_eq!(pieces(untagged).count(), 1);
-    }
-
-    /// What stays when it is looked at again takes time too.
-    #[test]
-    fn a_turn_ends_in_its_time_whether_anything_went_or_not() {
-        let turn = |tried, left| {
-            let ends = Instant::now();
-            Turn { goes_on: || true, ends, left, tried, went: Went::default() }.goes_on()
-        };
-        assert!(turn(LEAST - 1, 1), "a round always goes on");
-        assert!(!turn(LEAST, 1));
-        assert!(!turn(0, 0));
-    }
 
     #[test]
     fn a_round_goes_on_where_it_stopped_and_begins_anew_in_its_time() {

@@ -1,7 +1,5 @@
 //! What rules on what goes look at, and the deed: a repository is read page by page, and what goes is looked at again under its lock.
 
-use std::collections::HashSet;
-
 use hallmark_oci::{Digest, Tag};
 
 use super::database::Metadata;
@@ -42,8 +40,7 @@ statements! {
     NAMED_ELSEWHERE = [
         "SELECT list.value FROM " {integers 2} " AS list
           WHERE EXISTS (SELECT 1 FROM manifest_blobs e
-                         WHERE e.repository_id = $1 AND e.blob_id = list.value
-                           AND e.manifest_id NOT IN (SELECT going.value FROM " {integers 3} " AS going))
+                         WHERE e.repository_id = $1 AND e.blob_id = list.value AND NOT (e.manifest_id" {in integers 3} "))
              OR EXISTS (SELECT 1 FROM repository_blobs l
                          WHERE l.account_id = $4 AND l.blob_id = list.value AND l.repository_id <> $1)"
     ];
@@ -137,8 +134,6 @@ pub struct Grounds {
     pub policies: Policies,
     /// The tags that were counted as the newest, as JSON, and how many they are.
     newest: (String, i64),
-    /// A setting that was read, and what it said.
-    setting: Option<(&'static str, Option<String>)>,
 }
 
 impl Grounds {
@@ -146,13 +141,7 @@ impl Grounds {
     #[must_use]
     pub fn new<'a>(policies: Policies, newest: impl ExactSizeIterator<Item = &'a str>) -> Self {
         let count = i64::try_from(newest.len()).unwrap_or(i64::MAX);
-        Self { policies, newest: (json_texts(newest), count), setting: None }
-    }
-
-    /// Rests on what a setting said, too.
-    #[must_use]
-    pub fn and_setting(self, key: &'static str, said: Option<String>) -> Self {
-        Self { setting: Some((key, said)), ..self }
+        Self { policies, newest: (json_texts(newest), count) }
     }
 }
 
@@ -247,8 +236,8 @@ impl Metadata {
 
 impl Tx {
     /// Takes away what rules decided on, as far as it is still as it was then: what was put again, held or pulled, a tag that moved,
-    /// and a manifest that got another tag or a parent, stay. `None` when other rules hold by now, the setting says something else, or
-    /// one of the tags that were counted as the newest is gone: then nothing goes, and all is to be decided on anew.
+    /// and a manifest that got another tag or a parent, stay. `None` when other rules hold by now, or one of the tags that were
+    /// counted as the newest is gone: then nothing goes, and all is to be decided on anew.
     ///
     /// # Errors
     /// The database failed.
@@ -276,8 +265,7 @@ impl Tx {
         if is_other || self.was_pulled_since(retire).await? {
             return Ok(Some(Retired::default()));
         }
-        let going: HashSet<&(String, i64)> = retire.tags.iter().collect();
-        let all_go = present.iter().all(|tag| going.contains(tag));
+        let all_go = present.iter().all(|tag| retire.tags.contains(tag));
         let is_free =
             self.row(&NAMED, values![id, manifest]).await?.is_none() && self.holds_on(id, manifest).await?.is_empty();
         if retire.whole && all_go && is_free {
@@ -285,7 +273,7 @@ impl Tx {
             return Ok(Some(Retired { digest, tags, whole: true }));
         }
         let mut tags = Vec::new();
-        for (name, _) in present.into_iter().filter(|tag| going.contains(tag)) {
+        for (name, _) in present.into_iter().filter(|tag| retire.tags.contains(tag)) {
             let Ok(tag) = name.parse::<Tag>() else { continue };
             self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
             tags.push(name);
@@ -296,11 +284,6 @@ impl Tx {
     /// Whether what was decided by still stands.
     async fn stand(&mut self, repository: RepositoryId, grounds: &Grounds) -> Result<bool, Error> {
         if self.policies(repository).await? != grounds.policies {
-            return Ok(false);
-        }
-        if let Some((key, said)) = &grounds.setting
-            && self.setting(key).await? != *said
-        {
             return Ok(false);
         }
         let (newest, count) = &grounds.newest;
