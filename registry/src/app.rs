@@ -32,7 +32,7 @@ use crate::http::request::RequestIds;
 use crate::master;
 use crate::readonly::ReadOnly;
 use crate::reclaim;
-use crate::retention::{AtTurn, Deciding, Pulls, READONLY_ENDED};
+use crate::retention::{AtTurn, Deciding, PULLS_SINCE, Pulls, READONLY_ENDED};
 use crate::signing::Signing;
 use crate::signing::remote::{Remote, RemoteInvalid};
 use crate::telemetry::{Metrics, Readiness, chain};
@@ -277,10 +277,13 @@ impl App {
         self.metadata
             .write((value, kind, self.clock.now()), |tx, (value, kind, now)| {
                 Box::pin(async move {
-                    tx.set_setting(READONLY, Some(value)).await?;
-                    if value == &"off" {
-                        tx.set_setting(READONLY_ENDED, Some(&now.to_string())).await?;
+                    if value == &"off" && tx.setting(READONLY).await?.as_deref() == Some("on") {
+                        let now = now.to_string();
+                        tx.set_setting(READONLY_ENDED, Some(&now)).await?;
+                        // A process that served meanwhile and ended could not write down what was pulled.
+                        tx.set_setting(PULLS_SINCE, Some(&now)).await?;
                     }
+                    tx.set_setting(READONLY, Some(value)).await?;
                     tx.record(&Event::of_system(kind, READONLY, *now)).await
                 })
             })

@@ -135,7 +135,7 @@ async fn fold_usage(app: &App, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Counts what is in use where more than one process may have changed it; looking up who does it is all that most turns do.
+/// Counts what is in use where more than one process may have changed it; looking up whether that is due is all that most turns do.
 async fn count_usage(app: &App, mut stop: watch::Receiver<bool>) {
     let mut ticks = ticks(SWEEP);
     ticks.reset_after(SETTLED);

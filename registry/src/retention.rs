@@ -26,7 +26,7 @@ pub use run::{AtTurn, READONLY_ENDED, Went, turn};
 /// How many rows are read at a time.
 const PAGE: u32 = 1_000;
 /// The setting that says since when pulls are written down.
-const PULLS_SINCE: &str = "pulls_since";
+pub(crate) const PULLS_SINCE: &str = "pulls_since";
 
 /// How many manifests and tags a repository has at most on which people are told what would go, which takes some 400 MiB.
 const LARGEST: usize = 1_000_000;
@@ -73,6 +73,9 @@ pub(crate) enum Undecided {
     /// The repository has too much of it.
     #[error("the repository has more than {LARGEST} manifests and tags: what would go is not told of one as large")]
     TooLarge,
+    /// The registry ends, or is read-only by now.
+    #[error("what would go is not decided on any more")]
+    Stopped,
     /// The thread that decided did not end well.
     #[error("the decision ended early")]
     Thread(#[from] JoinError),
@@ -110,7 +113,7 @@ pub(crate) async fn preview(
         None => in_force(&policies)?,
     };
     let Some(rules) = rules else { return Ok(Going::default()) };
-    let decided = decide_by(app, repository, (&policies, rules), LARGEST).await?;
+    let decided = decide_by(app, repository, (&policies, rules), (LARGEST, || true)).await?;
     let work = move || (gone(&decided.images, &decided.decision.victims), decided.decision.victims);
     let (gone, mut victims) = app.deciding.on_a_thread(work).await?;
     let bytes = app.metadata.freed_by((repository, account), gone).await?;
@@ -128,25 +131,30 @@ pub(crate) async fn preview(
 struct Decided {
     images: Vec<Image>,
     decision: Decision,
+    /// The setting that said since when pulls are written down.
+    since: Option<String>,
 }
 
-/// Asks these rules what goes from a repository that has at most so many manifests and tags.
+/// Asks these rules what goes from a repository that has at most so many manifests and tags, unless `goes_on` says no while it is
+/// read.
 async fn decide_by(
     app: &App,
     repository: RepositoryId,
     (policies, retention): (&Policies, Retention),
-    largest: usize,
+    (largest, goes_on): (usize, impl Fn() -> bool),
 ) -> Result<Decided, Undecided> {
     // Whatever was pulled before this, and longer ago than a pull may stay unwritten, is known when it is read.
     let now = app.clock.now();
-    let images = look(app, repository, largest).await?;
+    let since = app.metadata.setting(PULLS_SINCE).await?;
+    let known_since = since.as_deref().and_then(|since| since.parse::<i64>().ok());
+    let images = look(app, repository, known_since, (largest, goes_on)).await?;
     let both = (policies.repository.as_deref(), policies.account.as_deref());
     // A tag that does not move does not go either; rules that cannot be read keep everything.
     let kept = Immutables::parse(both).ok();
     let work = move || {
         let stays = |tag: &str| kept.as_ref().is_none_or(|kept| kept.keeps(tag).is_some());
         let decision = decide(&retention, &images, now, stays);
-        Decided { images, decision }
+        Decided { images, decision, since }
     };
     Ok(app.deciding.on_a_thread(work).await?)
 }
@@ -163,8 +171,12 @@ fn in_force(policies: &Policies) -> Result<Option<Retention>, PolicyInvalid> {
 
 /// A repository as rules see it, by the numbers of its manifests. It is read page by page, but "the newest of all" is only known of
 /// all: what rules ask is kept of each, 88 bytes for a manifest and some 60 for a tag, and no digest or body.
-async fn look(app: &App, repository: RepositoryId, largest: usize) -> Result<Vec<Image>, Undecided> {
-    let since = app.metadata.setting(PULLS_SINCE).await?.and_then(|since| since.parse::<i64>().ok());
+async fn look(
+    app: &App,
+    repository: RepositoryId,
+    since: Option<i64>,
+    (largest, goes_on): (usize, impl Fn() -> bool),
+) -> Result<Vec<Image>, Undecided> {
     let (mut images, mut after) = (Vec::new(), ManifestId(0));
     loop {
         let page = app.metadata.ruled_manifests(repository, after, PAGE).await?;
@@ -180,6 +192,9 @@ async fn look(app: &App, repository: RepositoryId, largest: usize) -> Result<Vec
         if images.len() > largest {
             return Err(Undecided::TooLarge);
         }
+        if !goes_on() {
+            return Err(Undecided::Stopped);
+        }
     }
     let (mut count, mut after) = (images.len(), String::new());
     loop {
@@ -189,6 +204,9 @@ async fn look(app: &App, repository: RepositoryId, largest: usize) -> Result<Vec
         count += page.len();
         if count > largest {
             return Err(Undecided::TooLarge);
+        }
+        if !goes_on() {
+            return Err(Undecided::Stopped);
         }
         for (tag, manifest, at) in page {
             if let Some(image) = of(&mut images, manifest) {

@@ -196,8 +196,10 @@ pub(super) async fn give_back(app: &App, (session, fence): (&Session, i64), allo
         return;
     }
     let place = (session.repository, limits.account_id);
-    if put(app, (&session.upload, fence), place, negated(room)).await.is_ok() {
-        allowance.add(negated(room));
+    // Relied on no longer, whatever the answer is: it may have been given back all the same.
+    allowance.add(negated(room));
+    if let Err(error) = put(app, (&session.upload, fence), place, allowance.reserved).await {
+        tracing::debug!(%error, "what an upload reserved and does not need is given back with it");
     }
 }
 
@@ -212,9 +214,12 @@ async fn reserve_between(
     let wish = allowance.missing(most);
     let asked = Asked { wish, needed: allowance.missing(least), own: allowance.reserved, bytes: least };
     look_before(app, &session.name, (session.repository, allowance.limits), asked).await.map_err(barred)?;
-    put(app, upload, place, wish).await?;
+    let mut more = *allowance;
+    more.add(wish);
+    // Until the answer says that it is reserved it is not relied on.
+    put(app, upload, place, more.reserved).await?;
     let (limits, needed) = (allowance.limits, allowance.missing(least));
-    allowance.add(wish);
+    *allowance = more;
     let asked = Asked { wish, needed, own: allowance.reserved, bytes: least };
     let too_much = look(app, &session.name, (session.repository, limits), asked).await;
     let back = match &too_much {
@@ -222,8 +227,8 @@ async fn reserve_between(
         Err(_) => wish,
     };
     if back != Room::default() {
-        put(app, upload, place, negated(back)).await?;
         allowance.add(negated(back));
+        put(app, upload, place, allowance.reserved).await?;
     }
     match too_much {
         Ok(_) => Ok(()),
@@ -239,17 +244,17 @@ fn barred(why: NoPassage) -> UploadError {
     }
 }
 
-/// Adds to what an upload has reserved, or gives back.
+/// Says how much an upload has reserved in all: once or twice is the same, so that an answer that is lost costs nothing.
 async fn put(
     app: &App,
     (upload, fence): (&UploadId, i64),
     place: (RepositoryId, AccountId),
-    room: Room,
+    reserved: Room,
 ) -> Result<(), UploadError> {
     let held: Result<bool, metadata::Error> = app
         .metadata
-        .write((upload.clone(), fence, place, room), |tx, (upload, fence, place, room)| {
-            Box::pin(async move { tx.reserve((upload, *fence), *place, *room).await })
+        .write((upload.clone(), fence, place, reserved), |tx, (upload, fence, place, reserved)| {
+            Box::pin(async move { tx.reserve((upload, *fence), *place, *reserved).await })
         })
         .await;
     if held? { Ok(()) } else { Err(UploadError::Overtaken) }

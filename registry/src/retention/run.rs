@@ -10,7 +10,7 @@ use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{self, Engine, Event, Grounds, ManifestId, Repository, RepositoryId, Retire, Retired};
 use serde_json::json;
 
-use super::{Decided, Undecided, decide_by, in_force, write_down_pulls};
+use super::{Decided, PULLS_SINCE, Undecided, decide_by, in_force, write_down_pulls};
 use crate::app::App;
 use crate::lease;
 use crate::telemetry::chain;
@@ -29,7 +29,8 @@ const HELD: i64 = 60 * 60 * 1_000;
 const READINGS: u32 = 3;
 /// How long one turn takes at most, but for the first [`LEAST`] things: half of every minute is left to others.
 const AT_MOST: Duration = Duration::from_secs(20);
-/// So many go in each turn, however long it took to read what they are judged by: a round always goes on.
+/// So many are taken away in each turn, or stay for what happened since, however long it took to read what they are judged by: a
+/// round always goes on.
 const LEAST: u64 = 100;
 /// How many repositories are looked up at a time; so many that nothing goes from may be looked at again after a crash.
 const REPOSITORIES: u32 = 100;
@@ -107,19 +108,21 @@ struct Turn<F> {
     ends: Instant,
     /// How many manifests and tags may still go.
     left: u64,
+    /// How many were looked at, also of those that stayed.
+    looked_at: u64,
     went: Went,
 }
 
 impl<F: Fn() -> bool> Turn<F> {
     /// Whether the next repository may be looked at, or the next of its victims taken away.
     fn goes_on(&self) -> bool {
-        let Went { manifests, tags, .. } = self.went;
-        (self.goes_on)() && self.left > 0 && (manifests + tags < LEAST || Instant::now() < self.ends)
+        (self.goes_on)() && self.left > 0 && (self.looked_at < LEAST || Instant::now() < self.ends)
     }
 
     fn count(&mut self, retired: &Retired) {
         let (manifests, tags) = (u64::from(retired.whole), retired.tags.len() as u64);
         self.left = self.left.saturating_sub(manifests + tags);
+        self.looked_at += (manifests + tags).max(1);
         self.went.manifests += manifests;
         self.went.tags += tags;
     }
@@ -186,6 +189,7 @@ pub async fn turn(app: &App, goes_on: impl Fn() -> bool) -> Result<Went, metadat
         goes_on,
         ends: Instant::now() + AT_MOST,
         left: u64::from(settings.retention_rate),
+        looked_at: 0,
         went: Went::default(),
     };
     let went = lease::under(app, LEASE, go_on(app, turn, every)).await?.unwrap_or_default();
@@ -264,6 +268,7 @@ impl Mark {
             | Undecided::Rules(_)
             | Undecided::Busy
             | Undecided::TooLarge
+            | Undecided::Stopped
             | Undecided::Thread(_) => Ok(true),
         }
     }
@@ -300,7 +305,12 @@ async fn apply<F: Fn() -> bool>(
     let mut begun = app.at_turn.take(id);
     let Some(repository) = app.metadata.repository(name).await?.filter(|held| held.id == id) else { return Ok(true) };
     loop {
-        let Some(mut left) = go_on_with(app, &repository, &mut begun).await? else { return Ok(true) };
+        let left = match go_on_with(app, &repository, &mut begun, &turn.goes_on).await {
+            // It is read anew in the next turn.
+            Err(Undecided::Stopped) => return Ok(false),
+            left => left?,
+        };
+        let Some(mut left) = left else { return Ok(true) };
         match take_away(app, &repository, &mut left, turn).await? {
             Came::Through => return Ok(true),
             Came::Anew => {}
@@ -314,7 +324,12 @@ async fn apply<F: Fn() -> bool>(
 }
 
 /// What was decided on a repository before, or is now; `None` when nothing goes, or it was read often enough.
-async fn go_on_with(app: &App, repository: &Repository, begun: &mut Begun) -> Result<Option<Left>, Undecided> {
+async fn go_on_with(
+    app: &App,
+    repository: &Repository,
+    begun: &mut Begun,
+    goes_on: impl Fn() -> bool,
+) -> Result<Option<Left>, Undecided> {
     let (policies, now) = (app.metadata.policies(repository.id).await?, app.clock.now());
     if let Some(left) = begun.left.take() {
         let is_fresh = now.abs_diff(left.decided_at) < HELD.unsigned_abs();
@@ -331,10 +346,14 @@ async fn go_on_with(app: &App, repository: &Repository, begun: &mut Begun) -> Re
     }
     begun.readings += 1;
     let asks = rules.asks_for_pulls();
-    let decided = decide_by(app, repository.id, (&policies, rules), usize::MAX).await?;
+    let decided = decide_by(app, repository.id, (&policies, rules), (usize::MAX, goes_on)).await?;
     let victims = decided.decision.victims.iter().filter_map(|victim| retire(&decided, victim, asks)).collect();
     let newest = &decided.decision.newest;
-    let grounds = Grounds::new(policies, newest.iter().map(String::as_str));
+    let mut grounds = Grounds::new(policies, newest.iter().map(String::as_str));
+    if asks {
+        // Whoever says meanwhile that nothing is known of what was pulled until then is heard.
+        grounds = grounds.and_setting(PULLS_SINCE, decided.since);
+    }
     Ok(Some(Left { grounds, decided_at: now, victims }))
 }
 
@@ -353,10 +372,15 @@ async fn take_away<F: Fn() -> bool>(
         if let Some((at, of)) = &retire.pulled
             && app.pulls.latest(of.iter().copied()).is_some_and(|last| last > *at)
         {
+            turn.looked_at += 1;
             continue;
         }
-        let Some(retired) = take(app, (repository, &left.grounds), retire, rule).await? else { return Ok(Came::Anew) };
+        let taken = take(app, (repository, &left.grounds), (&retire, &rule)).await?;
+        let Some(retired) = taken else { return Ok(Came::Anew) };
         turn.count(&retired);
+        if retired.more {
+            left.victims.push_front((retire, rule));
+        }
     }
     Ok(Came::Through)
 }
@@ -382,10 +406,9 @@ fn retire(decided: &Decided, victim: &Victim, asks_for_pulls: bool) -> Option<(R
 async fn take(
     app: &App,
     (repository, grounds): (&Repository, &Grounds),
-    retire: Retire,
-    rule: String,
+    (retire, rule): (&Retire, &str),
 ) -> Result<Option<Retired>, metadata::Error> {
-    let input = (repository.clone(), grounds.clone(), retire, rule, app.clock.now());
+    let input = (repository.clone(), grounds.clone(), retire.clone(), rule.to_owned(), app.clock.now());
     app.metadata
         .write(input, |tx, (repository, grounds, retire, rule, now)| {
             Box::pin(async move {

@@ -1,5 +1,7 @@
 //! What rules on what goes look at, and the deed: a repository is read page by page, and what goes is looked at again under its lock.
 
+use std::collections::HashSet;
+
 use hallmark_oci::{Digest, Tag};
 
 use super::database::Metadata;
@@ -40,7 +42,8 @@ statements! {
     NAMED_ELSEWHERE = [
         "SELECT list.value FROM " {integers 2} " AS list
           WHERE EXISTS (SELECT 1 FROM manifest_blobs e
-                         WHERE e.repository_id = $1 AND e.blob_id = list.value AND NOT (e.manifest_id" {in integers 3} "))
+                         WHERE e.repository_id = $1 AND e.blob_id = list.value
+                           AND e.manifest_id NOT IN (SELECT going.value FROM " {integers 3} " AS going))
              OR EXISTS (SELECT 1 FROM repository_blobs l
                          WHERE l.account_id = $4 AND l.blob_id = list.value AND l.repository_id <> $1)"
     ];
@@ -67,6 +70,9 @@ statements! {
          ON CONFLICT (manifest_id) DO UPDATE SET at = excluded.at WHERE last_pulls.at < excluded.at"
     ];
 }
+
+/// How many tags of one manifest go in one change: with each, what follows it is written too.
+const PIECE: usize = 500;
 
 /// Whether a manifest refers to another, its subject.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,6 +140,8 @@ pub struct Grounds {
     pub policies: Policies,
     /// The tags that were counted as the newest, as JSON, and how many they are.
     newest: (String, i64),
+    /// A setting that was decided by, and what it said.
+    setting: Option<(&'static str, Option<String>)>,
 }
 
 impl Grounds {
@@ -141,7 +149,13 @@ impl Grounds {
     #[must_use]
     pub fn new<'a>(policies: Policies, newest: impl ExactSizeIterator<Item = &'a str>) -> Self {
         let count = i64::try_from(newest.len()).unwrap_or(i64::MAX);
-        Self { policies, newest: (json_texts(newest), count) }
+        Self { policies, newest: (json_texts(newest), count), setting: None }
+    }
+
+    /// And what a setting said, by which was decided as well.
+    #[must_use]
+    pub fn and_setting(self, name: &'static str, said: Option<String>) -> Self {
+        Self { setting: Some((name, said)), ..self }
     }
 }
 
@@ -154,6 +168,8 @@ pub struct Retired {
     pub tags: Vec<String>,
     /// Whether the manifest went into the trash.
     pub whole: bool,
+    /// Whether there is more of it to take away, by the next change.
+    pub more: bool,
 }
 
 impl Metadata {
@@ -236,8 +252,9 @@ impl Metadata {
 
 impl Tx {
     /// Takes away what rules decided on, as far as it is still as it was then: what was put again, held or pulled, a tag that moved,
-    /// and a manifest that got another tag or a parent, stay. `None` when other rules hold by now, or one of the tags that were
-    /// counted as the newest is gone: then nothing goes, and all is to be decided on anew.
+    /// and a manifest that got another tag or a parent, stay. `None` when other rules hold by now, the setting says something else, or
+    /// one of the tags that were counted as the newest is gone: then nothing goes, and all is to be decided on anew. Of a manifest
+    /// that stays itself no more than [`PIECE`] tags go at a time.
     ///
     /// # Errors
     /// The database failed.
@@ -265,25 +282,32 @@ impl Tx {
         if is_other || self.was_pulled_since(retire).await? {
             return Ok(Some(Retired::default()));
         }
-        let all_go = present.iter().all(|tag| retire.tags.contains(tag));
+        let going: HashSet<&(String, i64)> = retire.tags.iter().collect();
+        let all_go = present.iter().all(|tag| going.contains(tag));
         let is_free =
             self.row(&NAMED, values![id, manifest]).await?.is_none() && self.holds_on(id, manifest).await?.is_empty();
         if retire.whole && all_go && is_free {
             let tags = self.bury(repository.place(), retire.manifest, PrincipalId::SYSTEM, now).await?;
-            return Ok(Some(Retired { digest, tags, whole: true }));
+            return Ok(Some(Retired { digest, tags, whole: true, more: false }));
         }
         let mut tags = Vec::new();
-        for (name, _) in present.into_iter().filter(|tag| retire.tags.contains(tag)) {
+        let mut go = present.into_iter().filter(|tag| going.contains(tag));
+        for (name, _) in go.by_ref().take(PIECE) {
             let Ok(tag) = name.parse::<Tag>() else { continue };
             self.remove_tag(id, &tag, PrincipalId::SYSTEM, now).await?;
             tags.push(name);
         }
-        Ok(Some(Retired { digest, tags, whole: false }))
+        Ok(Some(Retired { digest, tags, whole: false, more: go.next().is_some() }))
     }
 
     /// Whether what was decided by still stands.
     async fn stand(&mut self, repository: RepositoryId, grounds: &Grounds) -> Result<bool, Error> {
         if self.policies(repository).await? != grounds.policies {
+            return Ok(false);
+        }
+        if let Some((name, said)) = &grounds.setting
+            && self.setting(name).await? != *said
+        {
             return Ok(false);
         }
         let (newest, count) = &grounds.newest;

@@ -33,10 +33,12 @@ use super::value::{json_integers, values};
 statements! {
     CHARGE = ["INSERT INTO usage_entries (scope, scope_id, id, bytes) VALUES ($1, $2, $3, $4)"];
     RESERVE = ["INSERT INTO usage_entries (scope, scope_id, id, bytes, upload_id) VALUES ($1, $2, $3, $4, $5)"];
-    // One entry, also where another process wrote several.
-    RESERVE_MORE = [
-        "UPDATE usage_entries SET bytes = bytes + $4 WHERE scope = $1 AND scope_id = $2 AND upload_id = $3 AND id =
-           (SELECT MIN(e.id) FROM usage_entries e WHERE e.scope = $1 AND e.scope_id = $2 AND e.upload_id = $3)"
+    // One entry says it, also where another process wrote several.
+    RESERVE_ANEW = [
+        "UPDATE usage_entries SET bytes = CASE WHEN id =
+             (SELECT MIN(e.id) FROM usage_entries e WHERE e.scope = $1 AND e.scope_id = $2 AND e.upload_id = $3)
+           THEN $4 ELSE 0 END
+          WHERE scope = $1 AND scope_id = $2 AND upload_id = $3"
     ];
     // A statement of its own, behind the one that takes the lease: that one sees only what was there before it waited for the row.
     RESERVED = [
@@ -257,8 +259,9 @@ impl Tx {
         self.charge(Scope::Repository(repository), -bytes).await
     }
 
-    /// Reserves room for an upload of this fence beside what it has, or gives back what is below zero; `false` when another
-    /// has taken the upload over, or it is gone. It counts from the commit on, and goes with the upload.
+    /// Reserves so much room for an upload of this fence in all, in place of what it has; `false` when another has taken the
+    /// upload over, or it is gone. It counts from the commit on, and goes with the upload. Since it says how much there is, and not how
+    /// much more, whoever does not know whether it was done does it again.
     ///
     /// # Errors
     /// The database failed.
@@ -278,10 +281,11 @@ impl Tx {
         Ok(true)
     }
 
-    /// Changes the one entry that an upload, which the caller holds, has in a scope: however many small steps it comes in, whoever
+    /// Sets the one entry that an upload, which the caller holds, has in a scope: however many small steps it comes in, whoever
     /// looks reads no more.
     async fn reserve_in(&mut self, scope: Scope, upload: &UploadId, bytes: i64) -> Result<(), Error> {
-        if bytes != 0 && self.execute(&RESERVE_MORE, values![scope.word(), scope.id(), upload, bytes]).await? == 0 {
+        let set = self.execute(&RESERVE_ANEW, values![scope.word(), scope.id(), upload, bytes]).await?;
+        if set == 0 && bytes != 0 {
             let id = self.id()?;
             self.execute(&RESERVE, values![scope.word(), scope.id(), id, bytes, upload]).await?;
         }
@@ -303,7 +307,9 @@ impl Tx {
         for (scope, index) in [(Scope::Account(limits.account_id), 3), (Scope::Repository(repository), 4)] {
             let reserved = row.maybe_integer(index)?.unwrap_or_default();
             left[index - 3] = reserved.min(received);
-            self.reserve_in(scope, upload, left[index - 3] - reserved).await?;
+            if left[index - 3] != reserved {
+                self.reserve_in(scope, upload, left[index - 3]).await?;
+            }
         }
         Ok((limits, Room { account: left[0], repository: left[1] }))
     }

@@ -18,6 +18,7 @@ family! {
     what_changed_meanwhile_stays,
     what_was_pulled_meanwhile_stays,
     nothing_goes_by_grounds_that_stand_no_more,
+    many_tags_of_what_stays_go_piece_by_piece,
     a_subject_is_looked_for_here_and_in_the_trash,
     pulls_are_written_down,
 }
@@ -50,7 +51,7 @@ fn asked(manifest: ManifestId, tags: &[&str], whole: bool) -> Retire {
 
 /// What went of a manifest that was still as it was.
 fn went(digest: &Digest, tags: &[&str], whole: bool) -> Retired {
-    Retired { digest: Some(digest.clone()), tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), whole }
+    Retired { digest: Some(digest.clone()), tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), whole, more: false }
 }
 
 async fn a_repository_is_seen_whole(world: World) {
@@ -173,8 +174,30 @@ async fn nothing_goes_by_grounds_that_stand_no_more(world: World) {
     let retired = retire_by(&world, &repository, asked(id, &["a"], true), by(&policies)).await;
     assert_eq!(retired, None, "one of the newest is gone");
     world.put(&repository, &image(&blob, &[], "3"), &["c"]).await;
-    let retired = retire_by(&world, &repository, asked(id, &["a"], true), by(&policies)).await;
-    assert_eq!(retired, Some(went(&digest, &["a"], true)));
+    for (said, goes) in [(Some("8"), false), (None, false), (Some("7"), true)] {
+        world.meddle("DELETE FROM settings WHERE name = 'asked'").await;
+        world.meddle("INSERT INTO settings (name, value) VALUES ('asked', '7')").await;
+        let grounds = by(&policies).and_setting("asked", said.map(str::to_owned));
+        let retired = retire_by(&world, &repository, asked(id, &["a"], true), grounds).await;
+        assert_eq!(retired, goes.then(|| went(&digest, &["a"], true)), "{said:?}");
+    }
+}
+
+/// What stays itself has no bound on its tags; one change has.
+async fn many_tags_of_what_stays_go_piece_by_piece(world: World) {
+    let repository = world.repository("alice/app").await;
+    let blob = world.blob(&repository, b"layer").await;
+    let names: Vec<String> = (0..1_203).map(|number| format!("t{number:04}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let digest = world.put(&repository, &image(&blob, &[], ""), &names).await;
+    world.put(&repository, &index(&[&digest]), &["all"]).await;
+    let id = ruled(&world, &repository).await.iter().find(|image| image.digest == digest).unwrap().id;
+    for (piece, more) in [(0..500, true), (500..1_000, true), (1_000..1_203, false)] {
+        let retired = retire(&world, &repository, asked(id, &names, true)).await;
+        assert_eq!(retired, Retired { more, ..went(&digest, &names[piece], false) });
+    }
+    let left = world.metadata.ruled_tags(repository.id, "", 9).await.unwrap();
+    assert_eq!(left.into_iter().map(|(tag, ..)| tag).collect::<Vec<_>>(), ["all"]);
 }
 
 /// The lock of a manifest may be waited for: what an account said meanwhile holds.

@@ -321,7 +321,7 @@ async fn a_reservation_goes_with_its_upload(world: World) {
     let of = async |scope| world.metadata.usage(scope).await.unwrap();
     let (first, key) = world.upload(&repository, 1).await;
     assert!(reserve(&world, &repository, (&first, 1), both).await);
-    assert!(reserve(&world, &repository, (&first, 1), Room { account: -30, repository: 0 }).await);
+    assert!(reserve(&world, &repository, (&first, 1), Room { account: 70, repository: 40 }).await);
     assert!(!reserve(&world, &repository, (&first, 2), both).await, "another has taken it over");
     assert_eq!(of(account(&world)).await, Usage { used: 0, reserved: 70 });
     assert_eq!(of(Scope::Repository(repository.id)).await, Usage { used: 0, reserved: 40 });

@@ -198,7 +198,7 @@ async fn a_turn_ends_when_it_is_told_to_and_never_runs_where_that_is_said() {
     nine(&world).await;
     world.sends("PUT", "/accounts/ann/policy", &basic("ann"), &removes("*", &[])).await.expect(200);
     let asked = Cell::new(0);
-    let twice = || asked.replace(asked.get() + 1) < 2;
+    let twice = || asked.replace(asked.get() + 1) < FIRST + 1;
     assert_eq!(turn(&world.app, twice).await.unwrap(), Went { manifests: 1, tags: 1, through: false });
     let mut config = world.app.config.clone();
     config.gc.retention_interval = std::time::Duration::ZERO;
@@ -209,10 +209,15 @@ async fn a_turn_ends_when_it_is_told_to_and_never_runs_where_that_is_said() {
 }
 
 /// What comes after the decision and before the deed: asked once before each repository and before each victim.
+/// How often a turn asks whether it goes on before it does so for the first victim of a small repository: before the repository, and
+/// behind its manifests and its tags.
+pub(super) const FIRST: u32 = 3;
+
+/// A turn beside which somebody runs a statement, right before this victim.
 pub(super) async fn while_it_runs(world: &World, nth: u32, statement: &str) -> Went {
     let asked = Cell::new(0);
     let goes_on = || {
-        if asked.replace(asked.get() + 1) == nth {
+        if asked.replace(asked.get() + 1) == FIRST + nth - 1 {
             world.meddle_at_once(statement);
         }
         true

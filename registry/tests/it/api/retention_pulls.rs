@@ -8,7 +8,7 @@ use hallmark::retention::{Went, turn, write_down_pulls};
 use hallmark_storage::metadata::DatabaseConfig;
 use serde_json::json;
 
-use super::retention::{DAY, removes, rules, tags};
+use super::retention::{DAY, FIRST, removes, rules, tags};
 use crate::harness::{Postgres, World};
 
 /// How long a pull counts beside the days of a rule, in seconds.
@@ -57,8 +57,8 @@ async fn what_is_pulled_between_the_decision_and_the_deed_stays() {
     world.pass(15 * DAY);
     let asked = Cell::new(0);
     let goes_on = || {
-        // Asked before the repository, and before each victim: nothing went yet.
-        if asked.replace(asked.get() + 1) == 1 {
+        // Nothing went yet.
+        if asked.replace(asked.get() + 1) == FIRST {
             let statement = format!(
                 "INSERT INTO last_pulls SELECT manifest_id, {} FROM tags WHERE name = 'b'",
                 world.now() - DAY * 1_000
@@ -148,5 +148,50 @@ async fn after_read_only(world: &World, first: &Arc<App>) {
     assert_eq!(turn(first, || true).await.unwrap(), Went::default(), "others may not have written yet");
     world.pass(1);
     turn(first, || true).await.unwrap();
+    assert_eq!(tags(world, "web").await, ["b"], "what was pulled from a replica that ended meanwhile is not known");
+    world.pass(15 * DAY);
+    turn(first, || true).await.unwrap();
     assert_eq!(tags(world, "web").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn only_the_end_of_read_only_says_that_pulls_are_not_known() {
+    let world = World::open().await;
+    pulled(&world, &["a"]).await;
+    let since = async || world.look("SELECT value FROM settings WHERE name = 'pulls_since'").await;
+    let before = since().await;
+    world.pass(5);
+    world.app.set_readonly(false).await.unwrap();
+    assert_eq!(since().await, before, "it was not read-only");
+    world.app.set_readonly(true).await.unwrap();
+    assert_eq!(since().await, before);
+    world.pass(5);
+    world.app.set_readonly(false).await.unwrap();
+    assert_eq!(since().await, [world.now().to_string()]);
+}
+
+/// Nothing of what was decided an hour ago goes once somebody says that pulls until now are not known.
+#[tokio::test]
+async fn that_pulls_are_not_known_is_heard_between_two_turns() {
+    let world = World::with(|config| config.gc.retention_rate = 2).await;
+    pulled(&world, &["a", "b"]).await;
+    world.pass(15 * DAY);
+    let went = Went { manifests: 1, tags: 1, through: false };
+    assert_eq!(turn(&world.app, || true).await.unwrap(), went);
+    world.meddle(&format!("UPDATE settings SET value = '{}' WHERE name = 'pulls_since'", world.now())).await;
+    assert_eq!(turn(&world.app, || true).await.unwrap(), Went { through: true, ..Went::default() });
+    assert_eq!(tags(&world, "web").await.len(), 1);
+}
+
+/// A repository of many manifests takes long to read: whoever stops meanwhile does not wait for all of it.
+#[tokio::test]
+async fn whoever_stops_while_a_repository_is_read_is_heard() {
+    let world = World::open().await;
+    pulled(&world, &["a", "b"]).await;
+    world.pass(15 * DAY);
+    let asked = Cell::new(0);
+    let once = || asked.replace(asked.get() + 1) == 0;
+    assert_eq!(turn(&world.app, once).await.unwrap(), Went::default());
+    assert_eq!(asked.get(), 2, "before the repository, and behind its manifests");
+    assert_eq!(turn(&world.app, || true).await.unwrap(), Went { manifests: 2, tags: 2, through: true });
 }

@@ -356,7 +356,7 @@ async fn what_a_crash_left_reserved_lets_nobody_in() {
         .metadata
         .write((repository, id), |tx, (repository, id)| {
             let place = (repository.id, repository.account_id);
-            Box::pin(tx.reserve((id, 1), place, Room { account: 1_000, repository: 0 }))
+            Box::pin(tx.reserve((id, 1), place, Room { account: 1_009, repository: 0 }))
         })
         .await;
     assert!(reserved.unwrap());
