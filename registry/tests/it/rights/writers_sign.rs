@@ -13,7 +13,7 @@ fn basic(name: &str) -> Credentials {
 async fn signs(world: &World, who: &str, digest: &Digest) -> (u16, u16) {
     let document = json!({"tag": "1", "digest": digest});
     let by_api = world.sends("POST", "/repositories/acme%2Fweb/signatures", &basic(who), &document).await.status;
-    let key = world.get("/v2/acme/web/_trust/tuf/timestamp.key").by(&basic(who)).await.status;
+    let key = world.get("/v2/registry.test/acme/web/_trust/tuf/timestamp.key").by(&basic(who)).await.status;
     (by_api.as_u16(), key.as_u16())
 }
 

@@ -101,7 +101,48 @@ async fn what_is_refused_for_its_form_tells_what_is_wrong_with_it() {
         world.patch("/v2/ann/app/blobs/uploads/no-id").by(&ann).body("x").await,
         world.get(&format!("/v2/ann/app/tags/list?last={}", "x".repeat(256))).by(&ann).await,
     ];
-    assert_snapshot!(answers.map(|answer| answer.to_string()).join("\n---\n"), @"");
+    assert_snapshot!(answers.map(|answer| answer.to_string()).join("\n---\n"), @r#"
+    414 URI Too Long
+    content-length: 134
+    content-type: application/json
+
+    {"errors":[{"code":"TAG_INVALID","detail":null,"message":"one request sets at most 64 tags; put the manifest again with the others"}]}
+
+    ---
+    400 Bad Request
+    content-length: 128
+    content-type: application/json
+
+    {"errors":[{"code":"TAG_INVALID","detail":null,"message":"further tags can be given only where the manifest is put by digest"}]}
+
+    ---
+    400 Bad Request
+    content-length: 105
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"a manifest names at most 4096 contents"}]}
+
+    ---
+    400 Bad Request
+    content-length: 120
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"an upload is finished with exactly one digest parameter"}]}
+
+    ---
+    404 Not Found
+    content-length: 108
+    content-type: application/json
+
+    {"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","detail":null,"message":"no upload has this id; begin a new one"}]}
+
+    ---
+    400 Bad Request
+    content-length: 128
+    content-type: application/json
+
+    {"errors":[{"code":"PAGINATION_NUMBER_INVALID","detail":null,"message":"last is an entry of the list, at most 255 characters"}]}
+    "#);
 }
 
 /// The parts of an upload are gone from the store. The client is told to begin anew, and nothing of the inside; the

@@ -34,7 +34,16 @@ async fn a_second_writer_is_told_where_the_upload_stands_and_never_interleaves()
     assert_eq!((first.status.as_u16(), first.header("range")), (202, "0-9"));
     assert_eq!((second.status.as_u16(), second.header("range"), second.location()), (416, "0-0", upload.clone()));
     world.show_as(upload.rsplit('/').next().unwrap(), "upload");
-    assert_snapshot!(second, @"");
+    assert_snapshot!(second, @r#"
+    416 Range Not Satisfiable
+    content-length: 140
+    content-type: application/json
+    docker-upload-uuid: {upload}
+    location: /v2/ann/app/blobs/uploads/{upload}
+    range: 0-0
+
+    {"errors":[{"code":"RANGE_INVALID","detail":{"received":0},"message":"another request is sending to this upload, which stands at 0 bytes"}]}
+    "#);
     world.put(&format!("{upload}?digest={}", sha256("0123456789"))).by(&ann).await.expect(201);
 }
 
@@ -53,7 +62,13 @@ async fn a_writer_that_fell_silent_loses_the_upload_and_its_bytes_do_not_count()
     };
     let (first, second) = tokio::join!(first.into_future(), second);
     assert_eq!((second.status.as_u16(), second.header("range")), (202, "0-4"));
-    assert_snapshot!(first, @"");
+    assert_snapshot!(first, @r#"
+    404 Not Found
+    content-length: 127
+    content-type: application/json
+
+    {"errors":[{"code":"BLOB_UPLOAD_INVALID","detail":null,"message":"another request took this upload over; ask for its status"}]}
+    "#);
     world.put(&format!("{upload}?digest={}", sha256("01234"))).by(&ann).await.expect(201);
 }
 
