@@ -87,7 +87,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// What of it stands anywhere in the memory that a process may write to.
-fn in_memory<'w>(process: u32, wanted: &'w Wanted) -> Vec<&'w str> {
+fn in_memory(process: u32, wanted: &Wanted) -> Vec<&str> {
     let memory =
         File::open(format!("/proc/{process}/mem")).expect("the memory of a process is root's: run this as root");
     let mut found = Vec::new();
