@@ -43,6 +43,8 @@ const PROGRAMS: &[(&str, Origin)] = &[
     ("cc", Origin::Debian("gcc")),
     ("curl", Origin::Debian("curl")),
     ("openssl", Origin::Debian("openssl")),
+    ("pkcs11-tool", Origin::Debian("opensc")),
+    ("softhsm2-util", Origin::Debian("softhsm2")),
     ("sqlite3", Origin::Debian("sqlite3")),
 ];
 

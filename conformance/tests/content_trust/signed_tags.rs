@@ -16,7 +16,7 @@ use hallmark_conformance::{
     server::{ADMIN, PASSWORD},
     tools,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     client::text,
@@ -100,9 +100,13 @@ impl<'w> Reader<'w> {
 
     /// The same under every one of the `count` tags that curl makes of a range such as `v[1-9]`, over one connection.
     fn push_all(&self, tags: &str, count: usize, seed: u64) -> Outcome<String> {
-        let body = self.pushed(seed);
+        self.put(tags, count, &self.pushed(seed))
+    }
+
+    /// The same of an index that is given.
+    fn put(&self, tags: &str, count: usize, body: &[u8]) -> Outcome<String> {
         let file = self.home.join("manifest.json");
-        fs::write(&file, &body)?;
+        fs::write(&file, body)?;
         let (data, kind) = (format!("@{}", file.display()), format!("Content-Type: {INDEX}"));
         let token = self.world.token(&Person::admin(), &format!("repository:{REPOSITORY}:pull,push"))?;
         let mut command = Command::new(tools::locate("curl")?);
@@ -112,7 +116,7 @@ impl<'w> Reader<'w> {
         let told = run(command.arg(format!("https://{}/v2/{REPOSITORY}/manifests/{tags}", self.world.host())))?;
         let taken = told.lines().filter(|status| *status == "201").count();
         holds(taken == count, || format!("{taken} of {count} pushes were taken: {told}"))?;
-        Ok(digest(&body))
+        Ok(digest(body))
     }
 
     /// The index that is pushed of this seed.
@@ -213,6 +217,28 @@ fn strangers_follow_every_role_to_a_new_key_and_a_tag_where_it_moves() -> Outcom
     reader.all_find("1", Some(&two))?;
     reader.hallmark(&["trust", "revoke", &reader.image("1")])?;
     reader.all_find("1", None)
+}
+
+/// What stands for many platforms is signed as one: its digest names its children.
+#[test]
+fn an_index_with_children_is_signed_and_inspected_by_its_own_digest() -> Outcome<()> {
+    let world = World::new()?;
+    let reader = Reader::begin(&world)?;
+    let child = |seed: u64, architecture: &str| -> Outcome<Value> {
+        let (pushed, body) = (reader.push(&format!("of-{architecture}"), seed)?, reader.pushed(seed));
+        let platform = json!({"os": "linux", "architecture": architecture});
+        Ok(json!({"mediaType": INDEX, "digest": pushed, "size": body.len(), "platform": platform}))
+    };
+    let children = [child(1, "amd64")?, child(2, "arm64")?];
+    let body = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string();
+    let index = reader.put("multi", 1, body.as_bytes())?;
+    reader.hallmark(&["sign", &reader.image("multi")])?;
+    reader.all_find("multi", Some(&index))?;
+    reader.all_find("of-amd64", None)?;
+    let listed = reader.hallmark(&["trust", "inspect", REPOSITORY, "--output", "json"])?;
+    let listed: Vec<Value> = listed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let is_it = listed.len() == 1 && listed[0]["tag"] == "multi" && listed[0]["digest"] == index;
+    holds(is_it, || format!("the index alone was to be told as signed: {listed:?}"))
 }
 
 #[test]

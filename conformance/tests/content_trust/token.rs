@@ -71,7 +71,7 @@ fn a_root_is_signed_by_a_key_that_never_leaves_its_token_and_an_old_pin_follows(
     reader.hallmark(&["sign", &reader.image("1")])?;
     reader.all_find("1", Some(&one))?;
     let token = Token::new(reader.home())?;
-    by_password(&reader, &["trust", "root", "init", "--key", "token.pub", "--out", "first.draft"])?;
+    by_password(&reader, &["trust", "root", "init", "--key", "token.pub", "--threshold", "1", "--out", "first.draft"])?;
     fails(&reader, &["trust", "root", "publish", "first.draft"], "where 1 are needed")?;
     token.signs(&reader, "first.draft")?;
     by_password(&reader, &["trust", "root", "publish", "first.draft"])?;

@@ -78,7 +78,7 @@ impl Keyholders {
         for (document, place) in self.keys.iter().zip(1..) {
             let key = key_id(document).ok().and_then(|id| meta::read_key(&id, document));
             let identity = key.as_ref().and_then(|key| Some((meta::identity(key)?, meta::is_short(key))));
-            let (identity, is_short) = identity.ok_or_else(|| HoldersRefused::Unusable(place))?;
+            let (identity, is_short) = identity.ok_or(HoldersRefused::Unusable(place))?;
             if is_short {
                 return Err(HoldersRefused::Compressed(place));
             }

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use hallmark_signer::keys::MasterKey;
 use rcgen::ExtendedKeyUsagePurpose;
-use rusqlite::{Connection, OpenFlags};
 
 use super::Authority;
 use super::binary::{PATIENCE, Program};
+use crate::harness::rows;
 
 /// Where the secret stands in a key as it is sealed (PKCS #8): 32 bytes each.
 const ED25519_AT: usize = 16;
@@ -56,26 +56,23 @@ fn head(one: u8, other: u8) -> usize {
 }
 
 /// The private keys of a data folder, opened as the signer opens them; each also in the order in which numbers are computed with.
-fn secrets(data: &Path) -> Wanted {
+async fn secrets(data: &Path) -> Wanted {
     let master: MasterKey = fs::read_to_string(data.join("master.key")).unwrap().parse().unwrap();
-    let database = Connection::open_with_flags(data.join("hallmark.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let database = data.join("hallmark.db");
     let mut data_keys = HashMap::new();
-    let mut rows = database.prepare("SELECT id, wrapped FROM signer_data_keys").unwrap();
-    let mut rows = rows.query([]).unwrap();
-    while let Some(row) = rows.next().unwrap() {
-        let (id, wrapped): (String, Vec<u8>) = (row.get(0).unwrap(), row.get(1).unwrap());
-        let plain = master.open(&format!("signer data key {id}"), &wrapped).unwrap();
-        data_keys.insert(id, MasterKey::new(plain.as_slice().try_into().unwrap()));
+    for row in rows::look(&database, "SELECT id, hex(wrapped) FROM signer_data_keys").await {
+        let (id, wrapped) = row.split_once(' ').unwrap();
+        let plain = master.open(&format!("signer data key {id}"), &unhex(wrapped)).unwrap();
+        data_keys.insert(id.to_owned(), MasterKey::new(plain.as_slice().try_into().unwrap()));
     }
     let mut wanted = Wanted::nothing();
-    let mut keys =
-        database.prepare("SELECT id, collection, role, algorithm, data_key, sealed FROM signer_keys").unwrap();
-    let mut keys = keys.query([]).unwrap();
-    while let Some(row) = keys.next().unwrap() {
-        let [id, collection, role, algorithm, data_key] =
-            [0_usize, 1, 2, 3, 4].map(|at| row.get::<_, String>(at).unwrap());
+    let keys = "SELECT id, collection, role, algorithm, data_key, hex(sealed) FROM signer_keys";
+    for row in rows::look(&database, keys).await {
+        let [id, collection, role, algorithm, data_key, sealed] = row.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
         let purpose = format!("signer key {id} for {role} of {collection}");
-        let plain = data_keys[&data_key].open(&purpose, &row.get::<_, Vec<u8>>(5).unwrap()).unwrap();
+        let plain = data_keys[data_key].open(&purpose, &unhex(sealed)).unwrap();
         let at = if algorithm == "ed25519" { ED25519_AT } else { P256_AT };
         let secret = &plain[at..at + SECRET_BYTES];
         let reversed: Vec<u8> = secret.iter().rev().copied().collect();
@@ -85,8 +82,12 @@ fn secrets(data: &Path) -> Wanted {
     wanted
 }
 
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
 /// What of it stands anywhere in the memory that a process may write to.
-fn in_memory<'w>(process: u32, wanted: &'w Wanted) -> Vec<&'w str> {
+fn in_memory(process: u32, wanted: &Wanted) -> Vec<&str> {
     let memory =
         File::open(format!("/proc/{process}/mem")).expect("the memory of a process is root's: run this as root");
     let mut found = Vec::new();
@@ -126,12 +127,12 @@ fn has_signed(signer: &Program) -> usize {
     }
 }
 
-#[test]
-fn once_it_has_signed_a_registry_has_no_private_key_in_its_memory() {
+#[tokio::test]
+async fn once_it_has_signed_a_registry_has_no_private_key_in_its_memory() {
     let program = Program::new();
     let serving = program.serve().unwrap();
     let keys = has_signed(&program);
-    let mut wanted = secrets(&program.data());
+    let mut wanted = secrets(&program.data()).await;
     assert_eq!(wanted.count(), 2 * keys);
     // What must be there shows that this looks at all.
     wanted.add("the folder", program.data().to_str().unwrap().as_bytes());
@@ -141,8 +142,8 @@ fn once_it_has_signed_a_registry_has_no_private_key_in_its_memory() {
     serving.stop();
 }
 
-#[test]
-fn a_registry_whose_signer_is_elsewhere_has_no_private_key_in_its_memory_and_none_on_its_disk() {
+#[tokio::test]
+async fn a_registry_whose_signer_is_elsewhere_has_no_private_key_in_its_memory_and_none_on_its_disk() {
     let (authority, signer, mut registry) = (Authority::new(), Program::new(), Program::new());
     let (certificate, key) = authority.certify("signer", ExtendedKeyUsagePurpose::ServerAuth);
     let ca = authority.path("ca.pem");
@@ -158,7 +159,7 @@ fn a_registry_whose_signer_is_elsewhere_has_no_private_key_in_its_memory_and_non
     registry.set("HALLMARK_SIGNER_KEY_FILE", &key);
     let serving = registry.begin(&["serve", "--listen", "127.0.0.1:0"]);
     has_signed(&signer);
-    let mut wanted = secrets(&signer.data());
+    let mut wanted = secrets(&signer.data()).await;
     wanted.add("the folder", registry.data().to_str().unwrap().as_bytes());
     let mut found = in_memory(serving.id(), &wanted);
     found.dedup();
