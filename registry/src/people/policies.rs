@@ -170,7 +170,7 @@ pub async fn preview(
         retention::preview(app, place, instead.as_ref(), LISTED).await.map_err(|undecided| match undecided {
             Undecided::Metadata(error) => Refused::Metadata(error),
             Undecided::Thread(error) => Refused::Ended(error),
-            Undecided::Busy => Refused::Busy(undecided.to_string()),
+            Undecided::Busy | Undecided::Stopped => Refused::Busy(undecided.to_string()),
             Undecided::Rules(_) | Undecided::TooLarge => Refused::Conflict(undecided.to_string()),
         })?;
     let victims = going.listed.into_iter().map(|(victim, digest)| VictimView {
