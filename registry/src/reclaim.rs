@@ -399,3 +399,50 @@ pub(crate) async fn explain_for_operator(
     };
     Ok(reasons.into_iter().map(line).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::{self, Flag, Purpose, Sources};
+
+    async fn opened(data: &TempDir) -> std::sync::Arc<App> {
+        let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+        let sources = Sources { flags: vec![flag], ..Sources::default() };
+        App::open(config::load(&sources, Purpose::Serve).unwrap().config, Clock::System).await.unwrap()
+    }
+
+    /// As another replica writes it, of which this one hears once a second.
+    async fn set_elsewhere(app: &App, paused: bool) {
+        let set: Result<(), metadata::Error> =
+            app.metadata.write(paused, |tx, paused| Box::pin(async move { set_paused(tx, *paused).await })).await;
+        set.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_run_under_way_ends_when_another_replica_has_paused_it() {
+        let data = TempDir::new().unwrap();
+        let app = opened(&data).await;
+        set_elsewhere(&app, true).await;
+        assert!(may_go_on(&app), "it is not heard yet");
+        app.refresh().await.unwrap();
+        assert!(!may_go_on(&app));
+        assert!(run(&app, || true).await.unwrap().is_none(), "no other begins");
+        app.metadata.close().await;
+        drop(app);
+        let app = opened(&data).await;
+        assert!(run(&app, || true).await.unwrap().is_none(), "it rests after a restart too");
+        assert_eq!(retire(&app, || true).await.unwrap(), Went::default());
+        set_elsewhere(&app, false).await;
+        app.refresh().await.unwrap();
+        assert!(may_go_on(&app));
+        let ended = run(&app, || {
+            app.gc_paused.store(true, Ordering::Relaxed);
+            true
+        });
+        assert!(ended.await.unwrap().is_some());
+        assert!(!may_go_on(&app), "what it asks before each step says no from then on");
+        app.metadata.close().await;
+    }
+}

@@ -387,6 +387,22 @@ impl Client {
     /// Deletes a manifest, and half of the time pushes it again at once. What a hold keeps stays.
     fn delete_image(&mut self) -> Step<()> {
         let Some(known) = self.some_image(Known::is_own) else { return Ok(()) };
+        if self.delete(&known)? && self.random.once_in(2) { self.again(&known.image) } else { Ok(()) }
+    }
+
+    /// Pushes an image before the storm, and deletes it at once when it is to be garbage.
+    pub(crate) fn seed(&mut self, image: &Image, garbage: bool) -> Step<bool> {
+        if !self.push(image)? {
+            return Ok(false);
+        }
+        match self.images.get(&image.manifest.digest).cloned() {
+            Some(known) if garbage => self.delete(&known),
+            known => Ok(known.is_some()),
+        }
+    }
+
+    /// Whether it was deleted.
+    fn delete(&mut self, known: &Known) -> Step<bool> {
         let (digest, day) = (known.image.manifest.digest.clone(), self.day);
         let request = Request::new("DELETE", self.path(&format!("manifests/{digest}")));
         if known.held == Some(true) {
@@ -394,7 +410,7 @@ impl Client {
             if self.is("DELETE of a manifest that is held", &answer, &[403]) {
                 self.tally.add("held");
             }
-            return self.release(&digest);
+            return self.release(&digest).map(|()| false);
         }
         self.note_of(&digest, |known| known.presence = None);
         for known in self.images.values_mut().filter(|known| known.image.subject.as_ref() == Some(&digest)) {
@@ -403,11 +419,11 @@ impl Client {
         self.tags.retain(|_, target| *target != digest);
         let answer = self.exchange(request)?;
         if !self.is("DELETE of a manifest", &answer, &[202]) {
-            return Ok(());
+            return Ok(false);
         }
         self.tally.add("deleted");
         self.note_of(&digest, |known| (known.presence, known.deleted) = (Some(false), Some(day)));
-        if self.random.once_in(2) { self.again(&known.image) } else { Ok(()) }
+        Ok(true)
     }
 
     /// Brings back what was deleted on the same day, before the trash was emptied; and with it what refers to it.

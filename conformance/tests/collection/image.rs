@@ -6,8 +6,11 @@ use hallmark_conformance::{
 };
 use serde_json::{Value, json};
 
-/// How many contents there are.
+/// How many contents clients push.
 pub(crate) const CONTENTS: u64 = 48;
+/// Contents behind these, of images that are there before the storm begins and that no client touches: of so many that live, and of so
+/// many that are garbage from then on. Each has two of its own.
+const SEEDED: u64 = 8;
 /// Sizes of contents that are kept as facts, and of those that are kept as files.
 const SMALL: usize = 300;
 const LARGE: usize = 12_000;
@@ -20,7 +23,15 @@ pub(crate) fn content(number: u64) -> Content {
 
 /// All contents.
 pub(crate) fn contents() -> impl Iterator<Item = Content> {
-    (0..CONTENTS).map(content)
+    (0..CONTENTS + 4 * SEEDED).map(content)
+}
+
+/// The images that are there before the storm, and whether each is garbage.
+pub(crate) fn seeded() -> impl Iterator<Item = (Image, bool)> {
+    (0..2 * SEEDED).map(|number| {
+        let (first, garbage) = (CONTENTS + 2 * number, number >= SEEDED);
+        (Image::of([first, first + 1], if garbage { "garbage" } else { "live" }), garbage)
+    })
 }
 
 /// Whether a content of this size is kept as a file.

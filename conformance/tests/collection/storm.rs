@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{COUNTED, Client, OVER, Role, Tally},
-    image::{content, contents, is_file},
+    image::{content, contents, is_file, seeded},
     look::Found,
     store,
 };
@@ -77,6 +77,8 @@ struct Storm {
     clock: PathBuf,
     day: u64,
     clients: Vec<Client>,
+    /// Who pushed what is there before the storm, and does nothing in it.
+    seeder: Client,
     random: Random,
     kills: u64,
     /// The files that lay in the folder after the last kill, and how many have gone from one to the next: a key is never used again.
@@ -110,6 +112,9 @@ impl Storm {
         let repositories = (0..REPOSITORIES).map(repository).collect::<Vec<_>>();
         let client = |number| Client::new(server.port(), role(number), &repositories, mix(seed, number));
         let clients = (0..CLIENTS).map(client).collect();
+        let place = format!("{ADMIN}/seeded");
+        let seeder = Role { name: "seeder".into(), repository: place, alone: true, limited: false };
+        let seeder = Client::new(server.port(), seeder, &[], mix(seed, CLIENTS));
         let (clock, random) = (clock.to_owned(), Random::new(seed));
         Ok(Self {
             server,
@@ -118,6 +123,7 @@ impl Storm {
             clock,
             day: 0,
             clients,
+            seeder,
             random,
             kills: 0,
             files: BTreeSet::new(),
@@ -132,12 +138,17 @@ impl Storm {
         self.day += 1;
         self.server.start()?;
         let day = self.day;
-        self.clients.iter_mut().try_for_each(|client| client.sign_in(day))
+        self.clients.iter_mut().chain([&mut self.seeder]).try_for_each(|client| client.sign_in(day))
     }
 
-    /// Says what the storm needs to be true: rules that take tags away, and a limit.
+    /// Says what the storm needs to be true: rules that take tags away, and a limit; and what is known to live and known to be
+    /// garbage, whatever comes.
     fn set_up(&mut self) -> Outcome<()> {
         self.start()?;
+        for (image, garbage) in seeded() {
+            let done = self.seeder.seed(&image, garbage).is_ok_and(|done| done);
+            holds(done, || format!("{} was not laid down", image.manifest.digest))?;
+        }
         let management = self.management();
         for client in &mut self.clients {
             // A repository begins with what is pushed to it.
@@ -195,6 +206,8 @@ impl Storm {
     fn tally(&self) -> Tally {
         let mut sum = Tally::default();
         self.clients.iter().for_each(|client| sum += &client.tally);
+        // What it did is no part of the storm.
+        sum.violations.extend(self.seeder.tally.violations.iter().cloned());
         sum
     }
 
@@ -242,7 +255,7 @@ impl Storm {
     fn look_at_everything(&mut self) -> Outcome<()> {
         self.start()?;
         let mut repositories = BTreeMap::<String, Found>::new();
-        for client in &mut self.clients {
+        for client in self.clients.iter_mut().chain([&mut self.seeder]) {
             client.faulty = false;
             let found = client.look_at_everything();
             let Ok(found) = found else { return holds(false, || "the server went away while it was looked at".into()) };
@@ -441,7 +454,13 @@ fn storm_on(engine: Engine) -> Outcome<()> {
         tally.violations.len()
     );
     eprintln!("{told}");
-    Record::begin("collection")?.line(&told)?;
+    let mut record = Record::begin("collection")?;
+    record.line(&told)?;
+    for (garbage, fate) in [(false, "live, pulled whole in the end"), (true, "garbage, gone in the end")] {
+        let which = seeded().filter(|(_, is)| *is == garbage).map(|(image, _)| image.manifest.digest);
+        let which = which.collect::<Vec<_>>().join(" ");
+        record.line(&format!("seeded before the storm and {fate}, unless a violation says otherwise: {which}"))?;
+    }
     holds(tally.violations.is_empty(), || tally.violations.join("\n"))?;
     let never = COUNTED.iter().chain([&OVER]).filter(|what| tally.of(what) == 0).collect::<Vec<_>>();
     holds(never.is_empty() && storm.gone > 0, || format!("the storm was a calm: nothing was {never:?}"))

@@ -1,5 +1,5 @@
 //! A small registry in which everything that can happen happens in every order: pushes, mounts, puts, deletions, undeletes and
-//! collectors that stop between any two transactions. What it decides is decided by the collector's own functions.
+//! collectors that stop between any two transactions, or go on after their claim has ended. What it decides is decided by the collector's own functions.
 //! Each action is one transaction, as the data model says. A look is two steps, and holds its item between them. What the real collector
 //! and its clients did beside each other is replayed on it.
 //! Start reading at `Registry`, then at `properties`; the bugs at the end are found. Then `replay`.
@@ -27,6 +27,25 @@ fn nothing_acknowledged_is_lost_and_everything_unneeded_goes() {
     let (states, broken) = check(Registry::default());
     assert!(broken.is_empty(), "{broken:?}");
     assert!(states > 20_000, "{states} states are no exhaustive look");
+}
+
+/// Two collectors, whose claims may end while they are at it, and an image that loses its tag and the index that names it.
+fn two(bug: Option<Bug>) -> Registry {
+    Registry { collectors: 2, with_image: true, operations: 2, bug }
+}
+
+#[test]
+fn two_collectors_whose_claims_end_lose_nothing_and_leave_nothing() {
+    let (states, broken) = check(two(None));
+    assert!(broken.is_empty(), "{broken:?}");
+    assert!(states > 20_000, "{states} states are no exhaustive look");
+}
+
+/// Who comes to point to a manifest between the look at it and the deed loses it.
+#[test]
+fn a_tag_that_moves_to_what_is_collected_is_found() {
+    let (_, broken) = check(Registry { operations: 3, ..two(Some(Bug::LooksBeforeItLocks)) });
+    assert!(broken.contains(&"what a tag points to is there"), "{broken:?}");
 }
 
 /// Without the generation of a request, an old look answers a new one, and what became garbage meanwhile stays for ever.

@@ -1,17 +1,16 @@
-//! The registry of the model: one account with two repositories, one content, and one image in each that names it.
+//! The registry of the model: one account with two repositories, one content, and one image in each that names it. A tag may point to
+//! that image, and an index name it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use hallmark_gc::mark::{self, Decision};
-use hallmark_storage::metadata::{AccountSeen, BlobSeen, Graces, Item, LinkSeen, Looked};
+use hallmark_storage::metadata::{AccountSeen, BlobSeen, Graces, Item, LinkSeen, Looked, ManifestSeen};
 use stateright::{Model, Property};
 
 /// Graces of a step or two of the clock.
 pub(crate) const GRACES: Graces = Graces { shown: 1, margin: 1, bytes: 1, window: 1 };
 /// When the clock stops.
 const END: i64 = 4;
-/// How many looks may be under way at once.
-const CLAIMS: usize = 1;
 
 /// A mistake that is made on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +55,17 @@ pub(crate) enum Pulled {
 pub(crate) struct Registry {
     /// How many times anybody asks for anything.
     pub(crate) operations: u8,
+    /// How many looks may be under way at once. Where there are several, a claim may end before its collector has done anything:
+    /// another takes the same request up, and neither knows of the other.
+    pub(crate) collectors: usize,
+    /// Whether the first repository has the image already, with a tag and an index that names it.
+    pub(crate) with_image: bool,
     pub(crate) bug: Option<Bug>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { operations: 3, bug: None }
+        Self { operations: 3, collectors: 1, with_image: false, bug: None }
     }
 }
 
@@ -70,6 +74,8 @@ impl Default for Registry {
 pub(crate) struct Request {
     due_at: i64,
     generation: u8,
+    /// Whether what the manifest belonged to is gone.
+    orphaned: bool,
 }
 
 /// A look that is under way: before, and after it saw what it decides on, while it holds the item.
@@ -78,7 +84,21 @@ pub(crate) struct Claim {
     item: Item,
     owner: usize,
     generation: u8,
+    orphaned: bool,
+    /// Whether it has ended: others claim it again, and whoever made it goes on all the same.
+    ended: bool,
     decision: Option<Decision>,
+}
+
+impl Claim {
+    fn of((item, owner): (Item, usize), request: &Request) -> Self {
+        let Request { generation, orphaned, .. } = *request;
+        Self { item, owner, generation, orphaned, ended: false, decision: None }
+    }
+
+    fn is_about(&self, item: Item, owner: usize) -> bool {
+        (self.item, self.owner) == (item, owner)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -97,6 +117,12 @@ pub(crate) struct State {
     /// When the bytes of keys go.
     doomed: BTreeMap<u8, i64>,
     manifests: [bool; 2],
+    /// Whether a tag points to each repository's manifest.
+    tagged: [bool; 2],
+    /// Whether an index names it.
+    parents: [bool; 2],
+    /// When it was put.
+    put_at: [i64; 2],
     /// When each repository's manifest leaves the trash.
     trash: [Option<i64>; 2],
     requests: BTreeMap<(Item, usize), Request>,
@@ -112,8 +138,17 @@ pub(crate) enum Action {
     DeleteManifest(usize),
     DeleteBlob(usize),
     Undelete(usize),
+    /// Moves the tag to another manifest.
+    Untag(usize),
+    /// Moves a tag to this one.
+    Tag(usize),
+    /// Puts it again by its digest.
+    PutAgain(usize),
+    /// Deletes the index that names it.
+    DeleteParent(usize),
     Purge(usize),
     Claim(Item, usize),
+    End(Claim),
     Look(Claim),
     Review(Claim),
     Sweep(u8),
@@ -122,7 +157,29 @@ pub(crate) enum Action {
 impl State {
     fn request(&mut self, item: Item, owner: usize, due_at: i64) {
         self.generations += 1;
-        self.requests.insert((item, owner), Request { due_at, generation: self.generations });
+        // That it is an orphan stays known whoever asks again.
+        let orphaned = self.requests.get(&(item, owner)).is_some_and(|request| request.orphaned);
+        self.requests.insert((item, owner), Request { due_at, generation: self.generations, orphaned });
+    }
+
+    fn set_orphaned(&mut self, owner: usize, orphaned: bool) {
+        if let Some(request) = self.requests.get_mut(&(Item::Manifest, owner)) {
+            request.orphaned = orphaned;
+        }
+    }
+
+    fn put(&mut self, repository: usize) {
+        self.manifests[repository] = true;
+        self.tagged[repository] = true;
+        self.put_at[repository] = self.now;
+        self.trash[repository] = None;
+    }
+
+    /// Lays a manifest in the trash.
+    fn bury(&mut self, repository: usize) {
+        self.manifests[repository] = false;
+        self.trash[repository] = Some(self.now + GRACES.window);
+        self.request(Item::Link, repository, self.now + GRACES.margin);
     }
 
     fn shown(&self, repository: usize) -> bool {
@@ -155,6 +212,13 @@ impl State {
             return Looked::Overtaken;
         }
         match claim.item {
+            Item::Manifest if self.manifests[claim.owner] => Looked::Manifest(ManifestSeen {
+                orphaned: claim.orphaned,
+                tagged: self.tagged[claim.owner],
+                has_parent: self.parents[claim.owner],
+                touched_at: self.put_at[claim.owner],
+                ..ManifestSeen::default()
+            }),
             Item::Manifest => Looked::Gone,
             Item::Link => self.links[claim.owner].map_or(Looked::Gone, |touched_at| {
                 Looked::Link(LinkSeen { named: self.manifests[claim.owner], touched_at })
@@ -171,7 +235,8 @@ impl State {
     /// The deed, and the requests that it makes.
     fn take(&mut self, claim: &Claim) {
         match claim.item {
-            Item::Manifest => {}
+            // No tag points to it: none is taken away with it.
+            Item::Manifest => self.bury(claim.owner),
             Item::Link => {
                 self.links[claim.owner] = None;
                 self.request(Item::Account, 0, self.now);
@@ -245,8 +310,7 @@ impl State {
             }
             for ((item, owner), request) in state.requests.clone() {
                 if request.due_at <= state.now {
-                    let claim = Claim { item, owner, generation: request.generation, decision: None };
-                    state.review(&claim, bug);
+                    state.review(&Claim::of((item, owner), &request), bug);
                 }
             }
             for (key, due_at) in state.doomed.clone() {
@@ -263,8 +327,13 @@ impl State {
     fn waits(&self, action: Action, bug: Option<Bug>) -> bool {
         let needs = |claim: &Claim| match action {
             Action::Put(repository) | Action::DeleteBlob(repository) => {
-                claim.item == Item::Link && claim.owner == repository
+                claim.is_about(Item::Link, repository)
             }
+            Action::Tag(repository) | Action::PutAgain(repository) | Action::DeleteManifest(repository) => {
+                claim.is_about(Item::Manifest, repository)
+            }
+            // One of two who look at the same waits for the other.
+            Action::Look(other) => claim.is_about(other.item, other.owner),
             Action::Push(repository) | Action::Mount(repository) | Action::Undelete(repository) => {
                 claim.item != Item::Link || claim.owner == repository
             }
@@ -312,8 +381,7 @@ impl Registry {
             let mut next = Vec::new();
             for ((item, owner), request) in state.requests.iter().filter(|(_, request)| request.due_at <= state.now) {
                 let mut state = state.clone();
-                let claim = Claim { item: *item, owner: *owner, generation: request.generation, decision: None };
-                state.review(&claim, self.bug);
+                state.review(&Claim::of((*item, *owner), request), self.bug);
                 next.push(state);
             }
             for repository in (0..2).filter(|number| state.trash[*number].is_some_and(|purge_at| purge_at <= state.now))
@@ -372,7 +440,7 @@ impl State {
         let first = u8::from(self.blob.is_some());
         let doomed: BTreeMap<u8, i64> = (first..).zip(due).collect();
         let has_bytes = self.blob.is_some_and(|key| self.bytes.contains(&key));
-        let request = |request: &Request| Request { due_at: request.due_at.max(now), generation: 0 };
+        let request = |request: &Request| Request { due_at: request.due_at.max(now), generation: 0, ..*request };
         Self {
             generations: 0,
             keys: first + doomed.len() as u8,
@@ -380,6 +448,7 @@ impl State {
             bytes: (0..u8::from(has_bytes)).chain(doomed.keys().copied()).collect(),
             doomed,
             links: self.links.map(|touched| touched.map(|touched| touched.max(old))),
+            put_at: self.put_at.map(|put_at| put_at.max(old)),
             trash: self.trash.map(|purge_at| purge_at.map(|purge_at| purge_at.max(now))),
             requests: self.requests.iter().map(|(item, seen)| (*item, request(seen))).collect(),
             ..self
@@ -392,7 +461,13 @@ impl Model for Registry {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::default()]
+        let mut state = State::default();
+        if self.with_image {
+            state.push(0, self.bug);
+            state.put(0);
+            state.parents[0] = true;
+        }
+        vec![state]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -408,9 +483,17 @@ impl Model for Registry {
                 if state.links[repository].is_some() && !state.manifests[repository] {
                     actions.push(Action::Put(repository));
                 }
-                if state.manifests[repository] {
+                if state.manifests[repository] && !state.parents[repository] {
                     actions.push(Action::DeleteManifest(repository));
-                } else if state.links[repository].is_some() {
+                }
+                if state.manifests[repository] && self.with_image {
+                    actions.push(Action::PutAgain(repository));
+                    actions.push(if state.tagged[repository] { Action::Untag } else { Action::Tag }(repository));
+                }
+                if state.parents[repository] {
+                    actions.push(Action::DeleteParent(repository));
+                }
+                if !state.manifests[repository] && state.links[repository].is_some() {
                     actions.push(Action::DeleteBlob(repository));
                 }
                 if state.trash[repository].is_some() && !state.manifests[repository] {
@@ -422,17 +505,19 @@ impl Model for Registry {
             }
         }
         for ((item, owner), request) in &state.requests {
-            let claimed = state
-                .claims
-                .iter()
-                .any(|claim| (claim.item, claim.owner, claim.generation) == (*item, *owner, request.generation));
-            if request.due_at <= state.now && !claimed && state.claims.len() < CLAIMS {
+            let claimed = state.claims.iter().any(|claim| {
+                claim.is_about(*item, *owner) && claim.generation == request.generation && !claim.ended
+            });
+            if request.due_at <= state.now && !claimed && state.claims.len() < self.collectors {
                 actions.push(Action::Claim(*item, *owner));
             }
         }
         for claim in &state.claims {
             let next = if claim.decision.is_none() { Action::Look } else { Action::Review };
             actions.push(next(*claim));
+            if self.collectors > 1 && !claim.ended {
+                actions.push(Action::End(*claim));
+            }
         }
         let due = state.doomed.iter().filter(|(_, due_at)| **due_at <= state.now);
         actions.extend(due.map(|(key, _)| Action::Sweep(*key)));
@@ -445,14 +530,24 @@ impl Model for Registry {
             Action::Tick => state.now += 1,
             Action::Push(repository) => state.push(repository, self.bug),
             Action::Mount(repository) => state.link(repository),
-            Action::Put(repository) => {
-                state.manifests[repository] = true;
-                state.trash[repository] = None;
-            }
+            Action::Put(repository) => state.put(repository),
             Action::DeleteManifest(repository) => {
-                state.manifests[repository] = false;
-                state.trash[repository] = Some(state.now + GRACES.window);
-                state.request(Item::Link, repository, state.now + GRACES.margin);
+                state.tagged[repository] = false;
+                state.bury(repository);
+            }
+            Action::Untag(repository) => {
+                state.tagged[repository] = false;
+                state.request(Item::Manifest, repository, state.now + GRACES.shown + GRACES.margin);
+            }
+            Action::Tag(repository) => state.put(repository),
+            Action::PutAgain(repository) => {
+                state.put_at[repository] = state.now;
+                state.set_orphaned(repository, false);
+            }
+            Action::DeleteParent(repository) => {
+                state.parents[repository] = false;
+                state.request(Item::Manifest, repository, state.now + GRACES.margin);
+                state.set_orphaned(repository, true);
             }
             Action::DeleteBlob(repository) => {
                 state.links[repository] = None;
@@ -460,13 +555,16 @@ impl Model for Registry {
             }
             Action::Undelete(repository) => {
                 state.link(repository);
-                state.manifests[repository] = true;
-                state.trash[repository] = None;
+                state.put(repository);
             }
             Action::Purge(repository) => state.purge(repository),
             Action::Claim(item, owner) => {
-                let generation = state.requests.get(&(item, owner))?.generation;
-                state.claims.insert(Claim { item, owner, generation, decision: None });
+                let request = *state.requests.get(&(item, owner))?;
+                state.claims.insert(Claim::of((item, owner), &request));
+            }
+            Action::End(claim) => {
+                state.claims.remove(&claim);
+                state.claims.insert(Claim { ended: true, ..claim });
             }
             Action::Look(claim) => {
                 let decision = mark::decide(&state.look(&claim, self.bug), state.now, &GRACES);
@@ -484,6 +582,10 @@ impl Model for Registry {
                 | Action::DeleteManifest(_)
                 | Action::DeleteBlob(_)
                 | Action::Undelete(_)
+                | Action::Untag(_)
+                | Action::Tag(_)
+                | Action::PutAgain(_)
+                | Action::DeleteParent(_)
         );
         state.asked += u8::from(is_asked);
         Some(state)
@@ -493,6 +595,9 @@ impl Model for Registry {
         vec![
             Property::always("what was acknowledged is whole", |_, state: &State| {
                 (0..2).all(|repository| !state.manifests[repository] || state.is_whole(repository))
+            }),
+            Property::always("what a tag points to is there", |_, state: &State| {
+                (0..2).all(|repository| !state.tagged[repository] || state.manifests[repository])
             }),
             Property::always("what is in the trash can come back", |_, state: &State| {
                 let has_bytes = || state.in_account && state.blob.is_some_and(|key| state.bytes.contains(&key));

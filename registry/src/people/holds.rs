@@ -96,7 +96,8 @@ pub async fn place(app: &App, caller: &Caller, name: &RepositoryName, new: NewHo
     if !(1..=REASON_BYTES).contains(&new.reason.len()) || new.reason.contains('\0') {
         return Err(Refused::invalid("reason", format!("a reason has 1 to {REASON_BYTES} bytes and no NUL")));
     }
-    let hold = Hold { kind: new.kind.into(), placed_by: caller.name(), reason: new.reason, placed_at: caller.now };
+    let kind = new.kind;
+    let hold = Hold { kind: kind.into(), placed_by: caller.name(), reason: new.reason, placed_at: caller.now };
     app.metadata
         .write((caller.clone(), name.clone(), digest, hold), |tx, (caller, name, digest, hold)| {
             Box::pin(async move {
@@ -119,6 +120,7 @@ pub async fn place(app: &App, caller: &Caller, name: &RepositoryName, new: NewHo
             })
         })
         .await
+        .inspect(|_| app.metrics.hold("placed", HoldKind::from(kind).word()))
 }
 
 /// Takes a hold away: a pin by who manages the repository, a legal hold by who governs its account: whoever is to be kept from deleting
@@ -155,4 +157,5 @@ pub async fn release(
             })
         })
         .await
+        .inspect(|()| app.metrics.hold("released", kind.word()))
 }

@@ -188,6 +188,7 @@ pub async fn undelete(
 ) -> Result<UndeletedView, Refused> {
     caller.may_change()?;
     let wish = Wish::of(new)?;
+    let kind = if matches!(wish, Wish::Tag(..)) { "tag" } else { "manifest" };
     app.metadata
         .write((caller.clone(), name.clone(), wish), |tx, (caller, name, wish)| {
             Box::pin(async move {
@@ -199,6 +200,7 @@ pub async fn undelete(
             })
         })
         .await
+        .inspect(|_| app.metrics.undeleted(kind))
 }
 
 enum Wish {
@@ -353,4 +355,5 @@ pub async fn undelete_repository(
             })
         })
         .await
+        .inspect(|()| app.metrics.undeleted("repository"))
 }

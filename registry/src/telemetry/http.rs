@@ -72,6 +72,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let counted = app.metadata.statistics();
     let log = app.metadata.log_bytes().unwrap_or_default();
     app.metrics.set_database(counted.writes, counted.waited.as_secs_f64(), log);
+    app.metrics.set_collector_paused(app.gc_paused.load(Ordering::Relaxed));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], app.metrics.render()).into_response()
 }

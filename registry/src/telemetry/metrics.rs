@@ -30,6 +30,9 @@ pub struct Metrics {
     damaged: Counter,
     orphans: Counter,
     comparisons_stopped: Counter,
+    undeleted: Family<CollectedLabels, Counter>,
+    holds: Family<HoldLabels, Counter>,
+    collector_paused: Gauge,
     quota_refusals: Counter,
     store_errors: Counter,
     database_errors: Counter,
@@ -55,6 +58,12 @@ struct OperationLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CollectedLabels {
+    kind: OperationLabel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HoldLabels {
+    change: OperationLabel,
     kind: OperationLabel,
 }
 
@@ -94,6 +103,9 @@ impl Default for Metrics {
             damaged: Counter::default(),
             orphans: Counter::default(),
             comparisons_stopped: Counter::default(),
+            undeleted: Family::default(),
+            holds: Family::default(),
+            collector_paused: Gauge::default(),
             quota_refusals: Counter::default(),
             store_errors: Counter::default(),
             database_errors: Counter::default(),
@@ -129,6 +141,13 @@ impl Default for Metrics {
             "comparisons_stopped",
             "Comparisons of the store with the facts that an operator has to look at",
             metrics.comparisons_stopped.clone(),
+        );
+        registry.register("undeleted", "What was brought back, by what it was", metrics.undeleted.clone());
+        registry.register("holds", "Holds on manifests, by what was done and their kind", metrics.holds.clone());
+        registry.register(
+            "collector_paused",
+            "Whether the collector rests on every replica",
+            metrics.collector_paused.clone(),
         );
         registry.register(
             "quota_refusals",
@@ -207,6 +226,21 @@ impl Metrics {
     /// Counts a comparison that an operator has to look at.
     pub fn comparison_stopped(&self) {
         self.comparisons_stopped.inc();
+    }
+
+    /// Counts a `tag`, a `manifest` or a `repository` that was brought back.
+    pub fn undeleted(&self, kind: &'static str) {
+        self.undeleted.get_or_create(&CollectedLabels { kind: OperationLabel(kind) }).inc();
+    }
+
+    /// Counts a hold of this kind that was `placed` or `released`.
+    pub fn hold(&self, change: &'static str, kind: &'static str) {
+        self.holds.get_or_create(&HoldLabels { change: OperationLabel(change), kind: OperationLabel(kind) }).inc();
+    }
+
+    /// Takes over whether the collector rests.
+    pub fn set_collector_paused(&self, paused: bool) {
+        self.collector_paused.set(i64::from(paused));
     }
 
     /// Counts a push that a hard limit left no room for.

@@ -280,3 +280,30 @@ pub(crate) async fn a_mark_is_changed_by_who_knows_it(store: &Store) {
     );
     assert_eq!(store.open().await.mark().await.unwrap().as_deref(), Some("two"));
 }
+
+/// Whoever compares a store with the facts deletes what it lists and nothing names: all of a part, and nothing else.
+pub(crate) async fn a_part_lists_the_keys_that_begin_with_it_and_no_others(store: &Store) {
+    let blobs = store.open().await;
+    let mut keys = Vec::new();
+    for seed in 0..40 {
+        keys.push(upload(&blobs, &content(seed, 10)).await.key);
+    }
+    let open = append(&blobs, fresh(), &content(50, 10)).await;
+    blobs.change_mark(None, "mark").await.unwrap();
+    let mut listed = Vec::new();
+    for part in 0..=u8::MAX {
+        for (key, written_at) in blobs.shard(part).await.unwrap() {
+            assert!(key.as_str().starts_with(&format!("{part:02x}")), "{part:02x} lists {key}");
+            // Milliseconds of this century.
+            assert!((1_700_000_000_000..4_000_000_000_000).contains(&written_at), "{key} was written at {written_at}");
+            listed.push(key);
+        }
+    }
+    let (mine, others): (Vec<_>, Vec<_>) = listed.into_iter().partition(|key| keys.contains(key));
+    assert_eq!(mine.len(), keys.len(), "each once");
+    assert!(others.len() <= 1, "what is uploaded may lie there already: {others:?}");
+    drop(open);
+    blobs.delete(&keys[0], None).await.unwrap();
+    let part = u8::from_str_radix(&keys[0].as_str()[..2], 16).unwrap();
+    assert!(!blobs.shard(part).await.unwrap().iter().any(|(key, _)| *key == keys[0]), "it is deleted");
+}

@@ -51,6 +51,7 @@ on_every_store! {
     clauses::a_blob_can_be_hashed_again
     clauses::of_two_writers_none_mixes_the_other_s_bytes
     clauses::a_seal_may_be_tried_again
+    clauses::a_part_lists_the_keys_that_begin_with_it_and_no_others
     clauses::a_store_that_works_checks_out
     threads::slow_readers_hold_no_thread
 }

@@ -47,4 +47,5 @@ mod uploads;
 mod usage;
 mod users;
 mod vouches;
+mod waiting;
 mod workloads;

@@ -2,6 +2,7 @@
 //! Never here: what a right allows on an image (`rights`), and how one signs in (`token`, `rights`).
 //! Start reading at `matrix.rs`.
 
+mod collecting;
 mod document;
 mod endpoints;
 mod events;

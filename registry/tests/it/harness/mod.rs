@@ -93,6 +93,13 @@ impl World {
         Self { app, now, names: Mutex::new(self.names()), data, in_folder: self.in_folder }
     }
 
+    /// Another replica of a registry on PostgreSQL, with the same clock.
+    pub(crate) async fn replica(&self) -> Self {
+        let app = App::open(self.app.config.clone(), self.app.clock.clone()).await.unwrap();
+        let (now, names) = (Arc::clone(&self.now), Mutex::new(self.names()));
+        Self { app, now, names, data: folder(), in_folder: self.in_folder }
+    }
+
     /// The same data folder opened again, as after a restart.
     pub(crate) async fn restarted(mut self) -> Self {
         self.app.metadata.close().await;

@@ -1,11 +1,11 @@
 //! Hard limits: what is refused, with which numbers, and every way around them (threats 2, 36).
 
 use futures_util::future::join_all;
-use hallmark_storage::metadata::{Error, Scope, Usage};
+use hallmark_storage::metadata::{DatabaseConfig, Error, Scope, Usage};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::harness::{Credentials, OCI_MANIFEST, PASSWORD, World, image, pieces, sha256};
+use crate::harness::{Credentials, OCI_MANIFEST, PASSWORD, Postgres, World, image, pieces, sha256};
 
 const UPLOADS: &str = "/v2/ann/app/blobs/uploads/";
 
@@ -170,6 +170,37 @@ async fn small_blobs_that_come_whole_at_once_never_pass_the_limit() {
         push(number).await;
     }
     assert_eq!(usage(&world).await.used, 90);
+}
+
+/// What one replica lets in the other sees, though each asks the database for itself.
+#[tokio::test]
+async fn two_replicas_never_pass_a_limit_together() {
+    let postgres = Postgres::start();
+    let database = DatabaseConfig::Postgres { url: postgres.url.clone(), max_connections: 8 };
+    let first = World::with(|config| config.database = database).await;
+    limit(&first, "/accounts/ann", 30_095).await;
+    let (second, ann) = (first.replica().await, first.all_of("ann", "ann/app").await);
+    let large = async |number: u8| {
+        let world = if number.is_multiple_of(2) { &first } else { &second };
+        let content = vec![number; 9_000];
+        let upload = opened(world, &ann).await;
+        let sent = world.patch(&upload).by(&ann).chunked(pieces(&content, 3_000)).await.status;
+        let put = world.put(&format!("{upload}?digest={}", sha256(&content))).by(&ann).await.status;
+        (9_000 * u64::from(sent == 202 && put == 201), usage(world).await)
+    };
+    let small = async |number: u32| {
+        let world = if number.is_multiple_of(2) { &first } else { &second };
+        let content = format!("content {number:02}");
+        let path = format!("{UPLOADS}?digest={}", sha256(&content));
+        let status = world.post(&path).by(&ann).body(content).await.status;
+        (10 * u64::from(status == 201), usage(world).await)
+    };
+    let (large, small) = tokio::join!(join_all((0..12).map(large)), join_all((0..20).map(small)));
+    let all = || large.iter().chain(&small);
+    let made: u64 = all().map(|(bytes, _)| bytes).sum();
+    assert!(all().all(|(_, seen)| seen.used <= 30_095), "{large:?} {small:?}");
+    assert!(made > 0, "nothing had room");
+    assert_eq!(usage(&second).await.used, made, "what is used is what was stored");
 }
 
 #[tokio::test]
