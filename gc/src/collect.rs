@@ -7,10 +7,10 @@ use hallmark_storage::metadata::{self, Candidate, DueTrash, Item, Metadata, Purg
 use crate::Error;
 use crate::mark::{self, Decision};
 
-/// How many candidates are claimed at a time.
-const BATCH: u32 = 128;
-/// How many of them are looked at at once: on the embedded database they share one COMMIT.
-const AT_ONCE: usize = 8;
+/// How many candidates are claimed at a time. A push waits for the change that claims them.
+const BATCH: u32 = 32;
+/// How many of them are looked at at once: on the embedded database they share one COMMIT, with whatever push comes meanwhile.
+const AT_ONCE: usize = 4;
 /// After so many failures in a row the database is taken to be down.
 const IN_A_ROW: u32 = 10;
 

@@ -121,7 +121,9 @@ pub async fn explain(
     let mut missing = (!decision.rights.contain(act.needs())).then(|| lacking(who.as_ref(), act, name));
     let writes = |grant: &Granted| grant.rights.contain(Rights::SIGN);
     if missing.is_some() && act == Act::Sign && facts.grants.iter().any(writes) {
-        missing = Some(format!("the organization does not let `write` alone sign on {name}: it takes a grant of `sign`, also beside it"));
+        missing = Some(format!(
+            "the organization does not let `write` alone sign on {name}: it takes a grant of `sign`, also beside it"
+        ));
     }
     if missing.is_none() && act == Act::Push && !exists && !decision.may_create {
         missing = Some(format!(

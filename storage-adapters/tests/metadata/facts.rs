@@ -54,7 +54,8 @@ async fn every_kind_of_fact_is_found(world: World) {
         granted(team.id, Some("acme/"), Rights::DELETE),
     ];
     grants.sort_by(|a, b| (a.holder, &a.prefix).cmp(&(b.holder, &b.prefix)));
-    let account = Some(AccountFacts { id: acme.id, kind: AccountKind::Organization, create_on_push: false, writers_sign: true });
+    let account =
+        Some(AccountFacts { id: acme.id, kind: AccountKind::Organization, create_on_push: false, writers_sign: true });
     let expected = Facts { account, repository: Some(repository.clone()), member: Some(false), grants };
     assert_eq!(facts(&world, Some(bob.id), "acme/web-app").await, expected);
     assert_eq!(world.metadata.repository(&repository.name).await.unwrap(), expected.repository);
