@@ -326,9 +326,7 @@ impl State {
     /// store for who links it. Whoever deletes a manifest needs neither.
     fn waits(&self, action: Action, bug: Option<Bug>) -> bool {
         let needs = |claim: &Claim| match action {
-            Action::Put(repository) | Action::DeleteBlob(repository) => {
-                claim.is_about(Item::Link, repository)
-            }
+            Action::Put(repository) | Action::DeleteBlob(repository) => claim.is_about(Item::Link, repository),
             Action::Tag(repository) | Action::PutAgain(repository) | Action::DeleteManifest(repository) => {
                 claim.is_about(Item::Manifest, repository)
             }
@@ -505,9 +503,10 @@ impl Model for Registry {
             }
         }
         for ((item, owner), request) in &state.requests {
-            let claimed = state.claims.iter().any(|claim| {
-                claim.is_about(*item, *owner) && claim.generation == request.generation && !claim.ended
-            });
+            let claimed = state
+                .claims
+                .iter()
+                .any(|claim| claim.is_about(*item, *owner) && claim.generation == request.generation && !claim.ended);
             if request.due_at <= state.now && !claimed && state.claims.len() < self.collectors {
                 actions.push(Action::Claim(*item, *owner));
             }

@@ -51,7 +51,12 @@ fn asked(manifest: ManifestId, tags: &[&str], whole: bool) -> Retire {
 
 /// What went of a manifest that was still as it was.
 fn went(digest: &Digest, tags: &[&str], whole: bool) -> Retired {
-    Retired { digest: Some(digest.clone()), tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), whole, more: false }
+    Retired {
+        digest: Some(digest.clone()),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        whole,
+        more: false,
+    }
 }
 
 async fn a_repository_is_seen_whole(world: World) {

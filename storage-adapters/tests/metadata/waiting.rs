@@ -19,7 +19,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Deletes a blob and pushes it again, in one change that is held open: whoever waits for its link finds it gone, and another in its
 /// place.
-async fn replaced(world: &Arc<World>, repository: &Repository, content: &'static [u8], go: &Arc<Notify>) -> JoinHandle<()> {
+async fn replaced(
+    world: &Arc<World>,
+    repository: &Repository,
+    content: &'static [u8],
+    go: &Arc<Notify>,
+) -> JoinHandle<()> {
     let (upload, began) = (world.upload(repository, 77).await, Arc::new(Notify::new()));
     let input = (repository.clone(), upload, Arc::clone(&began), Arc::clone(go));
     let metadata = world.metadata.clone();
@@ -54,9 +59,8 @@ fn a_push_that_loses_the_race_is_tried_once_more() {
         let go = Arc::new(Notify::new());
         let holder = replaced(&world, &repository, b"layer", &go).await;
         let (pusher, to) = (Arc::clone(&world), repository.clone());
-        let put = tokio::spawn(async move {
-            pusher.try_put(&to, Algorithm::Sha256, &image(&blob, &[], ""), &["v1"]).await
-        });
+        let put =
+            tokio::spawn(async move { pusher.try_put(&to, Algorithm::Sha256, &image(&blob, &[], ""), &["v1"]).await });
         let waiting =
             "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while world.count(waiting).await == 0 {
