@@ -69,6 +69,7 @@ async fn while_it_is_paused_its_jobs_rest() {
     world.pass(30 * DAY);
     pauses(&world, true).await;
     let world = world.restarted().await;
+    world.app.refresh().await.unwrap();
     assert_eq!(world.metrics().await.of("collector_paused"), 1.0);
     let happened =
         async |kind: &str| !world.look(&format!("SELECT 1 FROM events WHERE kind = '{kind}'")).await.is_empty();
