@@ -254,7 +254,7 @@ impl Tx {
     /// Takes away what rules decided on, as far as it is still as it was then: what was put again, held or pulled, a tag that moved,
     /// and a manifest that got another tag or a parent, stay. `None` when other rules hold by now, the setting says something else, or
     /// one of the tags that were counted as the newest is gone: then nothing goes, and all is to be decided on anew. Of a manifest
-    /// that stays itself no more than [`PIECE`] tags go at a time.
+    /// that stays itself no more than `PIECE` tags go at a time.
     ///
     /// # Errors
     /// The database failed.
