@@ -14,6 +14,7 @@ pub mod process;
 pub mod record;
 pub mod registry;
 pub mod relay;
+pub mod resume;
 pub mod scratch;
 pub mod server;
 pub mod settings;

@@ -21,6 +21,8 @@ pub struct Seen {
     pub target: String,
     /// The value of Content-Range, if there was one.
     pub content_range: Option<String>,
+    /// Whether a store was asked to copy another of its objects.
+    pub copies: bool,
     /// How many bytes of the body went through, without the framing of chunks.
     pub body: u64,
 }
@@ -250,6 +252,7 @@ fn note(head: &str, shared: &Shared) -> usize {
         method: word(),
         target: word(),
         content_range: header(head, "content-range").map(str::to_owned),
+        copies: header(head, "x-amz-copy-source").is_some(),
         body: 0,
     };
     let mut state = shared.state();

@@ -85,6 +85,16 @@ impl Scratch {
         &self.url
     }
 
+    /// The folder that an S3 server keeps the objects of its bucket in, each a file under its key.
+    ///
+    /// # Errors
+    /// The server does not run.
+    pub fn objects(&self) -> Outcome<PathBuf> {
+        let id = children(self.script.id()).first().copied().or_fail("the server does not run")?;
+        let folder = Program::of(id)?.words.pop().or_fail("the server was started without a folder")?;
+        Ok(PathBuf::from(folder).join(BUCKET))
+    }
+
     /// Ends the server as a crash does: nothing is written any more, and every connection breaks.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use hallmark_conformance::{
     http::{Connection, Request},
     image::{digest, noise},
     registry::path_of,
+    resume,
 };
 
 use super::world::{LARGE, World};
@@ -46,6 +47,11 @@ fn an_upload_goes_on_at_its_offset_after_the_server_was_killed_within_a_chunk() 
     registry.finish(answer.required("location")?, &digest(&bytes), b"")?.expect(201)?;
     registry.check_blob("admin/app", &digest(&bytes))?;
     Ok(())
+}
+
+#[test]
+fn an_upload_goes_on_behind_what_became_durable_within_one_request() -> Outcome<()> {
+    resume::within_a_request(&mut World::new()?.server, "admin/app").map(drop)
 }
 
 /// Sends half of the chunk that begins at `start`, and kills the server before the rest.

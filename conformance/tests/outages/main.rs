@@ -1,7 +1,9 @@
 //! The stores that a grown registry stands on go away under pushes, and come back: PostgreSQL, and the S3 server.
 //! Never judges the stores: what counts is what clients are told meanwhile, and that no acknowledged image is lost.
-//! Start at `pushers`, then at the cases below.
+//! And the registry itself is killed in the middle of an upload to S3, and looks there for what nothing names. Start at `pushers`,
+//! then at the cases below.
 
+mod orphans;
 mod pushers;
 
 use std::time::Duration;
@@ -9,7 +11,10 @@ use std::time::Duration;
 use hallmark_conformance::{
     Outcome,
     check::{holds, refused},
+    failure::While,
     http::Request,
+    relay::{Relay, Seen},
+    resume,
     scratch::{ACCESS_KEY_ID, BUCKET, Scratch},
     server::{Plan, Server},
 };
@@ -30,11 +35,16 @@ struct Grown {
 
 impl Grown {
     fn start() -> Outcome<Self> {
+        Self::reaching(|store| Ok(store.url().to_owned()))
+    }
+
+    /// A registry that knows its S3 server by this address.
+    fn reaching(address: impl FnOnce(&Scratch) -> Outcome<String>) -> Outcome<Self> {
         let (database, store) = (Scratch::postgres()?, Scratch::s3(SECRET)?);
         let plan = Plan::default()
             .variable("HALLMARK_DATABASE_URL", database.url())
             .variable("HALLMARK_STORAGE_URL", format!("s3://{BUCKET}/outages"))
-            .variable("HALLMARK_STORAGE_S3_ENDPOINT", store.url())
+            .variable("HALLMARK_STORAGE_S3_ENDPOINT", address(&store)?)
             .variable("HALLMARK_STORAGE_S3_REGION", "us-east-1")
             .variable("HALLMARK_STORAGE_S3_PATH_STYLE", "true")
             .variable("HALLMARK_STORAGE_S3_ALLOW_HTTP", "true")
@@ -125,4 +135,26 @@ fn pushes_are_asked_to_come_back_while_postgresql_is_gone_and_nothing_acknowledg
 #[test]
 fn pushes_are_asked_to_come_back_while_postgresql_is_silent_and_nothing_acknowledged_is_lost() -> Outcome<()> {
     through(Gone::Database, Outage::Silence)
+}
+
+/// I3: an object is written once, under the key it keeps. What became durable of an upload is a part of a multipart upload, and the
+/// rest of the parts follow.
+#[test]
+fn an_upload_to_s3_goes_on_after_the_registry_was_killed_and_nothing_is_copied() -> Outcome<()> {
+    let mut relay = None;
+    let mut grown = Grown::reaching(|store| {
+        let port = store.url().rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
+        let between = Relay::to(port.or_fail(format!("{} has no port", store.url()))?)?;
+        Ok(format!("http://{}", relay.insert(between).host()))
+    })?;
+    let relay = relay.or_fail("nothing stands between")?;
+    let held = resume::within_a_request(&mut grown.server, "admin/app")?;
+    let seen = relay.seen();
+    let parts = |seen: &Seen| seen.method == "PUT" && seen.target.contains("partNumber=");
+    let sent: u64 = seen.iter().filter(|seen| parts(seen)).map(|seen| seen.body).sum();
+    holds(held as u64 <= sent, || format!("{held} bytes were held of {sent} that came as parts"))?;
+    let ends = |seen: &&Seen| seen.method == "POST" && seen.target.contains("uploadId=");
+    holds(seen.iter().filter(ends).count() == 1, || format!("one upload ends once: {seen:#?}"))?;
+    let copied: Vec<_> = seen.iter().filter(|seen| seen.copies).collect();
+    holds(copied.is_empty(), || format!("the store was asked to copy: {copied:#?}"))
 }

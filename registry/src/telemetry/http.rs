@@ -24,6 +24,9 @@ const READY_FOR: i64 = 1_000;
 /// How long the database and the store have for an answer: whoever probes waits hardly longer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How far open uploads are counted.
+const COUNTED: u32 = 10_000;
+
 /// The last answer to `GET /readyz`, and when it was found. Whoever asks while somebody looks waits for what they find.
 #[derive(Debug, Default)]
 pub struct Readiness(Mutex<Option<(i64, Value)>>);
@@ -67,12 +70,15 @@ async fn probe<E: std::error::Error>(answer: impl Future<Output = Result<(), E>>
     }
 }
 
-/// `GET /metrics`: everything counted, in Prometheus' text format.
+/// `GET /metrics`: everything counted, in Prometheus' text format. Without a database that answers, open uploads stay as they were.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let counted = app.metadata.statistics();
     let log = app.metadata.log_bytes().unwrap_or_default();
     app.metrics.set_database(counted.writes, counted.waited.as_secs_f64(), log);
     app.metrics.set_collector_paused(app.gc_paused.load(Ordering::Relaxed));
+    if let Ok(Ok(open)) = tokio::time::timeout(PATIENCE, app.metadata.open_uploads(COUNTED)).await {
+        app.metrics.set_uploads_open(open);
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], app.metrics.render()).into_response()
 }

@@ -25,6 +25,7 @@ pub struct Metrics {
     received: Counter<u64, AtomicU64>,
     sent: Counter<u64, AtomicU64>,
     uploads_open: Gauge,
+    uploads_receiving: Gauge,
     collected: Family<CollectedLabels, Counter>,
     freed: Counter<u64, AtomicU64>,
     damaged: Counter,
@@ -98,6 +99,7 @@ impl Default for Metrics {
             received: Counter::default(),
             sent: Counter::default(),
             uploads_open: Gauge::default(),
+            uploads_receiving: Gauge::default(),
             collected: Family::default(),
             freed: Counter::default(),
             damaged: Counter::default(),
@@ -123,7 +125,16 @@ impl Default for Metrics {
         );
         registry.register_with_unit("received", "Bytes of request bodies", Unit::Bytes, metrics.received.clone());
         registry.register_with_unit("sent", "Bytes of answers", Unit::Bytes, metrics.sent.clone());
-        registry.register("uploads_open", "Uploads that are being received", metrics.uploads_open.clone());
+        registry.register(
+            "uploads_open",
+            "Uploads that are begun and neither finished nor cancelled, on all replicas, counted up to 10000",
+            metrics.uploads_open.clone(),
+        );
+        registry.register(
+            "uploads_receiving",
+            "Uploads of which bytes are being received",
+            metrics.uploads_receiving.clone(),
+        );
         registry.register("collected", "What the collector took away, by what it was", metrics.collected.clone());
         registry.register_with_unit(
             "collected",
@@ -186,11 +197,11 @@ impl Metrics {
         self.sent.inc_by(sent);
     }
 
-    /// Counts an upload as open until the answer is dropped.
+    /// Counts an upload as being received until the answer is dropped.
     #[must_use]
     pub fn receiving(&self) -> Receiving {
-        self.uploads_open.inc();
-        Receiving(self.uploads_open.clone())
+        self.uploads_receiving.inc();
+        Receiving(self.uploads_receiving.clone())
     }
 
     /// Counts what a run of the collector took away.
@@ -241,6 +252,11 @@ impl Metrics {
     /// Takes over whether the collector rests.
     pub fn set_collector_paused(&self, paused: bool) {
         self.collector_paused.set(i64::from(paused));
+    }
+
+    /// Takes over how many uploads have not ended.
+    pub fn set_uploads_open(&self, uploads: u64) {
+        self.uploads_open.set(i64::try_from(uploads).unwrap_or(i64::MAX));
     }
 
     /// Counts a push that a hard limit left no room for.

@@ -138,14 +138,16 @@ async fn durations_and_bytes_are_counted_in_both_directions() {
 }
 
 #[tokio::test]
-async fn an_upload_is_counted_as_open_while_its_body_is_received() {
+async fn an_upload_is_counted_while_its_body_is_received_and_until_it_ends() {
     let world = World::open().await;
     let ann = world.all_of("ann", "ann/app").await;
     let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
     let whole = format!("/v2/ann/app/blobs/uploads/?digest={}", sha256("0123456789"));
+    let open = async || world.metrics().await.of("uploads_open");
+    assert_eq!(open().await, 1.0);
     let finish = format!("{upload}?digest={}", sha256("01234567890123456789"));
     for (method, path) in [("POST", whole), ("PATCH", upload.clone()), ("PUT", finish)] {
-        assert_eq!(world.metrics().await.of("uploads_open"), 0.0, "{method}");
+        assert_eq!(world.metrics().await.of("uploads_receiving"), 0.0, "{method}");
         let (feed, body) = mpsc::channel(1);
         let meanwhile = async {
             // The second piece has room once the first was taken.
@@ -153,13 +155,18 @@ async fn an_upload_is_counted_as_open_while_its_body_is_received() {
                 feed.send(Bytes::from(piece)).await.unwrap();
             }
             feed.reserve().await.unwrap();
-            assert_eq!(world.metrics().await.of("uploads_open"), 1.0, "{method}");
+            assert_eq!(world.metrics().await.of("uploads_receiving"), 1.0, "{method}");
             drop(feed);
         };
         let (answer, ()) = tokio::join!(world.call(method, &path).by(&ann).fed(body).into_future(), meanwhile);
         assert!(answer.status.is_success(), "{answer}");
     }
-    assert_eq!(world.metrics().await.of("uploads_open"), 0.0);
+    assert_eq!(world.metrics().await.of("uploads_receiving"), 0.0);
+    assert_eq!(open().await, 0.0, "it is finished");
+    let cancelled = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+    assert_eq!(open().await, 1.0);
+    world.delete(&cancelled).by(&ann).await.expect(204);
+    assert_eq!(open().await, 0.0, "it is cancelled");
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ statements! {
            FROM blobs b
            JOIN trash_blobs n ON n.account_id = $1 AND n.blob_id = b.id
            JOIN trash t ON t.id = n.trash_id JOIN repositories r ON r.id = t.repository_id
-          WHERE b.digest = $2 ORDER BY t.id LIMIT $3"
+          WHERE b.digest = $2 ORDER BY n.repository_id, n.trash_id LIMIT $3"
     ];
     MANIFESTS = [
         "SELECT COALESCE(r.name, r.former_name), r.purge_at,

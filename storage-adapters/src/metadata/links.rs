@@ -26,16 +26,15 @@ statements! {
         {on_sqlite
          "INSERT INTO repository_blobs (repository_id, blob_id, account_id, touched_at) VALUES ($1, $2, $3, $4)
           ON CONFLICT DO NOTHING RETURNING 1,
-            CASE WHEN EXISTS (SELECT 1 FROM trash_blobs n WHERE n.account_id = $3 AND n.blob_id = $2
-                                 AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) = $1) THEN 0 ELSE 1 END"}
+            CASE WHEN EXISTS (SELECT 1 FROM trash_blobs n
+                               WHERE n.account_id = $3 AND n.blob_id = $2 AND n.repository_id = $1) THEN 0 ELSE 1 END"}
         {on_postgres
          "WITH held AS (INSERT INTO repository_blobs (repository_id, blob_id, account_id, touched_at) VALUES ($1, $2, $3, $4)
             ON CONFLICT DO NOTHING RETURNING blob_id),
           charged AS (INSERT INTO usage_entries (scope, scope_id, id, bytes)
             SELECT 'repository', $1, $5, $6 FROM held
-             WHERE (SELECT 1 FROM trash_blobs n WHERE n.account_id = $3 AND n.blob_id >= $2 AND n.blob_id <= $2
-                       AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) = $1
-                     ORDER BY n.blob_id LIMIT 1) IS NULL
+             WHERE (SELECT 1 FROM trash_blobs n WHERE n.account_id = $3 AND n.blob_id = $2
+                       AND n.repository_id >= $1 AND n.repository_id <= $1 ORDER BY n.repository_id LIMIT 1) IS NULL
             RETURNING id)
           SELECT (SELECT COUNT(*) FROM held), (SELECT COUNT(*) FROM charged)"}
     ];

@@ -31,9 +31,10 @@ statements! {
            SELECT b.id, b.size,
                   CASE WHEN EXISTS (SELECT 1 FROM repository_blobs o
                                      WHERE o.account_id = $2 AND o.blob_id = b.id AND o.repository_id <> $1)
-                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
-                                AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) <> $1
-                              ORDER BY n.blob_id LIMIT 1) IS NOT NULL
+                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id AND n.repository_id < $1
+                              ORDER BY n.repository_id LIMIT 1) IS NOT NULL
+                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id AND n.repository_id > $1
+                              ORDER BY n.repository_id LIMIT 1) IS NOT NULL
                     THEN 1 ELSE 0 END,
                   CASE WHEN EXISTS (SELECT 1 FROM manifest_blobs e WHERE e.repository_id = $1 AND e.blob_id = b.id)
                     THEN 1 ELSE 0 END
@@ -53,15 +54,15 @@ statements! {
            SELECT b.size,
                   CASE WHEN EXISTS (SELECT 1 FROM repository_blobs o
                                      WHERE o.account_id = $2 AND o.blob_id = b.id AND o.repository_id <> $1)
-                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
-                                AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) <> $1
-                              ORDER BY n.blob_id LIMIT 1) IS NOT NULL
+                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id AND n.repository_id < $1
+                              ORDER BY n.repository_id LIMIT 1) IS NOT NULL
+                         OR (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id AND n.repository_id > $1
+                              ORDER BY n.repository_id LIMIT 1) IS NOT NULL
                     THEN 1 ELSE 0 END
              FROM page p JOIN trash_blobs k ON k.trash_id = p.id JOIN blobs b ON b.id = k.blob_id
             WHERE (SELECT 1 FROM repository_blobs l WHERE l.repository_id = $1 AND l.blob_id = b.id LIMIT 1) IS NULL
-              AND (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
-                      AND (SELECT t.digest FROM trash t WHERE t.id = n.trash_id AND t.repository_id = $1) < p.digest
-                    ORDER BY n.blob_id LIMIT 1) IS NULL)
+              AND (SELECT n.trash_id FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id AND n.repository_id = $1
+                    ORDER BY n.trash_id LIMIT 1) = p.id)
          SELECT (SELECT COUNT(*) FROM page), (SELECT MAX(digest) FROM page),
                 CAST((SELECT COALESCE(SUM(size), 0) FROM page) AS BIGINT), CAST(COALESCE(SUM(s.size), 0) AS BIGINT),
                 CAST(COALESCE(SUM(CASE WHEN s.elsewhere = 1 THEN s.size ELSE 0 END), 0) AS BIGINT)
@@ -76,10 +77,15 @@ statements! {
                   CASE WHEN (SELECT COUNT(*) FROM (SELECT 1 FROM repository_blobs o
                                                     WHERE o.account_id = $1 AND o.blob_id = b.id LIMIT 2) AS two) > 1
                     THEN 1
-                    WHEN (SELECT COUNT(*) FROM (
-                            SELECT o.repository_id FROM repository_blobs o WHERE o.account_id = $1 AND o.blob_id = b.id
-                            UNION SELECT (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) FROM trash_blobs n
-                                   WHERE n.account_id = $1 AND n.blob_id = b.id) AS one) > 1
+                    WHEN (SELECT n.repository_id FROM trash_blobs n WHERE n.account_id = $1 AND n.blob_id = b.id
+                           ORDER BY n.repository_id LIMIT 1)
+                      <> (SELECT n.repository_id FROM trash_blobs n WHERE n.account_id = $1 AND n.blob_id = b.id
+                           ORDER BY n.repository_id DESC LIMIT 1)
+                    THEN 1
+                    WHEN (SELECT n.repository_id FROM trash_blobs n WHERE n.account_id = $1 AND n.blob_id = b.id
+                           ORDER BY n.repository_id LIMIT 1)
+                      <> (SELECT o.repository_id FROM repository_blobs o
+                           WHERE o.account_id = $1 AND o.blob_id = b.id LIMIT 1)
                     THEN 1 ELSE 0 END,
                   CASE WHEN EXISTS (SELECT 1 FROM repository_blobs o WHERE o.account_id = $1 AND o.blob_id = b.id
                                        AND (SELECT r.name FROM repositories r WHERE r.id = o.repository_id) IS NOT NULL

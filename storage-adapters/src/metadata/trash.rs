@@ -36,8 +36,8 @@ statements! {
            FROM manifests WHERE repository_id = $1 AND id = $2"
     ];
     KEEP_BLOBS = [
-        "INSERT INTO trash_blobs (trash_id, account_id, blob_id)
-         SELECT $3, $4, blob_id FROM manifest_blobs WHERE repository_id = $1 AND manifest_id = $2"
+        "INSERT INTO trash_blobs (trash_id, account_id, blob_id, repository_id)
+         SELECT $3, $4, blob_id, repository_id FROM manifest_blobs WHERE repository_id = $1 AND manifest_id = $2"
     ];
     KEEP_CHILDREN = [
         "INSERT INTO trash_children (trash_id, repository_id, child_digest)

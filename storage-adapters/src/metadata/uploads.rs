@@ -45,6 +45,7 @@ statements! {
                 expires_at = $7
           WHERE id = $1"
     ];
+    COUNT = ["SELECT COUNT(*) FROM (SELECT 1 FROM uploads page LIMIT $1) AS held"];
     END_LEASES = ["UPDATE uploads SET leased_until = 0 WHERE leased_until <> 0"];
     RELEASE = ["UPDATE uploads SET leased_until = 0 WHERE id = $1 AND fence = $2"];
     CANCEL = [
@@ -159,6 +160,14 @@ pub struct Checkpoint<'a> {
 }
 
 impl Metadata {
+    /// How many uploads are begun and have not ended, counted up to `limit`.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn open_uploads(&self, limit: u32) -> Result<u64, Error> {
+        self.row(&COUNT, values![i64::from(limit)]).await?.map_or(Ok(0), |row| row.unsigned(0))
+    }
+
     /// An upload, for whom it belongs to.
     ///
     /// # Errors

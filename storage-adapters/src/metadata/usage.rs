@@ -63,9 +63,8 @@ statements! {
     RELEASED = [
         "SELECT CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM " {integers 3} " AS list JOIN blobs b ON b.id = list.value
           WHERE NOT EXISTS (SELECT 1 FROM repository_blobs l WHERE l.repository_id = $1 AND l.blob_id = b.id)
-            AND (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id >= b.id AND n.blob_id <= b.id
-                    AND (SELECT t.repository_id FROM trash t WHERE t.id = n.trash_id) = $1
-                  ORDER BY n.blob_id LIMIT 1) IS NULL"
+            AND (SELECT 1 FROM trash_blobs n WHERE n.account_id = $2 AND n.blob_id = b.id
+                    AND n.repository_id >= $1 AND n.repository_id <= $1 ORDER BY n.repository_id LIMIT 1) IS NULL"
     ];
     END_PASSAGE = ["DELETE FROM uploads WHERE id = $1"];
     NEXT = [

@@ -181,7 +181,8 @@ async fn a_user_who_owns_alone_is_known(world: World) {
 }
 
 async fn its_settings_are_what_was_set(world: World) {
-    let acme = world.organization("acme", &world.alice).await;
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    world.member(&acme, &bob, false).await;
     assert_eq!((acme.create_on_push, acme.writers_sign), (false, true));
     for (create_on_push, writers_sign) in [(true, true), (false, false), (true, false), (false, true)] {
         let settings = Organization { create_on_push, writers_sign, ..acme.clone() };
@@ -190,7 +191,8 @@ async fn its_settings_are_what_was_set(world: World) {
         let (facts, _) = world.metadata.facts(None, &"acme/web".parse().unwrap()).await.unwrap();
         let account = facts.account.clone().unwrap();
         assert_eq!((account.create_on_push, account.writers_sign), (create_on_push, writers_sign));
-        assert_eq!(world.metadata.organizations_of(world.alice.id).await.unwrap(), [(settings, true)]);
+        assert_eq!(world.metadata.organizations_of(world.alice.id).await.unwrap(), [(settings.clone(), true)]);
+        assert_eq!(world.metadata.organizations_of(bob.id).await.unwrap(), [(settings, false)]);
     }
 }
 

@@ -198,12 +198,14 @@ async fn a_change_that_takes_more_ids_than_lie_ready_is_made(world: World) {
 /// Many images in the trash of a repository, all on the same layers, none of which is pushed.
 const TRASH: u64 = 20_000;
 
-/// A link asks the trash by what names the blob, however much the repository has there.
+/// A link asks the trash by the blob and the repository, however much is there, and however much of it names the blob.
 #[test]
-fn on_postgres_a_link_reads_no_more_of_the_trash_than_names_the_blob() {
+fn on_postgres_a_link_reads_no_more_of_the_trash_than_one_row() {
     run(Engine::Postgres, async |world: World| {
-        let repository = world.repository("alice/app").await;
+        let (repository, full) = (world.repository("alice/app").await, world.repository("alice/full").await);
         let (id, account) = (repository.id.0, repository.account_id.0);
+        // What half of the trash names, and nothing in that of the repository it is pushed to.
+        let shared = world.blob(&full, b"content 1").await;
         for statement in [
             format!(
                 "INSERT INTO blobs (id, digest, size, storage_key, scrubbed_at, created_at)
@@ -215,12 +217,17 @@ fn on_postgres_a_link_reads_no_more_of_the_trash_than_names_the_blob() {
             ),
             format!(
                 "INSERT INTO trash (id, repository_id, digest, media_type, size, body, tags, deleted_at, deleted_by, purge_at)
-                 SELECT 3000000 + i, {id}, 'sha256:t' || i, 'm', 1, '\\x00', '[]', 0, 0, 0 FROM generate_series(1, {TRASH}) i"
+                 SELECT 3000000 + i, CASE WHEN i % 2 = 0 THEN {id} ELSE {} END, 'sha256:t' || i, 'm', 1, '\\x00', '[]', 0, 0, 0
+                   FROM generate_series(1, {TRASH}) i",
+                full.id.0
             ),
             format!(
-                "INSERT INTO trash_blobs (trash_id, account_id, blob_id)
-                 SELECT 3000000 + i, {account}, 1000000 + k
-                   FROM generate_series(1, {TRASH}) i, generate_series(1, 5) k"
+                "INSERT INTO trash_blobs (trash_id, account_id, blob_id, repository_id)
+                 SELECT 3000000 + i, {account}, 1000000 + k, CASE WHEN i % 2 = 0 THEN {id} ELSE {full} END
+                   FROM generate_series(1, {TRASH}) i, generate_series(1, 5) k
+                 UNION ALL SELECT 3000000 + i, {account}, (SELECT b.id FROM blobs b WHERE b.digest = '{shared}'), {full}
+                   FROM generate_series(1, {TRASH}) i WHERE i % 2 = 1",
+                full = full.id.0
             ),
             "ANALYZE".to_owned(),
         ] {

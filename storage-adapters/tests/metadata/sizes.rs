@@ -62,10 +62,10 @@ async fn fill(world: &World, (one, two): (i64, i64)) {
         ),
         format!("INSERT INTO trash {trash} VALUES (4000000, {two}, 'sha256:t', 'm', 10, $, '[]', 0, 0, 0)"),
         format!(
-            "{NUMBERS} INSERT INTO trash_blobs (trash_id, account_id, blob_id)
-             SELECT 3000000 + i, {account}, 1002001 + i % 200 FROM n WHERE i <= {0}
-             UNION ALL SELECT 3000000 + i, {account}, 1000007 FROM n WHERE i <= {0}
-             UNION ALL SELECT 4000000, {account}, 1000000 + i FROM n WHERE i > {LINKED}",
+            "{NUMBERS} INSERT INTO trash_blobs (trash_id, account_id, blob_id, repository_id)
+             SELECT 3000000 + i, {account}, 1002001 + i % 200, {one} FROM n WHERE i <= {0}
+             UNION ALL SELECT 3000000 + i, {account}, 1000007, {one} FROM n WHERE i <= {0}
+             UNION ALL SELECT 4000000, {account}, 1000000 + i, {two} FROM n WHERE i > {LINKED}",
             MANIFESTS.1
         ),
     ] {

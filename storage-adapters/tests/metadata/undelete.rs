@@ -2,7 +2,7 @@
 
 use hallmark_oci::{Digest, Reference, RepositoryName, Tag};
 use hallmark_storage::metadata::{
-    Candidate, DeletedRepository, Error, Item, Kept, KeptBy, Repository, RepositoryId, Restored, Undeleted,
+    Candidate, DeletedRepository, Engine, Error, Item, Kept, KeptBy, Repository, RepositoryId, Restored, Undeleted,
     UserRemoval, Waiting,
 };
 
@@ -13,6 +13,7 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 const LATER: i64 = NOW + 100 * DAY;
 
 family! {
+    the_trash_of_the_release_before_is_somebodys,
     a_deleted_manifest_comes_back_with_its_blobs_and_tags,
     an_index_comes_back_whole_or_not_at_all,
     what_is_damaged_does_not_come_back,
@@ -300,4 +301,42 @@ async fn what_waits_is_counted(world: World) {
     let account = Candidate { item: Item::Account, owner: repository.account_id.0, ..due[0] };
     assert_eq!(bytes(account).await, 0, "a repository holds them");
     assert_eq!(world.metadata.waiting(LATER).await.unwrap().candidates, (1, 0));
+}
+
+async fn the_trash_of_the_release_before_is_somebodys(world: World) {
+    let (one, two) = (world.repository("alice/one").await, world.repository("alice/two").await);
+    let layer = world.blob(&one, b"layer").await;
+    world.blob(&two, b"layer").await;
+    for repository in [&one, &two] {
+        let digest = world.put(repository, &image(&layer, &[], ""), &["v1"]).await;
+        world.delete_manifest(repository, &digest).await;
+    }
+    let owners =
+        "SELECT t.repository_id, n.repository_id FROM trash_blobs n JOIN trash t ON t.id = n.trash_id ORDER BY 1";
+    let expected = [format!("{0} {0}", one.id), format!("{0} {0}", two.id)];
+    assert_eq!(world.look(owners).await, expected);
+    let (before, migration) = match world.metadata.engine() {
+        Engine::Sqlite => ("", include_str!("../../migrations/sqlite/0011_trash_by_repository.sql")),
+        Engine::Postgres => (
+            "DROP TRIGGER trash_blobs_are_somebodys ON trash_blobs;\nDROP FUNCTION say_whose_trash;\n",
+            include_str!("../../migrations/postgres/0011_trash_by_repository.sql"),
+        ),
+    };
+    let before = format!("{before}DROP INDEX trash_blobs_of;\nALTER TABLE trash_blobs DROP COLUMN repository_id;\n");
+    for text in [&before, "CREATE INDEX trash_blobs_of ON trash_blobs (account_id, blob_id);\n", migration] {
+        for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+            world.meddle(statement).await;
+        }
+    }
+    assert_eq!(world.look(owners).await, expected);
+    if world.metadata.engine() == Engine::Postgres {
+        // The release before goes on for a while beside this one, and says nothing of the repository.
+        world.blob(&one, b"other").await;
+        let said = "INSERT INTO trash_blobs (trash_id, account_id, blob_id)
+                    SELECT n.trash_id, n.account_id, a.blob_id FROM trash_blobs n JOIN account_blobs a ON a.account_id = n.account_id
+                     WHERE a.blob_id <> n.blob_id";
+        world.meddle(said).await;
+        let [one, two] = expected;
+        assert_eq!(world.look(owners).await, [one.clone(), one, two.clone(), two]);
+    }
 }

@@ -250,6 +250,9 @@ async fn nobody_has_more_uploads_open_than_a_stated_number(world: World) {
     };
     assert!(!open(3, world.alice.id).await);
     assert!(open(4, bob).await, "others are not bounded by hers");
+    let all = u64::try_from(OPEN_UPLOADS).unwrap() + 1;
+    assert_eq!(world.metadata.open_uploads(10_000).await.unwrap(), all);
+    assert_eq!(world.metadata.open_uploads(100).await.unwrap(), 100, "no more is counted");
     world.meddle("DELETE FROM uploads WHERE id = '2'").await;
     assert!(open(5, world.alice.id).await);
 }
