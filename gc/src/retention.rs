@@ -131,6 +131,16 @@ pub enum Per {
     Minor,
 }
 
+impl Per {
+    fn group(self, version: &Version<'_>) -> (u64, u64) {
+        match self {
+            Self::Repository => (0, 0),
+            Self::Major => (version.major, 0),
+            Self::Minor => (version.major, version.minor),
+        }
+    }
+}
+
 fn any() -> String {
     "*".to_owned()
 }
@@ -160,9 +170,9 @@ pub struct Image {
 pub struct Decision {
     /// What goes: first the manifests that do, each after every index that names it, then those of which only tags go.
     pub victims: Vec<Victim>,
-    /// The tags that were counted as the newest of some and stay. While all of these are there, what is pushed or deleted beside
-    /// them makes no victim one of the newest.
-    pub newest: BTreeSet<String>,
+    /// Tags that were counted as the newest of some and stay, each count by itself. While those are there that a victim was weighed
+    /// against, what is pushed or deleted beside them does not make it one of the newest.
+    pub newest: Vec<BTreeSet<String>>,
 }
 
 /// What goes.
@@ -176,6 +186,8 @@ pub struct Victim {
     pub whole: bool,
     /// The rule that says so; the first, if several do.
     pub rule: String,
+    /// What its tags were weighed against: places in [`Decision::newest`].
+    pub against: Vec<usize>,
 }
 
 /// One thing that is judged: a tag of an image, or an image without any.
@@ -191,13 +203,14 @@ struct Subject<'a> {
 /// what they belong to.
 ///
 /// `images` are all of a repository, by their numbers. Beside them each tag that stays takes some 100 bytes until this returns, and
-/// each that goes some 350. It takes a time that grows with the images as sorting them does.
+/// each that goes some 400. It takes a time that grows with the images as sorting them does.
 #[must_use]
 pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(&str) -> bool) -> Decision {
     let named: BTreeSet<i64> = images.iter().flat_map(|image| image.children.iter().copied()).collect();
     let subjects = subjects(images, &named, now);
-    let judge = Judge { rules: rules(retention, &subjects), now };
-    let mut going: BTreeMap<i64, (Vec<String>, &str)> = BTreeMap::new();
+    let mut newest = Vec::new();
+    let judge = Judge { rules: rules(retention, &subjects, &mut newest), now };
+    let mut going: BTreeMap<i64, Going<'_>> = BTreeMap::new();
     let mut kept = BTreeSet::new();
     for subject in &subjects {
         let rule = if subject.tag.is_some_and(|(tag, _)| stays(tag)) { None } else { judge.remove(subject) };
@@ -205,23 +218,42 @@ pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(
             kept.insert(subject.image.id);
             continue;
         };
-        let (tags, _) = going.entry(subject.image.id).or_insert((Vec::new(), rule));
-        tags.extend(subject.tag.map(|(tag, _)| tag.to_owned()));
+        let of_image = going.entry(subject.image.id).or_insert(Going { rule, ..Going::default() });
+        of_image.tags.extend(subject.tag.map(|(tag, _)| tag.to_owned()));
+        judge.weighed_against(subject, &mut of_image.against);
     }
-    let mut newest = judge.newest();
-    for tag in going.values().flat_map(|(tags, _)| tags) {
-        newest.remove(tag);
+    // What is counted and goes by another rule keeps nothing away.
+    for Going { tags, against, .. } in going.values() {
+        for place in against {
+            if let Some(newest) = newest.get_mut(*place) {
+                for tag in tags {
+                    newest.remove(tag);
+                }
+            }
+        }
     }
     let mut victims = Vec::new();
     for image in whole(images, |image| going.contains_key(&image) && !kept.contains(&image)) {
-        let Some((tags, rule)) = going.remove(&image) else { continue };
-        victims.push(Victim { image, tags, whole: true, rule: rule.to_owned() });
+        victims.extend(going.remove(&image).map(|going| going.victim(image, true)));
     }
     // A manifest without a tag that something else keeps does not go at all.
-    going.retain(|_, (tags, _)| !tags.is_empty());
-    let of_tags = going.into_iter();
-    victims.extend(of_tags.map(|(image, (tags, rule))| Victim { image, tags, whole: false, rule: rule.to_owned() }));
+    going.retain(|_, going| !going.tags.is_empty());
+    victims.extend(going.into_iter().map(|(image, going)| going.victim(image, false)));
     Decision { victims, newest }
+}
+
+/// What goes of an image.
+#[derive(Default)]
+struct Going<'a> {
+    tags: Vec<String>,
+    rule: &'a str,
+    against: Vec<usize>,
+}
+
+impl Going<'_> {
+    fn victim(self, image: i64, whole: bool) -> Victim {
+        Victim { image, tags: self.tags, whole, rule: self.rule.to_owned(), against: self.against }
+    }
 }
 
 fn find(images: &[Image], id: i64) -> Option<&Image> {
@@ -289,7 +321,42 @@ enum Test {
     Untagged(bool),
     Pushed(i64),
     Pulled(i64),
-    OneOf(BTreeSet<String>),
+    Counted(Counted),
+}
+
+/// What was counted of some tags: those that count, and of each tag, which count it was weighed in.
+struct Counted {
+    newest: BTreeSet<String>,
+    pattern: Option<Pattern>,
+    /// Of all that match, or of the versions in each of these.
+    places: Places,
+}
+
+/// Places in [`Decision::newest`].
+enum Places {
+    All(usize),
+    Versions(Per, BTreeMap<(u64, u64), usize>),
+}
+
+impl Counted {
+    /// Adds the counts that a tag was weighed in. A shorter version was weighed where the versions of its image were.
+    fn weighed_against(&self, subject: &Subject<'_>, against: &mut Vec<usize>) {
+        let Some((tag, _)) = subject.tag else { return };
+        if !self.pattern.as_ref().is_some_and(|pattern| pattern.matches(tag)) {
+            return;
+        }
+        match &self.places {
+            Places::All(place) => insert(against, *place),
+            Places::Versions(per, places) => {
+                let tags = subject.image.tags.iter().map(|(tag, _)| tag.as_str());
+                let beside = tags.filter(|beside| *beside == tag || is_short(tag));
+                let versions = beside.filter_map(Version::parse);
+                versions
+                    .filter_map(|version| places.get(&per.group(&version)))
+                    .for_each(|place| insert(against, *place));
+            }
+        }
+    }
 }
 
 struct Judge<'a> {
@@ -312,19 +379,17 @@ impl<'a> Judge<'a> {
         by
     }
 
-    /// All tags that are counted as the newest of some.
-    fn newest(&self) -> BTreeSet<String> {
-        let mut newest = BTreeSet::new();
+    /// Adds the counts that a subject was weighed in.
+    fn weighed_against(&self, subject: &Subject<'_>, against: &mut Vec<usize>) {
         let mut tests: Vec<&Test> = self.rules.iter().map(|ready| &ready.test).collect();
         while let Some(test) = tests.pop() {
             match test {
                 Test::All(below) | Test::Any(below) => tests.extend(below),
                 Test::Not(below) => tests.push(below),
-                Test::OneOf(tags) => newest.extend(tags.iter().cloned()),
+                Test::Counted(counted) => counted.weighed_against(subject, against),
                 Test::Tag(_) | Test::Untagged(_) | Test::Pushed(_) | Test::Pulled(_) => {}
             }
         }
-        newest
     }
 }
 
@@ -346,70 +411,79 @@ impl Test {
             Self::Pulled(within) => {
                 subject.pulled_at.is_none_or(|at| at.saturating_add(*within).saturating_add(UNWRITTEN) > now)
             }
-            Self::OneOf(tags) => subject.tag.is_some_and(|(tag, _)| tags.contains(tag)),
+            Self::Counted(counted) => subject.tag.is_some_and(|(tag, _)| counted.newest.contains(tag)),
         }
     }
 }
 
-fn rules<'a>(retention: &'a Retention, subjects: &[Subject<'_>]) -> Vec<Ready<'a>> {
-    retention.rules.iter().map(|rule| Ready { rule, test: ready(&rule.when, subjects) }).collect()
+/// Of a few places, each once.
+fn insert(places: &mut Vec<usize>, place: usize) {
+    if !places.contains(&place) {
+        places.push(place);
+    }
 }
 
-fn ready(condition: &Condition, subjects: &[Subject<'_>]) -> Test {
-    let each = |conditions: &[Condition]| conditions.iter().map(|condition| ready(condition, subjects)).collect();
+fn rules<'a>(retention: &'a Retention, subjects: &[Subject<'_>], newest: &mut Vec<BTreeSet<String>>) -> Vec<Ready<'a>> {
+    retention.rules.iter().map(|rule| Ready { rule, test: ready(&rule.when, subjects, newest) }).collect()
+}
+
+fn ready(condition: &Condition, subjects: &[Subject<'_>], counts: &mut Vec<BTreeSet<String>>) -> Test {
+    let mut each =
+        |conditions: &[Condition]| conditions.iter().map(|condition| ready(condition, subjects, counts)).collect();
     let days = |days: u32| i64::from(days).saturating_mul(DAY);
     match condition {
         Condition::All(conditions) => Test::All(each(conditions)),
         Condition::Any(conditions) => Test::Any(each(conditions)),
-        Condition::Not(condition) => Test::Not(Box::new(ready(condition, subjects))),
+        Condition::Not(condition) => Test::Not(Box::new(ready(condition, subjects, counts))),
         Condition::Tag(pattern) => Test::Tag(Pattern::parse(pattern).ok()),
         Condition::Untagged(untagged) => Test::Untagged(*untagged),
         Condition::PushedWithinDays(within) => Test::Pushed(days(*within)),
         Condition::PulledWithinDays(within) => Test::Pulled(days(*within)),
-        Condition::Newest(newest) => Test::OneOf(newest_tags(newest, subjects)),
-        Condition::NewestVersions(newest) => Test::OneOf(newest_versions(newest, subjects)),
+        Condition::Newest(newest) => Test::Counted(newest_tags(newest, subjects, counts)),
+        Condition::NewestVersions(newest) => Test::Counted(newest_versions(newest, subjects, counts)),
     }
 }
 
-fn matching<'a>(pattern: &str, subjects: &'a [Subject<'_>]) -> Vec<(&'a str, i64)> {
-    let pattern = Pattern::parse(pattern).ok();
+fn matching<'a>(pattern: Option<&Pattern>, subjects: &'a [Subject<'_>]) -> Vec<(&'a str, i64)> {
     let tags = subjects.iter().filter_map(|subject| subject.tag);
-    tags.filter(|(tag, _)| pattern.as_ref().is_some_and(|pattern| pattern.matches(tag))).collect()
+    tags.filter(|(tag, _)| pattern.is_some_and(|pattern| pattern.matches(tag))).collect()
 }
 
 /// Of tags that moved at the same time, those are newer whose names come later.
-fn newest_tags(newest: &Newest, subjects: &[Subject<'_>]) -> BTreeSet<String> {
-    let mut tags = matching(&newest.tags, subjects);
+fn newest_tags(newest: &Newest, subjects: &[Subject<'_>], counts: &mut Vec<BTreeSet<String>>) -> Counted {
+    let pattern = Pattern::parse(&newest.tags).ok();
+    let mut tags = matching(pattern.as_ref(), subjects);
     tags.sort_by_key(|(tag, at)| Reverse((*at, *tag)));
-    tags.into_iter().take(newest.count as usize).map(|(tag, _)| tag.to_owned()).collect()
+    let count: BTreeSet<String> = tags.into_iter().take(newest.count as usize).map(|(tag, _)| tag.to_owned()).collect();
+    counts.push(count.clone());
+    Counted { newest: count, pattern, places: Places::All(counts.len() - 1) }
 }
 
-fn newest_versions(newest: &NewestVersions, subjects: &[Subject<'_>]) -> BTreeSet<String> {
+fn newest_versions(newest: &NewestVersions, subjects: &[Subject<'_>], counts: &mut Vec<BTreeSet<String>>) -> Counted {
+    let pattern = Pattern::parse(&newest.tags).ok();
     let mut groups: BTreeMap<(u64, u64), Vec<(Version<'_>, &str)>> = BTreeMap::new();
-    for (tag, _) in matching(&newest.tags, subjects) {
+    for (tag, _) in matching(pattern.as_ref(), subjects) {
         let Some(version) = Version::parse(tag) else { continue };
-        let group = match newest.per {
-            Per::Repository => (0, 0),
-            Per::Major => (version.major, 0),
-            Per::Minor => (version.major, version.minor),
-        };
-        groups.entry(group).or_default().push((version, tag));
+        groups.entry(newest.per.group(&version)).or_default().push((version, tag));
     }
-    let mut kept = BTreeSet::new();
-    for mut group in groups.into_values() {
-        group.sort();
-        kept.extend(group.into_iter().rev().take(newest.count as usize).map(|(_, tag)| tag.to_owned()));
+    let (mut kept, mut places) = (BTreeSet::new(), BTreeMap::new());
+    for (group, mut versions) in groups {
+        versions.sort();
+        let count: BTreeSet<String> =
+            versions.into_iter().rev().take(newest.count as usize).map(|(_, tag)| tag.to_owned()).collect();
+        kept.extend(count.iter().cloned());
+        places.insert(group, counts.len());
+        counts.push(count);
     }
     // A shorter version, such as 1 or 1.2, is no version of its own: it goes where the one goes that it points to.
     let of_kept = |subject: &&Subject<'_>| subject.tag.is_some_and(|(tag, _)| kept.contains(tag));
     let images: BTreeSet<i64> = subjects.iter().filter(of_kept).map(|subject| subject.image.id).collect();
-    let pattern = Pattern::parse(&newest.tags).ok();
     let beside = subjects.iter().filter(|subject| images.contains(&subject.image.id)).filter_map(|subject| subject.tag);
     let beside =
         beside.filter(|(tag, _)| is_short(tag) && pattern.as_ref().is_some_and(|pattern| pattern.matches(tag)));
     let beside: Vec<String> = beside.map(|(tag, _)| tag.to_owned()).collect();
     kept.extend(beside);
-    kept
+    Counted { newest: kept, pattern, places: Places::Versions(newest.per, places) }
 }
 
 /// Whether a tag is the beginning of versions: one number or two.

@@ -1,5 +1,6 @@
 //! What goes by rule, against a model that looks at everything again for every question.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hallmark_gc::retention::{
@@ -10,6 +11,16 @@ use proptest::prelude::*;
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 const NOW: i64 = 1_800_000_000_000;
 const TAGS: [&str; 10] = ["1.0.0", "1.0.1", "1.1.0", "2.0.0-rc.1", "2.0.0", "latest", "dev", "main", "1", "1.0"];
+
+/// What a condition counts.
+fn counts(condition: &Condition) -> Vec<&Condition> {
+    match condition {
+        Condition::All(all) | Condition::Any(all) => all.iter().flat_map(counts).collect(),
+        Condition::Not(one) => counts(one),
+        Condition::Newest(_) | Condition::NewestVersions(_) => vec![condition],
+        _ => Vec::new(),
+    }
+}
 
 /// What goes.
 fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(&str) -> bool) -> Vec<Victim> {
@@ -193,27 +204,30 @@ proptest! {
         prop_assert_eq!(decided, Naive { images: &images }.victims(&retention.rules));
     }
 
-    /// Whatever happens beside the tags that were counted as the newest, none that goes is one of the newest by then.
+    /// Whatever happens beside the tags that were counted as the newest where one was weighed that goes, and beside what goes, it is
+    /// none of the newest by then.
     #[test]
     fn what_goes_is_not_among_the_newest_while_those_that_were_are_there(
-        count in 0..4_u32,
+        retention in retention(),
         images in images(),
-        gone in prop::collection::btree_set(0..10_usize, 0..10),
+        gone in prop::collection::btree_set(prop::sample::select(TAGS.to_vec()), 0..10),
     ) {
-        let newest = Condition::Newest(Newest { count, tags: "*".to_owned() });
-        let rules = [(Action::Remove, Condition::All(Vec::new())), (Action::Keep, newest)];
-        let rules = rules.map(|(action, when)| Rule { name: String::new(), action, when }).to_vec();
-        let decided = hallmark_gc::retention::decide(&Retention { rules: rules.clone() }, &images, NOW, |_| false);
-        let is_gone = |tag: &str| gone.iter().any(|place| TAGS[*place] == tag) && !decided.newest.contains(tag);
-        let mut later = images.clone();
-        for image in &mut later {
-            image.tags.retain(|(tag, _)| !is_gone(tag));
-        }
-        let going = Naive { images: &later };
-        for (tag, at) in decided.victims.iter().flat_map(|victim| &victim.tags).filter_map(|tag| {
-            later.iter().flat_map(|image| &image.tags).find(|(other, _)| other == tag)
-        }) {
-            prop_assert!(!going.holds(&rules[1].when, &later[0], Some(&(tag.clone(), *at))), "{}", tag);
+        let decided = hallmark_gc::retention::decide(&retention, &images, NOW, |_| false);
+        let counts: Vec<&Condition> = retention.rules.iter().flat_map(|rule| counts(&rule.when)).collect();
+        let going: BTreeSet<&String> = decided.victims.iter().flat_map(|victim| &victim.tags).collect();
+        for victim in &decided.victims {
+            let against = |tag: &String| victim.against.iter().any(|place| decided.newest[*place].contains(tag));
+            let mut later = images.clone();
+            for image in &mut later {
+                image.tags.retain(|(tag, _)| !gone.contains(tag.as_str()) || against(tag) || going.contains(tag));
+            }
+            let place = images.iter().position(|image| image.id == victim.image).unwrap();
+            for tag in images[place].tags.iter().filter(|(tag, _)| victim.tags.contains(tag)) {
+                for count in &counts {
+                    let counted = |images| Naive { images }.holds(count, &images[place], Some(tag));
+                    prop_assert!(counted(&images) || !counted(&later), "{} {:?}", tag.0, count);
+                }
+            }
         }
     }
 
@@ -243,6 +257,28 @@ proptest! {
             prop_assert!(!victim.whole || !image.tags.iter().any(|(tag, _)| tag == "latest"));
         }
     }
+}
+
+/// Whoever takes one away looks at what it was weighed against, however much else is counted.
+#[test]
+fn what_goes_was_weighed_in_its_own_count() {
+    let count = NewestVersions { count: 1, per: Per::Minor, tags: "*".to_owned() };
+    let rules = [(Action::Remove, Condition::All(Vec::new())), (Action::Keep, Condition::NewestVersions(count))];
+    let rules = rules.map(|(action, when)| Rule { name: "rule".to_owned(), action, when });
+    let retention = Retention { rules: rules.to_vec() };
+    let tagged = |id, tags: &[&str]| {
+        let tags = tags.iter().map(|tag| ((*tag).to_owned(), NOW)).collect();
+        Image { id, pushed_at: NOW, tags, ..Image::default() }
+    };
+    let images = [tagged(1, &["1.0.0"]), tagged(2, &["1.0.1"]), tagged(3, &["1.1.0", "1"]), tagged(4, &["1.1.2"])];
+    let decided = hallmark_gc::retention::decide(&retention, &images, NOW, |_| false);
+    let told: Vec<(i64, Vec<&BTreeSet<String>>)> = decided
+        .victims
+        .iter()
+        .map(|victim| (victim.image, victim.against.iter().map(|place| &decided.newest[*place]).collect()))
+        .collect();
+    let [of_the_first, of_the_second] = ["1.0.1", "1.1.2"].map(|tag| BTreeSet::from([tag.to_owned()]));
+    assert_eq!(told, [(1, vec![&of_the_first]), (3, vec![&of_the_second])]);
 }
 
 #[test]

@@ -349,7 +349,7 @@ async fn go_on_with(
     let decided = decide_by(app, repository.id, (&policies, rules), (usize::MAX, goes_on)).await?;
     let victims = decided.decision.victims.iter().filter_map(|victim| retire(&decided, victim, asks)).collect();
     let newest = &decided.decision.newest;
-    let mut grounds = Grounds::new(policies, newest.iter().map(String::as_str));
+    let mut grounds = Grounds::new(policies, newest.iter().map(|tags| tags.iter().map(String::as_str)));
     if asks {
         // Whoever says meanwhile that nothing is known of what was pulled until then is heard.
         grounds = grounds.and_setting(PULLS_SINCE, decided.since);
@@ -397,7 +397,8 @@ fn retire(decided: &Decided, victim: &Victim, asks_for_pulls: bool) -> Option<(R
         (last, of.iter().map(|image| ManifestId(image.id)).collect())
     });
     let Image { pushed_at, refers, .. } = *image;
-    let retire = Retire { manifest: ManifestId(victim.image), pushed_at, refers, tags, whole: victim.whole, pulled };
+    let (manifest, whole, against) = (ManifestId(victim.image), victim.whole, victim.against.clone());
+    let retire = Retire { manifest, pushed_at, refers, tags, whole, against, pulled };
     Some((retire, victim.rule.clone()))
 }
 

@@ -129,6 +129,8 @@ pub struct Retire {
     pub tags: Vec<(String, i64)>,
     /// Whether it goes itself.
     pub whole: bool,
+    /// Against which of the counts of [`Grounds`] its tags were weighed.
+    pub against: Vec<usize>,
     /// When it, or one of these, was last pulled, where rules ask: what was pulled later stays.
     pub pulled: Option<(i64, Vec<ManifestId>)>,
 }
@@ -138,18 +140,19 @@ pub struct Retire {
 pub struct Grounds {
     /// The rules that held.
     pub policies: Policies,
-    /// The tags that were counted as the newest, as JSON, and how many they are.
-    newest: (String, i64),
+    /// The tags that were counted as the newest, each count by itself: as JSON, and how many they are.
+    newest: Vec<(String, i64)>,
     /// A setting that was decided by, and what it said.
     setting: Option<(&'static str, Option<String>)>,
 }
 
 impl Grounds {
-    /// The rules, and the tags that were counted as the newest.
+    /// The rules, and the tags that were counted as the newest, each count by itself.
     #[must_use]
-    pub fn new<'a>(policies: Policies, newest: impl ExactSizeIterator<Item = &'a str>) -> Self {
-        let count = i64::try_from(newest.len()).unwrap_or(i64::MAX);
-        Self { policies, newest: (json_texts(newest), count), setting: None }
+    pub fn new<'a>(policies: Policies, newest: impl Iterator<Item = impl ExactSizeIterator<Item = &'a str>>) -> Self {
+        let count = |tags: &dyn ExactSizeIterator<Item = &'a str>| i64::try_from(tags.len()).unwrap_or(i64::MAX);
+        let newest = newest.map(|tags| (count(&tags), tags)).map(|(count, tags)| (json_texts(tags), count)).collect();
+        Self { policies, newest, setting: None }
     }
 
     /// And what a setting said, by which was decided as well.
@@ -253,7 +256,7 @@ impl Metadata {
 impl Tx {
     /// Takes away what rules decided on, as far as it is still as it was then: what was put again, held or pulled, a tag that moved,
     /// and a manifest that got another tag or a parent, stay. `None` when other rules hold by now, the setting says something else, or
-    /// one of the tags that were counted as the newest is gone: then nothing goes, and all is to be decided on anew. Of a manifest
+    /// one of the tags is gone that were counted as the newest where its own were weighed: then nothing goes, and all is to be decided on anew. Of a manifest
     /// that stays itself no more than `PIECE` tags go at a time.
     ///
     /// # Errors
@@ -275,7 +278,7 @@ impl Tx {
             present.push((row.text(0)?, row.integer(1)?));
         }
         // Read once everything is held: what was set while this waited for it holds too.
-        if !self.stand(id, grounds).await? {
+        if !self.stand(id, grounds, &retire.against).await? {
             return Ok(None);
         }
         let is_other = held.integer(1)? != retire.pushed_at || Refers::read(held.integer(2)?)? != retire.refers;
@@ -301,7 +304,7 @@ impl Tx {
     }
 
     /// Whether what was decided by still stands.
-    async fn stand(&mut self, repository: RepositoryId, grounds: &Grounds) -> Result<bool, Error> {
+    async fn stand(&mut self, repository: RepositoryId, grounds: &Grounds, against: &[usize]) -> Result<bool, Error> {
         if self.policies(repository).await? != grounds.policies {
             return Ok(false);
         }
@@ -310,12 +313,13 @@ impl Tx {
         {
             return Ok(false);
         }
-        let (newest, count) = &grounds.newest;
-        if *count == 0 {
-            return Ok(true);
+        for (newest, count) in against.iter().filter_map(|place| grounds.newest.get(*place)) {
+            let row = self.row(&PRESENT, values![repository, newest]).await?;
+            if row.map(|row| row.integer(0)).transpose()? != Some(*count) {
+                return Ok(false);
+            }
         }
-        let row = self.row(&PRESENT, values![repository, newest]).await?;
-        Ok(row.map(|row| row.integer(0)).transpose()? == Some(*count))
+        Ok(true)
     }
 
     async fn was_pulled_since(&mut self, retire: &Retire) -> Result<bool, Error> {

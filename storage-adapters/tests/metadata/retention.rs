@@ -46,7 +46,7 @@ async fn retire(world: &World, repository: &Repository, retire: Retire) -> Retir
 
 fn asked(manifest: ManifestId, tags: &[&str], whole: bool) -> Retire {
     let tags = tags.iter().map(|tag| ((*tag).to_owned(), NOW)).collect();
-    Retire { manifest, pushed_at: NOW, refers: Refers::Nothing, tags, whole, pulled: None }
+    Retire { manifest, pushed_at: NOW, refers: Refers::Nothing, tags, whole, against: vec![1], pulled: None }
 }
 
 /// What went of a manifest that was still as it was.
@@ -165,7 +165,9 @@ async fn nothing_goes_by_grounds_that_stand_no_more(world: World) {
     let digest = world.put(&repository, &image(&blob, &[], "1"), &["a"]).await;
     world.put(&repository, &image(&blob, &[], "2"), &["b", "c"]).await;
     let id = ruled(&world, &repository).await.iter().find(|image| image.digest == digest).unwrap().id;
-    let by = |policies: &Policies| Grounds::new(policies.clone(), ["b", "c"].into_iter());
+    let by = |policies: &Policies| {
+        Grounds::new(policies.clone(), [vec!["x"], vec!["b", "c"]].into_iter().map(Vec::into_iter))
+    };
     let mut policies = Policies::default();
     for (table, set) in [("repositories", true), ("accounts", false)] {
         world.meddle(&format!("UPDATE {table} SET policy = 'x'")).await;
