@@ -22,7 +22,7 @@ pub use orphans::{Compared, Held, compare, compare_held, held_comparison};
 pub use ownership::{adopt_store, is_another_store, owns_store};
 pub use repositories::empty_deleted_repositories;
 pub use scrub::{Schedule, Scrubbed, scrub};
-pub use steady::{believe_clock, trust_clock};
+pub use steady::{APART, believe_clock, trust_clock};
 pub use usage::{count_usage, fold_usage};
 
 use hallmark_storage::blobs::{self, Blobs};

@@ -8,8 +8,8 @@ const TOLD: &str = "gc_clock";
 const AHEAD: i64 = 60 * 60 * 1_000;
 /// How long a clock that jumped is watched at most, in milliseconds, before it is believed.
 const WATCHED: i64 = 24 * 60 * 60 * 1_000;
-/// How far the machine's clock may lie from that of the database, in milliseconds.
-const APART: i64 = 5 * 60 * 1_000;
+/// How far the machine's clock may lie from that of the database, in milliseconds: nothing is collected by one that is farther off.
+pub const APART: i64 = 5 * 60 * 1_000;
 
 /// What the runs of all replicas have told of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -243,12 +243,14 @@ async fn status(app: &App, listen: SocketAddr) -> StatusReport {
     let database = health(app.metadata.ping().await, started);
     let started = Instant::now();
     let storage = health(app.blobs.check().await, started);
+    let theirs = app.metadata.database_clock().await.ok().flatten();
     StatusReport {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         listen,
         read_only: app.is_readonly(),
         foreign_store: app.foreign_store.load(Ordering::Relaxed),
+        clock_ahead: theirs.map_or(0, |theirs| app.clock.now() - theirs),
         database,
         storage,
     }

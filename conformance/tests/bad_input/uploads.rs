@@ -218,3 +218,42 @@ fn is_unknown(scene: &Scene, location: &str, bytes: &[u8]) -> Outcome<()> {
     }
     scene.absent(&digest(bytes))
 }
+
+/// A client that asks first has sent nothing when it is refused: it is told at once, and is not asked for the bytes.
+#[test]
+fn who_asks_before_sending_is_refused_before_sending() -> Outcome<()> {
+    let scene = Scene::new()?;
+    let location = scene.registry.begin_upload(REPOSITORY)?;
+    let scope = format!("repository:{REPOSITORY}:pull,push");
+    let token = scene.registry.client().authorization(&[&scope])?;
+    let manifest = format!("/v2/{REPOSITORY}/manifests/2");
+    let asks = |method: &str, target: &str, length: usize| {
+        Request::new(method, target)
+            .header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+            .header("Content-Length", length.to_string())
+            .header("Expect", "100-continue")
+    };
+    for (request, expected) in [
+        (asks("PATCH", path_of(&location), CHUNK), "401"),
+        (asks("PUT", &manifest, CHUNK), "401"),
+        (asks("PUT", &manifest, 1 << 30).header("Authorization", &token), "413"),
+        (asks("PATCH", "/v2/admin/other/blobs/uploads/nothing", CHUNK).header("Authorization", &token), "404"),
+    ] {
+        let mut connection = Connection::open(scene.server.port())?;
+        connection.send_head(&request)?;
+        let answer = connection.read_some(12)?;
+        let expected = format!("HTTP/1.1 {expected}");
+        holds(answer == expected.as_bytes(), || {
+            format!("{} {}: {}", request.method, request.target, String::from_utf8_lossy(&answer))
+        })?;
+    }
+    // Whoever may is asked for them, and comes through.
+    let bytes = noise(9, CHUNK);
+    let mut connection = Connection::open(scene.server.port())?;
+    connection.send_head(&asks("PATCH", path_of(&location), CHUNK).header("Authorization", &token))?;
+    let asked = connection.read_some(12)?;
+    holds(asked == b"HTTP/1.1 100", || String::from_utf8_lossy(&asked).into_owned())?;
+    connection.write(&bytes)?;
+    let answer = connection.receive("PATCH")?;
+    holds(answer.status == 202, || answer.to_string())
+}

@@ -3,6 +3,7 @@
 //! And the registry itself is killed in the middle of an upload to S3, and looks there for what nothing names. Start at `pushers`,
 //! then at the cases below.
 
+mod doctor;
 mod orphans;
 mod pushers;
 

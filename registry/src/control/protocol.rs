@@ -192,6 +192,9 @@ pub(crate) struct StatusReport {
     /// Whether the store bears the mark of another database.
     #[serde(default)]
     pub(crate) foreign_store: bool,
+    /// How far the server's clock lies ahead of that of the database, in milliseconds; 0 where that is the same.
+    #[serde(default)]
+    pub(crate) clock_ahead: i64,
     pub(crate) database: Health,
     pub(crate) storage: Health,
 }

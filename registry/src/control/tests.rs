@@ -68,6 +68,7 @@ fn every_answer() -> Vec<Answer> {
         listen: "127.0.0.1:5000".parse().unwrap(),
         read_only: true,
         foreign_store: false,
+        clock_ahead: 0,
         database: Health::Ok { duration_ms: 1 },
         storage: Health::Failed { message: "no".to_owned() },
     };

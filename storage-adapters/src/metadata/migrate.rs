@@ -106,6 +106,8 @@ pub struct Schema {
     pub found: i64,
     /// The schema that a start of this release brings it to.
     pub known: i64,
+    /// The time by the clock of the database, in milliseconds since the epoch; `None` where that is this machine's.
+    pub clock: Option<i64>,
 }
 
 /// Reads which schema the database has, and changes nothing.
@@ -116,7 +118,7 @@ pub(super) async fn look(reader: &Reader) -> Result<Schema, OpenError> {
         _ => number(reader.row(&VERSION, &[]).await?)?,
     };
     let known = known();
-    if found > known { Err(OpenError::NewerSchema { found, known }) } else { Ok(Schema { found, known }) }
+    if found > known { Err(OpenError::NewerSchema { found, known }) } else { Ok(Schema { found, known, clock: None }) }
 }
 
 fn known() -> i64 {

@@ -12,6 +12,7 @@ use super::ids::Ids;
 use super::lock::FolderLock;
 use super::migrate::{Schema, look, migrate};
 use super::names::Rest;
+use super::reclaim::CLOCK;
 use super::runner::Runner;
 use super::sql::{self, Connection};
 use super::statistics::Counters;
@@ -50,20 +51,22 @@ impl Schema {
     /// # Errors
     /// [`OpenError`], as a start would meet it.
     pub async fn look(config: &DatabaseConfig) -> Result<Self, OpenError> {
-        let reader = match config {
+        let (reader, is_elsewhere) = match config {
             DatabaseConfig::Sqlite { path } => {
                 FolderLock::look(folder_of(path))?;
-                sql::sqlite_readers(path)?
+                (sql::sqlite_readers(path)?, false)
             }
             DatabaseConfig::Postgres { url, .. } => {
                 let reader = sql::postgres_pool(url, 2).map_err(|reason| OpenError::Url { reason })?;
                 check(&mut reader.connection().await?).await?;
-                reader
+                (reader, true)
             }
         };
         let schema = look(&reader).await;
+        let clock = if is_elsewhere { reader.row(&CLOCK, &[]).await? } else { None };
         reader.close().await;
-        schema
+        let clock = clock.map(|row| row.integer(0)).transpose()?;
+        schema.map(|schema| Self { clock, ..schema })
     }
 }
 

@@ -35,7 +35,7 @@ statements! {
 }
 
 /// The time by the server's own clock; asked of no other engine, which has none of its own.
-static CLOCK: Statement = Statement::new(
+pub(super) static CLOCK: Statement = Statement::new(
     "reclaim::CLOCK",
     "SELECT CAST(strftime('%s', 'now') AS INTEGER) * 1000",
     "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",

@@ -119,7 +119,7 @@ async fn examine(loaded: &Loaded, clock: &Clock) -> Vec<Finding> {
             findings.extend(address::answers(config, &report).await);
         }
         Ok(None) => {
-            findings.extend(stores::opened(config).await);
+            findings.extend(stores::opened(config, now).await);
             findings.push(address::is_free(config).await);
         }
         Err(finding) => findings.push(finding),

@@ -27,6 +27,7 @@ pub(super) fn reported(report: &StatusReport) -> Vec<Finding> {
         findings.push(Finding::warn("server", "writes are refused", "`hallmark readonly off` takes them again"));
     }
     findings.push(health("database", &report.database, "see that the database runs and that its disk has room"));
+    findings.extend(clock(report.clock_ahead));
     if report.foreign_store {
         let advice = "point storage.url to a store of this database's own; where no other database uses it, remove its object \
                       blobs/.mark and restart";
@@ -43,8 +44,19 @@ fn health(check: &'static str, health: &Health, advice: &str) -> Finding {
     }
 }
 
+/// That the clock is not far from that of the database.
+fn clock(ahead: i64) -> Option<Finding> {
+    if ahead.abs() <= hallmark_gc::APART {
+        return None;
+    }
+    let side = if ahead > 0 { "ahead of" } else { "behind" };
+    let message = format!("it is {} s {side} the clock of the database", ahead.abs() / 1_000);
+    let advice = "set both clocks, and let the machines keep them with NTP: nothing is collected until they agree";
+    Some(Finding::fail("clock", message, advice))
+}
+
 /// What a look at them shows, while no server runs. The database is read and left as it is, older tables included.
-pub(super) async fn opened(config: &Config) -> Vec<Finding> {
+pub(super) async fn opened(config: &Config, now: i64) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("server", "none runs on this data folder")];
     if !config.data.exists() {
         findings.push(Finding::ok("database", "is made at the first start"));
@@ -61,27 +73,30 @@ pub(super) async fn opened(config: &Config) -> Vec<Finding> {
             return findings;
         }
     };
-    findings.push(database(config).await);
+    findings.extend(database(config, now).await);
     findings.push(store(&config.storage).await);
     drop(lock);
     findings
 }
 
-async fn database(config: &Config) -> Finding {
+async fn database(config: &Config, now: i64) -> Vec<Finding> {
     const CHECK: &str = "database";
     if let DatabaseConfig::Sqlite { path } = &config.database
         && !path.exists()
     {
-        return Finding::ok(CHECK, format!("{} is made at the first start", path.display()));
+        return vec![Finding::ok(CHECK, format!("{} is made at the first start", path.display()))];
     }
-    match Schema::look(&config.database).await {
-        Ok(Schema { found: 0, .. }) => Finding::ok(CHECK, "answers and is empty; the first start makes its tables"),
-        Ok(Schema { found, known }) if found == known => Finding::ok(CHECK, format!("answers (schema {found})")),
-        Ok(Schema { found, known }) => {
-            Finding::ok(CHECK, format!("answers; it has schema {found}, and a start brings it to {known}"))
-        }
-        Err(error) => Finding::fail(CHECK, chain(&error), advice(&error)),
-    }
+    let schema = match Schema::look(&config.database).await {
+        Ok(schema) => schema,
+        Err(error) => return vec![Finding::fail(CHECK, chain(&error), advice(&error))],
+    };
+    let Schema { found, known, clock: theirs } = schema;
+    let found = match found {
+        0 => Finding::ok(CHECK, "answers and is empty; the first start makes its tables"),
+        _ if found == known => Finding::ok(CHECK, format!("answers (schema {found})")),
+        _ => Finding::ok(CHECK, format!("answers; it has schema {found}, and a start brings it to {known}")),
+    };
+    std::iter::once(found).chain(theirs.and_then(|theirs| clock(now - theirs))).collect()
 }
 
 fn advice(error: &OpenError) -> &'static str {

@@ -44,7 +44,7 @@ async fn the_stores_of_a_stopped_server_are_tried() {
     let data = folder();
     let loaded = loaded(data.path(), &[]);
     hallmark_storage::metadata::Metadata::open(&loaded.config.database, NOW).await.unwrap().close().await;
-    let findings = stores::opened(&loaded.config).await;
+    let findings = stores::opened(&loaded.config, NOW).await;
     let expected = [("server", Verdict::Ok), ("database", Verdict::Ok), ("store", Verdict::Ok)];
     assert_eq!(verdicts(&findings), expected, "{findings:?}");
     assert_eq!(blobs_left(&data.path().join("blobs")), 0);
@@ -56,7 +56,7 @@ async fn a_database_is_looked_at_and_left_as_it_is() {
     let loaded = loaded(data.path(), &[]);
     let file = data.path().join("hallmark.db");
     fs::write(&file, "").unwrap();
-    let findings = stores::opened(&loaded.config).await;
+    let findings = stores::opened(&loaded.config, NOW).await;
     assert_eq!(findings[1], Finding::ok("database", "answers and is empty; the first start makes its tables"));
     assert_eq!(fs::metadata(&file).unwrap().len(), 0, "the doctor made tables");
 }
@@ -90,7 +90,7 @@ async fn a_store_that_is_not_one_is_told() {
     fs::write(data.path().join("file"), "").unwrap();
     let blobs = data.path().join("file/blobs").display().to_string();
     let loaded = loaded(data.path(), &[("storage.url", &blobs)]);
-    let findings = stores::opened(&loaded.config).await;
+    let findings = stores::opened(&loaded.config, NOW).await;
     assert_eq!(verdicts(&findings).last(), Some(&("store", Verdict::Fail)), "{findings:?}");
 }
 
@@ -102,6 +102,7 @@ fn what_the_running_server_says_is_passed_on() {
         listen: "127.0.0.1:1".parse().unwrap(),
         read_only: true,
         foreign_store: false,
+        clock_ahead: 0,
         database: Health::Failed { message: "disk I/O error".to_owned() },
         storage: Health::Ok { duration_ms: 3 },
     };
@@ -114,6 +115,29 @@ fn what_the_running_server_says_is_passed_on() {
         as_text(&findings[2]),
         "FAIL database      disk I/O error\n                   → see that the database runs and that its disk has room\n"
     );
+}
+
+#[test]
+fn a_clock_far_from_that_of_the_database_is_told() {
+    for (clock_ahead, told) in [
+        (hallmark_gc::APART, None),
+        (600_000, Some("it is 600 s ahead of the clock of the database")),
+        (-600_000, Some("it is 600 s behind the clock of the database")),
+    ] {
+        let findings = stores::reported(&StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: 7,
+            listen: "127.0.0.1:1".parse().unwrap(),
+            read_only: false,
+            foreign_store: false,
+            clock_ahead,
+            database: Health::Ok { duration_ms: 0 },
+            storage: Health::Ok { duration_ms: 0 },
+        });
+        let clock = findings.iter().find(|finding| finding.check == "clock");
+        assert_eq!(clock.map(|finding| finding.message.as_str()), told);
+        assert!(clock.is_none_or(|finding| finding.verdict == Verdict::Fail));
+    }
 }
 
 #[test]
@@ -239,6 +263,7 @@ async fn a_server_that_is_not_ready_is_told() {
         listen: listener.local_addr().unwrap(),
         read_only: false,
         foreign_store: false,
+        clock_ahead: 0,
         database: Health::Ok { duration_ms: 0 },
         storage: Health::Ok { duration_ms: 0 },
     };
