@@ -24,6 +24,7 @@ mod mounts;
 mod names;
 mod opening;
 mod organizations;
+mod plans;
 mod races;
 mod reclaim;
 mod referrers;

@@ -1,0 +1,120 @@
+//! What lists, uploads and the collector read of a server that has much of everything: I11 by the rows that were touched, not by what
+//! a plan promises.
+
+use hallmark_oci::{Algorithm, Digest, UploadId};
+use hallmark_storage::metadata::{Engine, Error, ManifestId, PrincipalId, Viewer};
+
+use crate::facts::ended;
+use crate::harness::{NOW, World, run};
+
+/// How many there are of each.
+const MANY: usize = 20_000;
+/// How often each is asked, beyond the fifth time, from which on plans do not know the values.
+const TURNS: i64 = 40;
+/// The entries of a page.
+const PAGE: u32 = 10;
+/// The rows that all of these may touch together, each once: four pages, what stands behind the entries of three of them, and
+/// a row or two of each of the others.
+const TOUCHED: i64 = 150;
+
+fn digest(number: i64) -> Digest {
+    format!("sha256:{number:064x}").parse().unwrap()
+}
+
+/// Of bob are the uploads, for nobody may open so many.
+async fn fill(world: &World, bob: PrincipalId) {
+    let repository = world.repository("alice/big").await;
+    let (id, account, alice) = (repository.id.0, repository.account_id.0, world.alice.id.0);
+    let series = format!("generate_series(1, {MANY}) n");
+    let hex = "'sha256:' || lpad(to_hex(n), 64, '0')";
+    for statement in [
+        format!(
+            "INSERT INTO blobs (id, digest, size, storage_key, scrubbed_at, created_at)
+             SELECT 1000000 + n, {hex}, 1, lpad(to_hex(n), 32, '0'), 0, 0 FROM {series}"
+        ),
+        format!("INSERT INTO account_blobs (account_id, blob_id) SELECT {account}, 1000000 + n FROM {series}"),
+        format!(
+            "INSERT INTO repository_blobs (repository_id, blob_id, account_id, touched_at)
+             SELECT {id}, 1000000 + n, {account}, 0 FROM {series}"
+        ),
+        format!(
+            "INSERT INTO manifests (id, repository_id, digest, media_type, subject_digest, referrer, size, touched_at, pushed_by, body)
+             SELECT 2000000 + n, {id}, {hex}, 'm', '{}', '{{}}', 2, 0, {alice}, '{{}}' FROM {series}",
+            digest(1)
+        ),
+        format!(
+            "INSERT INTO tags (repository_id, name, manifest_id, version, moved_at)
+             SELECT {id}, 't' || lpad(n::TEXT, 6, '0'), 2000000 + n, 1, 0 FROM {series}"
+        ),
+        format!(
+            "INSERT INTO repositories (id, account_id, name, created_at)
+             SELECT 3000000 + n, {account}, 'alice/r' || lpad(n::TEXT, 6, '0'), 0 FROM {series}"
+        ),
+        format!(
+            "INSERT INTO uploads (id, repository_id, principal_id, storage_key, hash_state, expires_at)
+             SELECT lpad(to_hex(n), 32, '0'), {id}, {bob}, 'e' || lpad(to_hex(n), 31, '0'), '', {} FROM {series}",
+            NOW + 1_000_000
+        ),
+        format!(
+            "INSERT INTO candidates (kind, owner_id, item_id, due_at, generation)
+             SELECT 'link', {id}, 1000000 + n, n, 1 FROM {series}"
+        ),
+        format!("INSERT INTO key_deletions (storage_key, due_at, passes) SELECT 'd' || lpad(to_hex(n), 31, '0'), n, 1 FROM {series}"),
+        "ANALYZE".to_owned(),
+    ] {
+        world.meddle(&statement).await;
+    }
+}
+
+#[test]
+fn on_postgres_lists_and_uploads_touch_what_they_tell() {
+    run(Engine::Postgres, async |world: World| {
+        let bob = world.user("bob").await.id;
+        fill(&world, bob).await;
+        let big = world.metadata.repository(&"alice/big".parse().unwrap()).await.unwrap().unwrap();
+        let sight = Viewer::Principal(world.metadata.sight(world.alice.id).await.unwrap());
+        let read = async |but: &str| {
+            ended(&world, but).await;
+            let rows =
+                "SELECT SUM(COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0))::BIGINT FROM pg_stat_user_tables";
+            world.count(rows).await
+        };
+        let before = read("hallmark").await;
+        let metadata = world.metadata.without_cache();
+        for turn in 0..TURNS {
+            let number = turn * 401 + 1;
+            let (tag, name) = (format!("t{number:06}"), format!("alice/r{number:06}"));
+            assert_eq!(metadata.tags(big.id, Some(&tag), PAGE).await.unwrap().len(), PAGE as usize);
+            for viewer in [&Viewer::All, &sight] {
+                assert_eq!(metadata.catalog(viewer, Some(&name), PAGE).await.unwrap().len(), PAGE as usize);
+            }
+            let after = Some(ManifestId(2_000_000 + number));
+            let page = metadata.referrers(big.id, &digest(1), None, after, PAGE).await.unwrap();
+            assert_eq!(page.len(), PAGE as usize);
+            assert_eq!(metadata.describe(big.id, &page).await.unwrap().len(), PAGE as usize);
+            assert!(metadata.blob(big.id, &digest(number)).await.unwrap().is_some());
+            let upload = UploadId::from_bytes((number as u128).to_be_bytes());
+            assert!(metadata.upload(&upload, big.id, bob).await.unwrap().is_some());
+            assert_eq!(metadata.due_candidates(NOW, PAGE).await.unwrap().len(), PAGE as usize);
+            assert_eq!(metadata.open_uploads(PAGE).await.unwrap(), u64::from(PAGE));
+        }
+        let claimed: Result<_, Error> = metadata
+            .write((), |tx, ()| {
+                Box::pin(async move {
+                    let candidates = tx.claim_candidates(NOW, PAGE).await?;
+                    Ok((candidates.len(), tx.claim_keys(NOW, PAGE).await?.len()))
+                })
+            })
+            .await;
+        assert_eq!(claimed.unwrap(), (PAGE as usize, PAGE as usize));
+        let content = b"something new";
+        world.blob(&big, content).await;
+        assert!(metadata.blob(big.id, &Digest::of(Algorithm::Sha256, content)).await.unwrap().is_some());
+        drop(metadata);
+        world.metadata.close().await;
+        let each = (read("").await - before) / TURNS;
+        let tables = "SELECT relname, seq_tup_read, COALESCE(idx_tup_fetch, 0) FROM pg_stat_user_tables
+                       WHERE seq_tup_read + COALESCE(idx_tup_fetch, 0) > 0 ORDER BY 2 DESC, 3 DESC";
+        assert!(each <= TOUCHED, "{each} rows were touched in each of {TURNS} turns: {:#?}", world.look(tables).await);
+    });
+}
