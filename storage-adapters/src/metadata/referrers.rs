@@ -20,12 +20,12 @@ statements! {
     // Each half is a page by itself: a server would read all referrers of a subject to sort them.
     LIST = [
         "SELECT id, digest, described, size FROM
-           (SELECT page.id, page.digest, CAST(octet_length(page.referrer) AS BIGINT) AS described,
-                   CASE WHEN octet_length(page.referrer) IS NULL THEN page.size END AS size
-              FROM manifests page
-             WHERE page.repository_id = $1 AND page.subject_digest = $2 AND page.id > $5
-               AND ($4 IS NULL OR page.artifact_type = $4)
-             ORDER BY page.id LIMIT $6) AS own
+           (SELECT m.id, m.digest, CAST(octet_length(m.referrer) AS BIGINT) AS described,
+                   CASE WHEN octet_length(m.referrer) IS NULL THEN m.size END AS size
+              FROM manifests m
+             WHERE m.repository_id = $1 AND m.subject_digest = $2 AND m.id > $5
+               AND ($4 IS NULL OR m.artifact_type = $4)
+             ORDER BY m.id LIMIT $6) AS page
          UNION ALL
          SELECT id, digest, described, size FROM
            (SELECT m.id, m.digest, CAST(octet_length(m.referrer) AS BIGINT) AS described,
@@ -36,7 +36,7 @@ statements! {
              WHERE t.repository_id = $1 AND t.name = $3 AND m.id > $5
                AND (m.subject_digest IS NULL OR m.subject_digest <> $2)
                AND ($4 IS NULL OR m.artifact_type = $4)
-             ORDER BY m.id LIMIT $6) AS folded
+             ORDER BY m.id LIMIT $6) AS page
          ORDER BY 1 LIMIT $6"
     ];
     DESCRIBE = [
