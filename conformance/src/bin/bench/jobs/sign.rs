@@ -73,16 +73,19 @@ fn version(connection: &mut Connection, repository: &str) -> Outcome<u64> {
     Ok(file["signed"]["version"].as_u64().unwrap_or_default())
 }
 
-/// Waits until a repository has a later timestamp than this.
-fn await_version(connection: &mut Connection, repository: &str, before: u64) -> Outcome<()> {
+/// Waits until a repository has a later timestamp than this; its version.
+fn await_version(connection: &mut Connection, repository: &str, before: u64) -> Outcome<u64> {
     let begin = Instant::now();
-    while version(connection, repository)? <= before {
+    loop {
+        let now = version(connection, repository)?;
+        if now > before {
+            return Ok(now);
+        }
         if begin.elapsed() > PATIENCE {
             return Err(Failure::new(format!("{repository} was not published within {PATIENCE:?}")));
         }
         sleep(LOOK);
     }
-    Ok(())
 }
 
 /// Sees to it that a repository of `count` signed tags is published.
@@ -124,12 +127,12 @@ pub(super) fn publish(_: &World<'_>, server: &Server, count: usize) -> Outcome<S
     let idle = server.watch().processor_time()?.saturating_sub(before);
     let sample = load::run(1, Until::Done(PUBLISHES), server.watch(), |_| {
         let mut connection = server.connect()?;
+        let mut last = version(&mut connection, repository)?;
         Ok(move |turn| {
-            let before = version(&mut connection, repository)?;
             let tag = usize::try_from(turn).unwrap_or(0) * 7 % count;
             connection.exchange(&signature(repository, tag))?.expect(201, "a signature")?;
             sleep(SOON);
-            await_version(&mut connection, repository, before)?;
+            last = await_version(&mut connection, repository, last)?;
             Ok(0)
         })
     })?;

@@ -93,6 +93,7 @@ fn from_nothing_everything_is_made_in_the_order_that_it_needs() {
         [
             "+ organization acme, owned by ann",
             "~ organization acme: create_on_push = true",
+            "~ organization acme: writers_sign = false",
             "+ member bob of acme: nothing -> member",
             "+ member cleo of acme: nothing -> member",
             "+ team acme/dev: \"who builds\"",
@@ -279,6 +280,7 @@ fn each_change_is_one_request() {
         shown,
         [
             "POST organizations",
+            "PATCH organizations acme",
             "PATCH organizations acme",
             "PUT organizations acme members bob",
             "PUT organizations acme members cleo",
