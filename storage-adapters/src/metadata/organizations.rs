@@ -148,7 +148,7 @@ impl Metadata {
     /// The database does not answer.
     pub async fn organizations_of(&self, user: PrincipalId) -> Result<Vec<(Organization, bool)>, Error> {
         let rows = self.rows(&OF_USER, values![user]).await?;
-        rows.iter().map(|row| Ok((organization(row)?, row.truth(3)?))).collect()
+        rows.iter().map(|row| Ok((organization(row)?, row.truth(4)?))).collect()
     }
 
     /// Members ordered by user, after this one, at most `limit`: a page costs what is on it, however many belong to the
