@@ -74,6 +74,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0010_signer_log.sql"),
         postgres: include_str!("../../migrations/postgres/0010_signer_log.sql"),
     },
+    Migration {
+        version: 11,
+        name: "filtered lists",
+        sqlite: include_str!("../../migrations/sqlite/0011_filtered_lists.sql"),
+        postgres: include_str!("../../migrations/postgres/0011_filtered_lists.sql"),
+    },
 ];
 
 statements! {
