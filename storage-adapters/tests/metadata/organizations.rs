@@ -11,7 +11,8 @@ family! {
     an_organization_takes_a_name_that_no_account_has,
     who_makes_an_organization_owns_it,
     an_organization_keeps_one_owner,
-    members_page_by_their_ids,
+    members_page_by_their_names,
+    members_of_the_release_before_have_their_names,
     organizations_page_in_byte_order,
     who_leaves_an_organization_leaves_its_teams_and_grants_only,
     an_organization_that_holds_something_is_not_removed,
@@ -72,7 +73,7 @@ async fn an_organization_keeps_one_owner(world: World) {
     assert_eq!(world.metadata.membership(acme.id, alice.id).await.unwrap(), None);
 }
 
-async fn members_page_by_their_ids(world: World) {
+async fn members_page_by_their_names(world: World) {
     let acme = world.organization("acme", &world.alice).await;
     let other = world.organization("other", &world.alice).await;
     for name in ["a-b", "a.b", "ab", "a"] {
@@ -102,6 +103,25 @@ async fn members_page_by_their_ids(world: World) {
     assert_eq!(page("", None, Some(true), 9).await, named(&[("alice", true)]));
     assert_eq!(page("a-", None, Some(true), 9).await, []);
     assert_eq!(page("z", None, None, 9).await, [], "of another organization");
+}
+
+/// A replica of the release before knows of no names, and writes none.
+async fn members_of_the_release_before_have_their_names(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let team = world.team(&acme, "web").await;
+    let (account, user) = (acme.id, bob.id);
+    let rows = format!("INSERT INTO members (account_id, user_id, owner) VALUES ({account}, {user}, 0)");
+    world.meddle(&rows).await;
+    let rows =
+        format!("INSERT INTO team_members (team_id, account_id, user_id) VALUES ({}, {account}, {user})", team.id);
+    world.meddle(&rows).await;
+    let begun = NameRange::of("bo", None);
+    let names = async || world.metadata.members(acme.id, &begun, None, 9).await.unwrap().len();
+    assert_eq!((names().await, world.metadata.team_members(team.id, "bo", None, 9).await.unwrap().len()), (1, 1));
+    let again = format!("{rows} ON CONFLICT (team_id, user_id, source) DO UPDATE SET account_id = {account}");
+    world.meddle(&again).await;
+    assert_eq!(world.member(&acme, &bob, true).await, OrganizationChange::Made);
+    assert_eq!((names().await, world.metadata.team_members(team.id, "bo", None, 9).await.unwrap().len()), (1, 1));
 }
 
 async fn organizations_page_in_byte_order(world: World) {
