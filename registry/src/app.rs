@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use hallmark_signer::keys::{MasterKeyInvalid, MasterRefused, Masters};
 use hallmark_signer::{CustodyError, Signer, TufRefused};
 use hallmark_storage::blobs::{self, Blobs};
-use hallmark_storage::metadata::{self, Event, Metadata, OpenError};
+use hallmark_storage::metadata::{self, Event, Metadata, NameRange, OpenError};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -329,7 +329,7 @@ impl App {
 
     /// Makes the user `admin` when the registry has no user at all.
     async fn make_administrator(&self, now: i64) -> Result<(), StartError> {
-        if !self.metadata.users(None, 1).await?.is_empty() {
+        if !self.metadata.users(&NameRange::after(None), 1).await?.is_empty() {
             return Ok(());
         }
         self.make_first_user(now).await

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use hallmark_oci::{Digest, RepositoryName};
-use hallmark_storage::metadata::{self, Event, PrincipalId, TokenKey, Viewer};
+use hallmark_storage::metadata::{self, Event, NameRange, PrincipalId, TokenKey, Viewer};
 
 use crate::app::App;
 use crate::auth::users;
@@ -94,7 +94,7 @@ fn told(lines: Result<Vec<String>, metadata::Error>) -> Answer {
 }
 
 async fn list_users(app: &App, after: Option<&str>) -> Answer {
-    match app.metadata.users(after, PAGE).await {
+    match app.metadata.users(&NameRange::after(after), PAGE).await {
         Ok(page) => {
             let next =
                 (page.len() == PAGE as usize).then(|| page.last().map(|user| user.principal.name.clone())).flatten();
@@ -114,7 +114,7 @@ async fn list_users(app: &App, after: Option<&str>) -> Answer {
 
 async fn list_repositories(app: &App, after: Option<&str>) -> Answer {
     let read = async {
-        let names = app.metadata.catalog(&Viewer::All, after, PAGE).await?;
+        let names = app.metadata.catalog(&Viewer::All, &NameRange::after(after), None, PAGE).await?;
         let next = (names.len() == PAGE as usize).then(|| names.last().cloned()).flatten();
         let mut repositories = Vec::with_capacity(names.len());
         for name in names {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallmark::app::App;
+use hallmark::auth::directory::TeamName;
 use hallmark::auth::oidc::people::{
     Authentication, ClientSecret, ClientSettings, Pending, Person, RANDOM_BYTES, SignIn, SignInRefused,
 };
@@ -15,18 +16,24 @@ use hallmark::auth::oidc::{IssuerSettings, Network};
 use hallmark::clock::Clock;
 use hallmark::config::{self, Flag, ProviderSection, Purpose, Secret, Sources};
 use hallmark::http::{router, server};
+use hallmark_oci::{Algorithm, Digest};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use url::Url;
 
 const CALLBACK: &str = "http://127.0.0.1:1/auth/callback";
 const SECRET: &str = "a secret: with + and %";
 const PASSWORD: &str = "correct horse battery";
+/// The administrator's password.
+const ADMIN: &str = "correct horse battery staple";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// More than any sign-in takes of redirects.
 const STEPS: usize = 10;
 
@@ -112,12 +119,18 @@ async fn browse(url: Url, password: &str) -> String {
 struct Browser {
     client: reqwest::Client,
     cookies: HashMap<(String, String), String>,
+    /// The groups that the provider is to say whoever signs in is in from then on.
+    groups: Option<&'static str>,
 }
 
 impl Browser {
     fn new() -> Self {
         let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-        Self { client, cookies: HashMap::new() }
+        Self { client, cookies: HashMap::new(), groups: None }
+    }
+
+    fn in_groups(groups: &'static str) -> Self {
+        Self { groups: Some(groups), ..Self::new() }
     }
 
     /// Sends a request with the cookies of its host, and keeps those that come back.
@@ -142,7 +155,9 @@ impl Browser {
                 return url;
             }
             let request = if url.path().starts_with("/interaction/") {
-                self.client.post(url.clone()).body(form(&[("name", "ann"), ("password", password)]))
+                let groups = self.groups.map(|groups| ("groups", groups));
+                let fields: Vec<_> = [("name", "ann"), ("password", password)].into_iter().chain(groups).collect();
+                self.client.post(url.clone()).body(form(&fields))
             } else {
                 self.client.get(url.clone())
             };
@@ -270,61 +285,176 @@ async fn a_wrong_password_at_a_real_provider_signs_nobody_in() {
     assert!(matches!(&refused, Err(SignInRefused::Denied(why)) if why == "access_denied"), "{refused:?}");
 }
 
-/// A program begins at a running registry, a person walks with their browser from the page of devices to the provider and
-/// back, approves, and the program has a token with which `docker login` works.
-#[tokio::test]
-async fn a_program_is_signed_in_by_a_person_of_a_real_provider() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let at = |path: &str| base.join(path).unwrap();
-    let provider = Running::start_for(at("/auth/corp/callback").as_str()).await;
-    let data = tempfile::tempdir().unwrap();
-    let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
-    let sources = Sources { flags: vec![flag], ..Sources::default() };
-    let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
-    config.public_url = Some(base.clone());
-    config.admin_password = Some(Secret::new("correct horse battery".to_owned()));
-    let name = "corp".to_owned();
-    let (issuer, client) = (provider.issuer(), client("basic", Some(SECRET)));
-    let section = ProviderSection { name, issuer, client, teams: Vec::new(), vouched_for: None, create_users: true };
-    config.sections.providers.push(section);
-    let app = App::open(config, Clock::System).await.unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let http = app.config.http;
-    let served = server::serve(listener, router(Arc::clone(&app)), None, http, async { drop(stopped.await) });
-    let served = tokio::spawn(served);
-
-    let mut browser = Browser::new();
-    let begin = browser.client.post(at("/auth/device")).body(form(&[("client_id", "cli"), ("scope", "read")]));
-    let told: Value = serde_json::from_str(&begin.send().await.unwrap().text().await.unwrap()).unwrap();
-    let (device, code) = (told["device_code"].as_str().unwrap(), told["user_code"].as_str().unwrap());
-    let grant = "urn:ietf:params:oauth:grant-type:device_code";
-    let fields = form(&[("grant_type", grant), ("device_code", device), ("client_id", "cli")]);
-    let poll = || browser_free_poll(at("/auth/device/token"), fields.clone());
-    assert_eq!(poll().await["error"], "authorization_pending");
-
-    let begin = at(&format!("/auth/corp/begin?for={code}"));
-    let page = browser.walk(begin, PASSWORD, |url| url.path() == "/auth/device").await;
-    assert_eq!(page.query(), Some(format!("user_code={code}").as_str()));
-    let shown = browser.client.get(page.clone());
-    let shown = browser.send(&page, shown).await.text().await.unwrap();
-    assert!(shown.contains("signed in as ann") && shown.contains("127.0.0.1"), "{shown}");
-    let proof = shown.split("name=\"proof\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let approve = form(&[("user_code", code), ("proof", proof), ("decision", "approve")]);
-    let approve = browser.client.post(at("/auth/device/decide")).body(approve);
-    assert_eq!(browser.send(&base, approve).await.status(), 200);
-
-    let token = poll().await;
-    let (user, secret) = (token["username"].as_str().unwrap(), token["access_token"].as_str().unwrap());
-    let login = browser.client.get(at("/token?service=hallmark")).basic_auth(user, Some(secret));
-    assert_eq!((user, login.send().await.unwrap().status().as_u16()), ("ann", 200));
-    stop.send(()).unwrap();
-    served.await.unwrap();
-    app.metadata.close().await;
+/// A registry that runs with a real provider, in which those of the group `engineering` are in the team `acme/dev`.
+struct Registry {
+    base: Url,
+    app: Arc<App>,
+    client: reqwest::Client,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<server::Drained>,
+    provider: Running,
+    _data: TempDir,
 }
 
-async fn browser_free_poll(url: Url, fields: String) -> Value {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.post(url).body(fields).send().await.unwrap();
-    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+impl Registry {
+    async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let provider = Running::start_for(base.join("/auth/corp/callback").unwrap().as_str()).await;
+        let data = tempfile::tempdir().unwrap();
+        let flag = Flag { key: "data", flag: "--data", text: data.path().display().to_string() };
+        let sources = Sources { flags: vec![flag], ..Sources::default() };
+        let mut config = config::load(&sources, Purpose::Serve).unwrap().config;
+        config.public_url = Some(base.clone());
+        config.admin_password = Some(Secret::new(ADMIN.to_owned()));
+        let name = "corp".to_owned();
+        let (issuer, client) = (provider.issuer(), client("basic", Some(SECRET)));
+        let team = TeamName { organization: "acme".to_owned(), team: "dev".to_owned() };
+        let teams = vec![("engineering".to_owned(), team)];
+        config.sections.providers.push(ProviderSection {
+            name,
+            issuer,
+            client,
+            teams,
+            vouched_for: None,
+            create_users: true,
+        });
+        let app = App::open(config, Clock::System).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let http = app.config.http;
+        let served = server::serve(listener, router(Arc::clone(&app)), None, http, async { drop(stopped.await) });
+        let served = tokio::spawn(served);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { base, app, client, stop, served, provider, _data: data }
+    }
+
+    fn at(&self, path: &str) -> Url {
+        self.base.join(path).unwrap()
+    }
+
+    /// Asks the management API as the administrator.
+    async fn manage(&self, method: &str, path: &str, body: Value) -> Value {
+        let call = self.client.request(method.parse().unwrap(), self.at(&format!("/api/v1{path}")));
+        let call = call.basic_auth("admin", Some(ADMIN)).header("content-type", "application/json");
+        let answer = call.body(body.to_string()).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{method} {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// A program begins, a person walks with their browser from the page of devices to the provider and back, approves, and
+    /// the program has a token: the person's name and the token.
+    async fn signs_in(&self, scopes: &str, mut browser: Browser) -> (String, String) {
+        let begin = browser.client.post(self.at("/auth/device")).body(form(&[("client_id", "cli"), ("scope", scopes)]));
+        let told: Value = serde_json::from_str(&begin.send().await.unwrap().text().await.unwrap()).unwrap();
+        let (device, code) = (told["device_code"].as_str().unwrap(), told["user_code"].as_str().unwrap());
+        let grant = "urn:ietf:params:oauth:grant-type:device_code";
+        let fields = form(&[("grant_type", grant), ("device_code", device), ("client_id", "cli")]);
+        let poll = || self.poll(fields.clone());
+        assert_eq!(poll().await["error"], "authorization_pending");
+
+        let begin = self.at(&format!("/auth/corp/begin?for={code}"));
+        let page = browser.walk(begin, PASSWORD, |url| url.path() == "/auth/device").await;
+        assert_eq!(page.query(), Some(format!("user_code={code}").as_str()));
+        let shown = browser.client.get(page.clone());
+        let shown = browser.send(&page, shown).await.text().await.unwrap();
+        assert!(shown.contains("signed in as ann") && shown.contains("127.0.0.1"), "{shown}");
+        let proof = shown.split("name=\"proof\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let approve = form(&[("user_code", code), ("proof", proof), ("decision", "approve")]);
+        let approve = browser.client.post(self.at("/auth/device/decide")).body(approve);
+        assert_eq!(browser.send(&self.base, approve).await.status(), 200);
+
+        let token = poll().await;
+        let word = |name: &str| token[name].as_str().unwrap().to_owned();
+        (word("username"), word("access_token"))
+    }
+
+    async fn poll(&self, fields: String) -> Value {
+        let answer = self.client.post(self.at("/auth/device/token")).body(fields).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    /// Pushes an image without layers as a client does: what its token may, and what each request was answered.
+    async fn push(&self, repository: &str, (user, secret): (&str, &str)) -> (String, Vec<u16>) {
+        let scope = format!("/token?service=hallmark&scope=repository:{repository}:pull,push");
+        let answer = self.client.get(self.at(&scope)).basic_auth(user, Some(secret)).send().await.unwrap();
+        let token: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let bearer = token["token"].as_str().unwrap();
+        let config = Digest::of(Algorithm::Sha256, b"{}");
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.as_str(), "size": 2},
+        });
+        let blob = format!("/v2/{repository}/blobs/uploads/?digest={config}");
+        let mut answers = Vec::new();
+        for call in [
+            self.client.post(self.at(&blob)).header("content-type", "application/octet-stream").body("{}"),
+            self.client
+                .put(self.at(&format!("/v2/{repository}/manifests/1")))
+                .header("content-type", MANIFEST)
+                .body(manifest.to_string()),
+        ] {
+            answers.push(call.bearer_auth(bearer).send().await.unwrap().status().as_u16());
+        }
+        (token["scope"].as_str().unwrap().to_owned(), answers)
+    }
+
+    async fn close(self) {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap();
+        self.app.metadata.close().await;
+    }
+}
+
+/// `docker login` works with the token that a program was given.
+#[tokio::test]
+async fn a_program_is_signed_in_by_a_person_of_a_real_provider() {
+    let registry = Registry::open().await;
+    let (user, secret) = registry.signs_in("read", Browser::new()).await;
+    let login = registry.client.get(registry.at("/token?service=hallmark")).basic_auth(&user, Some(secret));
+    assert_eq!((user.as_str(), login.send().await.unwrap().status().as_u16()), ("ann", 200));
+    registry.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_of_a_real_provider_is_the_right_of_a_team_as_long_as_it_is_there() {
+    let registry = Registry::open().await;
+    for (path, body) in [
+        ("/organizations", json!({"name": "acme"})),
+        ("/organizations/acme/teams", json!({"name": "dev"})),
+        ("/repositories", json!({"name": "acme/web"})),
+        ("/repositories", json!({"name": "acme/other"})),
+    ] {
+        registry.manage("POST", path, body).await;
+    }
+    registry.manage("PUT", "/grants/acme%2Fweb/team:acme%2Fdev", json!({"rights": "write"})).await;
+    let team =
+        async || registry.manage("GET", "/organizations/acme/teams/dev/members", Value::Null).await["items"].clone();
+    let of_team = json!([{"user": "ann", "source": registry.provider.issuer}]);
+    let (may, may_not) = (("repository:acme/web:pull,push", [201, 201]), ("", [401, 401]));
+    let pushes =
+        async |as_whom: &(String, String), repository: &str| registry.push(repository, (&as_whom.0, &as_whom.1)).await;
+    let is = |pushed: (String, Vec<u16>), expected: (&str, [u16; 2]), when: &str| {
+        assert_eq!((pushed.0.as_str(), &pushed.1[..]), (expected.0, &expected.1[..]), "{when}");
+    };
+
+    let stranger = registry.signs_in("write", Browser::in_groups("releases")).await;
+    assert_eq!(team().await, json!([]));
+    is(pushes(&stranger, "acme/web").await, may_not, "in another group");
+    let ann = registry.signs_in("write", Browser::in_groups("releases engineering")).await;
+    assert_eq!(team().await, of_team);
+    is(pushes(&ann, "acme/web").await, may, "in the team's group");
+    is(pushes(&ann, "acme/other").await, may_not, "where the team has no right");
+    // Tokens that are there are worth what the claims last said.
+    is(pushes(&stranger, "acme/web").await, may, "by the token of before");
+    registry.signs_in("read", Browser::in_groups("")).await;
+    assert_eq!(team().await, of_team, "a token without the claim says nothing of groups");
+    is(pushes(&ann, "acme/web").await, may, "without the claim");
+    registry.signs_in("read", Browser::in_groups("releases")).await;
+    assert_eq!(team().await, json!([]));
+    for token in [&ann, &stranger] {
+        is(pushes(token, "acme/web").await, may_not, "out of the team's group");
+    }
+    registry.close().await;
 }

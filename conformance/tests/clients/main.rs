@@ -3,6 +3,7 @@
 //! Start at `world` for what each test stands on, then at any client.
 
 mod crane;
+mod credential_helper;
 mod docker;
 mod issuer;
 mod oras;

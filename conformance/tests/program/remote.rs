@@ -184,6 +184,26 @@ fn an_organization_is_built_by_hand_and_each_right_is_explained() -> Outcome<()>
         admin.types(line, 0, &[said])?;
     }
     admin.types("org member list acme", 0, &["USER", "admin", "owner", "bob", "member"])?;
+    for (line, told) in [
+        ("org list --prefix ac", Some("acme")),
+        ("org list --prefix b", None),
+        ("org member list acme --role owner", Some("admin")),
+        ("org member list acme --role member --prefix b", Some("bob")),
+        ("org member list acme --role owner --prefix b", None),
+        ("team list acme --prefix d", Some("dev")),
+        ("team list acme --prefix e", None),
+        ("team member list acme/dev --prefix bo", Some("bob")),
+        ("team member list acme/dev --prefix c", None),
+        ("robot list acme --prefix c", Some("ci")),
+        ("robot list acme --prefix d", None),
+        ("repo list --prefix acme/ --visibility private", Some("acme/web")),
+        ("repo list --visibility public", None),
+    ] {
+        let objects = admin.objects(line)?;
+        let names: Vec<_> = objects.iter().filter_map(|line| line["name"].as_str().or(line["user"].as_str())).collect();
+        holds(names == told.as_slice(), || format!("{line}: {objects:?}"))?;
+    }
+    admin.types("repo list --prefix Acme", 1, &["no name begins so"])?;
     admin.types("team member list acme/dev", 0, &["bob"])?;
     admin.types("grant list --account acme", 0, &["acme/*", "team:acme/dev", "write", "user:admin"])?;
     admin.types("grant list acme/web", 0, &["robot:acme+ci", "read"])?;

@@ -168,10 +168,6 @@ page_query! {
     IdPageQuery r"^[0-9]{0,18}$"
 }
 page_query! {
-    /// By the id of the last entry, and a text behind it: the name of a directory, or the URL of a provider.
-    IdAndTextPageQuery r"^([0-9]{1,18}( [!-~]{0,580})?)?$"
-}
-page_query! {
     /// By a text of the last entry, and an id behind it.
     TextAndIdPageQuery r"^([a-z0-9/._-]{1,255} [0-9]{1,18})?$"
 }

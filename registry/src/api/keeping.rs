@@ -2,8 +2,9 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, PageQuery, Sent, done, made, put, repository as named, shown};
+use super::call::{Asked, At, Call, PageQuery, Sent, done, made, put, repository as named};
 use super::failure::Failures;
+use super::lists::listed;
 use crate::http::error::Error;
 use crate::people::holds::{self, HoldView, NewHold};
 use crate::people::policies::{self, PolicyBody, RetentionPreview};
@@ -29,7 +30,7 @@ pub(super) async fn list_holds(
     Asked(page): Asked<PageQuery>,
 ) -> Result<Response, Error> {
     let page: Page = page.into();
-    Ok(shown(&holds::list(&call.app, &call.caller, &named(&repository)?, &page).await?))
+    Ok(listed(&holds::list(&call.app, &call.caller, &named(&repository)?, &page).await?))
 }
 
 /// Holds a manifest: from then on nothing deletes it, neither people nor rules nor the collector.

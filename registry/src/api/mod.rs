@@ -6,6 +6,7 @@ mod call;
 mod failure;
 mod gc;
 mod keeping;
+mod lists;
 mod openapi;
 mod organizations;
 mod quotas;
@@ -202,6 +203,7 @@ async fn route(app: &Arc<App>, parts: &Parts, sent: Body, caller: Caller) -> Res
         Ok(response) => {
             remember_refusal(app, parts, &caller, &response);
             let mut response = failure::with_request_id(response, &caller.request_id).await;
+            lists::link(&parts.uri, &mut response);
             // Secrets are shown once, and names not to whoever uses the browser next.
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             Ok(response)

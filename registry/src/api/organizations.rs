@@ -2,8 +2,9 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, Conditional, IdPageQuery, PageQuery, Sent, done, made, put, shown};
+use super::call::{Asked, At, Call, Conditional, Sent, done, made, put, shown};
 use super::failure::Failures;
+use super::lists::{MembersQuery, NamesQuery, listed};
 use crate::http::error::Error;
 use crate::people::List;
 use crate::people::members::{self, MemberView, Membership};
@@ -20,14 +21,14 @@ type OrganizationList = List<OrganizationView>;
     path = "/api/v1/organizations",
     tag = "organizations",
     params(
-        PageQuery
+        NamesQuery
     ),
     responses((status = 200, description = "What was asked for", body = OrganizationList), Failures)
 )]
-pub(super) async fn list(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
-    let page = page.into();
-    let given = organizations::list(&call.app, &call.caller, &page).await?;
-    Ok(shown(&given))
+pub(super) async fn list(call: Call, Asked(query): Asked<NamesQuery>) -> Result<Response, Error> {
+    let (names,) = query.parts();
+    let given = organizations::list(&call.app, &call.caller, &names).await?;
+    Ok(listed(&given))
 }
 
 /// Makes an organization; for administrators.
@@ -102,18 +103,18 @@ pub(super) async fn remove(call: Conditional, At(organization): At<String>) -> R
     tag = "organizations",
     params(
         ("organization" = String, Path, description = "The organization's name"),
-        IdPageQuery
+        MembersQuery
     ),
     responses((status = 200, description = "What was asked for", body = MemberList), Failures)
 )]
 pub(super) async fn members(
     call: Call,
     At(organization): At<String>,
-    Asked(page): Asked<IdPageQuery>,
+    Asked(query): Asked<MembersQuery>,
 ) -> Result<Response, Error> {
-    let page = page.into();
-    let given = members::list(&call.app, &call.caller, &organization, &page).await?;
-    Ok(shown(&given))
+    let (names, role) = query.parts();
+    let given = members::list(&call.app, &call.caller, &organization, &names, role).await?;
+    Ok(listed(&given))
 }
 
 /// Makes a user a member or an owner.

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::call::{
-    Asked, At, Call, Conditional, IdPageQuery, PageQuery, Sent, TextAndIdPageQuery, done, made, put,
-    repository as named, shown,
+    Asked, At, Call, Conditional, IdPageQuery, Sent, TextAndIdPageQuery, done, made, put, repository as named, shown,
 };
 use super::failure::Failures;
+use super::lists::{RepositoriesQuery, listed};
 use crate::access::{Pattern, PatternInvalid};
 use crate::http::error::Error;
 use crate::people::events::{self, EventView, Wanted};
@@ -29,14 +29,14 @@ type RepositoryList = List<RepositoryLine>;
     path = "/api/v1/repositories",
     tag = "repositories",
     params(
-        PageQuery
+        RepositoriesQuery
     ),
     responses((status = 200, description = "What was asked for", body = RepositoryList), Failures)
 )]
-pub(super) async fn list(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
-    let page = page.into();
-    let given = repositories::list(&call.app, &call.caller, &page).await?;
-    Ok(shown(&given))
+pub(super) async fn list(call: Call, Asked(query): Asked<RepositoriesQuery>) -> Result<Response, Error> {
+    let (names, visibility) = query.parts();
+    let given = repositories::list(&call.app, &call.caller, &names, visibility).await?;
+    Ok(listed(&given))
 }
 
 /// Makes a repository.
@@ -123,7 +123,7 @@ pub(super) async fn grants(
 ) -> Result<Response, Error> {
     let page = page.into();
     let given = grants::on(&call.app, &call.caller, &named(&repository)?, &page).await?;
-    Ok(shown(&given))
+    Ok(listed(&given))
 }
 
 /// What was granted on prefixes of an account.
@@ -144,7 +144,7 @@ pub(super) async fn account_grants(
 ) -> Result<Response, Error> {
     let page = page.into();
     let given = grants::in_account(&call.app, &call.caller, &account, &page).await?;
-    Ok(shown(&given))
+    Ok(listed(&given))
 }
 
 /// Gives rights on a repository or a prefix, in the place of those that were given on it before.
@@ -269,5 +269,5 @@ pub(super) async fn events(call: Call, Asked(query): Asked<EventQuery>) -> Resul
     let EventQuery { limit, after, kind, actor, account, repository, since, until } = query;
     let wanted = Wanted { kind, actor, account, repository, since, until };
     let given = events::list(&call.app, &call.caller, &wanted, &Page { limit, after }).await?;
-    Ok(shown(&given))
+    Ok(listed(&given))
 }

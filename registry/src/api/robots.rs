@@ -2,8 +2,9 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, shown};
+use super::call::{Asked, At, Call, Conditional, Sent, done, made, shown};
 use super::failure::Failures;
+use super::lists::{NamesQuery, listed};
 use crate::http::error::Error;
 use crate::people::List;
 use crate::people::robots::{self, NewRobot, RobotChanges, RobotView, Rotation, SecretLine, SecretView};
@@ -19,18 +20,18 @@ type RobotList = List<RobotView>;
     tag = "robots",
     params(
         ("account" = String, Path, description = "The account's name"),
-        PageQuery
+        NamesQuery
     ),
     responses((status = 200, description = "What was asked for", body = RobotList), Failures)
 )]
 pub(super) async fn list(
     call: Call,
     At(account): At<String>,
-    Asked(page): Asked<PageQuery>,
+    Asked(query): Asked<NamesQuery>,
 ) -> Result<Response, Error> {
-    let page = page.into();
-    let given = robots::list(&call.app, &call.caller, &account, &page).await?;
-    Ok(shown(&given))
+    let (names,) = query.parts();
+    let given = robots::list(&call.app, &call.caller, &account, &names).await?;
+    Ok(listed(&given))
 }
 
 /// Makes a robot, which has no secret yet.

@@ -2,8 +2,9 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, IdPageQuery, PageQuery, Sent, done, made, repository as named, shown};
+use super::call::{Asked, At, Call, IdPageQuery, PageQuery, Sent, done, made, repository as named};
 use super::failure::Failures;
+use super::lists::listed;
 use crate::http::error::Error;
 use crate::people::sign_rules::{self, NewCheck, NewSignRule, SignRuleView};
 use crate::people::signatures::{self, NewSignature, SignatureView};
@@ -32,7 +33,7 @@ pub(super) async fn list(
 ) -> Result<Response, Error> {
     let page: Page = page.into();
     let given = signatures::list(&call.app, &call.caller, &named(&repository)?, &page).await?;
-    Ok(shown(&given))
+    Ok(listed(&given))
 }
 
 /// Vouches for what a tag means: it is published within a second or two, until the tag moves.
@@ -88,7 +89,7 @@ pub(super) async fn rules(
     Asked(page): Asked<IdPageQuery>,
 ) -> Result<Response, Error> {
     let page: Page = page.into();
-    Ok(shown(&sign_rules::list(&call.app, &call.caller, &named(&repository)?, &page).await?))
+    Ok(listed(&sign_rules::list(&call.app, &call.caller, &named(&repository)?, &page).await?))
 }
 
 /// Lets the registry sign what a holder pushes, or what a check passed that they report.

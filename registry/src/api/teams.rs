@@ -2,8 +2,9 @@
 
 use axum::response::Response;
 
-use super::call::{Asked, At, Call, Conditional, IdAndTextPageQuery, PageQuery, Sent, done, made, shown};
+use super::call::{Asked, At, Call, Conditional, Sent, done, made, shown};
 use super::failure::Failures;
+use super::lists::{NamesQuery, listed};
 use crate::http::error::Error;
 use crate::people::List;
 use crate::people::teams::{self, NewTeam, TeamChanges, TeamMemberView, TeamView};
@@ -20,18 +21,18 @@ type TeamList = List<TeamView>;
     tag = "teams",
     params(
         ("organization" = String, Path, description = "The organization's name"),
-        PageQuery
+        NamesQuery
     ),
     responses((status = 200, description = "What was asked for", body = TeamList), Failures)
 )]
 pub(super) async fn list(
     call: Call,
     At(organization): At<String>,
-    Asked(page): Asked<PageQuery>,
+    Asked(query): Asked<NamesQuery>,
 ) -> Result<Response, Error> {
-    let page = page.into();
-    let given = teams::list(&call.app, &call.caller, &organization, &page).await?;
-    Ok(shown(&given))
+    let (names,) = query.parts();
+    let given = teams::list(&call.app, &call.caller, &organization, &names).await?;
+    Ok(listed(&given))
 }
 
 /// Makes a team.
@@ -120,18 +121,18 @@ pub(super) async fn remove(
     params(
         ("organization" = String, Path, description = "The organization's name"),
         ("team" = String, Path, description = "The team's name"),
-        IdAndTextPageQuery
+        NamesQuery
     ),
     responses((status = 200, description = "What was asked for", body = TeamMemberList), Failures)
 )]
 pub(super) async fn members(
     call: Call,
     At((organization, team)): At<(String, String)>,
-    Asked(page): Asked<IdAndTextPageQuery>,
+    Asked(query): Asked<NamesQuery>,
 ) -> Result<Response, Error> {
-    let page = page.into();
-    let given = teams::members(&call.app, &call.caller, (&organization, &team), &page).await?;
-    Ok(shown(&given))
+    let (names,) = query.parts();
+    let given = teams::members(&call.app, &call.caller, (&organization, &team), &names).await?;
+    Ok(listed(&given))
 }
 
 /// Puts a member of the organization into a team.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::call::{Asked, At, Call, IdPageQuery, PageQuery, Sent, done, put, repository as named, shown};
 use super::failure::Failures;
+use super::lists::listed;
 use crate::http::error::Error;
 use crate::people::trash::{
     self, DeletedRepositoryView, NewRepositoryUndelete, NewUndelete, TagMoveView, TrashView, UndeletedView,
@@ -52,7 +53,7 @@ pub(super) async fn list(
 ) -> Result<Response, Error> {
     let page: Page = page.into();
     let given = trash::list(&call.app, &call.caller, &named(&repository)?, &page).await?;
-    Ok(shown(&given))
+    Ok(listed(&given))
 }
 
 /// Brings a deleted or overwritten tag back, or a deleted manifest. What was signed of its tags is to be signed anew.
@@ -116,7 +117,7 @@ pub(super) async fn deleted(
 ) -> Result<Response, Error> {
     let page: Page = page.into();
     let given = trash::deleted(&call.app, &call.caller, &account, &page).await?;
-    Ok(shown(&given))
+    Ok(listed(&given))
 }
 
 /// Brings a deleted repository back, private, with all that it held.

@@ -4,6 +4,7 @@ use axum::response::Response;
 
 use super::call::{Asked, At, Call, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
+use super::lists::listed;
 use crate::http::error::Error;
 use crate::people::trust::{self, DraftView, NewDraft, NewRoot, NewRotation, NewTrustFile, RootView, TrustFileView};
 use crate::people::{List, Page};
@@ -164,7 +165,7 @@ pub(super) async fn begin(call: Call, At(organization): At<String>) -> Result<Re
 )]
 pub(super) async fn files(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
     let page: Page = page.into();
-    Ok(shown(&trust::files(&call.app, &page).await?))
+    Ok(listed(&trust::files(&call.app, &page).await?))
 }
 
 /// Puts a file there, for everybody: a trusted root of sigstore, a public key.

@@ -4,6 +4,7 @@ use axum::response::Response;
 
 use super::call::{Asked, At, Call, Conditional, PageQuery, Sent, done, made, shown};
 use super::failure::Failures;
+use super::lists::{UsersQuery, listed};
 use crate::http::error::Error;
 use crate::people::List;
 use crate::people::certificates::{self, CertificateView, NewCertificate};
@@ -73,14 +74,14 @@ pub(super) async fn revoke_token(call: Call, At(id): At<i64>) -> Result<Response
     path = "/api/v1/users",
     tag = "users",
     params(
-        PageQuery
+        UsersQuery
     ),
     responses((status = 200, description = "What was asked for", body = UserList), Failures)
 )]
-pub(super) async fn list(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
-    let page = page.into();
-    let given = users::list(&call.app, &call.caller, &page).await?;
-    Ok(shown(&given))
+pub(super) async fn list(call: Call, Asked(query): Asked<UsersQuery>) -> Result<Response, Error> {
+    let (names, disabled) = query.parts();
+    let given = users::list(&call.app, &call.caller, &names, disabled).await?;
+    Ok(listed(&given))
 }
 
 /// Makes a user, who owns the repositories below their name.
@@ -193,7 +194,7 @@ pub(super) async fn log_out(call: Call, At(user): At<String>) -> Result<Response
 )]
 pub(super) async fn certificates(call: Call, Asked(page): Asked<PageQuery>) -> Result<Response, Error> {
     let given = certificates::list(&call.app, &call.caller, &page.into()).await?;
-    Ok(shown(&given))
+    Ok(listed(&given))
 }
 
 /// Says whose client certificates those are that match; for administrators.

@@ -108,6 +108,12 @@ pub(super) struct Logout {
 pub(super) struct List {
     #[arg(long, value_enum, default_value_t)]
     output: Format,
+    /// Only names that begin with this; with --context
+    #[arg(long, value_name = "TEXT", requires = "context")]
+    prefix: Option<String>,
+    /// Only who may not sign in at present, or only who may; with --context
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set, requires = "context")]
+    disabled: Option<bool>,
     #[command(flatten)]
     far: Far,
     #[command(flatten)]
@@ -141,7 +147,7 @@ impl UserVerb {
                 None => super::block_on(output_done(&logout.asked, Command::UserLogout { name: logout.name }))?,
             },
             Self::List(list) => match list.far.remote(list.output) {
-                Some(remote) => remote::user::list(remote),
+                Some(remote) => remote::user::list(remote, list.prefix, list.disabled),
                 None => list.run(),
             },
             Self::Show(shown) => remote::user::show(shown.remote, &shown.name),

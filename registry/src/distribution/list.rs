@@ -1,7 +1,7 @@
 //! Pages of tags and repositories, and the referrers of a digest.
 
 use hallmark_oci::{ListReferrers, ListRepositories, ListTags, Page, limits};
-use hallmark_storage::metadata::{self, ManifestId, Referrer, RepositoryId};
+use hallmark_storage::metadata::{self, ManifestId, NameRange, Referrer, RepositoryId};
 
 use crate::access::{self, Granted};
 use crate::app::App;
@@ -47,7 +47,8 @@ pub(super) async fn repositories(app: &App, granted: &Granted<ListRepositories>)
     let page = &granted.operation().page;
     let limit = limit(page);
     let viewer = access::viewer(app, granted.identity()).await?;
-    let names = app.metadata.catalog(&viewer, page.after.as_deref(), limit + 1).await?;
+    let names = NameRange::after(page.after.as_deref());
+    let names = app.metadata.catalog(&viewer, &names, None, limit + 1).await?;
     Ok(cut(names, limit))
 }
 

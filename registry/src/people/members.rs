@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::caller::Standing;
 use super::organizations::{member, visible};
-use super::{Caller, List, Page, Refused, page};
+use super::{Caller, List, Names, Refused};
 use crate::app::App;
 
 /// What a member is.
@@ -40,16 +40,22 @@ pub struct Membership {
     pub role: MemberRole,
 }
 
-/// The members of an organization, in the order in which they became users here.
+/// The members of an organization by name, and with `role` those alone who have it.
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn list(app: &App, caller: &Caller, name: &str, wanted: &Page) -> Result<List<MemberView>, Refused> {
-    let (limit, after) = wanted.check()?;
-    let after = after.map(page::id).transpose()?;
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    wanted: &Names,
+    role: Option<MemberRole>,
+) -> Result<List<MemberView>, Refused> {
+    let (limit, names) = wanted.check()?;
     let organization = visible(app, caller, name).await?;
-    let rows = app.metadata.members(organization.id, after, limit + 1).await?;
-    Ok(List::cut(rows, limit, |row| row.user.0.to_string(), show))
+    let owners = role.map(|role| role == MemberRole::Owner);
+    let rows = app.metadata.members(organization.id, &names, owners, limit + 1).await?;
+    Ok(List::cut(rows, limit, |row| row.name.clone(), show))
 }
 
 fn show(member: Member) -> MemberView {

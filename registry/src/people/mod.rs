@@ -31,7 +31,7 @@ pub mod users;
 
 pub use caller::{Caller, Expected, tag};
 pub use error::Refused;
-pub use page::{List, Page};
+pub use page::{List, Names, Page};
 
 /// Names that would read as something else in a path.
 const RESERVED: &[&str] = &["api", "v1", "v2"];

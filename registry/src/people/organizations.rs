@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::caller::NO_ACCOUNT;
-use super::{Caller, Expected, List, Page, Refused, shapes};
+use super::{Caller, Expected, List, Names, Refused, shapes};
 use crate::app::App;
 use crate::auth::users;
 use crate::auth::users::TURNS;
@@ -59,15 +59,14 @@ impl From<Organization> for OrganizationView {
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn list(app: &App, caller: &Caller, page: &Page) -> Result<List<OrganizationView>, Refused> {
-    let (limit, after) = page.check()?;
+pub async fn list(app: &App, caller: &Caller, wanted: &Names) -> Result<List<OrganizationView>, Refused> {
+    let (limit, names) = wanted.check()?;
     let rows = if caller.reads_everything() {
-        app.metadata.organizations(after, limit + 1).await?
+        app.metadata.organizations(&names, limit + 1).await?
     } else {
         let own = app.metadata.organizations_of(caller.principal().id).await?;
         let own = own.into_iter().map(|(organization, _)| organization);
-        let after = after.unwrap_or_default();
-        own.filter(|organization| organization.name.as_str() > after).take(limit as usize + 1).collect()
+        own.filter(|organization| names.contains(&organization.name)).take(limit as usize + 1).collect()
     };
     Ok(List::cut(rows, limit, |row| row.name.clone(), Into::into))
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hallmark_storage::metadata::PrincipalId;
+use hallmark_storage::metadata::{NameRange, PrincipalId};
 use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
@@ -13,6 +13,8 @@ use super::Refused;
 /// How many entries a page has when nothing is said, and at most.
 const USUAL: u32 = 100;
 const MOST: u32 = 1_000;
+/// The longest name, in bytes.
+const NAME_BYTES: usize = 255;
 /// The longest text that a page can begin after, in bytes.
 const CURSOR_BYTES: usize = 600;
 
@@ -23,6 +25,15 @@ pub struct Page {
     pub limit: Option<u32>,
     /// Only those after this one, as the page before named it.
     pub after: Option<String>,
+}
+
+/// Which part of a list is wanted that is ordered by names.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// The page.
+    pub page: Page,
+    /// Only names that begin with these bytes.
+    pub prefix: Option<String>,
 }
 
 /// A page of a list.
@@ -78,6 +89,33 @@ impl Page {
             return Err(not_of_a_page());
         }
         Ok((limit, after))
+    }
+}
+
+impl Names {
+    /// How many entries the page has, and the names that it is cut from.
+    ///
+    /// # Errors
+    /// As of [`Page::check`]; [`Refused::Invalid`] for a prefix that no name can have.
+    pub fn check(&self) -> Result<(u32, NameRange), Refused> {
+        let ((limit, after), prefix) = (self.page.check()?, self.prefix()?);
+        Ok((limit, NameRange::of(prefix, after)))
+    }
+
+    /// What the names begin with; nothing, unless said.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] for what no name can begin with.
+    pub(super) fn prefix(&self) -> Result<&str, Refused> {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let is_of_names = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/');
+        if prefix.len() > NAME_BYTES || !prefix.bytes().all(is_of_names) {
+            return Err(Refused::invalid(
+                "prefix",
+                format!("no name begins so: names have at most {NAME_BYTES} of a-z, 0-9, '.', '_', '-' and '/'"),
+            ));
+        }
+        Ok(prefix)
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::caller::holder;
-use super::{Caller, Expected, List, Page, Refused, check_description, shapes};
+use super::{Caller, Expected, List, Names, Refused, check_description, shapes};
 use crate::access;
 use crate::app::App;
 use crate::auth::Identity;
@@ -89,17 +89,26 @@ fn visibility(public: bool) -> Visibility {
     if public { Visibility::Public } else { Visibility::Private }
 }
 
-/// The repositories that the caller may see.
+/// The repositories that the caller may see, and with `visibility` those alone that have it.
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn list(app: &App, caller: &Caller, page: &Page) -> Result<List<RepositoryLine>, Refused> {
-    let (limit, after) = page.check()?;
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    wanted: &Names,
+    visibility: Option<Visibility>,
+) -> Result<List<RepositoryLine>, Refused> {
+    let (limit, names) = wanted.check()?;
     if !caller.known.ceiling.is_everywhere() {
         return Err(Refused::Forbidden("this token is limited to some repositories and lists none"));
     }
     let viewer = access::viewer(app, &Identity::Known(caller.known.clone())).await?;
-    let rows = app.metadata.catalog(&viewer, after, limit + 1).await?;
+    let visibility = visibility.map(|visibility| match visibility {
+        Visibility::Public => metadata::Visibility::Public,
+        Visibility::Private => metadata::Visibility::Private,
+    });
+    let rows = app.metadata.catalog(&viewer, &names, visibility, limit + 1).await?;
     Ok(List::cut(rows, limit, Clone::clone, |name| RepositoryLine { name }))
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Caller, Expected, List, Page, Refused, check_component, check_description, shapes};
+use super::{Caller, Expected, List, Names, Refused, check_component, check_description, shapes};
 use crate::app::App;
 use crate::auth::personal::stands;
 use crate::auth::secrets::{self, Kind, Made};
@@ -147,10 +147,10 @@ pub(super) fn end(text: Option<&str>, now: i64) -> Result<i64, Refused> {
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn list(app: &App, caller: &Caller, account: &str, page: &Page) -> Result<List<RobotView>, Refused> {
-    let (limit, after) = page.check()?;
+pub async fn list(app: &App, caller: &Caller, account: &str, wanted: &Names) -> Result<List<RobotView>, Refused> {
+    let (limit, names) = wanted.check()?;
     let (held, sees_all) = caller.visible_account(app, account).await?;
-    let rows = app.metadata.robots(held.id, after, limit + 1).await?;
+    let rows = app.metadata.robots(held.id, &names, limit + 1).await?;
     Ok(List::cut(rows, limit, |row| row.name.clone(), |robot| show(account, known(robot, sees_all))))
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::organizations::{member, visible};
-use super::{Caller, Expected, List, Page, Refused, check_component, check_description, page, shapes};
+use super::{Caller, Expected, List, Names, Refused, check_component, check_description, shapes};
 use crate::app::App;
 
 /// A team as it is shown.
@@ -61,10 +61,10 @@ fn show(organization: &str, team: Team) -> TeamView {
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn list(app: &App, caller: &Caller, organization: &str, page: &Page) -> Result<List<TeamView>, Refused> {
-    let (limit, after) = page.check()?;
+pub async fn list(app: &App, caller: &Caller, organization: &str, wanted: &Names) -> Result<List<TeamView>, Refused> {
+    let (limit, names) = wanted.check()?;
     let held = visible(app, caller, organization).await?;
-    let rows = app.metadata.teams(held.id, after, limit + 1).await?;
+    let rows = app.metadata.teams(held.id, &names, limit + 1).await?;
     Ok(List::cut(rows, limit, |row| row.name.clone(), |team| show(organization, team)))
 }
 
@@ -163,7 +163,7 @@ pub async fn remove(
         .await
 }
 
-/// Who is in a team: each once for everything that put them there.
+/// Who is in a team, by name: each once for everything that put them there.
 ///
 /// # Errors
 /// [`Refused`].
@@ -171,16 +171,13 @@ pub async fn members(
     app: &App,
     caller: &Caller,
     (organization, name): (&str, &str),
-    wanted: &Page,
+    wanted: &Names,
 ) -> Result<List<TeamMemberView>, Refused> {
-    let (limit, after) = wanted.check()?;
-    let after = match after.map(|after| after.split_once(' ').unwrap_or((after, ""))) {
-        Some((user, source)) => Some((page::id(user)?, source)),
-        None => None,
-    };
+    let ((limit, after), prefix) = (wanted.page.check()?, wanted.prefix()?);
+    let after = after.map(|after| after.split_once(' ').unwrap_or((after, "")));
     let team = found(app, caller, organization, name).await?;
-    let rows = app.metadata.team_members(team.id, after, limit + 1).await?;
-    Ok(List::cut(rows, limit, |row| format!("{} {}", row.user.0, row.source).trim_end().to_owned(), show_member))
+    let rows = app.metadata.team_members(team.id, prefix, after, limit + 1).await?;
+    Ok(List::cut(rows, limit, |row| format!("{} {}", row.name, row.source).trim_end().to_owned(), show_member))
 }
 
 fn show_member(member: TeamMember) -> TeamMemberView {

@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Caller, Expected, List, Page, Refused, shapes};
+use super::{Caller, Expected, List, Names, Refused, shapes};
 use crate::app::App;
 use crate::auth::users::{self, UserError};
+
+/// How many users a page looks at, at most, for each that it may show.
+const LOOKS: u32 = 10;
 
 /// What a user may do in the whole registry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -138,17 +141,35 @@ pub async fn me(app: &App, caller: &Caller) -> Result<MeView, Refused> {
     })
 }
 
-/// All users, for who reads everything.
+/// All users, for who reads everything; with `disabled` those alone who may not sign in, or those who may.
+///
+/// Disabled users are in no order of their own: a page looks at ten users for each that it may show, and ends there.
 ///
 /// # Errors
 /// [`Refused`].
-pub async fn list(app: &App, caller: &Caller, page: &Page) -> Result<List<UserView>, Refused> {
-    let (limit, after) = page.check()?;
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    wanted: &Names,
+    disabled: Option<bool>,
+) -> Result<List<UserView>, Refused> {
+    let (limit, names) = wanted.check()?;
     if !caller.reads_everything() {
         return Err(Refused::Forbidden("only administrators and auditors list the users"));
     }
-    let rows = app.metadata.users(after, limit + 1).await?;
-    Ok(List::cut(rows, limit, |row| row.principal.name.clone(), show))
+    let Some(disabled) = disabled else {
+        let rows = app.metadata.users(&names, limit + 1).await?;
+        return Ok(List::cut(rows, limit, |row| row.principal.name.clone(), show));
+    };
+    let looked = limit.saturating_mul(LOOKS);
+    let mut rows = app.metadata.users(&names, looked + 1).await?;
+    let is_more = rows.len() > looked as usize;
+    rows.truncate(looked as usize);
+    let looked_to = rows.last().filter(|_| is_more).map(|row| row.principal.name.clone());
+    rows.retain(|user| user.principal.disabled == disabled);
+    let mut page = List::cut(rows, limit, |row| row.principal.name.clone(), show);
+    page.next = page.next.or(looked_to);
+    Ok(page)
 }
 
 /// One user: oneself, or anybody for who reads everything.

@@ -2,23 +2,28 @@ use std::collections::BTreeSet;
 
 use super::database::Metadata;
 use super::error::Error;
+use super::name_range::{NameRange, end_of};
 use super::rights::Rights;
 use super::rows::PrincipalId;
 use super::statement::statements;
 use super::value::values;
 
+/// What `repositories.public` is where a repository is public, and what it never is.
+const PUBLIC_IN_ROW: i64 = 1;
+const NEITHER: i64 = 2;
+
 statements! {
-    ALL_NAMES = ["SELECT name FROM repositories WHERE name > $1 ORDER BY name LIMIT $2"];
-    PUBLIC = ["SELECT name FROM repositories WHERE public = 1 AND name > $1 ORDER BY name LIMIT $2"];
+    PUBLIC = ["SELECT name FROM repositories WHERE public = 1 AND name >= $1 AND name < $2 ORDER BY name LIMIT $3"];
+    PRIVATE = ["SELECT name FROM repositories WHERE public = 0 AND name >= $1 AND name < $2 ORDER BY name LIMIT $3"];
     RANGE = ["SELECT name FROM repositories WHERE name >= $1 AND name < $2 ORDER BY name LIMIT $3"];
     GRANTED = [
         "SELECT r.name FROM repository_grants g JOIN repositories r ON r.id = g.repository_id
-          WHERE g.principal_id = $1 AND (g.rights & $2) = $2 AND r.name > $3
+          WHERE g.principal_id = $1 AND (g.rights & $2) = $2 AND r.name >= $3 AND r.name < $4 AND r.public <> $5
          UNION
          SELECT r.name FROM team_members t JOIN repository_grants g ON g.principal_id = t.team_id
            JOIN repositories r ON r.id = g.repository_id AND r.account_id = t.account_id
-          WHERE t.user_id = $1 AND (g.rights & $2) = $2 AND r.name > $3
-          ORDER BY name LIMIT $4"
+          WHERE t.user_id = $1 AND (g.rights & $2) = $2 AND r.name >= $3 AND r.name < $4 AND r.public <> $5
+          ORDER BY name LIMIT $6"
     ];
     PREFIXES = [
         "SELECT a.name || '/' FROM users u JOIN accounts a ON a.id = u.account_id WHERE u.principal_id = $1
@@ -31,6 +36,15 @@ statements! {
            JOIN prefix_grants g ON g.principal_id = t.team_id AND g.account_id = t.account_id
           WHERE t.user_id = $1 AND (g.rights & $2) = $2"
     ];
+}
+
+/// Who may pull from a repository without being asked for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// Anybody.
+    Public,
+    /// Nobody but who was given the right.
+    Private,
 }
 
 /// Whose eyes see a listing.
@@ -64,57 +78,74 @@ impl Metadata {
         Ok(Sight { principal, ranges: ranges(prefixes) })
     }
 
-    /// Names of repositories in byte order, after this one, at most `limit`. A page costs a page, and a look into each
-    /// range that it passes (I11).
+    /// Names of repositories in byte order, within this range and of this visibility, at most `limit`. A page costs a page,
+    /// what was granted on single repositories, and a look into each range that it passes (I11).
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn catalog(&self, viewer: &Viewer, after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> {
-        let after = after.unwrap_or_default();
-        let rows = match viewer {
-            Viewer::All => self.rows(&ALL_NAMES, values![after, i64::from(limit)]).await?,
-            Viewer::Public => self.rows(&PUBLIC, values![after, i64::from(limit)]).await?,
-            Viewer::Principal(sight) => return self.in_sight(sight, after, limit).await,
+    pub async fn catalog(
+        &self,
+        viewer: &Viewer,
+        names: &NameRange,
+        visibility: Option<Visibility>,
+        limit: u32,
+    ) -> Result<Vec<String>, Error> {
+        match (viewer, visibility) {
+            (Viewer::All, _) => self.of(visibility, names, limit).await,
+            (Viewer::Public, Some(Visibility::Private)) => Ok(Vec::new()),
+            // What is public is seen by everybody.
+            (Viewer::Public, _) | (_, Some(Visibility::Public)) => {
+                self.of(Some(Visibility::Public), names, limit).await
+            }
+            (Viewer::Principal(sight), _) => self.in_sight(sight, names, visibility, limit).await,
+        }
+    }
+
+    /// Each is a range of an index of its own, so that no page passes over what it does not show.
+    async fn of(&self, visibility: Option<Visibility>, names: &NameRange, limit: u32) -> Result<Vec<String>, Error> {
+        let statement = match visibility {
+            None => &RANGE,
+            Some(Visibility::Public) => &PUBLIC,
+            Some(Visibility::Private) => &PRIVATE,
         };
+        let rows = self.rows(statement, values![&names.first, &names.end, i64::from(limit)]).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    async fn in_sight(&self, sight: &Sight, after: &str, limit: u32) -> Result<Vec<String>, Error> {
-        let (whole, mut names) = (limit as usize, BTreeSet::new());
-        let granted = values![sight.principal, Rights::PULL.bits(), after, i64::from(limit)];
-        let mut rows = self.rows(&GRANTED, granted).await?;
-        rows.extend(self.rows(&PUBLIC, values![after, i64::from(limit)]).await?);
-        for row in &rows {
-            names.insert(row.text(0)?);
+    async fn in_sight(
+        &self,
+        sight: &Sight,
+        names: &NameRange,
+        visibility: Option<Visibility>,
+        limit: u32,
+    ) -> Result<Vec<String>, Error> {
+        let but = visibility.map_or(NEITHER, |_| PUBLIC_IN_ROW);
+        let granted = values![sight.principal, Rights::PULL.bits(), &names.first, &names.end, but, i64::from(limit)];
+        let mut seen = BTreeSet::new();
+        for row in self.rows(&GRANTED, granted).await? {
+            seen.insert(row.text(0)?);
         }
-        // The least text after this one that a name can be.
-        let next = format!("{after}\u{1}");
-        let mut left = whole;
-        for (first, end) in sight.ranges.iter().filter(|(_, end)| *end > next) {
+        if visibility.is_none() {
+            seen.extend(self.of(Some(Visibility::Public), names, limit).await?);
+        }
+        let mut left = limit;
+        for range in sight.ranges.iter().filter_map(|(first, end)| names.and(first, end)) {
             if left == 0 {
                 break;
             }
-            let first = if *first > next { first } else { &next };
-            let limit = i64::try_from(left).unwrap_or(i64::MAX);
-            let page = self.rows(&RANGE, values![first, end, limit]).await?;
-            left -= page.len().min(left);
-            for row in &page {
-                names.insert(row.text(0)?);
-            }
+            let page = self.of(visibility, &range, left).await?;
+            left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+            seen.extend(page);
         }
-        Ok(names.into_iter().take(whole).collect())
+        Ok(seen.into_iter().take(limit as usize).collect())
     }
 }
 
-/// The ranges of names that begin with one of these texts: a text that begins with another one adds nothing. Names are
-/// ASCII below its last character, so the text after all that begin with a prefix is the prefix with its last byte raised.
+/// The ranges of names that begin with one of these texts: a text that begins with another one adds nothing.
 fn ranges(prefixes: BTreeSet<String>) -> Vec<(String, String)> {
     let mut ranges: Vec<(String, String)> = Vec::new();
     for prefix in prefixes {
-        let mut end = prefix.clone().into_bytes();
-        let Some(last) = end.last_mut().filter(|last| last.is_ascii() && **last < 0x7f) else { continue };
-        *last += 1;
-        let Ok(end) = String::from_utf8(end) else { continue };
+        let Some(end) = end_of(&prefix) else { continue };
         match ranges.last_mut() {
             Some((_, before)) if prefix < *before => {}
             Some((_, before)) if prefix == *before => *before = end,

@@ -80,6 +80,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0011_trash_by_repository.sql"),
         postgres: include_str!("../../migrations/postgres/0011_trash_by_repository.sql"),
     },
+    Migration {
+        version: 12,
+        name: "filtered lists",
+        sqlite: include_str!("../../migrations/sqlite/0012_filtered_lists.sql"),
+        postgres: include_str!("../../migrations/postgres/0012_filtered_lists.sql"),
+    },
 ];
 
 statements! {

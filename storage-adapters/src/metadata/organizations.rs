@@ -3,6 +3,7 @@
 use super::database::Metadata;
 use super::error::Error;
 use super::generations::Slot;
+use super::name_range::NameRange;
 use super::names::NameKind;
 use super::rows::{AccountId, PrincipalId};
 use super::sql::Row;
@@ -27,7 +28,7 @@ statements! {
     ];
     PAGE = [
         "SELECT id, name, create_on_push, writers_sign FROM accounts
-          WHERE kind = 'organization' AND name > $1 ORDER BY name LIMIT $2"
+          WHERE kind = 'organization' AND name >= $1 AND name < $2 ORDER BY name LIMIT $3"
     ];
     OF_USER = [
         "SELECT a.id, a.name, a.create_on_push, a.writers_sign, m.owner FROM members m JOIN accounts a ON a.id = m.account_id
@@ -35,8 +36,12 @@ statements! {
     ];
     SET = ["UPDATE accounts SET create_on_push = $2, writers_sign = $3 WHERE id = $1"];
     MEMBERS = [
-        "SELECT m.user_id, u.name, m.owner, m.source FROM members m JOIN users u ON u.principal_id = m.user_id
-          WHERE m.account_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3"
+        "SELECT user_id, user_name, owner, source FROM members
+          WHERE account_id = $1 AND user_name >= $2 AND user_name < $3 ORDER BY user_name LIMIT $4"
+    ];
+    MEMBERS_OF_ROLE = [
+        "SELECT user_id, user_name, owner, source FROM members
+          WHERE account_id = $1 AND owner = $2 AND user_name >= $3 AND user_name < $4 ORDER BY user_name LIMIT $5"
     ];
     MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2"];
     HOLD_MEMBER = ["SELECT owner FROM members WHERE account_id = $1 AND user_id = $2" {update}];
@@ -133,12 +138,12 @@ impl Metadata {
         self.row(&FIND, values![name]).await?.map(|row| organization(&row)).transpose()
     }
 
-    /// Organizations in the byte order of their names, after this one, at most `limit`.
+    /// Organizations in the byte order of their names, within this range, at most `limit`.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn organizations(&self, after: Option<&str>, limit: u32) -> Result<Vec<Organization>, Error> {
-        let rows = self.rows(&PAGE, values![after.unwrap_or_default(), i64::from(limit)]).await?;
+    pub async fn organizations(&self, names: &NameRange, limit: u32) -> Result<Vec<Organization>, Error> {
+        let rows = self.rows(&PAGE, values![&names.first, &names.end, i64::from(limit)]).await?;
         rows.iter().map(organization).collect()
     }
 
@@ -151,19 +156,23 @@ impl Metadata {
         rows.iter().map(|row| Ok((organization(row)?, row.truth(4)?))).collect()
     }
 
-    /// Members ordered by user, after this one, at most `limit`: a page costs what is on it, however many belong to the
-    /// organization.
+    /// Members in the byte order of their names, within this range, at most `limit`, and with `owners` those alone who own the
+    /// organization or do not: a page costs what is on it, however many belong to it.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn members(
         &self,
         organization: AccountId,
-        after: Option<PrincipalId>,
+        names: &NameRange,
+        owners: Option<bool>,
         limit: u32,
     ) -> Result<Vec<Member>, Error> {
-        let after = after.unwrap_or(PrincipalId::SYSTEM);
-        let rows = self.rows(&MEMBERS, values![organization, after, i64::from(limit)]).await?;
+        let (first, end, limit) = (&names.first, &names.end, i64::from(limit));
+        let rows = match owners {
+            None => self.rows(&MEMBERS, values![organization, first, end, limit]).await?,
+            Some(owner) => self.rows(&MEMBERS_OF_ROLE, values![organization, owner, first, end, limit]).await?,
+        };
         rows.iter().map(member).collect()
     }
 

@@ -4,6 +4,7 @@ use super::accounts::Account;
 use super::database::Metadata;
 use super::error::Error;
 use super::generations::Slot;
+use super::name_range::NameRange;
 use super::repositories::Repository;
 use super::rows::{AccountId, PrincipalId, RepositoryId};
 use super::sql::Row;
@@ -30,7 +31,7 @@ statements! {
     PAGE = [
         "SELECT b.principal_id, b.account_id, b.repository_id, b.name, b.description, b.created_at, r.name, p.disabled_at
            FROM robots b JOIN principals p ON p.id = b.principal_id LEFT JOIN repositories r ON r.id = b.repository_id
-          WHERE b.account_id = $1 AND b.name > $2 ORDER BY b.name LIMIT $3"
+          WHERE b.account_id = $1 AND b.name >= $2 AND b.name < $3 ORDER BY b.name LIMIT $4"
     ];
     OF_REPOSITORY = [
         "SELECT page.principal_id, page.account_id, page.repository_id, page.name, page.description, page.created_at,
@@ -90,12 +91,12 @@ impl Metadata {
         self.row(&FIND, values![account, name]).await?.map(|row| robot(&row)).transpose()
     }
 
-    /// Robots in the byte order of their names, after this one, at most `limit`.
+    /// Robots in the byte order of their names, within this range, at most `limit`.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn robots(&self, account: AccountId, after: Option<&str>, limit: u32) -> Result<Vec<Robot>, Error> {
-        let rows = self.rows(&PAGE, values![account, after.unwrap_or_default(), i64::from(limit)]).await?;
+    pub async fn robots(&self, account: AccountId, names: &NameRange, limit: u32) -> Result<Vec<Robot>, Error> {
+        let rows = self.rows(&PAGE, values![account, &names.first, &names.end, i64::from(limit)]).await?;
         rows.iter().map(robot).collect()
     }
 }

@@ -3,6 +3,7 @@
 use super::database::Metadata;
 use super::error::Error;
 use super::generations::Slot;
+use super::name_range::{NEXT, NameRange};
 use super::organizations::Organization;
 use super::rows::{AccountId, PrincipalId};
 use super::sql::Row;
@@ -21,12 +22,13 @@ statements! {
     ];
     PAGE = [
         "SELECT principal_id, account_id, name, description FROM teams
-          WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3"
+          WHERE account_id = $1 AND name >= $2 AND name < $3 ORDER BY name LIMIT $4"
     ];
     DESCRIBE = ["UPDATE teams SET description = $2 WHERE principal_id = $1"];
     MEMBERS = [
-        "SELECT m.user_id, u.name, m.source FROM team_members m JOIN users u ON u.principal_id = m.user_id
-          WHERE m.team_id = $1 AND (m.user_id, m.source) > ($2, $3) ORDER BY m.user_id, m.source LIMIT $4"
+        "SELECT user_id, user_name, source FROM team_members
+          WHERE team_id = $1 AND (user_name, source) >= ($2, $3) AND user_name < $4
+          ORDER BY user_name, source LIMIT $5"
     ];
     MEMBERS_OF = ["SELECT user_id FROM team_members WHERE team_id = $1"];
     ADD = [
@@ -82,27 +84,33 @@ impl Metadata {
         self.row(&FIND, values![organization, name]).await?.map(|row| team(&row)).transpose()
     }
 
-    /// Teams in the byte order of their names, after this one, at most `limit`.
+    /// Teams in the byte order of their names, within this range, at most `limit`.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn teams(&self, organization: AccountId, after: Option<&str>, limit: u32) -> Result<Vec<Team>, Error> {
-        let rows = self.rows(&PAGE, values![organization, after.unwrap_or_default(), i64::from(limit)]).await?;
+    pub async fn teams(&self, organization: AccountId, names: &NameRange, limit: u32) -> Result<Vec<Team>, Error> {
+        let rows = self.rows(&PAGE, values![organization, &names.first, &names.end, i64::from(limit)]).await?;
         rows.iter().map(team).collect()
     }
 
-    /// Who is in a team and through what, ordered by user and source, after this pair, at most `limit`.
+    /// Who is in a team and through what, in the byte order of names and sources: those whose names begin with these bytes,
+    /// after this pair, at most `limit`.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn team_members(
         &self,
         team: PrincipalId,
-        after: Option<(PrincipalId, &str)>,
+        prefix: &str,
+        after: Option<(&str, &str)>,
         limit: u32,
     ) -> Result<Vec<TeamMember>, Error> {
-        let (user, source) = after.unwrap_or((PrincipalId::SYSTEM, ""));
-        let rows = self.rows(&MEMBERS, values![team, user, source, i64::from(limit)]).await?;
+        let NameRange { first, end } = NameRange::of(prefix, None);
+        let (name, source) = match after {
+            Some((name, source)) if name >= prefix => (name, format!("{source}{NEXT}")),
+            _ => (first.as_str(), String::new()),
+        };
+        let rows = self.rows(&MEMBERS, values![team, name, &source, &end, i64::from(limit)]).await?;
         rows.iter().map(member).collect()
     }
 

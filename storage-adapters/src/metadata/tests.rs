@@ -132,6 +132,45 @@ async fn what_is_in_use_is_read_by_key() {
     assert_eq!(next.unwrap(), ["SEARCH e USING PRIMARY KEY ((scope,scope_id)>(?,?))"]);
 }
 
+/// What is asked for by a part of the names, a role or a visibility is a range of an index that holds nothing else.
+#[tokio::test]
+async fn every_list_of_names_is_a_range_of_its_index() {
+    let (metadata, _folder) = embedded().await;
+    let expected = [
+        (&super::users::PAGE, "SEARCH u USING INDEX sqlite_autoindex_users_1 (name>? AND name<?)"),
+        (&super::organizations::PAGE, "SEARCH accounts USING INDEX accounts_organizations (name>? AND name<?)"),
+        (
+            &super::organizations::MEMBERS,
+            "SEARCH members USING INDEX members_named (account_id=? AND user_name>? AND user_name<?)",
+        ),
+        (
+            &super::organizations::MEMBERS_OF_ROLE,
+            "SEARCH members USING INDEX members_of_role (account_id=? AND owner=? AND user_name>? AND user_name<?)",
+        ),
+        (&super::teams::PAGE, "SEARCH teams USING INDEX sqlite_autoindex_teams_1 (account_id=? AND name>? AND name<?)"),
+        (
+            &super::teams::MEMBERS,
+            "SEARCH team_members USING COVERING INDEX team_members_named (team_id=? AND (user_name,source)>(?,?) AND user_name<?)",
+        ),
+        (&super::robots::PAGE, "SEARCH b USING INDEX sqlite_autoindex_robots_1 (account_id=? AND name>? AND name<?)"),
+        (
+            &super::catalog::RANGE,
+            "SEARCH repositories USING COVERING INDEX sqlite_autoindex_repositories_1 (name>? AND name<?)",
+        ),
+        (&super::catalog::PUBLIC, "SEARCH repositories USING COVERING INDEX repositories_public (name>? AND name<?)"),
+        (&super::catalog::PRIVATE, "SEARCH repositories USING COVERING INDEX repositories_private (name>? AND name<?)"),
+    ];
+    let mut found = Vec::new();
+    for (statement, _) in expected {
+        let plan: Result<Vec<String>, Error> =
+            metadata.write(statement, |tx, statement| Box::pin(async move { Ok(tx.plan(statement).await) })).await;
+        let plan = plan.unwrap();
+        found.push(plan[0].clone());
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{}: {plan:#?}", statement.name());
+    }
+    assert_eq!(found, expected.map(|(_, range)| range));
+}
+
 /// Whoever is in a hundred teams with many prefixes each reads those that reach the name, and none of the others.
 #[tokio::test]
 async fn the_prefixes_of_a_name_are_looked_up_by_equality() {

@@ -67,7 +67,7 @@ statements! {
     PAGE = [
         "SELECT p.id, u.name, p.kind, u.account_id, u.system_role, p.credential_epoch, p.disabled_at, u.source, u.vouched_at,
                 u.password
-           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name > $1 ORDER BY u.name LIMIT $2"
+           FROM users u JOIN principals p ON p.id = u.principal_id WHERE u.name >= $1 AND u.name < $2 ORDER BY u.name LIMIT $3"
     ];
     TAKE_NAME = [
         "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, 'user', $3) ON CONFLICT DO NOTHING"
@@ -321,12 +321,12 @@ impl Metadata {
         rows.iter().map(|row| Ok((PrincipalId(row.integer(0)?), row.text(1)?))).collect()
     }
 
-    /// Users in the byte order of their names, after this one, at most `limit`.
+    /// Users in the byte order of their names, within this range, at most `limit`.
     ///
     /// # Errors
     /// The database does not answer.
-    pub async fn users(&self, after: Option<&str>, limit: u32) -> Result<Vec<User>, Error> {
-        let rows = self.rows(&PAGE, values![after.unwrap_or_default(), i64::from(limit)]).await?;
+    pub async fn users(&self, names: &super::NameRange, limit: u32) -> Result<Vec<User>, Error> {
+        let rows = self.rows(&PAGE, values![&names.first, &names.end, i64::from(limit)]).await?;
         rows.iter().map(user).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Accounts and users.
 
 use hallmark_oci::RepositoryName;
-use hallmark_storage::metadata::{AccountId, AccountKind, Error, NewCredential, UserRemoval};
+use hallmark_storage::metadata::{AccountId, AccountKind, Error, NameRange, NewCredential, UserRemoval};
 
 use crate::harness::{NOW, World, family};
 
@@ -135,8 +135,11 @@ async fn users_page_in_byte_order(world: World) {
     let names = |users: Vec<hallmark_storage::metadata::User>| -> Vec<String> {
         users.into_iter().map(|user| user.principal.name).collect()
     };
-    assert_eq!(names(world.metadata.users(None, 3).await.unwrap()), ["a", "a-b", "a.b"]);
-    assert_eq!(names(world.metadata.users(Some("a.b"), 9).await.unwrap()), ["ab", "alice", "bob"]);
+    assert_eq!(names(world.metadata.users(&NameRange::after(None), 3).await.unwrap()), ["a", "a-b", "a.b"]);
+    assert_eq!(names(world.metadata.users(&NameRange::after(Some("a.b")), 9).await.unwrap()), ["ab", "alice", "bob"]);
+    assert_eq!(names(world.metadata.users(&NameRange::of("a", Some("a-b")), 9).await.unwrap()), ["a.b", "ab", "alice"]);
+    assert_eq!(names(world.metadata.users(&NameRange::of("alice", None), 9).await.unwrap()), ["alice"]);
+    assert_eq!(names(world.metadata.users(&NameRange::of("alice-", None), 9).await.unwrap()), [""; 0]);
 }
 
 async fn the_last_administrator_is_known_to_be_the_last(world: World) {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{
-    AccountId, Engine, Error, Facts, Grant, Granted, NewRobot, Principal, PrincipalId, RepositoryId, Rights, Target,
-    Tx, Viewer,
+    AccountId, Engine, Error, Facts, Grant, Granted, NameRange, NewRobot, Principal, PrincipalId, RepositoryId, Rights,
+    Target, Tx, Viewer,
 };
 
 use crate::harness::{NOW, World, run};
@@ -372,7 +372,11 @@ async fn compare(world: &World, rows: &Rows, dice: &mut Dice) {
         for limit in [5, 64, 100_000] {
             let mut seen: Vec<String> = Vec::new();
             loop {
-                let page = world.metadata.catalog(&viewer, seen.last().map(String::as_str), limit).await.unwrap();
+                let page = world
+                    .metadata
+                    .catalog(&viewer, &NameRange::after(seen.last().map(String::as_str)), None, limit)
+                    .await
+                    .unwrap();
                 if page.is_empty() {
                     break;
                 }

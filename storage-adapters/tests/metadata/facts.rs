@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hallmark_oci::Reference;
 use hallmark_storage::metadata::{
-    AccountFacts, AccountId, AccountKind, Engine, Facts, Granted, ManifestId, PrincipalId, Rights, Source,
+    AccountFacts, AccountId, AccountKind, Engine, Facts, Granted, ManifestId, NameRange, PrincipalId, Rights, Source,
 };
 
 use crate::harness::images::image;
@@ -112,7 +112,7 @@ async fn teams_of_another_organization_do_not_count(world: World) {
     let found = facts(&world, Some(bob.id), "acme/app").await;
     assert_eq!((found.grants, found.member), (vec![], None));
     let sight = hallmark_storage::metadata::Viewer::Principal(world.metadata.sight(bob.id).await.unwrap());
-    assert_eq!(world.metadata.catalog(&sight, None, 9).await.unwrap(), [""; 0]);
+    assert_eq!(world.metadata.catalog(&sight, &NameRange::after(None), None, 9).await.unwrap(), [""; 0]);
 }
 
 async fn a_robot_has_its_own_grants(world: World) {

@@ -1,7 +1,8 @@
 //! Opening: who may, what is refused, and what a process finds again.
 
 use hallmark_storage::metadata::{
-    AccountId, DatabaseConfig, Engine, Error, EventFilter, Metadata, OpenError, PrincipalId, Schema, SystemRole,
+    AccountId, DatabaseConfig, Engine, Error, EventFilter, Metadata, NameRange, OpenError, PrincipalId, Schema,
+    SystemRole,
 };
 
 use crate::harness::{NOW, World, run, suite};
@@ -13,19 +14,41 @@ suite! {
     a_look_changes_nothing,
     two_that_open_a_new_database_at_once_migrate_it_once,
     users_and_events_of_schema_two_are_found_in_the_next,
+    members_of_schema_ten_have_their_names_in_the_next,
 }
 
-/// The first two migrations of each engine, as a release before this one ran them.
-const BEFORE: [(&str, &str); 2] = [
-    (
-        include_str!("../../migrations/sqlite/0001_images.sql"),
-        include_str!("../../migrations/sqlite/0002_small_blobs.sql"),
-    ),
-    (
-        include_str!("../../migrations/postgres/0001_images.sql"),
-        include_str!("../../migrations/postgres/0002_small_blobs.sql"),
-    ),
+/// Migrations as the releases before this one ran them: of SQLite, and of PostgreSQL.
+macro_rules! migrations {
+    ($($name:literal),+) => {
+        &[$((
+            include_str!(concat!("../../migrations/sqlite/", $name)),
+            include_str!(concat!("../../migrations/postgres/", $name)),
+        )),+]
+    };
+}
+const BEFORE: &[(&str, &str)] = migrations![
+    "0001_images.sql",
+    "0002_small_blobs.sql",
+    "0003_people.sql",
+    "0004_people_again.sql",
+    "0005_trust.sql",
+    "0006_trash.sql",
+    "0007_retention.sql",
+    "0008_quotas.sql",
+    "0009_writers_sign.sql",
+    "0010_signer_log.sql"
 ];
+
+/// An organization whose owner is in a team of it, and a member by their hand and by a directory.
+const LEFT_MEMBERS: &str = "
+INSERT INTO accounts (id, name, kind, created_at)
+  VALUES (901, 'root', 'user', 5), (902, 'carol', 'user', 6), (903, 'acme', 'organization', 7);
+INSERT INTO principals (id, kind) VALUES (904, 'user'), (905, 'user'), (906, 'team');
+INSERT INTO users (principal_id, name, account_id) VALUES (904, 'root', 901), (905, 'carol', 902);
+INSERT INTO members (account_id, user_id, owner) VALUES (903, 904, 1), (903, 905, 0);
+INSERT INTO teams (principal_id, account_id, name) VALUES (906, 903, 'web');
+INSERT INTO team_members (team_id, account_id, user_id, source) VALUES (906, 903, 905, ''), (906, 903, 905, 'ldap');
+UPDATE id_blocks SET next = 1001;";
 
 /// What a release before this one left behind: two users of different roles, a repository, a credential and two events.
 const LEFT: &str = "
@@ -127,7 +150,7 @@ fn a_url_that_cannot_be_read_is_refused_without_its_password() {
 
 async fn users_and_events_of_schema_two_are_found_in_the_next(world: World) {
     world.metadata.close().await;
-    let config = world.of_schema_two(BEFORE, LEFT).await;
+    let config = world.of_schema(&BEFORE[..2], LEFT).await;
     let metadata = Metadata::open(&config, NOW).await.unwrap();
     assert!(metadata.schema_version() >= 3);
     let root = metadata.user("root").await.unwrap().unwrap();
@@ -150,5 +173,20 @@ async fn users_and_events_of_schema_two_are_found_in_the_next(world: World) {
     let events = metadata.events(&EventFilter::default(), 0, 9).await.unwrap().events;
     let kinds: Vec<_> = events.iter().map(|event| (event.seq, event.kind.as_str())).collect();
     assert_eq!(kinds, [(1, "first"), (2, "second")]);
+    metadata.close().await;
+}
+
+/// Schema ten knows of no names in a membership.
+async fn members_of_schema_ten_have_their_names_in_the_next(world: World) {
+    world.metadata.close().await;
+    let config = world.of_schema(BEFORE, LEFT_MEMBERS).await;
+    let metadata = Metadata::open(&config, NOW).await.unwrap();
+    let (acme, team, all) = (AccountId(903), PrincipalId(906), NameRange::after(None));
+    let members = metadata.members(acme, &all, None, 9).await.unwrap();
+    let named: Vec<_> = members.iter().map(|member| (member.name.as_str(), member.owner)).collect();
+    assert_eq!(named, [("carol", false), ("root", true)]);
+    let team_members = metadata.team_members(team, "c", None, 9).await.unwrap();
+    let named: Vec<_> = team_members.iter().map(|member| (member.name.as_str(), member.source.as_str())).collect();
+    assert_eq!(named, [("carol", ""), ("carol", "ldap")]);
     metadata.close().await;
 }

@@ -1,7 +1,7 @@
 //! Organizations and their members.
 
 use hallmark_storage::metadata::{
-    AccountKind, Error, Member, Organization, OrganizationChange, Rights, UserRemoval, Viewer,
+    AccountKind, Error, Member, NameRange, Organization, OrganizationChange, Rights, UserRemoval, Viewer,
 };
 
 use crate::harness::people::{on_prefix, on_repository};
@@ -11,7 +11,8 @@ family! {
     an_organization_takes_a_name_that_no_account_has,
     who_makes_an_organization_owns_it,
     an_organization_keeps_one_owner,
-    members_page_by_their_ids,
+    members_page_by_their_names,
+    members_of_the_release_before_have_their_names,
     organizations_page_in_byte_order,
     who_leaves_an_organization_leaves_its_teams_and_grants_only,
     an_organization_that_holds_something_is_not_removed,
@@ -72,7 +73,7 @@ async fn an_organization_keeps_one_owner(world: World) {
     assert_eq!(world.metadata.membership(acme.id, alice.id).await.unwrap(), None);
 }
 
-async fn members_page_by_their_ids(world: World) {
+async fn members_page_by_their_names(world: World) {
     let acme = world.organization("acme", &world.alice).await;
     let other = world.organization("other", &world.alice).await;
     for name in ["a-b", "a.b", "ab", "a"] {
@@ -81,15 +82,46 @@ async fn members_page_by_their_ids(world: World) {
     }
     let zoe = world.user("zoe").await;
     world.member(&other, &zoe, false).await;
-    let (mut seen, mut after) = (Vec::new(), None);
+    let page = async |prefix: &str, after: Option<&str>, owners, limit| -> Vec<(String, bool)> {
+        let names = NameRange::of(prefix, after);
+        let page: Vec<Member> = world.metadata.members(acme.id, &names, owners, limit).await.unwrap();
+        page.into_iter().map(|member| (member.name, member.owner)).collect()
+    };
+    let (mut seen, mut after) = (Vec::new(), None::<String>);
     loop {
-        let page: Vec<Member> = world.metadata.members(acme.id, after, 2).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some(last.user);
-        seen.extend(page.into_iter().map(|member| (member.name, member.owner)));
+        let found = page("", after.as_deref(), None, 2).await;
+        let Some((last, _)) = found.last() else { break };
+        after = Some(last.clone());
+        seen.extend(found);
     }
-    let expected = [("alice", true), ("a-b", false), ("a.b", false), ("ab", false), ("a", false)];
-    assert_eq!(seen, expected.map(|(name, owner)| (name.to_owned(), owner)));
+    let named = |expected: &[(&str, bool)]| -> Vec<_> {
+        expected.iter().map(|(name, owner)| ((*name).to_owned(), *owner)).collect()
+    };
+    assert_eq!(seen, named(&[("a", false), ("a-b", false), ("a.b", false), ("ab", false), ("alice", true)]));
+    assert_eq!(page("al", None, None, 9).await, named(&[("alice", true)]));
+    assert_eq!(page("a", Some("a.b"), Some(false), 9).await, named(&[("ab", false)]));
+    assert_eq!(page("", None, Some(true), 9).await, named(&[("alice", true)]));
+    assert_eq!(page("a-", None, Some(true), 9).await, []);
+    assert_eq!(page("z", None, None, 9).await, [], "of another organization");
+}
+
+/// A replica of the release before knows of no names, and writes none.
+async fn members_of_the_release_before_have_their_names(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let team = world.team(&acme, "web").await;
+    let (account, user) = (acme.id, bob.id);
+    let rows = format!("INSERT INTO members (account_id, user_id, owner) VALUES ({account}, {user}, 0)");
+    world.meddle(&rows).await;
+    let rows =
+        format!("INSERT INTO team_members (team_id, account_id, user_id) VALUES ({}, {account}, {user})", team.id);
+    world.meddle(&rows).await;
+    let begun = NameRange::of("bo", None);
+    let names = async || world.metadata.members(acme.id, &begun, None, 9).await.unwrap().len();
+    assert_eq!((names().await, world.metadata.team_members(team.id, "bo", None, 9).await.unwrap().len()), (1, 1));
+    let again = format!("{rows} ON CONFLICT (team_id, user_id, source) DO UPDATE SET account_id = {account}");
+    world.meddle(&again).await;
+    assert_eq!(world.member(&acme, &bob, true).await, OrganizationChange::Made);
+    assert_eq!((names().await, world.metadata.team_members(team.id, "bo", None, 9).await.unwrap().len()), (1, 1));
 }
 
 async fn organizations_page_in_byte_order(world: World) {
@@ -97,12 +129,16 @@ async fn organizations_page_in_byte_order(world: World) {
         world.organization(name, &world.alice).await;
     }
     let names = async |after| -> Vec<String> {
-        let page = world.metadata.organizations(after, 2).await.unwrap();
+        let page = world.metadata.organizations(&NameRange::after(after), 2).await.unwrap();
         page.into_iter().map(|organization| organization.name).collect()
     };
     assert_eq!(names(None).await, ["a-b", "a.b"]);
     assert_eq!(names(Some("a.b")).await, ["ab"]);
     assert_eq!(names(Some("ab")).await, [""; 0]);
+    let begun = world.metadata.organizations(&NameRange::of("a", None), 9).await.unwrap();
+    assert_eq!(begun.len(), 3, "users and their accounts are none");
+    let begun = world.metadata.organizations(&NameRange::of("a.", None), 9).await.unwrap();
+    assert_eq!(begun.iter().map(|organization| organization.name.as_str()).collect::<Vec<_>>(), ["a.b"]);
 }
 
 async fn who_leaves_an_organization_leaves_its_teams_and_grants_only(world: World) {
@@ -125,7 +161,7 @@ async fn who_leaves_an_organization_leaves_its_teams_and_grants_only(world: Worl
     assert_eq!(left.iter().map(|grant| grant.on.as_str()).collect::<Vec<_>>(), ["other/web-", "other/app"]);
     assert_eq!(world.metadata.grants_of(world.alice.id, 9).await.unwrap().len(), 2, "nobody else loses any");
     let team = world.metadata.team(acme.id, "web").await.unwrap().unwrap();
-    assert_eq!(world.metadata.team_members(team.id, None, 9).await.unwrap(), []);
+    assert_eq!(world.metadata.team_members(team.id, "", None, 9).await.unwrap(), []);
     assert_eq!(world.metadata.grants_of(team.id, 9).await.unwrap()[0].rights, Rights::WRITE);
 }
 
@@ -177,7 +213,7 @@ async fn a_user_who_owns_alone_is_known(world: World) {
     let removed: Result<_, Error> = world.metadata.write((), |tx, ()| Box::pin(tx.remove_user("alice", NOW))).await;
     assert_eq!(removed.unwrap(), UserRemoval::Removed);
     assert_eq!(alone(bob.id).await.as_deref(), Some("acme"));
-    assert_eq!(world.metadata.members(acme.id, None, 9).await.unwrap().len(), 1);
+    assert_eq!(world.metadata.members(acme.id, &NameRange::after(None), None, 9).await.unwrap().len(), 1);
 }
 
 async fn its_settings_are_what_was_set(world: World) {
@@ -215,7 +251,7 @@ async fn a_membership_tells_which_directory_made_it(world: World) {
         world.change((bob.id, source), |tx, (bob, source)| Box::pin(tx.organizations_without_team(*bob, source))).await
     };
     let member = async |user| {
-        let members = world.metadata.members(acme.id, None, 9).await.unwrap();
+        let members = world.metadata.members(acme.id, &NameRange::after(None), None, 9).await.unwrap();
         members.into_iter().find(|member| member.user == user).map(|member| (member.owner, member.source))
     };
     assert!(put(&bob).await);
@@ -261,7 +297,7 @@ async fn what_rests_is_held_by_nobody_until_it_is_woken(world: World) {
     let seen = async || {
         let sight = Viewer::Principal(world.metadata.sight(bob.id).await.unwrap());
         let (facts, _) = world.metadata.facts(Some(bob.id), &"acme/app".parse().unwrap()).await.unwrap();
-        (world.metadata.catalog(&sight, None, 9).await.unwrap(), facts.grants.len())
+        (world.metadata.catalog(&sight, &NameRange::after(None), None, 9).await.unwrap(), facts.grants.len())
     };
     let both = vec!["acme/app".to_owned(), "other/app".to_owned()];
     assert_eq!((of_acme().await, seen().await), (all(false).to_vec(), (both.clone(), 1)));

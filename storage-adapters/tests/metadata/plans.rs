@@ -2,7 +2,7 @@
 //! a plan promises.
 
 use hallmark_oci::{Algorithm, Digest, UploadId};
-use hallmark_storage::metadata::{Engine, Error, ManifestId, PrincipalId, Viewer};
+use hallmark_storage::metadata::{Engine, Error, ManifestId, NameRange, PrincipalId, Viewer};
 
 use crate::facts::ended;
 use crate::harness::{NOW, World, run};
@@ -86,7 +86,10 @@ fn on_postgres_lists_and_uploads_touch_what_they_tell() {
             let (tag, name) = (format!("t{number:06}"), format!("alice/r{number:06}"));
             assert_eq!(metadata.tags(big.id, Some(&tag), PAGE).await.unwrap().len(), PAGE as usize);
             for viewer in [&Viewer::All, &sight] {
-                assert_eq!(metadata.catalog(viewer, Some(&name), PAGE).await.unwrap().len(), PAGE as usize);
+                assert_eq!(
+                    metadata.catalog(viewer, &NameRange::after(Some(&name)), None, PAGE).await.unwrap().len(),
+                    PAGE as usize
+                );
             }
             let after = Some(ManifestId(2_000_000 + number));
             let page = metadata.referrers(big.id, &digest(1), None, after, PAGE).await.unwrap();

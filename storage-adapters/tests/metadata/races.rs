@@ -7,8 +7,8 @@ use hallmark_oci::limits::MANIFEST_BYTES;
 use hallmark_oci::{Algorithm, Digest, Manifest, Reference, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    BlobDeletion, DueTrash, Engine, Error, ManifestDeletion, NewRobot, PREFIXES, PrincipalId, PutManifest, PutRefused,
-    Repository, SmallKey, StoreSmall, SystemRole, UserRemoval,
+    BlobDeletion, DueTrash, Engine, Error, ManifestDeletion, NameRange, NewRobot, PREFIXES, PrincipalId, PutManifest,
+    PutRefused, Repository, SmallKey, StoreSmall, SystemRole, UserRemoval,
 };
 use tokio::sync::Notify;
 
@@ -521,7 +521,7 @@ async fn two_owners_who_go_at_once_leave_one(world: World) {
         let [one, other] = owners.map(|owner| owner.name);
         let (one, other) = both(go(one), go(other)).await;
         assert!(one ^ other, "one goes, and the other stays");
-        assert_eq!(world.metadata.members(organization.id, None, 9).await.unwrap().len(), 1);
+        assert_eq!(world.metadata.members(organization.id, &NameRange::after(None), None, 9).await.unwrap().len(), 1);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Repositories and the catalog.
 
-use hallmark_storage::metadata::{AccountId, Error, PrincipalId, Repository, RepositoryId, UserRemoval, Viewer};
+use hallmark_storage::metadata::{
+    AccountId, Error, NameRange, PrincipalId, Repository, RepositoryId, UserRemoval, Viewer, Visibility,
+};
 
 use crate::harness::images::{image, index};
 use crate::harness::people::{on_prefix, on_repository};
@@ -15,6 +17,7 @@ family! {
     a_deleted_repository_is_emptied_in_batches_and_its_owner_can_go,
     the_catalog_shows_what_the_viewer_may_see,
     the_catalog_pages_in_byte_order,
+    the_catalog_is_narrowed_by_prefix_and_visibility,
     a_page_counts_what_is_seen_twice_once,
     a_repository_takes_a_name_that_is_free,
     a_repository_that_is_gone_is_not_changed,
@@ -124,11 +127,56 @@ async fn the_catalog_shows_what_the_viewer_may_see(world: World) {
     let public = world.repository("alice/public").await;
     open(&world, &public, true).await;
     world.repository_in("bob/app".parse().unwrap(), bob.account_id).await;
-    let see = async |viewer| world.metadata.catalog(&viewer, None, 10).await.unwrap();
+    let see = async |viewer| world.metadata.catalog(&viewer, &NameRange::after(None), None, 10).await.unwrap();
     assert_eq!(see(Viewer::All).await, ["alice/private", "alice/public", "bob/app"]);
     assert_eq!(see(Viewer::Public).await, ["alice/public"]);
     assert_eq!(see(seen_by(&world, bob.id).await).await, ["alice/public", "bob/app"]);
     assert_eq!(see(seen_by(&world, world.alice.id).await).await, ["alice/private", "alice/public"]);
+}
+
+async fn the_catalog_is_narrowed_by_prefix_and_visibility(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    let names = ["acme/a", "acme/app", "acme/app-2", "acme/apq", "acme/b", "bob/app", "bob/own"];
+    for name in names {
+        let repository = match name.starts_with("bob/") {
+            true => world.repository_in(name.parse().unwrap(), bob.account_id).await,
+            false => world.named(name).await,
+        };
+        open(&world, &repository, name.ends_with("app")).await;
+        if name == "acme/b" {
+            world.give(on_repository(&repository, bob.id), "read").await;
+        }
+    }
+    world.give(on_prefix(&acme, "acme/app", bob.id), "read").await;
+    let bobs = seen_by(&world, bob.id).await;
+    let is_public = |name: &&str| name.ends_with("app");
+    let is_bobs = |name: &&str| !["acme/a", "acme/apq"].contains(name);
+    for prefix in ["", "acme/", "acme/app", "acme/app-", "b", "bob/own", "bob/owner", "A", "é"] {
+        for visibility in [None, Some(Visibility::Public), Some(Visibility::Private)] {
+            let wanted = |name: &&str| {
+                name.starts_with(prefix)
+                    && visibility.is_none_or(|wanted| is_public(name) == (wanted == Visibility::Public))
+            };
+            for (viewer, sees) in [
+                (&Viewer::All, &(|_: &&str| true) as &(dyn Fn(&&str) -> bool + Sync)),
+                (&Viewer::Public, &is_public),
+                (&bobs, &is_bobs),
+            ] {
+                let expected: Vec<_> = names.into_iter().filter(|name| wanted(name) && sees(name)).collect();
+                for limit in [1, 2, 9] {
+                    let (mut seen, mut after) = (Vec::new(), None::<String>);
+                    loop {
+                        let range = NameRange::of(prefix, after.as_deref());
+                        let page = world.metadata.catalog(viewer, &range, visibility, limit).await.unwrap();
+                        let Some(last) = page.last() else { break };
+                        after = Some(last.clone());
+                        seen.extend(page);
+                    }
+                    assert_eq!(seen, expected, "{viewer:?} {prefix:?} {visibility:?} {limit}");
+                }
+            }
+        }
+    }
 }
 
 async fn the_catalog_pages_in_byte_order(world: World) {
@@ -141,7 +189,7 @@ async fn the_catalog_pages_in_byte_order(world: World) {
     for viewer in [Viewer::All, seen_by(&world, world.alice.id).await] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = world.metadata.catalog(&viewer, after.as_deref(), 2).await.unwrap();
+            let page = world.metadata.catalog(&viewer, &NameRange::after(after.as_deref()), None, 2).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
             seen.extend(page);
@@ -171,7 +219,7 @@ async fn a_page_counts_what_is_seen_twice_once(world: World) {
     for limit in 1..=6 {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = world.metadata.catalog(&viewer, after.as_deref(), limit).await.unwrap();
+            let page = world.metadata.catalog(&viewer, &NameRange::after(after.as_deref()), None, limit).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
             seen.extend(page);

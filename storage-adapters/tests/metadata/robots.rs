@@ -1,6 +1,8 @@
 //! Robots of an account or of a repository.
 
-use hallmark_storage::metadata::{Error, NewCredential, NewRobot, NewUpload, PrincipalKind, Robot, UserRemoval};
+use hallmark_storage::metadata::{
+    Error, NameRange, NewCredential, NewRobot, NewUpload, PrincipalKind, Robot, UserRemoval,
+};
 
 use crate::harness::people::{on_prefix, on_repository};
 use crate::harness::{NOW, WINDOW, World, family};
@@ -37,11 +39,13 @@ async fn robots_page_in_byte_order(world: World) {
         world.robot("alice", None, name).await;
     }
     let names = async |after| -> Vec<String> {
-        let page = world.metadata.robots(world.alice.account_id, after, 2).await.unwrap();
+        let page = world.metadata.robots(world.alice.account_id, &NameRange::after(after), 2).await.unwrap();
         page.into_iter().map(|robot| robot.name).collect()
     };
     assert_eq!(names(None).await, ["a-b", "a.b"]);
     assert_eq!(names(Some("a.b")).await, ["ab"]);
+    let begun = world.metadata.robots(world.alice.account_id, &NameRange::of("a.", None), 9).await.unwrap();
+    assert_eq!(begun.into_iter().map(|robot| robot.name).collect::<Vec<_>>(), ["a.b"]);
 }
 
 /// Gives a robot an upload in a repository of alice's, a credential, a rule, a certificate and grants.

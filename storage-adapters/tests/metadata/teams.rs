@@ -1,6 +1,6 @@
 //! Teams of an organization and who is in them.
 
-use hallmark_storage::metadata::{Error, ErrorKind, OrganizationChange, PrincipalId, TeamMember};
+use hallmark_storage::metadata::{Error, ErrorKind, NameRange, OrganizationChange, TeamMember};
 
 use crate::harness::people::{on_prefix, on_repository};
 use crate::harness::{World, family};
@@ -34,7 +34,7 @@ async fn only_members_of_the_organization_are_in_its_teams(world: World) {
     world.member(&other, &bob, true).await;
     let refused: Error = world.try_join(&team, &bob, "").await.unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::Constraint | ErrorKind::Contended), "{refused}");
-    assert_eq!(world.metadata.team_members(team.id, None, 9).await.unwrap(), []);
+    assert_eq!(world.metadata.team_members(team.id, "", None, 9).await.unwrap(), []);
     assert_eq!(world.member(&acme, &bob, false).await, OrganizationChange::Made);
     assert!(world.try_join(&team, &bob, "").await.unwrap());
     assert!(!world.try_join(&team, &bob, "").await.unwrap(), "they are in it");
@@ -74,19 +74,26 @@ async fn who_is_in_a_team_twice_is_shown_twice(world: World) {
         }
     }
     assert_eq!(world.metadata.teams_of(world.user("zoe").await.id).await.unwrap(), []);
-    let expected = ["bob:", "bob:ldap", "bob:oidc", "ab:", "ab:ldap", "ab:oidc", "a-b:", "a-b:ldap", "a-b:oidc"];
-    for limit in [1, 2, 100] {
-        let (mut seen, mut after) = (Vec::new(), None::<(PrincipalId, String)>);
+    let all = ["a-b:", "a-b:ldap", "a-b:oidc", "ab:", "ab:ldap", "ab:oidc", "bob:", "bob:ldap", "bob:oidc"];
+    for (prefix, limit) in [("", 1), ("", 2), ("", 100), ("a", 2), ("ab", 1), ("b", 2), ("A", 2), ("é", 2)] {
+        let (mut seen, mut after) = (Vec::new(), None::<(String, String)>);
         loop {
-            let from = after.as_ref().map(|(user, source)| (*user, source.as_str()));
-            let page: Vec<TeamMember> = world.metadata.team_members(team.id, from, limit).await.unwrap();
+            let from = after.as_ref().map(|(name, source)| (name.as_str(), source.as_str()));
+            let page: Vec<TeamMember> = world.metadata.team_members(team.id, prefix, from, limit).await.unwrap();
             assert!(page.len() <= limit as usize);
             let Some(last) = page.last() else { break };
-            after = Some((last.user, last.source.clone()));
+            after = Some((last.name.clone(), last.source.clone()));
             seen.extend(page.into_iter().map(|member| format!("{}:{}", member.name, member.source)));
         }
-        assert_eq!(seen, expected, "{limit} at a time");
+        let expected: Vec<_> = all.into_iter().filter(|member| member.starts_with(prefix)).collect();
+        assert_eq!(seen, expected, "{prefix:?}, {limit} at a time");
     }
+    let from = Some(("a", "ldap"));
+    assert_eq!(
+        world.metadata.team_members(team.id, "b", from, 9).await.unwrap().len(),
+        3,
+        "a cursor before the prefix"
+    );
 }
 
 async fn teams_page_in_byte_order(world: World) {
@@ -95,11 +102,13 @@ async fn teams_page_in_byte_order(world: World) {
         world.team(&acme, name).await;
     }
     let names = async |after| -> Vec<String> {
-        let page = world.metadata.teams(acme.id, after, 2).await.unwrap();
+        let page = world.metadata.teams(acme.id, &NameRange::after(after), 2).await.unwrap();
         page.into_iter().map(|team| team.name).collect()
     };
     assert_eq!(names(None).await, ["a-b", "a.b"]);
     assert_eq!(names(Some("a.b")).await, ["ab"]);
+    let begun = world.metadata.teams(acme.id, &NameRange::of("a-", None), 9).await.unwrap();
+    assert_eq!(begun.into_iter().map(|team| team.name).collect::<Vec<_>>(), ["a-b"]);
 }
 
 async fn a_removed_team_takes_its_grants_along(world: World) {

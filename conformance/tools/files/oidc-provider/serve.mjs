@@ -1,6 +1,7 @@
 // An OpenID provider on loopback with a static user, for the tests of signing people in.
 // Prints one line of JSON on standard output once it listens: {"issuer": "http://127.0.0.1:PORT"}.
-// Argument: the redirect URI of its clients. Signing in: POST name and password to the interaction that it redirects to.
+// Argument: the redirect URI of its clients. Signing in: POST name and password to the interaction that it redirects to, and
+// with `groups` which groups the user is in from then on, joined by spaces; with none, tokens have no such claim.
 
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -57,6 +58,8 @@ server.on('request', async (request, response) => {
     for await (const piece of request) form += piece;
     const given = new URLSearchParams(form);
     const known = given.get('name') === user.preferred_username && given.get('password') === user.password;
+    if (known && given.has('groups')) user.groups = given.get('groups').split(' ').filter(Boolean);
+    if (user.groups?.length === 0) delete user.groups;
     const result = known ? { login: { accountId: user.id } } : { error: 'access_denied' };
     await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
   } catch (error) {

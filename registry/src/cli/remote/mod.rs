@@ -135,6 +135,20 @@ impl Session {
     }
 }
 
+/// Which part of a list that is ordered by names.
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct Begins {
+    /// Only names that begin with this
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+}
+
+impl Begins {
+    fn narrow(self, ask: Ask) -> Ask {
+        ask.with("prefix", self.prefix)
+    }
+}
+
 /// The two parts of a name such as `acme/dev` or `acme+ci`.
 fn two<'a>(text: &'a str, by: char, what: &str) -> Result<(&'a str, &'a str), Failure> {
     let parts = text.split_once(by).filter(|(one, other)| !one.is_empty() && !other.is_empty() && !other.contains(by));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::client::Ask;
 use super::table::{Row, or_dash, yes};
-use super::{Remote, Session};
+use super::{Begins, Remote, Session};
 use crate::cli::output::Failure;
 use crate::people::members::{MemberRole, MemberView};
 use crate::people::organizations::{OrganizationChanges, OrganizationView};
@@ -21,7 +21,7 @@ pub(in crate::cli) struct Org {
 #[derive(Debug, Subcommand)]
 enum OrgVerb {
     /// List the organizations that you may see
-    List,
+    List(Begins),
     /// Make an organization, which only an administrator may
     Create {
         /// Its name, which is the beginning of its repositories' names
@@ -62,6 +62,11 @@ enum MemberVerb {
     List {
         /// The organization
         organization: String,
+        #[command(flatten)]
+        begins: Begins,
+        /// Only who has this role
+        #[arg(long, value_parser = ["owner", "member"])]
+        role: Option<String>,
     },
     /// Make a user a member, or with --owner an owner
     Add {
@@ -112,7 +117,7 @@ impl Org {
 impl OrgVerb {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List => session.list::<OrganizationView>(Ask::get(&["organizations"])).await,
+            Self::List(begins) => session.list::<OrganizationView>(begins.narrow(Ask::get(&["organizations"]))).await,
             Self::Create { name, owner } => {
                 let mut new = json!({"name": name});
                 if let Some(owner) = owner {
@@ -139,8 +144,9 @@ impl OrgVerb {
 impl MemberVerb {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List { organization } => {
-                session.list::<MemberView>(Ask::get(&["organizations", &organization, "members"])).await
+            Self::List { organization, begins, role } => {
+                let ask = begins.narrow(Ask::get(&["organizations", &organization, "members"]));
+                session.list::<MemberView>(ask.with("role", role)).await
             }
             Self::Add { organization, user, owner } => {
                 let role = if owner { "owner" } else { "member" };

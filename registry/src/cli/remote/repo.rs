@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::client::Ask;
 use super::table::Row;
-use super::{Remote, Session};
+use super::{Begins, Remote, Session};
 use crate::cli::output::Failure;
 use crate::people::repositories::{RepositoryLine, RepositoryView, Visibility};
 
@@ -20,7 +20,13 @@ pub(in crate::cli) struct Repo {
 #[derive(Debug, Subcommand)]
 enum RepoVerb {
     /// List the repositories that you may see
-    List,
+    List {
+        #[command(flatten)]
+        begins: Begins,
+        /// Only what anybody may pull, or only what not
+        #[arg(long, value_parser = ["public", "private"])]
+        visibility: Option<String>,
+    },
     /// Make a repository; nobody but who has a right to it may pull, unless --public says so
     Create {
         /// The repository, such as acme/web
@@ -106,7 +112,10 @@ impl Repo {
 impl RepoVerb {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List => session.list::<RepositoryLine>(Ask::get(&["repositories"])).await,
+            Self::List { begins, visibility } => {
+                let ask = begins.narrow(Ask::get(&["repositories"]));
+                session.list::<RepositoryLine>(ask.with("visibility", visibility)).await
+            }
             Self::Create { name, public, description } => {
                 let visibility = if public { "public" } else { "private" };
                 let new = json!({"name": name, "visibility": visibility, "description": description});

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::Ask;
 use super::span::Span;
 use super::table::{Row, or_dash, yes};
-use super::{Remote, Session, two};
+use super::{Begins, Remote, Session, two};
 use crate::cli::output::{self, Failure, Format};
 use crate::people::robots::{RobotView, SecretLine, SecretView};
 use crate::people::rules::RuleView;
@@ -27,6 +27,8 @@ enum RobotVerb {
     List {
         /// The account: a user or an organization
         account: String,
+        #[command(flatten)]
+        begins: Begins,
     },
     /// Make a robot; it has no secret until `hallmark robot rotate`
     Create {
@@ -178,7 +180,10 @@ fn parts(robot: &str) -> Result<(&str, &str), Failure> {
 impl RobotVerb {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List { account } => session.list::<RobotView>(Ask::get(&["accounts", &account, "robots"])).await,
+            Self::List { account, begins } => {
+                let ask = Ask::get(&["accounts", &account, "robots"]);
+                session.list::<RobotView>(begins.narrow(ask)).await
+            }
             Self::Create { robot, repository, description } => {
                 let (account, name) = parts(&robot)?;
                 let mut new = json!({"name": name, "description": description});

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::client::Ask;
 use super::table::{Row, or_dash};
-use super::{Remote, Session, two};
+use super::{Begins, Remote, Session, two};
 use crate::cli::output::Failure;
 use crate::people::teams::{TeamMemberView, TeamView};
 
@@ -23,6 +23,8 @@ enum TeamVerb {
     List {
         /// The organization
         organization: String,
+        #[command(flatten)]
+        begins: Begins,
     },
     /// Make a team
     Create {
@@ -61,6 +63,8 @@ enum MemberVerb {
     List {
         /// Organization and team, such as acme/dev
         team: String,
+        #[command(flatten)]
+        begins: Begins,
     },
     /// Put a member of the organization into a team
     Add {
@@ -108,8 +112,9 @@ fn parts(team: &str) -> Result<(&str, &str), Failure> {
 impl TeamVerb {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List { organization } => {
-                session.list::<TeamView>(Ask::get(&["organizations", &organization, "teams"])).await
+            Self::List { organization, begins } => {
+                let ask = Ask::get(&["organizations", &organization, "teams"]);
+                session.list::<TeamView>(begins.narrow(ask)).await
             }
             Self::Create { team, description } => {
                 let (organization, name) = parts(&team)?;
@@ -139,10 +144,10 @@ impl TeamVerb {
 impl MemberVerb {
     async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List { team } => {
+            Self::List { team, begins } => {
                 let (organization, name) = parts(&team)?;
                 let path = ["organizations", organization, "teams", name, "members"];
-                session.list::<TeamMemberView>(Ask::get(&path)).await
+                session.list::<TeamMemberView>(begins.narrow(Ask::get(&path))).await
             }
             Self::Add { team, user } => {
                 let (organization, name) = parts(&team)?;

@@ -41,8 +41,10 @@ pub(in crate::cli) fn log_out(remote: Remote, name: &str) -> Result<(), Failure>
     remote.run(async |session| session.act(ask, &format!("{name} is logged out everywhere")).await)
 }
 
-pub(in crate::cli) fn list(remote: Remote) -> Result<(), Failure> {
-    remote.run(async |session| session.list::<UserView>(Ask::get(&["users"])).await)
+pub(in crate::cli) fn list(remote: Remote, prefix: Option<String>, disabled: Option<bool>) -> Result<(), Failure> {
+    let ask =
+        Ask::get(&["users"]).with("prefix", prefix).with("disabled", disabled.map(|disabled| disabled.to_string()));
+    remote.run(async |session| session.list::<UserView>(ask).await)
 }
 
 pub(in crate::cli) fn show(remote: Remote, name: &str) -> Result<(), Failure> {

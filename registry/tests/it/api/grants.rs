@@ -92,6 +92,7 @@ async fn grants_on_prefixes_are_listed_to_who_governs_the_account() {
     content-length: 264
     content-type: application/json
     etag: {tag}
+    link: </api/v1/accounts/acme/grants?limit=2&after=acme%2Fweb-+7>; rel="next"
 
     {"items":[{"on":"acme/*","holder":"user:ann","rights":"read","granted_by":"user:admin","granted_at":"2027-01-15T08:00:00Z"},{"on":"acme/web-*","holder":"user:ann","rights":"read","granted_by":"user:admin","granted_at":"2027-01-15T08:00:00Z"}],"next":"acme/web- 7"}
     "#);

@@ -7,6 +7,7 @@ mod document;
 mod endpoints;
 mod events;
 mod explain;
+mod filters;
 mod grants;
 mod hidden;
 mod keeping;

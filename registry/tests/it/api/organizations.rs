@@ -84,6 +84,7 @@ async fn organizations_are_listed_to_those_who_belong_to_them() {
     content-length: 84
     content-type: application/json
     etag: {tag}
+    link: </api/v1/organizations?limit=1&after=bolt>; rel="next"
 
     {"items":[{"name":"bolt","create_on_push":false,"writers_sign":true}],"next":"bolt"}
     "#);
@@ -126,11 +127,9 @@ async fn members_are_put_listed_and_removed() {
     "#);
     assert_eq!(event, r#"olga member_put ann {"role":"member"}"#);
     let page = world.api("GET", "/organizations/acme/members?limit=2", &basic("ann")).await.expect(200).json();
-    let olga: i64 = world.look("SELECT principal_id FROM users WHERE name = 'olga'").await[0].parse().unwrap();
-    let items = json!([{"user": "ann", "role": "member"}, {"user": "olga", "role": "owner"}]);
-    assert_eq!(page, json!({"items": items, "next": olga.to_string()}));
-    refuses(world, world.api("GET", "/organizations/acme/members?after=olga", &basic("ann")), 400, "INVALID").await;
-    let all = [vec!["ann", "olga"], vec!["mia", "tim"]];
+    let items = json!([{"user": "ann", "role": "member"}, {"user": "mia", "role": "member"}]);
+    assert_eq!(page, json!({"items": items, "next": "mia"}));
+    let all = [["ann", "mia"], ["olga", "tim"]];
     assert_eq!(pages(world, "/organizations/acme/members", &basic("aud"), 2, "user").await, all);
     let (answer, event) = records(world, world.api("DELETE", &path, &basic("olga"))).await;
     assert_snapshot!(answer, @r"

@@ -47,6 +47,7 @@ async fn a_robot_is_made_shown_changed_and_removed() {
     content-length: 174
     content-type: application/json
     etag: {tag}
+    link: </api/v1/accounts/acme/robots?limit=1&after=cd>; rel="next"
 
     {"items":[{"account":"acme","name":"cd","login":"acme+cd","repository":"acme/site","description":"delivers","disabled":true,"created_at":"2027-01-15T08:00:00Z"}],"next":"cd"}
     "#);

@@ -51,6 +51,7 @@ async fn a_team_is_made_shown_changed_and_removed() {
     content-length: 78
     content-type: application/json
     etag: {tag}
+    link: </api/v1/organizations/acme/teams?limit=1&after=dev>; rel="next"
 
     {"items":[{"organization":"acme","name":"dev","description":""}],"next":"dev"}
     "#);

@@ -82,6 +82,7 @@ async fn users_are_listed_page_by_page() {
     content-length: 127
     content-type: application/json
     etag: {tag}
+    link: </api/v1/users?limit=2&after=ann>; rel="next"
 
     {"items":[{"name":"admin","role":"administrator","disabled":false},{"name":"ann","role":"user","disabled":false}],"next":"ann"}
     "#);

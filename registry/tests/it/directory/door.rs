@@ -95,6 +95,24 @@ async fn a_person_of_a_directory_lets_a_program_in_on_the_page() {
     assert_eq!(granted(&world, &by).await, "repository:acme/app:pull");
 }
 
+#[tokio::test]
+async fn the_log_tells_who_of_a_directory_was_let_in_and_who_was_not() {
+    let mut slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    login(&world, &anna()).await.expect(200);
+    assert_eq!(world.sign_ins("signed_in").await, ["anna anna password 1"]);
+    assert_eq!(world.sign_ins("sign_in_failed").await, [""; 0]);
+    login(&world, &Credentials::basic("anna", "a wrong password")).await.expect(401);
+    login(&world, &Credentials::basic("nobody", "a wrong password")).await.expect(401);
+    let failed = ["system anna password 1", "system nobody password 1"];
+    assert_eq!(world.sign_ins("sign_in_failed").await, failed);
+    // Nobody is refused by a directory that does not answer.
+    slapd.stop();
+    login(&world, &ben()).await.expect(503);
+    assert_eq!(world.sign_ins("sign_in_failed").await, failed);
+    assert_eq!(world.sign_ins("signed_in").await.len(), 1);
+}
+
 /// Threat 15: a name that has a password here, one that a directory knows and one that nobody has cost a hash each, on every way in, and
 /// read the same. That a directory was asked takes time of its own (docs/sign-in.md).
 #[tokio::test]

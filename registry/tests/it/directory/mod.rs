@@ -16,6 +16,7 @@ mod slapd;
 mod subject;
 mod tls;
 mod trap;
+mod two;
 
 use hallmark::auth::directory::{Cause, Directory, DirectoryConfig, DirectoryError, Person};
 

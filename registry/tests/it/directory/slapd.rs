@@ -17,7 +17,7 @@ pub(super) const SUFFIX: &str = "dc=example,dc=com";
 pub(super) const PEOPLE: &str = "ou=people,dc=example,dc=com";
 pub(super) const GROUPS: &str = "ou=groups,dc=example,dc=com";
 pub(super) const SEARCHER: &str = "cn=searcher,dc=example,dc=com";
-const SEARCHER_PASSWORD: &str = "searcher's own";
+pub(super) const SEARCHER_PASSWORD: &str = "searcher's own";
 const ROOT: &str = "cn=root,dc=example,dc=com";
 const ROOT_PASSWORD: &str = "root's own";
 

@@ -49,6 +49,24 @@ impl Acme {
 }
 
 impl World {
+    /// What the log tells of who signed in (`signed_in`), or could not (`sign_in_failed`), but of the administrator, in order: by
+    /// whom, as what, how and how often.
+    pub(crate) async fn sign_ins(&self, kind: &str) -> Vec<String> {
+        self.write_down().await;
+        let admin = Credentials::basic("admin", PASSWORD);
+        let log = self.api("GET", &format!("/events?kind={kind}&limit=1000"), &admin).await.expect(200).json();
+        let events = log["items"].as_array().unwrap().iter().filter(|event| event["actor"] != "admin");
+        let mut told: Vec<_> = events
+            .map(|event| {
+                let (detail, actor) = (&event["detail"], event["actor"].as_str().unwrap());
+                let (subject, how) = (event["subject"].as_str().unwrap_or_default(), detail["how"].as_str().unwrap());
+                format!("{actor} {subject} {how} {}", detail["count"])
+            })
+            .collect();
+        told.sort();
+        told
+    }
+
     /// A request of the management API; `path` begins behind `/api/v1`.
     pub(crate) fn api(&self, method: &str, path: &str, by: &Credentials) -> Call<'_> {
         self.call(method, &format!("/api/v1{path}")).by(by)

@@ -198,6 +198,55 @@ async fn a_rule_makes_a_certificate_a_user_or_a_robot() {
     site.close().await;
 }
 
+/// An address is compared whole, and with names of no other kind.
+#[tokio::test]
+async fn an_address_in_a_certificate_is_a_user() {
+    let site = Site::open().await;
+    let email = |address: &str| SanType::Rfc822Name(address.try_into().unwrap());
+    let ann = site.authority.client("whatever", vec![email("ann@example.com")]);
+    assert_eq!(site.name(Some(&ann)).await, None, "without a rule, an address is nobody's");
+    let rule = site.rule("user:ann", "email", "ann@example.com").await;
+    site.rule("robot:acme+ci", "email", "ci@builds.example.com").await;
+    assert_eq!(site.name(Some(&ann)).await.as_deref(), Some("ann"));
+    let among = vec![dns("laptop.example.com"), email("a@example.com"), email("ann@example.com")];
+    assert_eq!(
+        site.name(Some(&site.authority.client("", among))).await.as_deref(),
+        Some("ann"),
+        "one of several names"
+    );
+    let ci = site.authority.client("", vec![email("ci@builds.example.com")]);
+    assert_eq!(site.name(Some(&ci)).await.as_deref(), Some("acme+ci"));
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    for (name, alternative) in [
+        ("", email("bob@example.com")),
+        ("", email("ann@example.com.evil.example")),
+        ("", email("joann@example.com")),
+        ("", email("ann@EXAMPLE.com")),
+        ("", email("@example.com")),
+        ("", dns("ann@example.com")),
+        ("", uri("mailto:ann@example.com")),
+        ("ann@example.com", dns("laptop.example.com")),
+    ] {
+        let shown = site.authority.client(name, vec![alternative]);
+        assert_eq!(site.name(Some(&shown)).await, None, "{name:?}");
+    }
+    let token =
+        site.ask(Some(&ann), "GET", "/token?service=hallmark&scope=repository:ann/app:pull,push").await.unwrap();
+    let token: Value = serde_json::from_str(&token.1).unwrap();
+    site.world.image(&Credentials::bearer(token["token"].as_str().unwrap()), "ann/app", "1", "layer").await;
+
+    let pattern = json!({"holder": "user:bob", "kind": "email", "pattern": "*@example.com"});
+    let refused = api(&site.world, "POST", "/certificates", pattern).await.expect(400).json();
+    assert_eq!(refused["errors"][0]["detail"]["field"], "pattern", "{refused}");
+    assert_eq!(
+        site.world.sign_ins("signed_in").await,
+        ["acme+ci CN= certificate 1", "ann CN= certificate 1", "ann CN=whatever certificate 2"]
+    );
+    site.world.api("DELETE", &format!("/certificates/{rule}"), &admin()).await.expect(204);
+    assert_eq!((site.name(Some(&ann)).await, site.status(Some(&ann), "/v2/").await), (None, 401), "without its rule");
+    site.close().await;
+}
+
 #[tokio::test]
 async fn a_robot_pushes_and_pulls_by_its_certificate_alone_and_no_further_than_its_rights() {
     let site = Site::open().await;

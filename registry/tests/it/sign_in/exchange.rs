@@ -11,7 +11,7 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-async fn opened() -> (Stage, Signer, World) {
+pub(super) async fn opened() -> (Stage, Signer, World) {
     let key = Signer::new("ES256", "one");
     let stage = Stage::open(&[&key]).await;
     let world = World::with(|config| trust(config, &stage, true)).await;
@@ -22,7 +22,7 @@ async fn opened() -> (Stage, Signer, World) {
 }
 
 /// Asks with these fields in the place of the usual ones; an empty one is left out.
-async fn exchange(world: &World, token: &str, changes: &[(&str, &str)]) -> Answer {
+pub(super) async fn exchange(world: &World, token: &str, changes: &[(&str, &str)]) -> Answer {
     let mut fields = vec![
         ("grant_type", GRANT),
         ("subject_token", token),

@@ -5,6 +5,7 @@
 mod certificates;
 mod devices;
 mod exchange;
+mod log;
 mod pages;
 pub(crate) mod passwords;
 mod providers;

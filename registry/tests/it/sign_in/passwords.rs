@@ -10,12 +10,12 @@ const PAGE: &str = "/auth/device";
 const WRONG: &str = "the name or the password is wrong";
 
 /// A registry without a provider.
-async fn opened() -> World {
+pub(super) async fn opened() -> World {
     World::with(|config| config.public_url = Some(PUBLIC.parse().unwrap())).await
 }
 
 /// Opens the page, and sends its form with this name and password.
-async fn sign_in(browser: &mut Browser<'_>, name: &str, password: &str) -> Answer {
+pub(super) async fn sign_in(browser: &mut Browser<'_>, name: &str, password: &str) -> Answer {
     let page = browser.get(PAGE).await.expect(200).text();
     let fields = [("name", name), ("password", password), ("proof", &proof(&page))];
     browser.post("/auth/sign-in", &fields).await

@@ -4,7 +4,7 @@
 
 mod away;
 mod backups;
-mod binary;
+pub(crate) mod binary;
 mod bounds;
 mod drills;
 mod memory;

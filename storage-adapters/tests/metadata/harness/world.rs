@@ -239,19 +239,22 @@ impl World {
         }
     }
 
-    /// Another database, which the first two migrations and then this script made: the migrations of SQLite come first.
-    pub(crate) async fn of_schema_two(&self, migrations: [(&str, &str); 2], left: &str) -> DatabaseConfig {
-        let ledger = "CREATE TABLE migrations
-               (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL);
-             INSERT INTO migrations (version, name, applied_at) VALUES (1, 'images', 0), (2, 'small blobs', 0);";
+    /// Another database, which the first migrations and then this script made: those of SQLite come first in each pair.
+    pub(crate) async fn of_schema(&self, migrations: &[(&str, &str)], left: &str) -> DatabaseConfig {
+        let mut ledger = "CREATE TABLE migrations
+               (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL);"
+            .to_owned();
+        for version in 1..=migrations.len() {
+            ledger += &format!("INSERT INTO migrations (version, name, applied_at) VALUES ({version}, 'before', 0);");
+        }
+        let (sqlite, postgres): (Vec<_>, Vec<_>) = migrations.iter().copied().unzip();
         match &self.config {
             DatabaseConfig::Sqlite { .. } => {
                 let folder = self.folder.path().join("before");
                 std::fs::create_dir(&folder).unwrap();
                 let path = folder.join("hallmark.db");
                 let connection = rusqlite::Connection::open(&path).unwrap();
-                let [(one, two), _] = migrations;
-                for script in [one, two, ledger, left] {
+                for script in sqlite.into_iter().chain([ledger.as_str(), left]) {
                     connection.execute_batch(script).unwrap();
                 }
                 DatabaseConfig::Sqlite { path }
@@ -259,8 +262,7 @@ impl World {
             DatabaseConfig::Postgres { max_connections, .. } => {
                 let url = postgres::database().await;
                 let mut connection = PgConnection::connect(&url).await.unwrap();
-                let [_, (one, two)] = migrations;
-                for script in [one, two, ledger, left] {
+                for script in postgres.into_iter().chain([ledger.as_str(), left]) {
                     sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&mut connection).await.unwrap();
                 }
                 DatabaseConfig::Postgres { url, max_connections: *max_connections }
