@@ -65,6 +65,7 @@ mod tags;
 mod teams;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod trash;
 mod trust;
 mod trust_files;
@@ -121,6 +122,7 @@ pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use teams::{Team, TeamMember};
+pub use transfer::{HandedOver, MOST_HANDED_OVER, MOST_LEFT_BEHIND, Weight};
 pub use trash::{DueTrash, Purge};
 pub use trust::{
     ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
@@ -179,6 +181,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     small::ALL,
     tags::ALL,
     teams::ALL,
+    transfer::ALL,
     trash::ALL,
     trust::ALL,
     trust_files::ALL,
