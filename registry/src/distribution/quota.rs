@@ -456,12 +456,13 @@ async fn enter(app: &App, place: &Place, short: &Short) -> Result<Passage, NoPas
     }
 }
 
-async fn open(
-    tx: &mut Tx,
-    (place, passage, key): &(Place, Passage, StorageKey),
-) -> Result<RepositoryId, NoPassage> {
+async fn open(tx: &mut Tx, (place, passage, key): &(Place, Passage, StorageKey)) -> Result<RepositoryId, NoPassage> {
     let Place { name, actor, ground, occasion } = place;
     let repository = occasion.repository(tx, name, *actor, ground).await?;
     let place = (repository.id, repository.account_id);
-    if passage.open(tx, key, place, (*actor, occasion.now)).await? { Ok(repository.id) } else { Err(NoPassage::TooMany) }
+    if passage.open(tx, key, place, (*actor, occasion.now)).await? {
+        Ok(repository.id)
+    } else {
+        Err(NoPassage::TooMany)
+    }
 }

@@ -114,7 +114,11 @@ pub async fn describe(app: &App, caller: &Caller, name: &RepositoryName) -> Resu
     Ok(view(&repository, rights, (description, created_at)))
 }
 
-pub(super) fn view(repository: &Repository, rights: Rights, (description, created_at): (String, i64)) -> RepositoryView {
+pub(super) fn view(
+    repository: &Repository,
+    rights: Rights,
+    (description, created_at): (String, i64),
+) -> RepositoryView {
     RepositoryView {
         name: repository.name.to_string(),
         visibility: visibility(repository.public),

@@ -174,9 +174,7 @@ async fn bearable(tx: &mut Tx, repository: &Repository) -> Result<(), Refused> {
              the trash; copy it to the other account, and delete it here"
         )
     } else {
-        format!(
-            "more than {MOST_LEFT_BEHIND} robots, grants and rules of it would go; take some of them away first"
-        )
+        format!("more than {MOST_LEFT_BEHIND} robots, grants and rules of it would go; take some of them away first")
     }))
 }
 

@@ -37,7 +37,11 @@ pub(crate) async fn destroy_keys(app: &App, repository: RepositoryId, guns: impl
     for gun in guns {
         let key = CollectionKey { repository, dialect: TrustDialect::Notary, gun };
         if let Err(error) = app.signer.destroy(signer_name(&key)).await {
-            tracing::warn!(error = chain(&error), gun = key.gun, "the keys of a collection that is gone are left with the signer");
+            tracing::warn!(
+                error = chain(&error),
+                gun = key.gun,
+                "the keys of a collection that is gone are left with the signer"
+            );
         }
     }
 }

@@ -221,8 +221,7 @@ impl Tx {
         for _ in 0..TURNS {
             bytes += numbers(&self.rows(&ENTER, values![account, list]).await?)?.iter().sum::<i64>();
             // What was there may be taken away by the collector until it is locked.
-            if self.engine() == Engine::Sqlite
-                || self.rows(&HOLD_ENTERED, values![account, list]).await?.len() == count
+            if self.engine() == Engine::Sqlite || self.rows(&HOLD_ENTERED, values![account, list]).await?.len() == count
             {
                 return Ok(bytes);
             }
@@ -230,7 +229,12 @@ impl Tx {
         Err(self.give_way("account_blobs"))
     }
 
-    async fn move_links(&mut self, repository: RepositoryId, to: AccountId, name: &RepositoryName) -> Result<(), Error> {
+    async fn move_links(
+        &mut self,
+        repository: RepositoryId,
+        to: AccountId,
+        name: &RepositoryName,
+    ) -> Result<(), Error> {
         if self.engine() == Engine::Postgres {
             return self.moved(&MOVE, repository, to, name).await;
         }
