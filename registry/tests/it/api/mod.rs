@@ -21,6 +21,7 @@ mod retention_pulls;
 mod retention_races;
 mod robots;
 mod teams;
+mod transfer;
 mod trash;
 mod users;
 
