@@ -14,7 +14,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::grants::HolderName;
-use super::repositories::{RepositoryView, is_kept_from, view};
+use super::repositories::{RepositoryView, view};
 use super::{Caller, Refused, shapes};
 use crate::app::App;
 use crate::passage::{ACCOUNT, NoRoom, Passage, TRIES, look_in};
@@ -130,6 +130,7 @@ async fn hand_over(tx: &mut Tx, change: &Change) -> Result<Done, Unmade> {
     if there.is_some() {
         return Err(taken().into());
     }
+    // Who administers all repositories of such a name may take one that rests.
     if !decision.may_create || !decision.rights.contain(Rights::MANAGE) {
         return Err(Refused::Forbidden("you may not make a repository of the new name").into());
     }
@@ -144,9 +145,6 @@ async fn hand_over(tx: &mut Tx, change: &Change) -> Result<Done, Unmade> {
     let charged = handed_over.charged;
     if let Some(limit) = handed_over.hard.filter(|_| charged > reserved) {
         return Err(Unmade::Short(Short { repository: repository.id, account, charged, limit }));
-    }
-    if is_kept_from(tx, to, decision.rights, caller.now).await? {
-        return Err(Refused::Forbidden("the new name rests").into());
     }
     record(tx, change, (&repository, account), &handed_over).await?;
     let described = tx.described(repository.id).await?;

@@ -266,17 +266,18 @@ impl Tx {
     /// Takes away what the account before has given, and what names the repository by its old name.
     async fn leave_behind(&mut self, repository: &Repository, now: i64) -> Result<HandedOver, Error> {
         let id = repository.id;
-        let robots = self.robots_of(id, MOST_LEFT_BEHIND + 1).await?;
-        self.remove_robots(robots.iter().map(|(robot, _)| robot.id), now).await?;
-        let holders = self.rows(&GRANTS, values![id]).await?;
-        let holders = holders.iter().map(|row| super::grants::holder(row, 0)).collect::<Result<_, _>>()?;
-        self.execute(&TAKE_GRANTS, values![id]).await?;
         let rules = numbers(&self.rows(&RULES, values![id]).await?)?;
         let checks = self.execute(&CHECKS, values![id]).await?;
         let uploads = self.rows(&UPLOADS, values![id]).await?;
         for upload in &uploads {
             self.doom_upload(upload, now).await?;
         }
+        // Rules, reports and uploads of robots go with them, and would not be told of.
+        let robots = self.robots_of(id, MOST_LEFT_BEHIND + 1).await?;
+        self.remove_robots(robots.iter().map(|(robot, _)| robot.id), now).await?;
+        let holders = self.rows(&GRANTS, values![id]).await?;
+        let holders = holders.iter().map(|row| super::grants::holder(row, 0)).collect::<Result<_, _>>()?;
+        self.execute(&TAKE_GRANTS, values![id]).await?;
         let scope = Scope::Repository(id);
         let had_quota = self.execute(&QUOTA, values![scope.word(), scope.id()]).await? > 0;
         let mut collections = Vec::new();

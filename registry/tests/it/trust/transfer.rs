@@ -133,5 +133,5 @@ async fn a_collection_of_notary_s_is_deleted_with_its_keys_and_its_event() {
     hands_over(&world, "beta/web", "ann/web").await;
     let again = server_keys(&world).await;
     assert_ne!(again[0].1.id(), keys[0].1.id());
-    client.publish(&world, &again, 2).await.expect(200);
+    client.publish(&world, &again, 1).await.expect(200);
 }
