@@ -32,19 +32,19 @@ pub const MOST_LEFT_BEHIND: i64 = 1_000;
 statements! {
     WEIGH = [
         "SELECT CAST(
-           (SELECT COUNT(*) FROM (SELECT 1 FROM repository_blobs l WHERE l.repository_id = $1 LIMIT $2) AS links)
-         + (SELECT COUNT(*) FROM (SELECT 1 FROM manifests m WHERE m.repository_id = $1 LIMIT $2) AS manifests)
-         + (SELECT COUNT(*) FROM (SELECT 1 FROM trash t WHERE t.repository_id = $1 LIMIT $2) AS trashed)
+           (SELECT COUNT(*) FROM (SELECT 1 FROM repository_blobs l WHERE l.repository_id = $1 LIMIT $2) AS page)
+         + (SELECT COUNT(*) FROM (SELECT 1 FROM manifests m WHERE m.repository_id = $1 LIMIT $2) AS page)
+         + (SELECT COUNT(*) FROM (SELECT 1 FROM trash t WHERE t.repository_id = $1 LIMIT $2) AS page)
          + (SELECT COUNT(*) FROM (SELECT 1 FROM trash t JOIN trash_blobs n ON n.trash_id = t.id
-                                   WHERE t.repository_id = $1 LIMIT $2) AS named)
-         + (SELECT COUNT(*) FROM (SELECT 1 FROM uploads u WHERE u.repository_id = $1 LIMIT $2) AS open)
-         + (SELECT COUNT(*) FROM (SELECT 1 FROM checks c WHERE c.repository_id = $1 LIMIT $2) AS reported)
+                                   WHERE t.repository_id = $1 LIMIT $2) AS page)
+         + (SELECT COUNT(*) FROM (SELECT 1 FROM uploads u WHERE u.repository_id = $1 LIMIT $2) AS page)
+         + (SELECT COUNT(*) FROM (SELECT 1 FROM checks c WHERE c.repository_id = $1 LIMIT $2) AS page)
          + (SELECT COUNT(*) FROM (SELECT 1 FROM trust_collections c JOIN trust_metadata m ON m.collection_id = c.id
-                                   WHERE c.repository_id = $1 LIMIT $2) AS files) AS BIGINT),
+                                   WHERE c.repository_id = $1 LIMIT $2) AS page) AS BIGINT),
          CAST(
-           (SELECT COUNT(*) FROM (SELECT 1 FROM robots b WHERE b.repository_id = $1 LIMIT $3) AS robots)
-         + (SELECT COUNT(*) FROM (SELECT 1 FROM repository_grants g WHERE g.repository_id = $1 LIMIT $3) AS grants)
-         + (SELECT COUNT(*) FROM (SELECT 1 FROM sign_rules s WHERE s.repository_id = $1 LIMIT $3) AS rules) AS BIGINT)"
+           (SELECT COUNT(*) FROM (SELECT 1 FROM robots b WHERE b.repository_id = $1 LIMIT $3) AS page)
+         + (SELECT COUNT(*) FROM (SELECT 1 FROM repository_grants g WHERE g.repository_id = $1 LIMIT $3) AS page)
+         + (SELECT COUNT(*) FROM (SELECT 1 FROM sign_rules s WHERE s.repository_id = $1 LIMIT $3) AS page) AS BIGINT)"
     ];
     BLOBS = [
         "SELECT l.blob_id FROM repository_blobs l WHERE l.repository_id = $1
