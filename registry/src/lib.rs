@@ -19,6 +19,7 @@ mod lease;
 mod master;
 mod memory;
 mod operate;
+pub mod passage;
 pub mod people;
 mod readonly;
 pub(crate) mod reclaim;

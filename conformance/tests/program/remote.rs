@@ -220,6 +220,13 @@ fn an_organization_is_built_by_hand_and_each_right_is_explained() -> Outcome<()>
     bob.types("grant put acme/web user:bob admin", 5, &["admin on the repository"])?;
     admin.types("repo rename acme/web acme/site", 0, &["acme/web is now acme/site"])?;
     admin.types("repo show acme/web", 4, &[])?;
+    admin.types("repo transfer acme/site acme/web", 1, &["rename the repository instead"])?;
+    bob.types("repo transfer acme/site bob/site", 5, &["admin on the repository"])?;
+    admin.types("repo transfer acme/site bob/site", 0, &["acme/site is now bob/site"])?;
+    admin.types("repo show acme/site", 4, &[])?;
+    bob.types("repo show bob/site", 0, &["admin"])?;
+    bob.types("repo transfer bob/site acme/site", 5, &["owner of the organization"])?;
+    admin.types("repo transfer bob/site acme/site", 0, &["acme/site"])?;
     admin.types("grant take acme/* team:acme/dev", 0, &["holds nothing"])?;
     admin.types("org member remove acme bob", 0, &["no more"])?;
     admin.types("org remove acme", 1, &["still has repositories"])?;

@@ -10,6 +10,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::auth::users::UserError;
 use crate::auth::{self, token::SERVICE};
+use crate::distribution::http::no_room;
 use crate::http::error::Error;
 use crate::people::Refused;
 use crate::signing;
@@ -84,6 +85,7 @@ impl From<Refused> for Error {
             Refused::Forbidden(_) => Self::new(ErrorCode::Denied, message),
             Refused::Invalid { field, .. } => Self::new(ErrorCode::Invalid, message).detail(json!({"field": field})),
             Refused::Conflict(_) => Self::new(ErrorCode::Conflict, message),
+            Refused::Exceeded(exceeded) => no_room(&exceeded),
             Refused::Changed => Self::new(ErrorCode::PreconditionFailed, message),
             Refused::Busy(_) => Self::new(ErrorCode::TooManyRequests, message).retry_after(BUSY_RETRY),
             Refused::Ended(error) => Self::internal(error),

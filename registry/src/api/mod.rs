@@ -95,6 +95,7 @@ fn routes() -> Router {
             "/repositories/{repository}",
             get(repositories::describe).patch(repositories::change).delete(repositories::delete),
         )
+        .route("/repositories/{repository}/transfer", post(repositories::transfer))
         .route("/repositories/{repository}/grants", get(repositories::grants))
         .route("/repositories/{repository}/signatures", get(signatures::list).post(signatures::create))
         .route("/repositories/{repository}/signatures/{tag}", delete(signatures::withdraw))

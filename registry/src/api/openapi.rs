@@ -63,6 +63,7 @@ use crate::people::shapes;
         repositories::describe,
         repositories::change,
         repositories::delete,
+        repositories::transfer,
         repositories::grants,
         signatures::list,
         signatures::create,

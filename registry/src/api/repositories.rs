@@ -14,6 +14,7 @@ use crate::people::events::{self, EventView, Wanted};
 use crate::people::explain::{self, Act, Explanation};
 use crate::people::grants::{self, GrantView, HolderName, NewGrant};
 use crate::people::repositories::{self, NewRepository, RepositoryChanges, RepositoryLine, RepositoryView};
+use crate::people::transfer::{self, NewPlace};
 use crate::people::{List, Page, Refused, shapes};
 
 /// A page of these.
@@ -86,6 +87,27 @@ pub(super) async fn change(
 ) -> Result<Response, Error> {
     let name = named(&repository)?;
     let given = repositories::change(&call.app, &call.caller, &name, sent, call.expected).await?;
+    Ok(shown(&given))
+}
+
+/// Hands a repository over to another account. What it holds goes along; grants on it, rules, robots that are bound to it, its quota and its
+/// trust metadata do not. The old name answers as one that nobody has from then on, and rests.
+#[utoipa::path(
+    post,
+    path = "/api/v1/repositories/{repository}/transfer",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F")
+    ),
+    request_body = NewPlace,
+    responses((status = 200, description = "The repository in its new account", body = RepositoryView), Failures)
+)]
+pub(super) async fn transfer(
+    call: Call,
+    At(repository): At<String>,
+    Sent(sent): Sent<NewPlace>,
+) -> Result<Response, Error> {
+    let given = transfer::transfer(&call.app, &call.caller, &named(&repository)?, sent).await?;
     Ok(shown(&given))
 }
 

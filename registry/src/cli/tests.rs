@@ -72,6 +72,7 @@ fn every_verb_of_the_manual_can_be_typed() {
         "repo create acme/web --public --description x",
         "repo set acme/web --private --description x",
         "repo rename acme/web acme/shop",
+        "repo transfer acme/web beta/web",
         "repo delete acme/web",
         "robot create acme+ci --repository acme/web",
         "robot set acme+ci --disable",

@@ -489,7 +489,7 @@ fn immutable(fixed: Fixed) -> Error {
 
 /// Clients print the sentence, and try nothing again: what is missing are not rights, but the specification has no other word
 /// for what may not be.
-fn no_room(exceeded: &Exceeded) -> Error {
+pub(crate) fn no_room(exceeded: &Exceeded) -> Error {
     let Exceeded { kind, name, limit, in_use, requested } = exceeded;
     let mut detail = json!({*kind: name, "limit": limit, "requested": requested});
     if let Some(in_use) = in_use {

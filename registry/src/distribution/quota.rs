@@ -8,7 +8,7 @@
 use hallmark_oci::{RepositoryName, UploadId};
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{
-    self, AccountId, Limits, NewUpload, PrincipalId, RepositoryId, Rights, Room, SYSTEM_ACCOUNT, Scope, Seen, Tx, Usage,
+    self, AccountId, Limits, PrincipalId, RepositoryId, Rights, Room, SYSTEM_ACCOUNT, Scope, Seen, Tx,
 };
 
 use super::Occasion;
@@ -17,6 +17,8 @@ use super::receive::Session;
 use super::upload::UploadError;
 use crate::access::{self, Ground, Reason};
 use crate::app::App;
+use crate::passage::{ACCOUNT, NoRoom, REPOSITORY, TRIES, look_in, signed};
+pub(super) use crate::passage::{Exceeded, Passage, UNLEASED};
 
 /// How much is reserved at most at a time for bytes whose number nobody announced.
 const STEP: u64 = 64 * 1024 * 1024;
@@ -24,40 +26,6 @@ const STEP: u64 = 64 * 1024 * 1024;
 const LEAST_STEP: u64 = 1024 * 1024;
 /// The part of the room that is left of which one upload reserves no more at a time: others come too.
 const SHARE: u64 = 4;
-/// How long a passage stands that nothing ends, in milliseconds: longer than the change that it is for.
-const PASSAGE: i64 = 5 * 60 * 1_000;
-/// The fence of an upload that nobody has leased.
-pub(super) const UNLEASED: i64 = 0;
-const ACCOUNT: &str = "account";
-const REPOSITORY: &str = "repository";
-/// How often a change is tried that needs more room than it needed a moment ago.
-const TRIES: usize = 4;
-
-/// A hard limit leaves no room.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the quota of the {kind} {name} is {limit} bytes{}; what is deleted counts until it has left the trash", why(*.in_use, *.requested))]
-pub(crate) struct Exceeded {
-    /// `account` or `repository`.
-    pub(crate) kind: &'static str,
-    /// Its name.
-    pub(crate) name: String,
-    /// The most bytes that it may hold.
-    pub(crate) limit: u64,
-    /// Those that it holds, and that other uploads have reserved in it; `None` for who may not read that by the API either.
-    pub(crate) in_use: Option<Usage>,
-    /// Those that there is no room for.
-    pub(crate) requested: u64,
-}
-
-fn why(in_use: Option<Usage>, requested: u64) -> String {
-    match in_use {
-        Some(Usage { used, reserved }) => format!(
-            ": {used} bytes are in use and {reserved} are reserved by other uploads, so that there is no room for {requested} bytes"
-        ),
-        None => format!(", and there is no room for {requested} bytes"),
-    }
-}
-
 /// A change that was taken back, because it would have charged more than was reserved for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Short {
@@ -94,10 +62,6 @@ impl Allowance {
         self.reserved.account += room.account;
         self.reserved.repository += room.repository;
     }
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
 }
 
 fn negated(room: Room) -> Room {
@@ -291,7 +255,7 @@ async fn look_before(
         if let Some(limit) = limit.filter(|_| needed > 0) {
             look_in(app, place, limit.saturating_sub(needed.unsigned_abs()), (0, own), bytes)
                 .await
-                .map_err(|barred| under(barred, limit))?;
+                .map_err(|barred| under(barred.into(), limit))?;
         }
     }
     Ok(())
@@ -327,31 +291,6 @@ async fn look(
     Ok(too_much)
 }
 
-/// How far one place is above its limit, when no more than what can be spared is.
-async fn look_in(
-    app: &App,
-    (scope, kind, name): (Scope, &'static str, &str),
-    limit: u64,
-    (spare, own): (i64, i64),
-    requested: u64,
-) -> Result<i64, NoPassage> {
-    let usage = app.metadata.usage(scope).await?;
-    let over = signed(usage.used.saturating_add(usage.reserved).saturating_sub(limit));
-    if over <= spare {
-        return Ok(over);
-    }
-    let (name, reserved) = (name.to_owned(), usage.reserved.saturating_sub(own.max(0).unsigned_abs()));
-    let in_use = Some(Usage { reserved, ..usage });
-    Err(NoPassage::Exceeded(Box::new(Exceeded { kind, name, limit, in_use, requested })))
-}
-
-/// Room for a change that opens no upload of its own: an upload to which nothing is sent, and that ends with the change.
-#[derive(Debug, Clone)]
-pub(super) struct Passage {
-    upload: UploadId,
-    reserved: Room,
-}
-
 /// Where a change is made, and by whom.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -377,6 +316,15 @@ pub(super) enum NoPassage {
 impl From<Nowhere> for NoPassage {
     fn from(nowhere: Nowhere) -> Self {
         Self::Nowhere(nowhere)
+    }
+}
+
+impl From<NoRoom> for NoPassage {
+    fn from(barred: NoRoom) -> Self {
+        match barred {
+            NoRoom::Exceeded(exceeded) => Self::Exceeded(exceeded),
+            NoRoom::Failed(error) => Self::Nowhere(error.into()),
+        }
     }
 }
 
@@ -416,12 +364,12 @@ where
         };
         // Ended by the change itself, unless that was taken back.
         if let Some(passage) = passage.take() {
-            leave(app, &passage.upload).await;
+            passage.leave(app).await;
         }
         passage = Some(enter(app, place, &short?).await?);
     }
     if let Some(passage) = passage {
-        leave(app, &passage.upload).await;
+        passage.leave(app).await;
     }
     Err(NoPassage::Unsettled.into())
 }
@@ -489,15 +437,15 @@ async fn enter(app: &App, place: &Place, short: &Short) -> Result<Passage, NoPas
         account: under(limits.account, charged.account),
         repository: under(limits.repository, charged.repository),
     };
-    let upload = UploadId::from_bytes(app.random.bytes());
-    let opening = (place.clone(), upload.clone(), StorageKey::from_bytes(app.random.bytes()), room);
+    let (passage, key) = Passage::prepared(app, room);
+    let opening = (place.clone(), passage.clone(), key);
     let repository = app.metadata.write(opening, |tx, opening| Box::pin(open(tx, opening))).await?;
     let requested = room.account.max(room.repository).unsigned_abs();
     let asked = Asked { wish: room, needed: room, own: room, bytes: requested };
     match look(app, &place.name, (repository, limits), asked).await {
-        Ok(_) => Ok(Passage { upload, reserved: room }),
+        Ok(_) => Ok(passage),
         Err(barred) => {
-            leave(app, &upload).await;
+            passage.leave(app).await;
             Err(match barred {
                 NoPassage::Exceeded(exceeded) => {
                     NoPassage::Exceeded(told(app, &place.name, place.actor, exceeded).await)
@@ -508,34 +456,13 @@ async fn enter(app: &App, place: &Place, short: &Short) -> Result<Passage, NoPas
     }
 }
 
-/// Its key owns no byte and never will; a crash leaves it to expire like any upload that was given up.
-async fn open(
-    tx: &mut Tx,
-    (place, upload, key, room): &(Place, UploadId, StorageKey, Room),
-) -> Result<RepositoryId, NoPassage> {
+async fn open(tx: &mut Tx, (place, passage, key): &(Place, Passage, StorageKey)) -> Result<RepositoryId, NoPassage> {
     let Place { name, actor, ground, occasion } = place;
     let repository = occasion.repository(tx, name, *actor, ground).await?;
-    let new = NewUpload {
-        id: upload,
-        repository: repository.id,
-        principal: *actor,
-        key,
-        hash_state: &[],
-        leased_until: 0,
-        expires_at: occasion.now + PASSAGE,
-    };
-    if !tx.begin_upload(&new).await? {
-        return Err(NoPassage::TooMany);
-    }
-    tx.reserve((upload, UNLEASED), (repository.id, repository.account_id), *room).await?;
-    Ok(repository.id)
-}
-
-/// Gives a passage back that no change has ended.
-async fn leave(app: &App, upload: &UploadId) {
-    let left: Result<bool, metadata::Error> =
-        app.metadata.write(upload.clone(), |tx, upload| Box::pin(async move { tx.end_passage(upload).await })).await;
-    if let Err(error) = left {
-        tracing::warn!(%error, upload = upload.as_str(), "what was reserved for a change is given back when it expires");
+    let place = (repository.id, repository.account_id);
+    if passage.open(tx, key, place, (*actor, occasion.now)).await? {
+        Ok(repository.id)
+    } else {
+        Err(NoPassage::TooMany)
     }
 }

@@ -380,6 +380,12 @@ impl Caller {
         Ok((held, rights))
     }
 
+    /// The repository of this name, when the caller may manage it. Nothing is held.
+    pub(super) async fn glance(&self, tx: &mut Tx, name: &RepositoryName) -> Result<Repository, Refused> {
+        self.may_change()?;
+        Ok(self.judge(tx, name, (Rights::MANAGE, MANAGE)).await?.0)
+    }
+
     /// The repository of this name, when the caller has this right in it, and what they may do in it. Nothing is held.
     async fn judge(
         &self,

@@ -4,6 +4,7 @@ use hallmark_signer::wire::Unserved;
 use hallmark_storage::metadata;
 
 use crate::auth::users::UserError;
+use crate::passage::Exceeded;
 
 /// Why a request about people, rights or repositories is refused.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Refused {
     /// The thing is another by now than the one that `If-Match` names.
     #[error("it was changed meanwhile; read it again, and then decide")]
     Changed,
+    /// A hard limit leaves no room for it.
+    #[error(transparent)]
+    Exceeded(Box<Exceeded>),
     /// Others are at it, and it is dear.
     #[error("{0}")]
     Busy(String),

@@ -25,6 +25,7 @@ pub mod sign_rules;
 pub mod signatures;
 pub mod teams;
 pub mod tokens;
+pub mod transfer;
 pub mod trash;
 pub mod trust;
 pub mod users;

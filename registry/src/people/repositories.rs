@@ -82,7 +82,7 @@ pub struct RepositoryChanges {
 }
 
 /// The refusal of a name that rests.
-const RESTS: &str = "a repository of this name was deleted or renamed lately, and the name is kept from others for a while; \
+const RESTS: &str = "a repository of this name was deleted, renamed or handed over lately, and the name is kept from others for a while; \
                      whoever administers it may make it again";
 
 fn visibility(public: bool) -> Visibility {
@@ -123,7 +123,11 @@ pub async fn describe(app: &App, caller: &Caller, name: &RepositoryName) -> Resu
     Ok(view(&repository, rights, (description, created_at)))
 }
 
-fn view(repository: &Repository, rights: Rights, (description, created_at): (String, i64)) -> RepositoryView {
+pub(super) fn view(
+    repository: &Repository,
+    rights: Rights,
+    (description, created_at): (String, i64),
+) -> RepositoryView {
     RepositoryView {
         name: repository.name.to_string(),
         visibility: visibility(repository.public),
@@ -312,7 +316,7 @@ async fn rename(tx: &mut Tx, caller: &Caller, repository: &Repository, to: &Repo
     if to.account() != repository.name.account() {
         return Err(Refused::invalid(
             "name",
-            "a repository keeps its account; push it to the other one and delete it here",
+            "a repository keeps its account when it is renamed; transfer it to the other one",
         ));
     }
     // Somebody else may be let in by the new name, and whoever renames must be able to give that.

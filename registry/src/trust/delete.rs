@@ -1,13 +1,14 @@
 //! Deleting all trust data of a collection, as `notary delete --remote` asks for it.
 
 use hallmark_oci::{DeleteTrust, Gun, TrustRole};
-use hallmark_storage::metadata::{self, CollectionKey, PrincipalId, TrustFileKey, Tx};
+use hallmark_storage::metadata::{self, CollectionKey, PrincipalId, RepositoryId, TrustDialect, TrustFileKey, Tx};
 use serde_json::json;
 
 use super::{Failure, collection, signer_name};
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::Occasion;
+use crate::telemetry::chain;
 
 /// Deletes the keys that signed for a collection, and then the collection. Cut short between the two, it leaves one that cannot be
 /// published to until it is deleted again; the other way round a publish between the two would be left without its keys. Nothing
@@ -28,6 +29,21 @@ pub(super) async fn delete(
     let removed: Result<(), metadata::Error> =
         app.metadata.write(change, |tx, change| Box::pin(remove(tx, change))).await;
     Ok(removed?)
+}
+
+/// Destroys the keys that signed for collections of a repository that are gone. What fails is left with the signer, where nothing asks for
+/// it again: those names are of another account.
+pub(crate) async fn destroy_keys(app: &App, repository: RepositoryId, guns: impl Iterator<Item = String>) {
+    for gun in guns {
+        let key = CollectionKey { repository, dialect: TrustDialect::Notary, gun };
+        if let Err(error) = app.signer.destroy(signer_name(&key)).await {
+            tracing::warn!(
+                error = chain(&error),
+                gun = key.gun,
+                "the keys of a collection that is gone are left with the signer"
+            );
+        }
+    }
 }
 
 /// What is removed, with the fingerprint of the root that clients may have pinned; by whom, and under which rights.

@@ -11,6 +11,8 @@ pub(crate) mod renew;
 pub mod tuf;
 mod upload;
 
+pub(crate) use delete::destroy_keys;
+
 use hallmark_oci::{Gun, ServerRole, TrustRole};
 use hallmark_signer::notary::{FileState, MetadataInvalid, Root, Signed};
 use hallmark_signer::{NotaryFiles, SignRefused};

@@ -31,6 +31,7 @@ statements! {
                   THEN 1 ELSE 0 END AS BIGINT)
            FROM manifests m WHERE m.repository_id = $1 AND m.id = $2"
     ];
+    HOLD_AROUND_LINK = ["SELECT id FROM repositories WHERE id = $1" {share}];
     HOLD_BEHIND_LINK = [
         "SELECT a.blob_id FROM repository_blobs l JOIN account_blobs a ON a.account_id = l.account_id AND a.blob_id = l.blob_id
           WHERE l.repository_id = $1 AND l.blob_id = $2" {update of a}
@@ -164,6 +165,8 @@ impl Tx {
     async fn look_at_link(&mut self, candidate: &Candidate) -> Result<Looked, Error> {
         let key = values![candidate.owner, candidate.id];
         if self.engine() == Engine::Postgres {
+            // The repository first: it is not handed over to another account meanwhile, where the link stands on another row.
+            self.row(&HOLD_AROUND_LINK, values![candidate.owner]).await?;
             self.row(&HOLD_BEHIND_LINK, key).await?;
         }
         let Some(held) = self.row(&HOLD_LINK, key).await? else { return Ok(Looked::Gone) };

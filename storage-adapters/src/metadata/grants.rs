@@ -357,7 +357,7 @@ fn line(row: &Row, is_prefix: bool) -> Result<GrantLine, Error> {
 }
 
 /// A holder from three columns, the first of which is this: kind, name, name of the account.
-fn holder(row: &Row, first: usize) -> Result<Holder, Error> {
+pub(super) fn holder(row: &Row, first: usize) -> Result<Holder, Error> {
     let name = row.text(first + 1)?;
     match row.text(first)?.as_str() {
         "user" => Ok(Holder::User(name)),

@@ -66,6 +66,7 @@ mod tags;
 mod teams;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod trash;
 mod trust;
 mod trust_files;
@@ -123,6 +124,7 @@ pub use small::{SMALL_BLOB_BYTES, SmallKey, StoreSmall};
 pub use statement::{Engine, StatementUsage};
 pub use statistics::Statistics;
 pub use teams::{Team, TeamMember};
+pub use transfer::{HandedOver, MOST_HANDED_OVER, MOST_LEFT_BEHIND, Weight};
 pub use trash::{DueTrash, Purge};
 pub use trust::{
     ChangesFrom, Collection, CollectionKey, DueCollection, Freshness, NewTrustFile, Published, TrustChange,
@@ -181,6 +183,7 @@ static STATEMENTS: &[&[&Statement]] = &[
     small::ALL,
     tags::ALL,
     teams::ALL,
+    transfer::ALL,
     trash::ALL,
     trust::ALL,
     trust_files::ALL,

@@ -126,7 +126,7 @@ pub enum TrustDialect {
 }
 
 impl TrustDialect {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Notary => "notary1",
             Self::Tuf => "tuf1",

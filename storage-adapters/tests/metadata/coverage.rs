@@ -6,13 +6,20 @@ use crate::harness::run;
 use crate::{
     accounts, blobs, collect, credentials, custody, events, facts, grants, holds, manifests, mounts, names,
     organizations, reclaim, referrers, repositories, retention, robots, scrub, sign_ins, sign_rules, signing, small,
-    tags, teams, trust, trust_files, undelete, uploads, usage, users, vouches, workloads,
+    tags, teams, transfer, trust, trust_files, undelete, uploads, usage, users, vouches, workloads,
 };
 
-/// Runs where one process holds the folder, and so knows that every lease it finds is a dead one's.
-const EMBEDDED_ONLY: &str = "uploads::END_LEASES";
+/// Run on SQLite alone: where one process holds the folder, and so knows that every lease it finds is a dead one's, and where a server
+/// changes both by one statement.
+const EMBEDDED_ONLY: [&str; 2] = ["uploads::END_LEASES", "transfer::MOVE_LINKS"];
 /// Take locks alone, where others change the same rows at once.
-const SERVER_ONLY: [&str; 3] = ["blobs::HOLD_IN_ACCOUNT", "collect::HOLD_BEHIND_LINK", "usage::HOLD_HELD"];
+const SERVER_ONLY: [&str; 5] = [
+    "blobs::HOLD_IN_ACCOUNT",
+    "collect::HOLD_AROUND_LINK",
+    "collect::HOLD_BEHIND_LINK",
+    "transfer::HOLD_ENTERED",
+    "usage::HOLD_HELD",
+];
 
 #[test]
 fn every_statement_runs_on_both_engines() {
@@ -42,6 +49,7 @@ fn every_statement_runs_on_both_engines() {
         small::CLAUSES,
         tags::CLAUSES,
         teams::CLAUSES,
+        transfer::CLAUSES,
         trust::CLAUSES,
         trust_files::CLAUSES,
         undelete::CLAUSES,
@@ -56,9 +64,10 @@ fn every_statement_runs_on_both_engines() {
         run(Engine::Postgres, clause);
     }
     let is_server_only = |usage: &StatementUsage| SERVER_ONLY.iter().any(|name| usage.name.ends_with(name));
+    let is_embedded_only = |usage: &StatementUsage| EMBEDDED_ONLY.iter().any(|name| usage.name.ends_with(name));
     let idle: Vec<StatementUsage> = statement_usage()
         .filter(|usage| {
-            (usage.sqlite == 0) != is_server_only(usage) || (usage.postgres == 0) != usage.name.ends_with(EMBEDDED_ONLY)
+            (usage.sqlite == 0) != is_server_only(usage) || (usage.postgres == 0) != is_embedded_only(usage)
         })
         .collect();
     assert!(idle.is_empty(), "{idle:#?}");

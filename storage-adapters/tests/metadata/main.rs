@@ -41,6 +41,7 @@ mod sizes;
 mod small;
 mod tags;
 mod teams;
+mod transfer;
 mod trust;
 mod trust_files;
 mod undelete;

@@ -93,7 +93,7 @@ async fn mount(world: &World, to: &Repository, from: &Repository, digest: &Diges
     assert!(mounted.unwrap().is_some());
 }
 
-async fn undelete(world: &World, repository: &Repository, digest: &Digest) -> Undeleted {
+pub(crate) async fn undelete(world: &World, repository: &Repository, digest: &Digest) -> Undeleted {
     let input = (repository.clone(), digest.clone(), world.alice.id);
     let back: Result<_, Error> = world
         .metadata
@@ -108,7 +108,7 @@ async fn undelete(world: &World, repository: &Repository, digest: &Digest) -> Un
 }
 
 /// Collects what is due at this time: whatever nothing needs, and with `purges` what is in the trash.
-async fn collect(world: &World, now: i64, purges: bool) {
+pub(crate) async fn collect(world: &World, now: i64, purges: bool) {
     for _ in 0..8 {
         let done: Result<(), Error> = world
             .metadata

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hallmark_oci::{Algorithm, Manifest};
 use hallmark_storage::metadata::{
-    BlobDeletion, Engine, Error, Finish, PutManifest, PutRefused, Quota, Repository, Room, Scope,
+    BlobDeletion, Engine, Error, Finish, Looked, PutManifest, PutRefused, Quota, Repository, Room, Scope,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -139,5 +139,65 @@ fn under_a_limit_no_push_waits_for_another() {
         go.notify_one();
         holder.await.unwrap();
         world.is_sound().await;
+    });
+}
+
+/// A collector that comes to a link while its repository is handed over judges it where it stands then, and holds the bytes behind it
+/// in that account: of two who take the last away, one must see that it was the last.
+#[test]
+fn a_link_is_judged_in_the_account_that_its_repository_was_handed_over_to() {
+    run(Engine::Postgres, async |world: World| {
+        let bob = world.user("bob").await;
+        let repository = world.repository("alice/app").await;
+        world.blob(&repository, b"layer").await;
+        let candidates: Result<_, Error> =
+            world.metadata.write((), |tx, ()| Box::pin(tx.claim_candidates(i64::MAX / 2, 10))).await;
+        let [link] = candidates.unwrap()[..] else { panic!("one link") };
+        let [began, go, looked, end] = [(); 4].map(|()| Arc::new(Notify::new()));
+        let (metadata, input) = (world.metadata.clone(), (repository, Arc::clone(&began), Arc::clone(&go)));
+        let mover = tokio::spawn(async move {
+            let moved: Result<(), Error> = metadata
+                .write(input, |tx, (repository, began, go)| {
+                    Box::pin(async move {
+                        let (account, held) =
+                            (tx.account("bob").await?, tx.hold_repository(&repository.name).await?.unwrap());
+                        let name = "bob/app".parse().unwrap();
+                        tx.hand_over(&held, (account.as_ref(), &name), NOW).await?.unwrap();
+                        began.notify_one();
+                        go.notified().await;
+                        Ok(())
+                    })
+                })
+                .await;
+            moved.unwrap();
+        });
+        began.notified().await;
+        let (metadata, input) = (world.metadata.clone(), (link, Arc::clone(&looked), Arc::clone(&end)));
+        let collector = tokio::spawn(async move {
+            let seen: Result<Looked, Error> = metadata
+                .write(input, |tx, (link, looked, end)| {
+                    Box::pin(async move {
+                        let seen = tx.look_at(link).await?;
+                        looked.notify_one();
+                        end.notified().await;
+                        Ok(seen)
+                    })
+                })
+                .await;
+            seen.unwrap()
+        });
+        let waiting =
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while world.count(waiting).await == 0 {
+            assert!(!collector.is_finished(), "the collector did not wait");
+        }
+        go.notify_one();
+        mover.await.unwrap();
+        looked.notified().await;
+        let held = format!("SELECT blob_id FROM account_blobs WHERE account_id = {} FOR UPDATE NOWAIT", bob.account_id);
+        let refusal = timeout(LIMIT, world.refusal(&held)).await.unwrap();
+        assert!(refusal.contains("could not obtain lock"), "{refusal}");
+        end.notify_one();
+        assert!(matches!(collector.await.unwrap(), Looked::Link(seen) if !seen.named));
     });
 }

@@ -52,6 +52,13 @@ enum RepoVerb {
         /// Its new name, in full
         to: String,
     },
+    /// Hand a repository over to another account, which you govern; the old name rests from then on
+    Transfer {
+        /// The repository, such as acme/web
+        name: String,
+        /// Its new name, in full, such as beta/web
+        to: String,
+    },
     /// Delete a repository with all that it holds, at once; `hallmark undelete repository` brings it back for a while
     Delete {
         /// The repository, such as acme/web
@@ -129,6 +136,10 @@ impl RepoVerb {
             }
             Self::Rename { name, to } => {
                 let ask = Ask::patch(&["repositories", &name], json!({"name": to}));
+                session.made::<RepositoryView>(ask, &format!("repository {name} is now {to}")).await
+            }
+            Self::Transfer { name, to } => {
+                let ask = Ask::post(&["repositories", &name, "transfer"], json!({"to": to}));
                 session.made::<RepositoryView>(ask, &format!("repository {name} is now {to}")).await
             }
             Self::Delete { name } => {

@@ -23,7 +23,7 @@ const AGAIN: i64 = 60 * 1_000;
 /// Up to which repository everything was published anew, as a setting; none when nothing is.
 const ANEW: &str = "tuf_anew";
 /// The events that there is something to do for.
-const CONCERNS: [&str; 13] = [
+const CONCERNS: [&str; 14] = [
     "check_passed",
     "manifest_collected",
     "manifest_deleted",
@@ -32,6 +32,7 @@ const CONCERNS: [&str; 13] = [
     "manifest_undeleted",
     "organization_removed",
     "repository_renamed",
+    "repository_transferred",
     "repository_undeleted",
     "tag_deleted",
     "tag_signature_withdrawn",
@@ -152,7 +153,9 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
         due.entry(repository).or_default().extend(tags);
     }
     // One that was brought back is published as if it were new: nobody has renewed anything of it meanwhile.
-    let is_new = |event: &&Happened| matches!(event.kind.as_str(), "repository_renamed" | "repository_undeleted");
+    let is_new = |event: &&Happened| {
+        matches!(event.kind.as_str(), "repository_renamed" | "repository_transferred" | "repository_undeleted")
+    };
     let renamed = events.iter().filter(is_new);
     let renamed: BTreeSet<RepositoryId> = renamed.filter_map(|event| event.repository).collect();
     for repository in &renamed {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallmark_oci::{Tag, TrustRole};
+use hallmark_oci::{RepositoryName, Tag, TrustRole};
 use hallmark_signer::notary::FileState;
 use hallmark_signer::tuf::{BuildError, Standing, Target, needed};
 use hallmark_signer::{TufChange, TufMode, TufRefused};
@@ -135,7 +135,7 @@ async fn publish_once(
     let Some(made) = parts::sign(app, change, now).await? else { return forget(app, repository, moved).await };
     let fresh = Freshness { renew_at: made.expires - RENEW_BEFORE, expires_at: made.expires };
     let kind = if mode == TufMode::Renewal { "tuf_renewed" } else { "tuf_published" };
-    let change = Change { repository, seen, root, tags_key, files: rows(made)?, fresh, moved, kind, now };
+    let change = Change { repository, name, seen, root, tags_key, files: rows(made)?, fresh, moved, kind, now };
     app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await
 }
 
@@ -220,6 +220,7 @@ fn rows(made: Made) -> Result<Vec<NewTrustFile>, TufError> {
 /// Everything the transaction needs; it may run more than once.
 struct Change {
     repository: RepositoryId,
+    name: RepositoryName,
     seen: Option<Collection>,
     root: TrustRoot,
     tags_key: Option<String>,
@@ -231,9 +232,13 @@ struct Change {
 }
 
 async fn store(tx: &mut Tx, change: &Change) -> Result<(), TufError> {
-    let Change { repository, seen, root, tags_key, files, fresh, moved, kind, now } = change;
+    let Change { repository, name, seen, root, tags_key, files, fresh, moved, kind, now } = change;
     // A root that was published meanwhile may name other keys than those that signed.
     if !tx.is_newest_root(&root.domain, root.version).await? {
+        return Err(TufError::Overtaken);
+    }
+    // What was published is gone once the repository is another account's; what is published for the first time names it as it is called now.
+    if seen.is_none() && tx.repository(name).await?.is_none_or(|held| held.id != *repository) {
         return Err(TufError::Overtaken);
     }
     // A domain that began meanwhile has what stands signed anew, and what is published for the first time does not stand yet.

@@ -22,6 +22,7 @@ mod retention_pulls;
 mod retention_races;
 mod robots;
 mod teams;
+mod transfer;
 mod trash;
 mod users;
 

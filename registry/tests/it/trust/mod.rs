@@ -8,3 +8,4 @@ mod replicas;
 mod roots;
 mod rules;
 mod signatures;
+mod transfer;
