@@ -6,6 +6,7 @@ use hallmark_storage::metadata::{self, Candidate, DueTrash, Item, Metadata, Purg
 
 use crate::Error;
 use crate::mark::{self, Decision};
+use crate::pace::paced;
 
 /// How many candidates are claimed at a time. A push waits for the change that claims them.
 const BATCH: u32 = 32;
@@ -61,7 +62,8 @@ pub(super) async fn collect(
         let claimed =
             metadata.write(now, |tx, now| Box::pin(async move { tx.claim_candidates(*now, BATCH).await })).await?;
         for some in claimed.chunks(AT_ONCE) {
-            let looks = join_all(some.iter().map(|candidate| review(metadata, *candidate, now))).await;
+            let looks = join_all(some.iter().map(|candidate| review(metadata, *candidate, now)));
+            let looks = paced(metadata, looks).await;
             for (candidate, look) in some.iter().zip(looks) {
                 collected.looked += 1;
                 if let Some(Some(freed)) = failures.note(look) {
@@ -94,9 +96,9 @@ async fn end_windows(
         }
         for claim in claimed {
             due += 1;
-            let mut purged = failures.note(purge(metadata, claim, now).await);
+            let mut purged = failures.note(paced(metadata, purge(metadata, claim, now)).await);
             while purged == Some(Purge::Begun) && goes_on() {
-                purged = failures.note(purge(metadata, claim, now).await);
+                purged = failures.note(paced(metadata, purge(metadata, claim, now)).await);
             }
             ended += u64::from(purged == Some(Purge::Ended));
         }

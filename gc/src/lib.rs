@@ -7,6 +7,7 @@ mod collect;
 pub mod mark;
 mod orphans;
 mod ownership;
+mod pace;
 pub mod pattern;
 pub mod policy;
 mod repositories;

@@ -2,6 +2,8 @@
 
 use hallmark_storage::metadata::{self, Metadata};
 
+use crate::pace::paced;
+
 /// How many things one transaction takes out.
 const BATCH: u32 = 500;
 
@@ -23,10 +25,9 @@ pub async fn empty_deleted_repositories(
     dated?;
     let (mut batches, mut in_a_row, mut first) = (0, 0, None);
     while goes_on() && in_a_row < IN_A_ROW {
-        match metadata
-            .write(now, |tx, now| Box::pin(async move { tx.empty_deleted_repository(*now, BATCH).await }))
-            .await
-        {
+        let empty =
+            metadata.write(now, |tx, now| Box::pin(async move { tx.empty_deleted_repository(*now, BATCH).await }));
+        match paced(metadata, empty).await {
             Ok(false) => break,
             Ok(true) => (batches, in_a_row) = (batches + 1, 0),
             Err(error) => {

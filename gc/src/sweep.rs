@@ -5,6 +5,7 @@ use hallmark_storage::metadata::{DoomedKey, Metadata};
 
 use super::Error;
 use super::mark::{self, Decision};
+use super::pace::paced;
 
 /// How many keys one replica takes at a time.
 const BATCH: u32 = 100;
@@ -65,6 +66,7 @@ async fn delete(metadata: &Metadata, blobs: &Blobs, doomed: DoomedKey, now: i64)
     let deleted = blobs.delete(&doomed.key, doomed.multipart_id.as_deref()).await;
     deleted.map_err(|source| Error::Blobs { key: doomed.key.to_string(), source })?;
     let gone = (doomed, now);
-    metadata.write(gone, |tx, (doomed, now)| Box::pin(async move { tx.key_deleted(doomed, *now).await })).await?;
+    let forget = metadata.write(gone, |tx, (doomed, now)| Box::pin(async move { tx.key_deleted(doomed, *now).await }));
+    paced(metadata, forget).await?;
     Ok(())
 }

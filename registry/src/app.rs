@@ -195,11 +195,12 @@ impl App {
         control::make_folder(&config.data)
             .map_err(|source| StartError::File { path: config.data.display().to_string(), source })?;
         users::check_breached(&config)?;
-        let metadata = Metadata::open(&config.database, now).await?;
+        // A first start makes tables in the one and hundreds of folders in the other.
+        let opened = tokio::join!(Blobs::open(&config.storage), Metadata::open(&config.database, now));
+        let (metadata, blobs) = (opened.1?, opened.0?);
         metadata.let_names_rest(i64::try_from(config.names.rest.as_millis()).unwrap_or(i64::MAX));
         metadata.set_graces(config.gc.graces());
         metadata.set_account_quota(config.limits.account_bytes);
-        let blobs = Blobs::open(&config.storage).await?;
         let master = Masters::unlock(&metadata, &master::source(&config.master_key, &random)?).await?;
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;
         let signer = match &config.signer.remote {
