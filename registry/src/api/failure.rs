@@ -10,8 +10,8 @@ use utoipa::{IntoResponses, ToSchema};
 
 use crate::auth::users::UserError;
 use crate::auth::{self, token::SERVICE};
-use crate::distribution::http::no_room;
 use crate::http::error::Error;
+use crate::passage::no_room;
 use crate::people::Refused;
 use crate::signing;
 

@@ -24,7 +24,6 @@ use super::list::{self, ListError, Names};
 use super::occasion::location;
 use super::pull::{self, PullError};
 use super::push::{self, PushError};
-use super::quota::Exceeded;
 use super::receive::Chunk;
 use super::upload::{self, Begun, UploadError};
 use crate::access::{self, Granted, Standing, Work};
@@ -33,6 +32,7 @@ use crate::http::body::{BodyError, Incoming};
 use crate::http::error::Error;
 use crate::http::server::{Delivery, Outbox};
 use crate::keeping::Fixed;
+use crate::passage::no_room;
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 static UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -485,18 +485,6 @@ fn immutable(fixed: Fixed) -> Error {
     let message = fixed.to_string();
     let detail = json!({"tag": fixed.tag, "rule": fixed.rule});
     Error::new(ErrorCode::Denied, message).status(StatusCode::PRECONDITION_FAILED).detail(detail)
-}
-
-/// Clients print the sentence, and try nothing again: what is missing are not rights, but the specification has no other word
-/// for what may not be.
-pub(crate) fn no_room(exceeded: &Exceeded) -> Error {
-    let Exceeded { kind, name, limit, in_use, requested } = exceeded;
-    let mut detail = json!({*kind: name, "limit": limit, "requested": requested});
-    if let Some(in_use) = in_use {
-        detail["used"] = json!(in_use.used);
-        detail["reserved"] = json!(in_use.reserved);
-    }
-    Error::new(ErrorCode::Denied, exceeded.to_string()).detail(detail)
 }
 
 /// `at` is the upload that the request was about, if there was one before it.

@@ -134,12 +134,12 @@ async fn hand_over(tx: &mut Tx, change: &Change) -> Result<Done, Unmade> {
     if !decision.may_create || !decision.rights.contain(Rights::MANAGE) {
         return Err(Refused::Forbidden("you may not make a repository of the new name").into());
     }
-    bearable(tx, &repository).await?;
-    // It is an upload of the repository, and with those that are open it would be one too many.
+    // An upload of the repository too: it is neither weighed nor ended with those that are open.
     let reserved = match passage {
         Some(passage) if tx.end_passage(&passage.upload).await? => passage.reserved.account,
         _ => 0,
     };
+    bearable(tx, &repository).await?;
     let handed_over = tx.hand_over(&repository, (account.as_ref(), to), caller.now).await?.ok_or_else(taken)?;
     let account = account.map_or(AccountId::SYSTEM, |account| account.id);
     let charged = handed_over.charged;

@@ -1,11 +1,17 @@
-//! Room under hard limits for a change that opens no upload of its own: reserved and committed, then looked at, and given up by the
-//! change itself. Why no limit is passed so, the facts tell (`metadata/usage.rs` of the storage).
+//! Lives here: room under hard limits for a change that opens no upload of its own: reserved and committed, then looked at, and given
+//! up by the change itself. Why no limit is passed so, the facts tell (`metadata/usage.rs` of the storage).
+//! Never here: what a change is, who may make it, and the room that an upload's bytes take as they come (`distribution`).
+//! Start reading at `Passage`.
+
+mod http;
 
 use hallmark_oci::UploadId;
 use hallmark_storage::StorageKey;
 use hallmark_storage::metadata::{self, AccountId, NewUpload, PrincipalId, RepositoryId, Room, Scope, Tx, Usage};
 
 use crate::app::App;
+
+pub(crate) use http::no_room;
 
 /// How long a passage stands that nothing ends, in milliseconds: longer than the change that it is for.
 const PASSAGE: i64 = 5 * 60 * 1_000;
