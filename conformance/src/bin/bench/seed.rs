@@ -17,7 +17,7 @@ use hallmark_conformance::{Failure, Outcome, failure::While, process::run, serve
 use serde_json::{Value, json};
 
 use crate::{
-    content::{INDEX_TYPE, Image, Small, empty_index},
+    content::{INDEX_TYPE, Image, MANIFEST_TYPE, Small, empty_index},
     server::{Kind, Server, Setup, distribution, hallmark::add_user, zot},
 };
 
@@ -124,9 +124,14 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// Everything of the images that may be collected: distribution's, whose names Hallmark's do not share.
+    /// Everything of the images that may be collected: the peers', whose names Hallmark's do not share.
     pub(crate) fn collected(self) -> impl Iterator<Item = Image> {
         (self.live..self.live + self.garbage).map(small)
+    }
+
+    /// The first of those that stay.
+    pub(crate) fn first(self) -> Image {
+        small(0)
     }
 }
 
@@ -137,6 +142,9 @@ pub(crate) fn images(server: &mut Server, setup: &Setup, repository: &str, image
         return hallmark(server, setup, ADMIN, ["garbage", repository], images.garbage);
     }
     let data = server.data();
+    if server.kind == Kind::Zot {
+        return images_of_zot(&data, repository, images);
+    }
     let folder = distribution::repository_folder(&data, repository);
     for number in 0..images.live {
         let image = small(number);
@@ -153,6 +161,28 @@ pub(crate) fn images(server: &mut Server, setup: &Setup, repository: &str, image
     }
     // A manifest that is deleted leaves all but its revision and tags.
     images.collected().try_for_each(|image| contents(&data, &folder, &image))
+}
+
+/// What is deleted leaves its bytes, and no line in the index.
+fn images_of_zot(data: &Path, repository: &str, images: Images) -> Outcome<()> {
+    let mut lines = Vec::new();
+    for number in 0..images.live + images.garbage {
+        let image = small(number);
+        for content in [&image.config, &image.layer, &image.manifest] {
+            write(&zot::blob_file(data, repository, &content.digest), &content.bytes)?;
+        }
+        if number < images.live {
+            lines.push(json!({
+                "mediaType": MANIFEST_TYPE,
+                "digest": image.manifest.digest,
+                "size": image.manifest.bytes.len(),
+                "annotations": {"org.opencontainers.image.ref.name": format!("v{number:06}")},
+            }));
+        }
+    }
+    let index = json!({"schemaVersion": 2, "manifests": lines});
+    write(&zot::index_file(data, repository), index.to_string().as_bytes())?;
+    write(&data.join(repository).join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)
 }
 
 /// The sizes are those of the images that `examples/seed` makes.

@@ -2,6 +2,7 @@
 //! Every grace of it is over when it is written, since it was pushed and deleted long ago by the clock that it was written with.
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, sleep},
@@ -20,7 +21,7 @@ use crate::{
     content::Image,
     load::{Pushes, Sample},
     seed::{self, Images},
-    server::{Kind, Server, distribution},
+    server::{Kind, Server, distribution, zot},
     token::Access,
     watch::Watch,
     wire::{Connection, Request},
@@ -39,6 +40,8 @@ const PUSHED: &str = "admin/pushed";
 const NUMBERS: u64 = 1_000_000;
 /// For how many periods pushes are timed while nothing is collected.
 const PERIODS: u32 = 4;
+/// Longer than the delay after which zot collects.
+const DELAY: Duration = Duration::from_secs(2);
 /// How often a command that runs is looked at.
 const OFTEN: Duration = Duration::from_millis(10);
 
@@ -62,7 +65,8 @@ pub(super) fn beside_few(world: &World<'_>, server: &Server) -> Outcome<Sample> 
     prepare(world, &mut server, FEW)?;
     let sample = match server.kind {
         Kind::Hallmark => garbage(world, &server)?,
-        Kind::Distribution | Kind::Zot | Kind::Nginx | Kind::Null => stopped(world, &mut server)?,
+        Kind::Zot => with_a_change(world, &mut server)?,
+        Kind::Distribution | Kind::Nginx | Kind::Null => stopped(world, &mut server)?,
     };
     server.remove()?;
     Ok(sample)
@@ -178,6 +182,34 @@ fn stopped(world: &World<'_>, server: &mut Server) -> Outcome<Sample> {
         }
         Ok(())
     })?;
+    Ok(sample)
+}
+
+/// What zot spends on the deletion of one image, with which it looks through the repository and collects.
+fn with_a_change(world: &World<'_>, server: &mut Server) -> Outcome<Sample> {
+    let images = many(world, FEW, GARBAGE);
+    let mut data = PathBuf::new();
+    server.while_stopped(world.setup, |folder| {
+        data = folder.to_owned();
+        zot::let_collect(folder.parent().or_fail("the data stands in no folder")?)
+    })?;
+    // What is younger than its delay stays.
+    sleep(DELAY);
+    let (mut connection, watch) = (server.connect()?, server.watch());
+    watch.reset_peak()?;
+    let (begin, before) = (Instant::now(), watch.processor_time()?);
+    let target = format!("/v2/{REPOSITORY}/manifests/{}", images.first().manifest.digest);
+    connection.exchange(&Request::new("DELETE", &target, None))?.expect(202, "a deletion")?;
+    let sample = Sample {
+        wall: begin.elapsed(),
+        operations: images.garbage as u64,
+        server: watch.processor_time()?.saturating_sub(before),
+        memory: watch.peak_memory()?,
+        ..Sample::default()
+    };
+    if images.collected().any(|image| zot::blob_file(&data, REPOSITORY, &image.layer.digest).exists()) {
+        return Err(Failure::new("not all garbage was collected"));
+    }
     Ok(sample)
 }
 

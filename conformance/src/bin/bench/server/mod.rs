@@ -73,11 +73,6 @@ impl Kind {
         matches!(self, Self::Hallmark | Self::Distribution | Self::Zot)
     }
 
-    /// Whether its collection can be told from the rest of what it does: zot's, of the version that can be had, is a part of its changes.
-    pub(crate) fn collects_by_itself(self) -> bool {
-        matches!(self, Self::Hallmark | Self::Distribution)
-    }
-
     /// How it was configured, in a sentence for the report.
     pub(crate) fn conditions(self) -> &'static str {
         match self {
