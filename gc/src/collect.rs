@@ -11,7 +11,7 @@ use crate::pace::paced;
 /// How many candidates are claimed at a time. A push waits for the change that claims them.
 const BATCH: u32 = 32;
 /// How many of them are looked at at once: on the embedded database they share one COMMIT, with whatever push comes meanwhile.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
 /// After so many failures in a row the database is taken to be down.
 const IN_A_ROW: u32 = 10;
 

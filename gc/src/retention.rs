@@ -219,17 +219,19 @@ pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(
             continue;
         };
         let of_image = going.entry(subject.image.id).or_insert(Going { rule, ..Going::default() });
-        of_image.tags.extend(subject.tag.map(|(tag, _)| tag.to_owned()));
-        judge.weighed_against(subject, &mut of_image.against);
+        let Some((tag, _)) = subject.tag else { continue };
+        of_image.tags.push(tag.to_owned());
+        for place in judge.weighed_in(tag) {
+            // What is counted and goes by another rule keeps nothing away.
+            newest.get_mut(place).map(|newest| newest.remove(tag));
+            of_image.against.insert(place);
+        }
     }
-    // What is counted and goes by another rule keeps nothing away.
-    for Going { tags, against, .. } in going.values() {
-        for place in against {
-            if let Some(newest) = newest.get_mut(*place) {
-                for tag in tags {
-                    newest.remove(tag);
-                }
-            }
+    // A shorter version was weighed where the versions of its image were.
+    for (image, going) in &mut going {
+        if going.tags.iter().any(|tag| is_short(tag)) {
+            let tags = find(images, *image).into_iter().flat_map(|image| &image.tags);
+            going.against.extend(tags.flat_map(|(tag, _)| judge.weighed_in(tag)));
         }
     }
     let mut victims = Vec::new();
@@ -247,12 +249,13 @@ pub fn decide(retention: &Retention, images: &[Image], now: i64, stays: impl Fn(
 struct Going<'a> {
     tags: Vec<String>,
     rule: &'a str,
-    against: Vec<usize>,
+    against: BTreeSet<usize>,
 }
 
 impl Going<'_> {
     fn victim(self, image: i64, whole: bool) -> Victim {
-        Victim { image, tags: self.tags, whole, rule: self.rule.to_owned(), against: self.against }
+        let against = self.against.into_iter().collect();
+        Victim { image, tags: self.tags, whole, rule: self.rule.to_owned(), against }
     }
 }
 
@@ -339,22 +342,14 @@ enum Places {
 }
 
 impl Counted {
-    /// Adds the counts that a tag was weighed in. A shorter version was weighed where the versions of its image were.
-    fn weighed_against(&self, subject: &Subject<'_>, against: &mut Vec<usize>) {
-        let Some((tag, _)) = subject.tag else { return };
+    /// The count that a tag was weighed in; none for a shorter version, which has none of its own.
+    fn weighed_in(&self, tag: &str) -> Option<usize> {
         if !self.pattern.as_ref().is_some_and(|pattern| pattern.matches(tag)) {
-            return;
+            return None;
         }
         match &self.places {
-            Places::All(place) => insert(against, *place),
-            Places::Versions(per, places) => {
-                let tags = subject.image.tags.iter().map(|(tag, _)| tag.as_str());
-                let beside = tags.filter(|beside| *beside == tag || is_short(tag));
-                let versions = beside.filter_map(Version::parse);
-                versions
-                    .filter_map(|version| places.get(&per.group(&version)))
-                    .for_each(|place| insert(against, *place));
-            }
+            Places::All(place) => Some(*place),
+            Places::Versions(per, places) => places.get(&per.group(&Version::parse(tag)?)).copied(),
         }
     }
 }
@@ -379,17 +374,19 @@ impl<'a> Judge<'a> {
         by
     }
 
-    /// Adds the counts that a subject was weighed in.
-    fn weighed_against(&self, subject: &Subject<'_>, against: &mut Vec<usize>) {
+    /// The counts that a tag was weighed in: at most one for each condition that counts.
+    fn weighed_in(&self, tag: &str) -> Vec<usize> {
+        let mut places = Vec::new();
         let mut tests: Vec<&Test> = self.rules.iter().map(|ready| &ready.test).collect();
         while let Some(test) = tests.pop() {
             match test {
                 Test::All(below) | Test::Any(below) => tests.extend(below),
                 Test::Not(below) => tests.push(below),
-                Test::Counted(counted) => counted.weighed_against(subject, against),
+                Test::Counted(counted) => places.extend(counted.weighed_in(tag)),
                 Test::Tag(_) | Test::Untagged(_) | Test::Pushed(_) | Test::Pulled(_) => {}
             }
         }
+        places
     }
 }
 
@@ -413,13 +410,6 @@ impl Test {
             }
             Self::Counted(counted) => subject.tag.is_some_and(|(tag, _)| counted.newest.contains(tag)),
         }
-    }
-}
-
-/// Of a few places, each once.
-fn insert(places: &mut Vec<usize>, place: usize) {
-    if !places.contains(&place) {
-        places.push(place);
     }
 }
 

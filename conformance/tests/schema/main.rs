@@ -83,6 +83,7 @@ fn seeds(server: &Server) -> Outcome<Value> {
         registry.push_image("seeds/app", tag, image)?;
     }
     registry.push_image("seeds/gone", "1", &images[0])?;
+    registry.push_image("seeds/moves", "1", &images[0])?;
     admin.ask("DELETE", "/repositories/seeds%2Fgone", &Value::Null)?;
     let [one, two, deleted] = images.each_ref().map(|image| image.manifest.digest.as_str());
     registry.delete_manifest("seeds/app", deleted)?.expect(202)?;
@@ -105,6 +106,7 @@ fn seeds(server: &Server) -> Outcome<Value> {
     let member = json!({ "organization": "seeds", "team": "dev", "user": "ann" });
     let granted = |holder: &str| json!({ "on": "seeds/app", "holder": holder });
     let undelete = json!({ "path": { "account": "seeds" }, "body": { "repository": "seeds/gone" } });
+    let moves = json!({ "path": { "repository": "seeds/moves" }, "body": { "to": format!("{ASKING}/moved") } });
     let (path, body) = (json!({ "user": "forgetful" }), json!({ "password": "another password of theirs" }));
     let password = json!({ "path": path, "body": body, "login": ["forgetful", SECRET] });
     Ok(json!({
@@ -127,6 +129,7 @@ fn seeds(server: &Server) -> Outcome<Value> {
         "POST /api/v1/repositories/{repository}/holds": { "path": app, "body": hold(one) },
         "POST /api/v1/repositories/{repository}/sign-rules": { "path": app, "body": { "holder": "user:bob" } },
         "POST /api/v1/repositories/{repository}/signatures": { "path": app, "body": { "tag": "1", "digest": one } },
+        "POST /api/v1/repositories/{repository}/transfer": moves,
         "POST /api/v1/repositories/{repository}/undelete": { "path": app, "body": { "digest": deleted } },
         "PUT /api/v1/grants/{on}/{holder}": { "path": granted("user:ann"), "body": { "rights": "read" } },
         "PUT /api/v1/users/{user}/password": password,

@@ -1,5 +1,7 @@
 //! Repositories as things that are made, described, renamed, opened and deleted.
 
+use std::time::{Duration, Instant};
+
 use hallmark_oci::RepositoryName;
 use hallmark_storage::metadata::{
     self, AccountId, Event, Grant, NameKind, Principal, Repository, Rights, SYSTEM_ACCOUNT, Target, Tx,
@@ -80,6 +82,9 @@ pub struct RepositoryChanges {
     #[schema(pattern = r"^[^\x00]*$")]
     pub description: Option<String>,
 }
+
+/// For how long whoever deletes a repository waits for it, and whatever else is due, to be emptied.
+const EMPTYING: Duration = Duration::from_secs(5);
 
 /// The refusal of a name that rests.
 const RESTS: &str = "a repository of this name was deleted, renamed or handed over lately, and the name is kept from others for a while; \
@@ -367,9 +372,10 @@ pub async fn delete(app: &App, caller: &Caller, name: &RepositoryName, expected:
             })
         })
         .await?;
+    let begin = Instant::now();
     // Not left to the next minute: until the row is gone, its account cannot be removed. If this fails, that one goes on.
     let emptied: Result<_, metadata::Error> =
-        hallmark_gc::empty_deleted_repositories(&app.metadata, caller.now, || true).await;
+        hallmark_gc::empty_deleted_repositories(&app.metadata, caller.now, || begin.elapsed() < EMPTYING).await;
     if let Err(error) = emptied {
         tracing::warn!(error = chain(&error), "a deleted repository is not emptied yet; it goes on in a minute");
     }

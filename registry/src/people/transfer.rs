@@ -1,6 +1,7 @@
 //! Handing a repository over to another account.
 //!
-//! It takes the right `admin` in the repository, and governing the account that it goes to: nobody is given what they did not ask for.
+//! It takes governing both accounts: nobody is given what they did not ask for, and whoever may delete a repository, which can be undone,
+//! cannot carry it away.
 //! What rested on the authority of the account before does not go along (`metadata/transfer.rs` of the storage), and each of it is
 //! an event there. The other account has room for it as for a push: reserved, committed, looked at.
 
@@ -20,7 +21,7 @@ use crate::app::App;
 use crate::passage::{ACCOUNT, NoRoom, Passage, TRIES, look_in};
 use crate::trust;
 
-const LEGAL_HOLD: &str = "something in it is under a legal hold: only who governs its account may hand it over";
+const OTHERS: &str = "only who governs its account may hand a repository over: what is deleted there can be brought back, and this cannot";
 
 /// Where a repository is to go.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -88,7 +89,7 @@ pub async fn transfer(
     let invalid = || Refused::invalid("to", format!("{:?} is no repository's name", place.to));
     let to: RepositoryName = place.to.parse().map_err(|_| invalid())?;
     if to.account() == name.account() {
-        return Err(Refused::invalid("to", "that is in the same account; rename the repository instead"));
+        return Err(Refused::Conflict("that is in the same account; rename the repository instead".to_owned()));
     }
     let mut change = Change { caller: caller.clone(), name: name.clone(), to, passage: None };
     for _ in 0..TRIES {
@@ -115,16 +116,10 @@ pub async fn transfer(
 async fn hand_over(tx: &mut Tx, change: &Change) -> Result<Done, Unmade> {
     let Change { caller, name, to, passage } = change;
     // Judged before anything is held, and the accounts before what is in them.
-    let seen = caller.glance(tx, name).await?;
-    let governs = match tx.legal_hold_in(seen.id).await? {
-        Some(_) => caller.governs_account_of(tx, name, LEGAL_HOLD).await.map(|()| true)?,
-        None => false,
-    };
+    caller.glance(tx, name).await?;
+    caller.governs_account_of(tx, name, OTHERS).await?;
     let account = target(tx, caller, to).await?;
     let (repository, _) = caller.managed_whole(tx, name).await?;
-    if !governs && tx.legal_hold_in(repository.id).await?.is_some() {
-        return Err(Refused::Forbidden(LEGAL_HOLD).into());
-    }
     let taken = || Refused::Conflict(format!("there is a repository {to} already"));
     let (decision, there) = caller.rights(tx, to).await?;
     if there.is_some() {

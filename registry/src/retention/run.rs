@@ -348,8 +348,7 @@ async fn go_on_with(
     let asks = rules.asks_for_pulls();
     let decided = decide_by(app, repository.id, (&policies, rules), (usize::MAX, goes_on)).await?;
     let victims = decided.decision.victims.iter().filter_map(|victim| retire(&decided, victim, asks)).collect();
-    let newest = &decided.decision.newest;
-    let mut grounds = Grounds::new(policies, newest.iter().map(|tags| tags.iter().map(String::as_str)));
+    let mut grounds = Grounds::new(policies, decided.decision.newest);
     if asks {
         // Whoever says meanwhile that nothing is known of what was pulled until then is heard.
         grounds = grounds.and_setting(PULLS_SINCE, decided.since);

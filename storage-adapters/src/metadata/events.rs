@@ -25,13 +25,15 @@ statements! {
     ];
     LAST = ["SELECT COALESCE(MAX(seq), 0) FROM events"];
     ENDS = ["SELECT (SELECT COALESCE(MIN(seq), 0) FROM events), (SELECT COALESCE(MAX(seq), 0) FROM events)"];
+    // What a repository is called in another account since it was handed over is not for who reads this one's log.
     PAGE = [
         "SELECT e.seq, e.at, e.actor_id, e.kind, e.subject, e.payload, e.request_id,
                 COALESCE(u.name, h.name || '+' || b.name), COALESCE(r.name, r.former_name), COALESCE(a.name, a.former_name)
            FROM events e
            LEFT JOIN users u ON u.principal_id = e.actor_id
            LEFT JOIN robots b ON b.principal_id = e.actor_id LEFT JOIN accounts h ON h.id = b.account_id
-           LEFT JOIN repositories r ON r.id = e.repository_id LEFT JOIN accounts a ON a.id = e.account_id
+           LEFT JOIN accounts a ON a.id = e.account_id
+           LEFT JOIN repositories r ON r.id = e.repository_id AND (e.account_id IS NULL OR r.account_id = e.account_id)
           WHERE e.seq > $1 AND e.seq <= $2 AND ($3 = '' OR e.kind = $3) AND ($4 < 0 OR e.actor_id = $4)
             AND ($5 < 0 OR e.account_id = $5) AND ($6 < 0 OR e.repository_id = $6) AND e.at >= $7 AND e.at < $8
           ORDER BY e.seq LIMIT $9"

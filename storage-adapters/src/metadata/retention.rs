@@ -1,6 +1,7 @@
 //! What rules on what goes look at, and the deed: a repository is read page by page, and what goes is looked at again under its lock.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use hallmark_oci::{Digest, Tag};
 
@@ -140,8 +141,8 @@ pub struct Retire {
 pub struct Grounds {
     /// The rules that held.
     pub policies: Policies,
-    /// The tags that were counted as the newest, each count by itself: as JSON, and how many they are.
-    newest: Vec<(String, i64)>,
+    /// The tags that were counted as the newest, each count by itself.
+    newest: Arc<[BTreeSet<String>]>,
     /// A setting that was decided by, and what it said.
     setting: Option<(&'static str, Option<String>)>,
 }
@@ -149,10 +150,8 @@ pub struct Grounds {
 impl Grounds {
     /// The rules, and the tags that were counted as the newest, each count by itself.
     #[must_use]
-    pub fn new<'a>(policies: Policies, newest: impl Iterator<Item = impl ExactSizeIterator<Item = &'a str>>) -> Self {
-        let count = |tags: &dyn ExactSizeIterator<Item = &'a str>| i64::try_from(tags.len()).unwrap_or(i64::MAX);
-        let newest = newest.map(|tags| (count(&tags), tags)).map(|(count, tags)| (json_texts(tags), count)).collect();
-        Self { policies, newest, setting: None }
+    pub fn new(policies: Policies, newest: impl Into<Arc<[BTreeSet<String>]>>) -> Self {
+        Self { policies, newest: newest.into(), setting: None }
     }
 
     /// And what a setting said, by which was decided as well.
@@ -313,13 +312,13 @@ impl Tx {
         {
             return Ok(false);
         }
-        for (newest, count) in against.iter().filter_map(|place| grounds.newest.get(*place)) {
-            let row = self.row(&PRESENT, values![repository, newest]).await?;
-            if row.map(|row| row.integer(0)).transpose()? != Some(*count) {
-                return Ok(false);
-            }
+        let counted = against.iter().filter_map(|place| grounds.newest.get(*place));
+        let newest: BTreeSet<&str> = counted.flatten().map(String::as_str).collect();
+        if newest.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
+        let row = self.row(&PRESENT, values![repository, &json_texts(newest.iter().copied())]).await?;
+        Ok(row.map(|row| row.integer(0)).transpose()? == i64::try_from(newest.len()).ok())
     }
 
     async fn was_pulled_since(&mut self, retire: &Retire) -> Result<bool, Error> {

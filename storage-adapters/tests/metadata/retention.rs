@@ -166,7 +166,10 @@ async fn nothing_goes_by_grounds_that_stand_no_more(world: World) {
     world.put(&repository, &image(&blob, &[], "2"), &["b", "c"]).await;
     let id = ruled(&world, &repository).await.iter().find(|image| image.digest == digest).unwrap().id;
     let by = |policies: &Policies| {
-        Grounds::new(policies.clone(), [vec!["x"], vec!["b", "c"]].into_iter().map(Vec::into_iter))
+        Grounds::new(
+            policies.clone(),
+            [["x"].as_slice(), &["b", "c"]].map(|tags| tags.iter().map(|tag| (*tag).to_owned()).collect()),
+        )
     };
     let mut policies = Policies::default();
     for (table, set) in [("repositories", true), ("accounts", false)] {

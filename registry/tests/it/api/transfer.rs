@@ -100,17 +100,17 @@ async fn an_account_is_removed_once_its_repositories_are_handed_over() {
     world.api("DELETE", "/users/ann", &admin()).await.expect(204);
     let cleo = world.all_of("cleo", "cleo/app").await;
     world.get("/v2/cleo/app/manifests/1").by(&cleo).await.expect(200);
-    // To the registry itself by administrators alone, and from there to anybody who manages it there.
+    // To the registry itself, and from there, by administrators alone.
     assert_eq!(hands_over(&world, &basic("cleo"), "cleo/app", "app").await.gist(), (404, "NOT_FOUND".into()));
     hands_over(&world, &admin(), "cleo/app", "app").await.expect(200);
     world.grant("app", "user:cleo", "admin").await;
-    hands_over(&world, &basic("cleo"), "app", "cleo/app").await.expect(200);
+    assert_eq!(hands_over(&world, &basic("cleo"), "app", "cleo/app").await.gist(), (403, "DENIED".into()));
+    hands_over(&world, &admin(), "app", "cleo/app").await.expect(200);
 }
 
-/// It takes `admin` in the repository, and governing the account that it goes to; who may see neither is told the same as of what
-/// is not there.
+/// It takes governing both accounts; who may see neither is told the same as of what is not there.
 #[tokio::test]
-async fn it_takes_managing_the_one_and_governing_the_other() {
+async fn it_takes_governing_both_accounts() {
     let acme = Acme::open().await;
     let world = &acme.world;
     world.organization("beta", "bob").await;
@@ -133,15 +133,18 @@ async fn it_takes_managing_the_one_and_governing_the_other() {
         (basic("aud"), "acme/web", "aud/web", 403),
         // A right on a prefix makes nobody the one who speaks for the account.
         (basic("mia"), "acme/web", "beta/web", 403),
-        (basic("mia"), "acme/web", "ann/web", 404),
-        (basic("mia"), "acme/web", "nobody/web", 404),
+        // Who manages a repository may delete it, which can be undone, and not carry it away.
+        (basic("mia"), "acme/web", "mia/web", 403),
+        (basic("mia"), "acme/web", "nobody/web", 403),
         (basic("olga"), "acme/web", "beta/web", 404),
+        (basic("olga"), "acme/web", "ann/web", 404),
+        (basic("olga"), "acme/web", "nobody/web", 404),
         (acme.robot.clone(), "acme/web", "olga/web", 404),
         (token("olga", "admin api:read").await, "acme/web", "olga/web", 403),
         (token("olga", "write api:write").await, "acme/web", "olga/web", 403),
         (token("olga", "admin api:write on:acme/*").await, "acme/web", "olga/web", 404),
         (token("olga", "admin api:write on:olga/*").await, "acme/web", "olga/web", 404),
-        (token("mia", "admin api:write on:acme/web").await, "acme/web", "mia/web", 404),
+        (token("mia", "admin api:write on:acme/web").await, "acme/web", "mia/web", 403),
     ] {
         let code =
             ["UNAUTHORIZED", "DENIED", "NOT_FOUND"][[401, 403, 404].iter().position(|one| *one == status).unwrap()];
@@ -151,8 +154,9 @@ async fn it_takes_managing_the_one_and_governing_the_other() {
     let told =
         async |by: &str, from: &str, to: &str| hands_over(world, &basic(by), from, to).await.expect(404).visible();
     assert_eq!(told("ann", "acme/web", "ann/web").await, told("ann", "acme/none", "ann/web").await);
-    assert_eq!(told("mia", "acme/web", "ann/web").await, told("mia", "acme/web", "nobody/web").await);
+    assert_eq!(told("olga", "acme/web", "ann/web").await, told("olga", "acme/web", "nobody/web").await);
     assert_eq!(told("ann", "acme/web", "bob/web").await, told("ann", "acme/none", "nobody/web").await);
+    world.member("acme", "mia", "owner").await;
     hands_over(world, &token("mia", "admin api:write").await, "acme/web", "mia/web").await.expect(200);
     hands_over(world, &admin(), "mia/web", "beta/web").await.expect(200);
     let bob = hands_over(world, &basic("bob"), "beta/web", "bob/web").await.expect(200);
@@ -170,7 +174,8 @@ async fn what_cannot_be_is_refused() {
     for document in [json!({}), json!({"to": "olga/web", "force": true}), json!({"to": 1})] {
         refuses(world, world.sends("POST", &transfer, &olga, &document), 400, "INVALID").await;
     }
-    let same = refuses(world, world.sends("POST", &transfer, &olga, &json!({"to": "acme/shop"})), 400, "INVALID").await;
+    let same =
+        refuses(world, world.sends("POST", &transfer, &olga, &json!({"to": "acme/shop"})), 409, "CONFLICT").await;
     assert!(same.text().contains("rename the repository instead"), "{same}");
     // Names that would read as something else are nobody's.
     for to in ["api/web", "v2/web", "none/web"] {
@@ -219,9 +224,9 @@ async fn what_is_too_much_is_refused_with_what_to_do() {
     asked().await.expect(200);
 }
 
-/// Whoever is to be kept from deleting something must not carry it to where they govern.
+/// Holds come along. Whoever is to be kept from deleting something must not carry it to where they govern.
 #[tokio::test]
-async fn what_is_under_a_legal_hold_is_handed_over_by_who_governs_its_account() {
+async fn what_is_held_is_handed_over_by_who_governs_its_account() {
     let acme = Acme::open().await;
     let world = &acme.world;
     world.grant("acme/web", "user:mia", "admin").await;
@@ -234,7 +239,7 @@ async fn what_is_under_a_legal_hold_is_handed_over_by_who_governs_its_account() 
     let to = json!({"to": "mia/web"});
     let refused =
         refuses(world, world.sends("POST", &format!("{WEB}/transfer"), &basic("mia"), &to), 403, "DENIED").await;
-    assert!(refused.text().contains("legal hold"), "{refused}");
+    assert!(refused.text().contains("only who governs its account"), "{refused}");
     hands_over(world, &basic("olga"), "acme/web", "olga/web").await.expect(200);
     let held = world.api("GET", "/repositories/olga%2Fweb/holds", &basic("olga")).await.expect(200).json();
     assert_eq!(held["items"].as_array().unwrap().len(), 2);
@@ -449,4 +454,19 @@ async fn another_replica_sees_it_at_once() {
     hands_over(&world, &admin(), "ann/app", "cleo/app").await.expect(200);
     assert_eq!(other.get("/v2/ann/app/manifests/1").by(&ann).await.gist(), (404, "NAME_UNKNOWN".into()));
     other.get("/v2/cleo/app/manifests/1").by(&cleo).await.expect(200);
+}
+
+/// A name may tell what its account does not want to be known.
+#[tokio::test]
+async fn the_account_before_does_not_read_what_it_is_called_later() {
+    let acme = Acme::open().await;
+    let (world, olga) = (&acme.world, basic("olga"));
+    let log = async || world.api("GET", "/events?account=acme&limit=1000", &olga).await.expect(200).text();
+    assert!(log().await.contains(r#""repository":"acme/web""#), "{}", log().await);
+    hands_over(world, &olga, "acme/web", "olga/web").await.expect(200);
+    world.sends("PATCH", "/repositories/olga%2Fweb", &olga, &json!({"name": "olga/secret"})).await.expect(200);
+    let told = log().await;
+    assert!(told.contains("repository_transferred") && !told.contains("olga/secret"), "{told}");
+    let own = world.api("GET", "/events?account=olga&limit=1000", &olga).await.expect(200).text();
+    assert!(own.contains("olga/secret"), "{own}");
 }

@@ -293,7 +293,7 @@ fn each_change_is_one_request() {
             "PUT grants acme/web/shop robot:acme+ci",
         ]
     );
-    assert_eq!(asks[9].body, Some(serde_json::json!({"rights": "write"})));
+    assert_eq!(asks[10].body, Some(serde_json::json!({"rights": "write"})));
 }
 
 /// [`WHOLE`] as YAML.
