@@ -139,7 +139,7 @@ async fn it_takes_governing_both_accounts() {
         (basic("olga"), "acme/web", "beta/web", 404),
         (basic("olga"), "acme/web", "ann/web", 404),
         (basic("olga"), "acme/web", "nobody/web", 404),
-        (acme.robot.clone(), "acme/web", "olga/web", 404),
+        (acme.robot.clone(), "acme/web", "olga/web", 403),
         (token("olga", "admin api:read").await, "acme/web", "olga/web", 403),
         (token("olga", "write api:write").await, "acme/web", "olga/web", 403),
         (token("olga", "admin api:write on:acme/*").await, "acme/web", "olga/web", 404),
