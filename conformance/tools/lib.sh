@@ -27,18 +27,37 @@ need_go() {
 # bytes; for a version that the database does not know, SUM is the pinned h1: checksum and is compared here.
 fetch() {
   local module="$1" version="$2" sum="${3:-}" answer
-  local -a settings=(GOFLAGS=-mod=mod GO111MODULE=on)
-  [[ -n "$sum" ]] && settings+=("GONOSUMDB=$module")
-  if ! answer="$(cd "$TOOLS" && env "${settings[@]}" go mod download -json "$module@$version" 2>&1)"; then
+  if [[ -n "$sum" ]]; then
+    fetch_required "$module" "$version" "$sum"
+    return
+  fi
+  if ! answer="$(cd "$TOOLS" && GOFLAGS=-mod=mod GO111MODULE=on go mod download -json "$module@$version" 2>&1)"; then
     say "$module@$version cannot be had from the Go module proxy:"
     say "$answer"
     return 1
   fi
-  if [[ -n "$sum" && "$(field Sum "$answer")" != "$sum" ]]; then
-    say "$module@$version has the checksum $(field Sum "$answer"), and $sum is pinned: not used"
+  field Dir "$answer"
+}
+
+# fetch_required MODULE VERSION SUM: the same through a module that requires it, which asks a proxy for the go.mod and
+# the bytes only; `go mod download` also asks when the version was made, and not every proxy that keeps the bytes knows.
+fetch_required() {
+  local module="$1" version="$2" sum="$3" asking folder
+  asking="$(mktemp -d "$TOOLS/.fetch-XXXXXX")"
+  printf 'module asking\n\ngo 1.21\n\nrequire %s %s\n' "$module" "$version" >"$asking/go.mod"
+  if ! folder="$(cd "$asking" && GOWORK=off GOFLAGS=-mod=mod GONOSUMDB="$module" go list -f '{{.Dir}}' "$module" 2>"$asking/said")"; then
+    say "$module@$version cannot be had from the Go module proxy:"
+    say "$(<"$asking/said")"
+    rm -rf "$asking"
     return 1
   fi
-  field Dir "$answer"
+  if ! grep -qxF "$module $version $sum" "$asking/go.sum"; then
+    say "$(grep -F "$module $version h1:" "$asking/go.sum") is what came, and $sum is pinned: not used"
+    rm -rf "$asking"
+    return 1
+  fi
+  rm -rf "$asking"
+  printf '%s\n' "$folder"
 }
 
 # field NAME JSON: one string of the flat answer of `go mod download -json`.
