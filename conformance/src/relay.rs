@@ -23,8 +23,10 @@ pub struct Seen {
     pub content_range: Option<String>,
     /// Whether a store was asked to copy another of its objects.
     pub copies: bool,
-    /// How many bytes of the body went through, without the framing of chunks.
+    /// How many bytes of the body the client sent, without the framing of chunks.
     pub body: u64,
+    /// How many of these the server was given: fewer where the relay swallowed the rest.
+    pub passed: u64,
 }
 
 impl Seen {
@@ -34,13 +36,25 @@ impl Seen {
     }
 }
 
+/// What becomes of an upload's body that the relay stops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Manner {
+    /// The client is stopped while it writes, and its connection breaks under its hands.
+    Cut,
+    /// The client writes its body to the end, as through a proxy that keeps requests, and the server never sees the rest:
+    /// the connection breaks while the client waits for the answer.
+    Swallow,
+}
+
 /// Where the relay stands with the body that is to be stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Stop {
     #[default]
     None,
     /// Stop an upload's body once so many more bytes of uploads went through.
-    After(u64),
+    After(u64, Manner),
+    /// The rest of a body is being swallowed.
+    Swallowing,
     /// A body is stopped and its connections wait.
     Stopped,
 }
@@ -60,6 +74,16 @@ struct Shared {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the test that a body is stopped, waits until it has acted, and gives the reason to end the connection.
+    fn hold(&self) -> Failure {
+        let mut state = self.state();
+        state.stop = Stop::Stopped;
+        self.changed.notify_all();
+        let waited = self.changed.wait_while(state, |state| state.stop == Stop::Stopped);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        Failure::new("the relay broke this connection")
     }
 }
 
@@ -110,8 +134,22 @@ impl Relay {
     }
 
     /// Stops an upload once `bytes` more of uploads went through, over however many requests.
-    pub fn stop_upload_after(&self, bytes: u64) {
-        self.shared.state().stop = Stop::After(bytes);
+    pub fn stop_upload_after(&self, bytes: u64, manner: Manner) {
+        self.shared.state().stop = Stop::After(bytes, manner);
+    }
+
+    /// Waits until what went through is `enough`.
+    ///
+    /// # Errors
+    /// It was not within `limit`.
+    pub fn wait_until_seen(&self, limit: Duration, enough: impl Fn(&[Seen]) -> bool) -> Outcome<()> {
+        let state = self.shared.state();
+        let waited = self.shared.changed.wait_timeout_while(state, limit, |state| !enough(&state.seen));
+        let (_state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(Failure::new(format!("the requests that were waited for did not come within {limit:?}")));
+        }
+        Ok(())
     }
 
     /// Waits until an upload is stopped.
@@ -172,12 +210,15 @@ fn pass_requests(client: &mut BufReader<&TcpStream>, server: &mut TcpStream, sha
         server.write_all(&head)?;
         let text = String::from_utf8_lossy(&head).into_owned();
         let index = note(&text, shared);
-        let mut body = Body { client, server, shared, index };
+        let mut body = Body { client, server, shared, index, swallowing: false };
         if header(&text, "transfer-encoding").is_some() {
             body.pass_chunks()?;
         } else if let Some(length) = header(&text, "content-length") {
             let length = length.parse().or_fail("Content-Length is not a number")?;
             body.pass_bytes(length)?;
+        }
+        if body.swallowing {
+            return Err(shared.hold());
         }
     }
 }
@@ -189,6 +230,8 @@ struct Body<'a, 'b> {
     shared: &'a Shared,
     /// The request's place in [`State::seen`].
     index: usize,
+    /// Whether the server is given nothing more of it.
+    swallowing: bool,
 }
 
 impl Body<'_, '_> {
@@ -200,7 +243,7 @@ impl Body<'_, '_> {
             if count == 0 {
                 return Err(Failure::new("the client left in the middle of a body"));
             }
-            self.server.write_all(&piece[..count])?;
+            self.give(&piece[..count])?;
             left -= count as u64;
             self.count(count as u64)?;
         }
@@ -210,37 +253,46 @@ impl Body<'_, '_> {
     fn pass_chunks(&mut self) -> Outcome<()> {
         loop {
             let size_line = read_line(self.client)?;
-            self.server.write_all(&size_line)?;
+            self.give(&size_line)?;
             let text = String::from_utf8_lossy(&size_line).into_owned();
             let size = text.split(';').next().unwrap_or_default().trim();
             let size = u64::from_str_radix(size, 16).or_fail("not a chunk size")?;
             self.pass_bytes(size)?;
             let end = read_line(self.client)?;
-            self.server.write_all(&end)?;
+            self.give(&end)?;
             if size == 0 {
                 return Ok(());
             }
         }
     }
 
-    /// Counts what went through, and holds the body where a test asked for it.
+    fn give(&mut self, bytes: &[u8]) -> Outcome<()> {
+        if !self.swallowing {
+            self.server.write_all(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what came, and holds the body where a test asked for it.
     fn count(&mut self, bytes: u64) -> Outcome<()> {
         let mut state = self.shared.state();
         let seen = &mut state.seen[self.index];
         seen.body += bytes;
+        seen.passed += if self.swallowing { 0 } else { bytes };
         let upload = seen.is_upload();
         match (state.stop, upload) {
-            (Stop::After(left), true) if left > bytes => {
-                state.stop = Stop::After(left - bytes);
-                return Ok(());
+            (Stop::After(left, manner), true) if left > bytes => state.stop = Stop::After(left - bytes, manner),
+            (Stop::After(_, Manner::Swallow), true) => {
+                state.stop = Stop::Swallowing;
+                self.swallowing = true;
             }
-            (Stop::After(_), true) => state.stop = Stop::Stopped,
-            _ => return Ok(()),
+            (Stop::After(_, Manner::Cut), true) => {
+                drop(state);
+                return Err(self.shared.hold());
+            }
+            _ => {}
         }
-        self.shared.changed.notify_all();
-        let waited = self.shared.changed.wait_while(state, |state| state.stop == Stop::Stopped);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-        Err(Failure::new("the relay broke this connection"))
+        Ok(())
     }
 }
 
@@ -254,9 +306,11 @@ fn note(head: &str, shared: &Shared) -> usize {
         content_range: header(head, "content-range").map(str::to_owned),
         copies: header(head, "x-amz-copy-source").is_some(),
         body: 0,
+        passed: 0,
     };
     let mut state = shared.state();
     state.seen.push(seen);
+    shared.changed.notify_all();
     state.seen.len() - 1
 }
 

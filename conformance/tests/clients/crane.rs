@@ -4,6 +4,7 @@ use hallmark_conformance::{
     Outcome,
     check::holds,
     image::Image,
+    relay::Manner,
     server::{ADMIN, PASSWORD},
 };
 
@@ -90,7 +91,7 @@ fn crane_gets_its_image_through_a_server_that_dies_in_mid_layer() -> Outcome<()>
     let layout = world.layout("large", &image)?;
     let mut push = world.program("crane")?;
     push.args(["push", text(&layout), &world.image("app:1")]);
-    let recovery = world.push_over_a_kill(&mut push)?;
+    let recovery = world.push_over_a_kill(&mut push, Manner::Cut)?;
     holds(recovery == Recovery::OwnRetry, || "crane was to try again by itself".into())?;
     world.registry().check_image("admin/app", &image.manifest.digest)?;
     Ok(())

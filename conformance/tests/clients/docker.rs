@@ -10,6 +10,7 @@ use hallmark_conformance::{
     engine,
     image::Image,
     process::{attempt, run},
+    relay::Manner,
     server::{ADMIN, PASSWORD},
     tools,
 };
@@ -141,7 +142,7 @@ fn docker_gets_its_image_through_a_server_that_dies_in_mid_layer() -> Outcome<()
     let (mut world, engine) = logged_in()?;
     let name = engine.load(&world, &Image::random(7, &[LARGE]), "app:1")?;
     let mut push = engine.command(&world, &["push", &name])?;
-    let recovery = world.push_over_a_kill(&mut push)?;
+    let recovery = world.push_over_a_kill(&mut push, Manner::Cut)?;
     holds(recovery == Recovery::OwnRetry, || "docker was to try again by itself".into())?;
     let fresh = Engine::start(&world, "fresh")?;
     fresh.say(&world, &["pull", &name])?;

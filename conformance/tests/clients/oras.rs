@@ -1,15 +1,19 @@
 //! oras, the client of oras-go: one PUT for each blob, a Location on the same host, referrers.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use hallmark_conformance::{
     Outcome,
     check::holds,
     image::{Image, Index},
+    relay::{Manner, Seen},
     server::{ADMIN, PASSWORD},
 };
 
-use super::world::{LARGE, Recovery, World, has_line, holds_image, text};
+use super::world::{LARGE, Recovery, World, has_line, holds_image, start, text};
+
+/// How long oras may take to come back: it waits a quarter of a second at first, and at most three.
+const RETRY_LIMIT: Duration = Duration::from_secs(20);
 
 fn logged_in() -> Outcome<World> {
     let world = World::new()?;
@@ -110,19 +114,40 @@ fn oras_is_refused_after_its_logout() -> Outcome<()> {
     world.refuses("oras", &words, &["unauthorized", "401", "basic credential not found"])
 }
 
-/// oras cannot rewind the body of a PUT that broke, so it does not try again, whether the connection ended or was reset: it
-/// gives up, and the same command succeeds when given again.
+/// oras sends the body of a layer once: it cannot rewind it, so it tries again neither after a broken connection nor after an
+/// answer that asks for it. It gives up, and the same command succeeds when given again.
 #[test]
-fn oras_gets_its_image_through_a_server_that_dies_in_mid_layer() -> Outcome<()> {
+fn oras_gives_up_where_the_server_dies_in_mid_layer_and_succeeds_when_run_again() -> Outcome<()> {
     let mut world = logged_in()?;
     let image = Image::random(9, &[LARGE]);
     let layout = world.layout("large", &image)?;
     let mut push = world.program("oras")?;
     push.args(push_words(&layout, &world.image("app:1")));
-    let recovery = world.push_over_a_kill(&mut push)?;
+    let recovery = world.push_over_a_kill(&mut push, Manner::Cut)?;
     holds(recovery == Recovery::SecondRun, || {
         "this oras was known to give up: say so if it has learned to retry".into()
     })?;
+    world.registry().check_image("admin/app", &image.manifest.digest)?;
+    Ok(())
+}
+
+/// What oras does try again by itself: a request without a body that is told to come back later.
+#[test]
+fn oras_tries_again_by_itself_while_the_registry_is_read_only() -> Outcome<()> {
+    let world = logged_in()?;
+    let image = Image::random(10, &[100_000]);
+    let layout = world.layout("small", &image)?;
+    world.server.verb(&["readonly", "on"])?;
+    let mut push = world.program("oras")?;
+    let pushing = start(push.args(push_words(&layout, &world.image("app:1"))))?;
+    // Two blobs are pushed: the third POST is the second try of one of them.
+    let asks = |seen: &Seen| seen.method == "POST" && seen.is_upload();
+    let came_again =
+        world.relay.wait_until_seen(RETRY_LIMIT, |seen| seen.iter().filter(|seen| asks(seen)).count() >= 3);
+    world.server.verb(&["readonly", "off"])?;
+    let output = pushing.wait_with_output()?;
+    came_again?;
+    holds(output.status.success(), || String::from_utf8_lossy(&output.stderr).into_owned())?;
     world.registry().check_image("admin/app", &image.manifest.digest)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use hallmark_conformance::{
     Outcome,
     check::holds,
     image::{Image, Index},
+    relay::Manner,
     server::{ADMIN, PASSWORD},
 };
 
@@ -111,7 +112,7 @@ fn regctl_gets_its_image_through_a_server_that_dies_in_mid_layer() -> Outcome<()
     let layout = world.layout("large", &image)?;
     let mut push = world.program("regctl")?;
     push.args(["image", "copy", &in_layout(&layout), &world.image("app:1")]);
-    let recovery = world.push_over_a_kill(&mut push)?;
+    let recovery = world.push_over_a_kill(&mut push, Manner::Cut)?;
     holds(recovery == Recovery::OwnRetry, || "regctl was to try again by itself".into())?;
     world.registry().check_image("admin/app", &image.manifest.digest)?;
     Ok(())
@@ -127,7 +128,7 @@ fn regctl_resumes_at_the_offset_and_sends_no_acknowledged_byte_again() -> Outcom
     let layout = world.layout("large", &image)?;
     let mut push = world.program("regctl")?;
     push.args(["image", "copy", &in_layout(&layout), &world.image("app:1")]);
-    let recovery = world.push_over_a_kill(&mut push)?;
+    let recovery = world.push_over_a_kill(&mut push, Manner::Cut)?;
     holds(recovery == Recovery::OwnRetry, || "regctl was to resume by itself".into())?;
     world.registry().check_image("admin/app", &image.manifest.digest)?;
     let sent = world.relay.uploaded();

@@ -13,7 +13,7 @@ use hallmark_conformance::{
     image::{Image, Index, write_index_layout, write_layout},
     process::{attempt, run},
     registry::Registry,
-    relay::Relay,
+    relay::{Manner, Relay},
     server::{Plan, Server},
     tools,
 };
@@ -130,18 +130,19 @@ impl World {
     }
 
     /// Runs a push, kills the server in the middle of its large layer, starts it on the same data, and tells how the
-    /// client came through.
+    /// client came through. By [`Manner::Cut`] the client's own write breaks, by [`Manner::Swallow`] its waiting.
     ///
     /// # Errors
-    /// The client did not come through at all.
+    /// The client did not come through at all, or the server was not in the middle of the layer.
     #[expect(clippy::print_stdout, reason = "what a client said when it gave up explains the second run")]
-    pub(crate) fn push_over_a_kill(&mut self, push: &mut Command) -> Outcome<Recovery> {
-        self.relay.stop_upload_after(HALF);
+    pub(crate) fn push_over_a_kill(&mut self, push: &mut Command, manner: Manner) -> Outcome<Recovery> {
+        self.relay.stop_upload_after(HALF, manner);
         let child = start(push)?;
         let midway = self.relay.wait_until_stopped(MIDWAY_LIMIT);
         if midway.is_ok() {
             self.server.kill()?;
         }
+        let given: u64 = self.relay.seen().iter().filter(|seen| seen.is_upload()).map(|seen| seen.passed).sum();
         self.relay.break_stopped();
         if midway.is_ok() {
             self.server.start()?;
@@ -150,6 +151,9 @@ impl World {
         midway.map_err(|failure| {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             Failure::caused_by(format!("{push:?} said {said}"), failure)
+        })?;
+        holds((HALF..LARGE as u64).contains(&given), || {
+            format!("the server was to have a part of the layer when it died, and was given {given} bytes")
         })?;
         if output.status.success() {
             return Ok(Recovery::OwnRetry);
@@ -160,7 +164,8 @@ impl World {
     }
 }
 
-fn start(command: &mut Command) -> Outcome<Child> {
+/// Starts a client whose words are kept for later.
+pub(crate) fn start(command: &mut Command) -> Outcome<Child> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(child.spawn()?)
 }

@@ -117,6 +117,19 @@ impl Report<'_> {
             for row in &rows {
                 line(text, &table_line(row, own));
             }
+            self.held_to(text, job);
+        }
+    }
+
+    /// What a job was held to, below its rows.
+    fn held_to(&self, text: &mut String, job: &Job) {
+        let verdicts: Vec<_> = self.verdicts.iter().filter(|verdict| verdict.job == job.name).collect();
+        if verdicts.is_empty() {
+            line(text, "\nBudget: none is set for it.");
+        }
+        for verdict in verdicts {
+            let word = if verdict.holds { "pass" } else { "**fail**" };
+            line(text, &format!("\nBudget: {}: {}, {word}.", verdict.budget, verdict.measured));
         }
     }
 }

@@ -11,7 +11,7 @@ use clap::Parser as _;
 use hallmark_conformance::server::free_port;
 
 use crate::{
-    budget::{BUDGETS, Demand},
+    budget::{BUDGETS, Demand, Verdict},
     content::Layers,
     jobs::{JOBS, Job},
     load::{self, Pushes, Sample, Until},
@@ -191,7 +191,27 @@ fn a_row_tells_how_many_rounds_it_had_and_how_far_they_lie_apart() {
     assert!(text.contains("| hallmark | 512 MiB/s | 2.00 s | 0.00 µs | 0.00 µs | 0 MiB | 2 | 50 % |  |"), "{text}");
 }
 
+#[test]
+fn each_job_tells_below_its_rows_what_it_is_held_to() {
+    let mut results = Results::default();
+    for (name, seconds) in [("tag.write", 1), ("start.again", 1)] {
+        let sample = Sample { wall: Duration::from_secs(seconds), operations: 1, ..Sample::default() };
+        results.add(job(name), Kind::Hallmark, sample);
+    }
+    let verdicts: Vec<_> = BUDGETS.iter().filter(|budget| budget.job == "start.again").collect();
+    let verdicts: Vec<_> = verdicts.into_iter().map(|budget| budget.judge(&results)).collect();
+    let text = judged(&results, &verdicts);
+    let (_, rows) = text.split_once("## Rows").unwrap();
+    let of = |name: &str| rows.split("### ").find(|section| section.starts_with(name)).unwrap().to_owned();
+    assert!(of("start.again").contains("Budget: ≤ 200 ms: 1000 ms, **fail**."), "{text}");
+    assert!(of("tag.write").contains("Budget: none is set for it."), "{text}");
+}
+
 fn render(results: &Results) -> String {
+    judged(results, &[])
+}
+
+fn judged(results: &Results, verdicts: &[Verdict]) -> String {
     let options = Options::try_parse_from(["bench"]).unwrap();
     let report = Report {
         date: String::new(),
@@ -200,7 +220,7 @@ fn render(results: &Results) -> String {
         engines: Vec::new(),
         scale: Scale::of(&options),
         results,
-        verdicts: &[],
+        verdicts,
     };
     report.render()
 }
@@ -232,6 +252,7 @@ fn a_run_with_less_is_never_written() {
     for (less, named) in [
         ("--only push", "--only"),
         ("--quick", "--quick"),
+        ("--renewals 100000", "--renewals"),
         ("--peers hallmark,zot,nginx", "--peers without distribution"),
         ("--peers hallmark,distribution,nginx", "--peers without zot"),
         ("--peers hallmark", "--peers without distribution"),

@@ -1,14 +1,22 @@
-//! A token service for the peers: what a registry's own login would have handed out, signed with ES256.
+//! A token service for the peers: what a registry's own login would have handed out, signed as each of them takes it.
 //! Never used for Hallmark, which has a token endpoint of its own.
 //! Start at `Issuer::token`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, process::Command};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use hallmark_conformance::{Failure, Outcome};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use hallmark_conformance::{
+    Failure, Outcome,
+    failure::While,
+    process::{run, run_with_input},
+    tools,
+};
 use ring::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair},
 };
 use serde_json::{Value, json};
 
@@ -49,18 +57,30 @@ impl Access<'_> {
     }
 }
 
-/// Signs tokens with a key made at its start.
+/// How a token is signed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Algorithm {
+    /// ECDSA over P-256 with SHA-256.
+    Es256,
+    /// RSA of 2,048 bits with SHA-256, for who takes nothing else.
+    Rs256,
+}
+
+/// Signs tokens with keys made at its start.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     key: EcdsaKeyPair,
+    rsa: RsaKeyPair,
+    /// Its public part, as PEM.
+    rsa_public: String,
     random: SystemRandom,
 }
 
 impl Issuer {
-    /// An issuer with a fresh P-256 key.
+    /// An issuer with a fresh P-256 key and a fresh RSA key.
     ///
     /// # Errors
-    /// The system has no randomness to give.
+    /// The system has no randomness to give, or no openssl, which makes the RSA key.
     #[expect(clippy::disallowed_methods, reason = "a key of this run alone, in a process that takes no randomness")]
     pub(crate) fn new() -> Outcome<Self> {
         let random = SystemRandom::new();
@@ -69,7 +89,13 @@ impl Issuer {
             EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Failure::new("cannot make a key"))?;
         let key = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random)
             .map_err(|_| Failure::new("cannot use the key that was made"))?;
-        Ok(Self { key, random })
+        let (rsa, rsa_public) = rsa_key()?;
+        Ok(Self { key, rsa, rsa_public, random })
+    }
+
+    /// The RSA key's public part as PEM.
+    pub(crate) fn rsa_public(&self) -> &str {
+        &self.rsa_public
     }
 
     /// The public key as a JSON Web Key Set.
@@ -87,8 +113,12 @@ impl Issuer {
     ///
     /// # Errors
     /// The system has no randomness to give.
-    pub(crate) fn token(&self, access: &[Access<'_>], now: i64) -> Outcome<String> {
-        let header = json!({"typ": "JWT", "alg": "ES256", "kid": KEY_ID});
+    pub(crate) fn token(&self, algorithm: Algorithm, access: &[Access<'_>], now: i64) -> Outcome<String> {
+        let name = match algorithm {
+            Algorithm::Es256 => "ES256",
+            Algorithm::Rs256 => "RS256",
+        };
+        let header = json!({"typ": "JWT", "alg": name, "kid": KEY_ID});
         let claims = json!({
             "iss": ISSUER, "sub": "admin", "aud": SERVICE, "jti": "bench",
             "iat": now - BACKDATED, "nbf": now - BACKDATED, "exp": now + LIFE,
@@ -96,10 +126,31 @@ impl Issuer {
         });
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let mut token = format!("{}.{}", encode(&header), encode(&claims));
-        let signature =
-            self.key.sign(&self.random, token.as_bytes()).map_err(|_| Failure::new("cannot sign a token"))?;
+        let signature = self.sign(algorithm, token.as_bytes()).map_err(|_| Failure::new("cannot sign a token"))?;
         // Writing to a string cannot fail.
         let _ = write!(token, ".{}", URL_SAFE_NO_PAD.encode(signature));
         Ok(token)
     }
+
+    fn sign(&self, algorithm: Algorithm, bytes: &[u8]) -> Result<Vec<u8>, ring::error::Unspecified> {
+        match algorithm {
+            Algorithm::Es256 => self.key.sign(&self.random, bytes).map(|signature| signature.as_ref().to_vec()),
+            Algorithm::Rs256 => {
+                let mut signature = vec![0; self.rsa.public().modulus_len()];
+                self.rsa.sign(&RSA_PKCS1_SHA256, &self.random, bytes, &mut signature)?;
+                Ok(signature)
+            }
+        }
+    }
+}
+
+/// A key that openssl makes, and its public part as PEM.
+fn rsa_key() -> Outcome<(RsaKeyPair, String)> {
+    let openssl = || Ok::<_, Failure>(Command::new(tools::locate("openssl")?));
+    let pem = run(openssl()?.args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]))?;
+    let public = run_with_input(openssl()?.args(["pkey", "-pubout"]), &pem)?;
+    let lines: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let document = STANDARD.decode(lines).or_fail("openssl made no PEM")?;
+    let key = RsaKeyPair::from_pkcs8(&document).map_err(|_| Failure::new("cannot use the RSA key that was made"))?;
+    Ok((key, public))
 }

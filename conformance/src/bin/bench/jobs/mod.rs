@@ -308,7 +308,8 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "sign.renew",
-        what: "Hallmark alone: 10,000 repositories whose timestamps are due are renewed; the rate counts from the start of the server",
+        what: "Hallmark alone: 10,000 repositories (or as many as --renewals says) whose timestamps are due are renewed; the rate counts \
+               from the start of the server",
         unit: Unit::Operations,
         on: Kind::is_hallmark,
         repeats: false,

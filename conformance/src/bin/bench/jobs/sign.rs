@@ -25,8 +25,6 @@ use crate::{
 /// Tags of the small and of the large repository.
 pub(super) const FEW: usize = 100;
 pub(super) const MANY: usize = 1_000_000;
-/// Repositories whose timestamps are renewed.
-pub(super) const REPOSITORIES: usize = 10_000;
 /// Publishes that are measured.
 const PUBLISHES: u64 = 20;
 /// How long a publish is waited for, and how often is looked.
@@ -34,6 +32,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// A publish comes within a second of its signature, and some more: so long nobody looks, since each look costs the server.
 const SOON: Duration = Duration::from_millis(1_300);
+/// The slowest rate at which repositories are published or renewed that is still waited for: no more than the budget asks.
+const SLOWEST: usize = 25;
 /// For how long an idle server is watched.
 const REST: Duration = Duration::from_secs(10);
 /// A server that spends less than this from one look to the next is idle, and so many looks of that are quiet: it begins three
@@ -73,16 +73,25 @@ fn version(connection: &mut Connection, repository: &str) -> Outcome<u64> {
     Ok(file["signed"]["version"].as_u64().unwrap_or_default())
 }
 
+/// How long so many publishes or renewals are waited for.
+fn patience(count: usize) -> Duration {
+    PATIENCE.max(Duration::from_secs((count / SLOWEST) as u64))
+}
+
 /// Waits until a repository has a later timestamp than this; its version.
 fn await_version(connection: &mut Connection, repository: &str, before: u64) -> Outcome<u64> {
+    await_version_for(PATIENCE, connection, repository, before)
+}
+
+fn await_version_for(patience: Duration, connection: &mut Connection, repository: &str, before: u64) -> Outcome<u64> {
     let begin = Instant::now();
     loop {
         let now = version(connection, repository)?;
         if now > before {
             return Ok(now);
         }
-        if begin.elapsed() > PATIENCE {
-            return Err(Failure::new(format!("{repository} was not published within {PATIENCE:?}")));
+        if begin.elapsed() > patience {
+            return Err(Failure::new(format!("{repository} was not published within {patience:?}")));
         }
         sleep(LOOK);
     }
@@ -94,16 +103,16 @@ pub(super) fn prepare(world: &World<'_>, server: &mut Server, count: usize) -> O
     seed::signed(server, world.setup, ["signed", &repository], count)?;
     await_version(&mut server.connect()?, &repository, 0)?;
     // Many tags are published in parts, and the first of them does not tell that the last is there.
-    settle(server).map(drop)
+    settle(server, PATIENCE).map(drop)
 }
 
 /// Waits until a server has nothing left to do; when that was, at the latest, and what it had spent by then.
-fn settle(server: &Server) -> Outcome<(Instant, Duration)> {
+fn settle(server: &Server, patience: Duration) -> Outcome<(Instant, Duration)> {
     let begin = Instant::now();
     let (mut spent, mut active, mut quiet) = (server.watch().processor_time()?, begin, 0);
     while quiet < QUIET {
-        if begin.elapsed() > PATIENCE {
-            return Err(Failure::new(format!("the server was not done within {PATIENCE:?}")));
+        if begin.elapsed() > patience {
+            return Err(Failure::new(format!("the server was not done within {patience:?}")));
         }
         sleep(LOOK);
         let now = server.watch().processor_time()?;
@@ -166,30 +175,29 @@ pub(super) fn timestamp(world: &World<'_>, server: &Server) -> Outcome<Sample> {
 
 /// Sees to it that there are published repositories, all of which the server finds due when it starts again.
 pub(super) fn prepare_renewal(world: &World<'_>, server: &mut Server) -> Outcome<()> {
-    seed::signed(server, world.setup, ["signed-repositories", PREFIX], REPOSITORIES)?;
-    await_version(&mut server.connect()?, &last(), 0)?;
+    let count = world.scale.renewals;
+    seed::signed(server, world.setup, ["signed-repositories", PREFIX], count)?;
+    let last = format!("{PREFIX}{:06}", count - 1);
+    await_version_for(patience(count), &mut server.connect()?, &last, 0)?;
     seed::due(server, world.setup)
 }
 
-fn last() -> String {
-    format!("{PREFIX}{:06}", REPOSITORIES - 1)
-}
-
 /// All of them are renewed: from the start of the server until it has nothing left to do.
-pub(super) fn renew(_: &World<'_>, server: &Server) -> Outcome<Sample> {
+pub(super) fn renew(world: &World<'_>, server: &Server) -> Outcome<Sample> {
+    let count = world.scale.renewals;
     // The job begins three seconds after the server's start, which is no longer ago.
     let since = jiff::Timestamp::now() - BEFORE;
     let (begin, before) = (Instant::now(), server.watch().processor_time()?);
-    let (active, spent) = settle(server)?;
+    let (active, spent) = settle(server, patience(count))?;
     if spent <= before {
         return Err(Failure::new("nothing was renewed"));
     }
     let memory = server.watch().peak_memory()?;
     let renewed = renewed(&mut server.connect()?, since)?;
-    if renewed < REPOSITORIES {
-        return Err(Failure::new(format!("{renewed} of {REPOSITORIES} were renewed")));
+    if renewed < count {
+        return Err(Failure::new(format!("{renewed} of {count} were renewed")));
     }
-    let (wall, operations) = (active - begin, REPOSITORIES as u64);
+    let (wall, operations) = (active - begin, count as u64);
     Ok(Sample { wall, operations, server: spent.saturating_sub(before), memory, ..Sample::default() })
 }
 

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 use self::engine::{Engine, Running};
 use crate::{
-    token::{Access, Issuer},
+    token::{Access, Algorithm, Issuer},
     watch::Watch,
     wire::{Connection, Request},
 };
@@ -122,6 +122,14 @@ pub(crate) struct Setup {
     pub(crate) issuer: Issuer,
 }
 
+impl Setup {
+    /// The `Authorization` header with a token of the benchmark's own issuer.
+    fn bearer(&self, algorithm: Algorithm, access: &[Access<'_>]) -> Outcome<String> {
+        let token = self.issuer.token(algorithm, access, jiff::Timestamp::now().as_second())?;
+        Ok(format!("Bearer {token}"))
+    }
+}
+
 /// A running server. Dropping it kills the process and removes its data.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -214,11 +222,9 @@ impl Server {
     pub(crate) fn authorization_of(&self, user: &str, setup: &Setup, access: &[Access<'_>]) -> Outcome<Option<String>> {
         match self.kind {
             Kind::Hallmark => hallmark::token(self, user, access).map(Some),
-            Kind::Distribution => {
-                let token = setup.issuer.token(access, jiff::Timestamp::now().as_second())?;
-                Ok(Some(format!("Bearer {token}")))
-            }
-            Kind::Zot | Kind::Nginx | Kind::Null => Ok(None),
+            Kind::Distribution => setup.bearer(Algorithm::Es256, access).map(Some),
+            Kind::Zot => setup.bearer(Algorithm::Rs256, access).map(Some),
+            Kind::Nginx | Kind::Null => Ok(None),
         }
     }
 }
@@ -243,7 +249,7 @@ fn command(kind: Kind, setup: &Setup, folder: &Path, port: u16) -> Outcome<Comma
     match kind {
         Kind::Hallmark => Ok(hallmark::command(setup, folder, port)),
         Kind::Distribution => distribution::command(&setup.issuer, folder, port),
-        Kind::Zot => zot::command(folder, port),
+        Kind::Zot => zot::command(&setup.issuer, folder, port),
         Kind::Nginx => nginx::command(folder, port),
         Kind::Null => null::command(port),
     }

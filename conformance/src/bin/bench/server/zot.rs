@@ -1,4 +1,4 @@
-//! zot without extensions, synced, and without authentication, which it cannot do as the others do.
+//! zot without extensions, synced, with the bearer tokens that it takes.
 //! Never weaker in what it promises than it can be made.
 //! Start at `command`.
 
@@ -11,10 +11,12 @@ use std::{
 use hallmark_conformance::{Outcome, failure::While, settings::tools_folder, tools};
 use serde_json::json;
 
+use crate::token::{Issuer, SERVICE};
+
 /// For the report.
 pub(super) const CONDITIONS: &str = "built without extensions, `commit` on (it syncs each file, and no folder), deduplication as by \
-     default, collection off but where it is measured, log level error. Without authentication, in its favour: it takes no ES256 tokens, and its passwords \
-     cost a bcrypt with each request. It has no pages in its catalog, so it has no such row";
+     default, collection off but where it is measured, log level error; bearer tokens from the benchmark's issuer, of RS256, the only kind it takes, verified by each request. It has \
+     no pages in its catalog, so it has no such row";
 
 /// A file of this name beside the data has the server collect with each change, as the version that can be had does.
 const COLLECTS: &str = "collects";
@@ -25,14 +27,16 @@ pub(crate) fn let_collect(folder: &Path) -> Outcome<()> {
 }
 
 /// The command that serves `folder/data` on `port`, with its configuration written beside.
-pub(super) fn command(folder: &Path, port: u16) -> Outcome<Command> {
+pub(super) fn command(issuer: &Issuer, folder: &Path, port: u16) -> Outcome<Command> {
     let program = tools::locate("zot")?;
     let collects = folder.join(COLLECTS).exists();
-    let configuration = folder.join("config.json");
+    let (key, configuration) = (folder.join("issuer.pem"), folder.join("config.json"));
+    fs::write(&key, issuer.rsa_public())?;
+    let bearer = json!({"realm": format!("http://127.0.0.1:{port}/token"), "service": SERVICE, "cert": key});
     let settings = json!({
         "distSpecVersion": "1.0.1-dev",
         "storage": {"rootDirectory": folder.join("data"), "commit": true, "gc": collects, "gcDelay": "1s"},
-        "http": {"address": "127.0.0.1", "port": port.to_string()},
+        "http": {"address": "127.0.0.1", "port": port.to_string(), "auth": {"bearer": bearer}},
         "log": {"level": "error"},
     });
     fs::write(&configuration, settings.to_string())?;
