@@ -10,6 +10,8 @@ use crate::server::Kind;
 
 /// The servers of a whole run.
 const MEASURED: [Kind; 4] = [Kind::Hallmark, Kind::Distribution, Kind::Zot, Kind::Nginx];
+/// Jobs that read what another job has written.
+const STANDS_ON: [(&str, &str); 1] = [("read.member.100000", "list.member.100000")];
 /// Repositories whose timestamps are renewed.
 const RENEWALS: usize = 10_000;
 /// The word that makes this program the null server.
@@ -53,8 +55,11 @@ pub(crate) struct Options {
 
 impl Options {
     /// Whether a job of this name was asked for.
+    ///
+    /// A job that another one stands on comes with it.
     pub(crate) fn wants(&self, job: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| job.starts_with(name.as_str()))
+        let named = |job: &str| self.only.iter().any(|name| job.starts_with(name.as_str()));
+        self.only.is_empty() || named(job) || STANDS_ON.iter().any(|&(above, below)| below == job && named(above))
     }
 
     /// Why what this run finds may not be kept, if so: a document from which rows are missing, or whose work was less, would

@@ -264,6 +264,13 @@ fn a_run_with_less_is_never_written() {
 }
 
 #[test]
+fn a_job_that_reads_what_another_wrote_brings_it_along() {
+    let options = Options::try_parse_from(["bench", "--only", "read.member"]).unwrap();
+    let wanted: Vec<_> = JOBS.iter().map(|job| job.name).filter(|name| options.wants(name)).collect();
+    assert_eq!(wanted, ["list.member.100000", "read.member.100000"]);
+}
+
+#[test]
 fn every_budget_is_of_a_job_or_of_all() {
     let known = |name: &str| name == "all jobs" || JOBS.iter().any(|job| job.name == name);
     assert!(BUDGETS.iter().all(|budget| known(budget.job)));

@@ -199,7 +199,8 @@ fn with_a_change(world: &World<'_>, server: &mut Server) -> Outcome<Sample> {
     watch.reset_peak()?;
     let (begin, before) = (Instant::now(), watch.processor_time()?);
     let target = format!("/v2/{REPOSITORY}/manifests/{}", images.first().manifest.digest);
-    connection.exchange(&Request::new("DELETE", &target, None))?.expect(202, "a deletion")?;
+    let token = server.authorization(world.setup, &[Access::Repository(REPOSITORY)])?;
+    connection.exchange(&Request::new("DELETE", &target, token.as_deref()))?.expect(202, "a deletion")?;
     let sample = Sample {
         wall: begin.elapsed(),
         operations: images.garbage as u64,
