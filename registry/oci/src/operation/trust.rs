@@ -132,10 +132,7 @@ fn split(stem: &str) -> Option<(&str, TrustVersion)> {
     }
     match stem.split_once('.') {
         None => Some((stem, TrustVersion::Current)),
-        Some((number, role)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some((role, TrustVersion::Number(number.parse().ok()?)))
-        }
-        Some(_) => None,
+        Some((number, role)) => Some((role, TrustVersion::Number(super::tuf::version(number)?))),
     }
 }
 

@@ -67,12 +67,17 @@ fn metadata(file: &str) -> Option<TufFile> {
         return Some(TufFile::Timestamp);
     }
     let (number, role) = stem.split_once('.')?;
-    let is_number = !number.is_empty() && number.len() <= DIGITS && number.bytes().all(|byte| byte.is_ascii_digit());
     let is_role = role.len() <= ROLE_BYTES
         && !role.is_empty()
         && role.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-    let version = number.parse().ok().filter(|_| is_number && is_role)?;
+    let version = version(number).filter(|_| number.len() <= DIGITS && is_role)?;
     Some(if role == "root" { TufFile::Root(version) } else { TufFile::Role { role: role.into(), version } })
+}
+
+/// A version as it stands in a file's name: its decimal digits, and no zero in front, or one file would have many names.
+pub(super) fn version(number: &str) -> Option<u64> {
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit()) && (number == "0" || !number.starts_with('0'));
+    number.parse().ok().filter(|_| is_plain)
 }
 
 /// The path of a target begins with the repository's name once more: `a/b/targets/a/b/<digest>.<tag>`.
