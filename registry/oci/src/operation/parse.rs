@@ -19,7 +19,7 @@ enum Route<'p> {
     Upload { name: &'p str, id: &'p str },
     Tags { name: &'p str },
     Referrers { name: &'p str, subject: &'p str },
-    Trust { name: &'p str, tail: &'p str },
+    Trust { name: Option<&'p str>, tail: &'p str },
 }
 
 /// The parsing behind [`Operation::parse`].

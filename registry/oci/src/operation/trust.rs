@@ -67,24 +67,25 @@ pub struct ListTrustChanges {
 }
 
 /// The part of a decoded path after `/v2/`, when it is one of content trust. A repository has no component that begins
-/// with an underscore, so nothing else is read so.
-pub(super) fn route(rest: &str) -> Option<(&str, &str)> {
+/// with an underscore, so nothing else is read so. The collection's name before it, if there is one, and what comes after it.
+pub(super) fn route(rest: &str) -> Option<(Option<&str>, &str)> {
     match rest.rsplit_once("/_trust/") {
-        Some(found) => Some(found),
-        None => rest.strip_prefix("_trust/").map(|tail| ("", tail)),
+        Some((name, tail)) => Some((Some(name), tail)),
+        None => rest.strip_prefix("_trust/").map(|tail| (None, tail)),
     }
 }
 
 pub(super) fn operation(
     method: &str,
-    (name, tail): (&str, &str),
+    (named, tail): (Option<&str>, &str),
     query: Query<'_>,
 ) -> Result<Operation, OperationInvalid> {
     let reads = matches!(method, "GET" | "HEAD");
+    let name = named.unwrap_or_default();
     match tail {
         "changefeed" if !reads => Err(super::parse::READ_ONLY),
         "changefeed" => {
-            let gun = if name.is_empty() { None } else { Some(gun(name, method)?) };
+            let gun = named.map(|name| gun(name, method)).transpose()?;
             let (after, records) = query.trust_changes()?;
             Ok(Operation::ListTrustChanges(ListTrustChanges { gun, after, records }))
         }

@@ -72,6 +72,8 @@ fn what_is_no_such_request_is_refused_in_notary_s_words() {
         ("GET", "/v2/r.example/a/_trust/tuf/root", ErrorCode::MetadataNotFound),
         ("GET", "/v2/r.example/a/_trust/tuf/x.root.json", ErrorCode::MetadataNotFound),
         ("GET", "/v2/r.example/a/_trust/tuf/.root.json", ErrorCode::MetadataNotFound),
+        ("GET", "/v2//_trust/changefeed", ErrorCode::MetadataNotFound),
+        ("GET", "/v2//_trust/tuf/root.json", ErrorCode::MetadataNotFound),
         ("GET", "/v2/r.example/a/_trust/tuf/+1.root.json", ErrorCode::MetadataNotFound),
         ("GET", "/v2/r.example/a/_trust/tuf/01.root.json", ErrorCode::MetadataNotFound),
         ("GET", "/v2/r.example/a/_trust/tuf/root.key", ErrorCode::MetadataNotFound),
