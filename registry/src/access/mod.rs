@@ -35,7 +35,7 @@ pub enum Refused {
     Lacking {
         /// What a token for this very request must cover.
         needed: Scopes,
-        /// Whether the caller is somebody who lacks the right, and not only a token that covers it.
+        /// Whether the caller is somebody who lacks the right, or shows what was limited to less, and not only a token that covers it.
         right: bool,
     },
     /// The database did not answer.
@@ -121,7 +121,8 @@ async fn on_repository(app: &App, identity: &Identity, operation: Operation) -> 
         (facts, rights, hidden) = (Arc::new(absent.0), absent.1, true);
     }
     if !suffices(rights) {
-        let right = identity.principal().is_some() && !rights.contain(needed);
+        // What the limits of a personal token leave out is lacking for good: no other token made of it covers more.
+        let right = identity.principal().is_some() && !ceiling.bound(&name, rights).contain(needed);
         return Err(Refused::Lacking { needed: needed_by(&operation), right });
     }
     if let Some(source) = mount_source(&operation)

@@ -151,13 +151,14 @@ pub(crate) async fn by_secret(app: &App, name: &str, secret: &str, client: Clien
     } else if workloads::looks_like_token(name, secret) {
         ("workload", workloads::identify(app, name, secret, client, now).await)
     } else {
-        ("password", password::identify(app, name, secret, client).await)
+        let known = password::identify(app, name, secret, client).await;
+        (by_directory(&known).unwrap_or("password"), known)
     };
     remember(app, (name, how), &known, client, now);
     known
 }
 
-/// Tells who shows this name with this password, where nothing but a password is taken. A text that is a token is no
+/// Tells who shows this name with this password on the page for it, where nothing but a password is taken. A text that is a token is no
 /// password, and is shown to no directory.
 pub(crate) async fn by_password(
     app: &App,
@@ -169,18 +170,23 @@ pub(crate) async fn by_password(
         true => Err(Refused::WrongPassword),
         false => password::identify(app, name, password, client).await,
     };
-    remember(app, (name, "password"), &known, client, app.clock.now());
+    remember(app, (name, by_directory(&known).unwrap_or("form")), &known, client, app.clock.now());
     known
 }
 
-/// Tells which robot shows this name with the token of another issuer, where nothing but such a token is taken.
+/// How the log calls it where a directory checked the password; of one that was refused nobody says who looked at it.
+fn by_directory(known: &Result<Authenticated, Refused>) -> Option<&'static str> {
+    known.as_ref().is_ok_and(|known| known.principal.vouched.is_some()).then_some("directory")
+}
+
+/// Tells which robot shows this name with the token of another issuer to exchange it, where nothing but such a token is taken.
 pub(crate) async fn by_workload(app: &App, name: &str, token: &str, client: Client) -> Result<Authenticated, Refused> {
     let now = app.clock.now();
     let known = match workloads::looks_like_token(name, token) {
         true => workloads::identify(app, name, token, client, now).await,
         false => Err(Refused::WrongPassword),
     };
-    remember(app, (name, "workload"), &known, client, now);
+    remember(app, (name, "exchange"), &known, client, now);
     known
 }
 

@@ -1,6 +1,7 @@
 //! Bearer tokens: ES256 JSON Web Tokens that say who asks and set a ceiling, and never grant by themselves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,7 +29,10 @@ const REMEMBERED: usize = 5_000;
 /// Only the signature is remembered. Whether its key is still accepted, expiry, the principal and its credentials' epoch are looked at on every use, and
 /// the whole memory is dropped when the keys change.
 #[derive(Debug)]
-pub struct TokenMemory(Cache<Box<str>, Arc<Remembered>>);
+pub struct TokenMemory {
+    remembered: Cache<Box<str>, Arc<Remembered>>,
+    checked: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Remembered {
@@ -51,14 +55,20 @@ pub(crate) struct Issued {
 
 impl Default for TokenMemory {
     fn default() -> Self {
-        Self(Cache::new(REMEMBERED))
+        Self { remembered: Cache::new(REMEMBERED), checked: AtomicU64::new(0) }
     }
 }
 
 impl TokenMemory {
     /// Forgets every token; each is checked again when it is next shown.
     pub fn forget(&self) {
-        self.0.clear();
+        self.remembered.clear();
+    }
+
+    /// How many signatures were checked since the start, of tokens that were not remembered.
+    #[must_use]
+    pub fn signatures_checked(&self) -> u64 {
+        self.checked.load(Ordering::Relaxed)
     }
 }
 
@@ -155,7 +165,7 @@ pub(crate) fn live(principal: Option<Principal>, epoch: i64) -> Option<Principal
 /// Checks the signature and what never changes about a token, or finds that this was done before.
 async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refused> {
     // Also a signature that was checked is of a key that may be retired by now.
-    if let Some(known) = app.token_memory.0.get(token)
+    if let Some(known) = app.token_memory.remembered.get(token)
         && app.token_keys.ring().accepts(&known.kid, now)
     {
         return Ok(known);
@@ -168,12 +178,34 @@ async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refu
         app.reload_token_keys(now).await?;
         ring = app.token_keys.ring();
     }
+    app.token_memory.checked.fetch_add(1, Ordering::Relaxed);
     if !ring.verifies(kid, parsed.signed.as_bytes(), &parsed.signature, now) {
         return Err(Refused::Token("its signature is not of a current key".into()));
     }
     let claims = Claims::parse(&parsed.claims_json).map_err(|_| Refused::Token("its claims are malformed".into()))?;
     let subject = claims.principal_id.zip(claims.credential_epoch).map(|(id, epoch)| (PrincipalId(id), epoch));
     let remembered = Arc::new(Remembered { kid: kid.into(), subject, scopes: Arc::new(claims.access.clone()), claims });
-    app.token_memory.0.insert(token.into(), Arc::clone(&remembered));
+    app.token_memory.remembered.insert(token.into(), Arc::clone(&remembered));
     Ok(remembered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_tokens_are_remembered_than_their_bound() {
+        let memory = TokenMemory::default();
+        let claims = Claims::parse(
+            br#"{"iss":"hallmark","sub":"ann","aud":"hallmark","exp":1,"nbf":1,"iat":1,"jti":"1","access":[]}"#,
+        );
+        let scopes = Arc::new(Scopes::default());
+        let remembered = Remembered { kid: "kid".into(), subject: None, scopes, claims: claims.unwrap() };
+        let remembered = Arc::new(remembered);
+        for number in 0..3 * REMEMBERED {
+            memory.remembered.insert(format!("token {number}").into(), Arc::clone(&remembered));
+        }
+        let kept = memory.remembered.len();
+        assert!((REMEMBERED / 2..=REMEMBERED + REMEMBERED / 10).contains(&kept), "{kept}");
+    }
 }

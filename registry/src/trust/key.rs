@@ -1,9 +1,10 @@
 //! The keys that the server holds for a collection, as clients ask for them.
 
-use hallmark_oci::{RepositoryName, TrustKey, TrustRole};
+use hallmark_oci::{Gun, RepositoryName, TrustKey, TrustRole};
 use hallmark_signer::SignRefused;
 use hallmark_signer::notary::KeyDocument;
-use hallmark_storage::metadata::{self, PrincipalId, Repository, Rights, TrustFileKey};
+use hallmark_storage::metadata::{self, PrincipalId, Repository, RepositoryId, Rights, TrustFileKey, Tx};
+use serde_json::json;
 
 use super::{Failure, collection, named, signer_name};
 use crate::access::{Granted, Ground};
@@ -53,15 +54,31 @@ pub(super) async fn key(
     let root = app.metadata.trust_file(&key, &TrustRole::root(), TrustFileKey::Current).await?;
     let named = named(root.as_ref().map(|root| root.body.as_ref()), *role).map_err(Failure::from)?;
     let name = signer_name(&key);
-    Ok(if *rotate {
-        app.signer.next_key(&name, *role, &named, occasion.now).await?
-    } else {
-        app.signer.public_key(&name, *role, &named, occasion.now).await?
-    })
+    if !*rotate {
+        return Ok(app.signer.public_key(&name, *role, &named, occasion.now).await?);
+    }
+    let next = app.signer.next_key(&name, *role, &named, occasion.now).await?;
+    let payload = json!({"role": role.as_str(), "key": next.id()}).to_string();
+    let asked = (gun.clone(), repository.id, payload, (actor, occasion));
+    let told: Result<(), metadata::Error> = app.metadata.write(asked, |tx, asked| Box::pin(tell(tx, asked))).await;
+    told?;
+    Ok(next)
+}
+
+/// Records whom a key was given to that is to take another's place. The signer keeps keys by itself, and this one signs nothing until a
+/// root is published that names it.
+async fn tell(
+    tx: &mut Tx,
+    (gun, id, payload, (actor, occasion)): &(Gun, RepositoryId, String, (PrincipalId, Occasion)),
+) -> Result<(), metadata::Error> {
+    match tx.repository(gun.repository()).await?.filter(|repository| repository.id == *id) {
+        Some(at) => tx.record(&occasion.event("trust_key_rotated", *actor, &at, gun.as_str(), payload)).await,
+        None => Ok(()),
+    }
 }
 
 async fn make(
-    tx: &mut metadata::Tx,
+    tx: &mut Tx,
     (name, actor, ground, occasion): &(RepositoryName, PrincipalId, Ground, Occasion),
 ) -> Result<Repository, KeyRefused> {
     Ok(occasion.repository_for(tx, name, (*actor, Rights::SIGN), ground).await?)

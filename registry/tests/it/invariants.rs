@@ -1,14 +1,17 @@
 //! I5 and I8 at the door: a change and its event are one, and a GET leaves every row as it was.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 
 use hallmark::trust::tuf;
 use hallmark_oci::Digest;
 
-use crate::harness::{ARTIFACT, Credentials, OCI_MANIFEST, PASSWORD, World, descriptor, image, sha256};
+use crate::harness::{ARTIFACT, Answer, Credentials, OCI_MANIFEST, PASSWORD, World, descriptor, image, sha256};
 use crate::signing::notary::{Client, GUN, server_keys, tuf as files_of};
 
+/// Lets no event be written down.
+const NO_EVENTS: &str = "CREATE TRIGGER no_events BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no events'); END";
 /// The tables whose rows are state that a client or an operator asks for, and the events.
 const STATE: [&str; 9] = [
     "repositories",
@@ -61,7 +64,7 @@ async fn state(world: &World) -> BTreeMap<String, Vec<String>> {
 async fn i5_a_change_whose_event_fails_does_not_happen() {
     let (world, ann, manifest, upload) = world().await;
     let before = state(&world).await;
-    world.meddle("CREATE TRIGGER no_events BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no events'); END").await;
+    world.meddle(NO_EVENTS).await;
     for (method, path, body) in changes(&manifest, &upload) {
         let answer = world.call(method, &path).by(&ann).header("content-type", OCI_MANIFEST).body(body).await;
         assert_eq!(answer.gist(), (500, "UNKNOWN".into()), "{method} {path}");
@@ -73,6 +76,41 @@ async fn i5_a_change_whose_event_fails_does_not_happen() {
     assert_eq!(state(&world).await, before);
     assert!(!world.app.is_readonly());
     world.meddle("DROP TRIGGER no_events").await;
+}
+
+/// I5, for collections of Notary's: what is published, deleted and given a new key is told, or does not happen. What the signer did has
+/// a log of its own.
+#[tokio::test]
+async fn i5_a_change_of_trust_whose_event_fails_does_not_happen() {
+    let world = World::open().await;
+    let (ann, by) = (world.all_of("ann", "ann/web").await, Credentials::basic("ann", PASSWORD));
+    world.image(&ann, "ann/web", "1", "layer").await;
+    let (client, keys, trust) = (Client::new(), server_keys(&world).await, files_of(GUN));
+    let is_refused = async |what: &str, change: Pin<Box<dyn Future<Output = Answer> + '_>>| {
+        let state = async || {
+            let mut rows = world.rows().await;
+            rows.retain(|table, _| !table.starts_with("signer"));
+            rows
+        };
+        world.meddle(NO_EVENTS).await;
+        let before = state().await;
+        assert_eq!(change.await.status, 500, "{what}");
+        assert_eq!(state().await, before, "{what}");
+        world.meddle("DROP TRIGGER no_events").await;
+    };
+    let spin = async || world.post(&format!("{trust}timestamp.key")).by(&by).await;
+    let drop_all = async || world.delete(&trust).by(&by).await;
+    for version in 1..=2 {
+        is_refused("a publish", Box::pin(client.publish(&world, &keys, version))).await;
+        client.publish(&world, &keys, version).await.expect(200);
+    }
+    is_refused("another key", Box::pin(spin())).await;
+    spin().await.expect(200);
+    is_refused("a deletion", Box::pin(drop_all())).await;
+    drop_all().await.expect(200);
+    let told = world.look("SELECT kind, subject FROM events WHERE kind LIKE 'trust%' ORDER BY id").await;
+    let kinds = ["trust_published", "trust_published", "trust_key_rotated", "trust_deleted"];
+    assert_eq!(told, kinds.map(|kind| format!("{kind} {GUN}")));
 }
 
 /// I5: where the state cannot be written, no event tells of it.

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::database::Metadata;
 use super::error::Error;
@@ -6,16 +6,31 @@ use super::name_range::{NameRange, end_of};
 use super::rights::Rights;
 use super::rows::PrincipalId;
 use super::statement::statements;
-use super::value::values;
+use super::value::{json_texts, values};
 
 /// What `repositories.public` is where a repository is public, and what it never is.
 const PUBLIC_IN_ROW: i64 = 1;
 const NEITHER: i64 = 2;
+/// The ranges of a page that are asked for their names at once; of those after them it is looked first which hold any.
+const ASKED: usize = 4;
+/// The most ranges that are looked into by one statement. Each look takes twice as many as the one before, so that it costs no more
+/// than the ranges that were passed.
+const LOOKED_INTO: usize = 1_024;
 
 statements! {
     PUBLIC = ["SELECT name FROM repositories WHERE public = 1 AND name >= $1 AND name < $2 ORDER BY name LIMIT $3"];
     PRIVATE = ["SELECT name FROM repositories WHERE public = 0 AND name >= $1 AND name < $2 ORDER BY name LIMIT $3"];
     RANGE = ["SELECT name FROM repositories WHERE name >= $1 AND name < $2 ORDER BY name LIMIT $3"];
+    // The least name from each text on: a range that begins with that text and ends before that name holds none.
+    NEXT = [
+        "SELECT list.value, (SELECT r.name FROM repositories r WHERE r.name >= list.value ORDER BY r.name LIMIT 1)
+           FROM " {texts 1} " AS list"
+    ];
+    NEXT_PRIVATE = [
+        "SELECT list.value, (SELECT r.name FROM repositories r
+                              WHERE r.public = 0 AND r.name >= list.value ORDER BY r.name LIMIT 1)
+           FROM " {texts 1} " AS list"
+    ];
     GRANTED = [
         "SELECT r.name FROM repository_grants g JOIN repositories r ON r.id = g.repository_id
           WHERE g.principal_id = $1 AND (g.rights & $2) = $2 AND r.name >= $3 AND r.name < $4 AND r.public <> $5
@@ -79,7 +94,8 @@ impl Metadata {
     }
 
     /// Names of repositories in byte order, within this range and of this visibility, at most `limit`. A page costs a page,
-    /// what was granted on single repositories, and a look into each range that it passes (I11).
+    /// what was granted on single repositories, and a look into each range that it passes (I11); a statement only each range that
+    /// holds an entry of it, and some more for all the others together.
     ///
     /// # Errors
     /// The database does not answer.
@@ -128,16 +144,41 @@ impl Metadata {
         if visibility.is_none() {
             seen.extend(self.of(Some(Visibility::Public), names, limit).await?);
         }
-        let mut left = limit;
-        for range in sight.ranges.iter().filter_map(|(first, end)| names.and(first, end)) {
-            if left == 0 {
+        let mut ranges = sight.ranges.iter().filter_map(|(first, end)| names.and(first, end));
+        let (mut left, mut taken) = (limit, ASKED);
+        while left > 0 {
+            let mut some: Vec<_> = ranges.by_ref().take(taken).collect();
+            if some.is_empty() {
                 break;
             }
-            let page = self.of(visibility, &range, left).await?;
-            left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
-            seen.extend(page);
+            if taken > ASKED {
+                some = self.inhabited(some, visibility).await?;
+            }
+            for range in some {
+                let page = self.of(visibility, &range, left).await?;
+                left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+                seen.extend(page);
+                if left == 0 {
+                    break;
+                }
+            }
+            taken = LOOKED_INTO.min(taken * 2);
         }
         Ok(seen.into_iter().take(limit as usize).collect())
+    }
+
+    /// Those of the ranges that hold a name, by one statement.
+    async fn inhabited(&self, ranges: Vec<NameRange>, visibility: Option<Visibility>) -> Result<Vec<NameRange>, Error> {
+        let statement = if visibility.is_none() { &NEXT } else { &NEXT_PRIVATE };
+        let begins = json_texts(ranges.iter().map(|range| range.first.as_str()));
+        let mut next = BTreeMap::new();
+        for row in self.rows(statement, values![begins.as_str()]).await? {
+            if let Some(name) = row.maybe_text(1)? {
+                next.insert(row.text(0)?, name);
+            }
+        }
+        let holds = |range: &NameRange| next.get(&range.first).is_some_and(|name| *name < range.end);
+        Ok(ranges.into_iter().filter(holds).collect())
     }
 }
 

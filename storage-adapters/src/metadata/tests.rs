@@ -174,6 +174,23 @@ async fn every_list_of_names_is_a_range_of_its_index() {
     assert_eq!(found, expected.map(|(_, range)| range));
 }
 
+/// Whether a prefix reaches anything is told by the least name from it on, of an index that holds nothing else.
+#[tokio::test]
+async fn a_prefix_that_reaches_nothing_is_passed_by_one_name() {
+    let (metadata, _folder) = embedded().await;
+    for (statement, index) in [
+        (&super::catalog::NEXT, "sqlite_autoindex_repositories_1"),
+        (&super::catalog::NEXT_PRIVATE, "repositories_private"),
+    ] {
+        let plan: Result<Vec<String>, Error> =
+            metadata.write(statement, |tx, statement| Box::pin(async move { Ok(tx.plan(statement).await) })).await;
+        let plan = plan.unwrap();
+        let search = format!("SEARCH r USING COVERING INDEX {index} (name>?)");
+        assert!(plan.contains(&search), "{plan:#?}");
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:#?}");
+    }
+}
+
 /// Of the accounts between which a repository is handed over, nothing is read but what it holds.
 #[tokio::test]
 async fn what_is_handed_over_is_looked_up_in_an_account_by_its_key() {

@@ -224,28 +224,36 @@ async fn a_manifest_is_seen_by_members_as_far_as_they_reach(world: World) {
 /// prefixes, robots and personal access tokens.
 const CROWD: [&str; 15] = [
     "INSERT INTO accounts (id, name, kind, created_at) VALUES (1000000, 'acme', 'organization', 0)",
-    "INSERT INTO accounts (id, name, kind, created_at) SELECT 2000000 + n, 'u' || n, 'user', 0 FROM generate_series(0, 19999) n",
-    "INSERT INTO principals (id, kind) SELECT 3000000 + n, 'user' FROM generate_series(0, 19999) n",
-    "INSERT INTO users (principal_id, name, account_id) SELECT 3000000 + n, 'u' || n, 2000000 + n FROM generate_series(0, 19999) n",
-    "INSERT INTO members (account_id, user_id) SELECT 1000000, 3000000 + n FROM generate_series(0, 19999) n",
-    "INSERT INTO principals (id, kind) SELECT 4000000 + n, 'team' FROM generate_series(0, 1999) n",
-    "INSERT INTO teams (principal_id, account_id, name) SELECT 4000000 + n, 1000000, 't' || n FROM generate_series(0, 1999) n",
-    "INSERT INTO team_members (team_id, account_id, user_id) SELECT 4000000 + n / 10, 1000000, 3000000 + n FROM generate_series(0, 19999) n",
-    "INSERT INTO repositories (id, account_id, name, created_at) SELECT 5000000 + n, 1000000, 'acme/r' || n, 0 FROM generate_series(0, 19999) n",
+    "INSERT INTO accounts (id, name, kind, created_at) SELECT 2000000 + n, 'u' || n, 'user', 0 FROM generate_series(0, {people}) n",
+    "INSERT INTO principals (id, kind) SELECT 3000000 + n, 'user' FROM generate_series(0, {people}) n",
+    "INSERT INTO users (principal_id, name, account_id) SELECT 3000000 + n, 'u' || n, 2000000 + n FROM generate_series(0, {people}) n",
+    "INSERT INTO members (account_id, user_id) SELECT 1000000, 3000000 + n FROM generate_series(0, {people}) n",
+    "INSERT INTO principals (id, kind) SELECT 4000000 + n, 'team' FROM generate_series(0, {teams}) n",
+    "INSERT INTO teams (principal_id, account_id, name) SELECT 4000000 + n, 1000000, 't' || n FROM generate_series(0, {teams}) n",
+    "INSERT INTO team_members (team_id, account_id, user_id) SELECT 4000000 + n / 10, 1000000, 3000000 + n FROM generate_series(0, {people}) n",
+    "INSERT INTO repositories (id, account_id, name, created_at) SELECT 5000000 + n, 1000000, 'acme/r' || n, 0 FROM generate_series(0, {people}) n",
     "INSERT INTO repository_grants (repository_id, principal_id, rights, granted_by, granted_at)
-       SELECT 5000000 + n, 4000000 + n / 10, 1, 3000000, 0 FROM generate_series(0, 19999) n",
+       SELECT 5000000 + n, 4000000 + n / 10, 1, 3000000, 0 FROM generate_series(0, {people}) n",
     "INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
-       SELECT 1000000, 'acme/r' || n, 3000000 + n, 2, 3000000, 0 FROM generate_series(0, 19999) n",
-    "WITH made AS (INSERT INTO principals (id, kind) SELECT 6000000 + n, 'robot' FROM generate_series(0, 1999) n RETURNING id)
+       SELECT 1000000, 'acme/r' || n, 3000000 + n, 2, 3000000, 0 FROM generate_series(0, {people}) n",
+    "WITH made AS (INSERT INTO principals (id, kind) SELECT 6000000 + n, 'robot' FROM generate_series(0, {teams}) n RETURNING id)
        INSERT INTO robots (principal_id, account_id, name, created_at) SELECT id, 1000000, 'b' || id, 0 FROM made",
     "INSERT INTO credentials (id, principal_id, kind, selector, secret_hash, service, scopes, epoch, created_at, expires_at)
-       SELECT 7000000 + n, 3000000 + n, 'personal', 's' || n, '', '', '', 0, 0, 1 FROM generate_series(0, 19999) n",
+       SELECT 7000000 + n, 3000000 + n, 'personal', 's' || n, '', '', '', 0, 0, 1 FROM generate_series(0, {people}) n",
     "INSERT INTO manifests (id, repository_id, digest, media_type, size, touched_at, pushed_by, body)
        SELECT 8000000 + n, 5000000 + n, 'sha256:' || lpad(to_hex(n), 64, '0'), 'application/json', 2, 0, 3000000, '{}'
-         FROM generate_series(0, 19999) n",
+         FROM generate_series(0, {people}) n",
     "INSERT INTO tags (repository_id, name, manifest_id, version, moved_at)
-       SELECT 5000000 + n, '1', 8000000 + n, 1, 0 FROM generate_series(0, 19999) n",
+       SELECT 5000000 + n, '1', 8000000 + n, 1, 0 FROM generate_series(0, {people}) n",
 ];
+
+/// So many people, a tenth as many teams and robots, and a repository for each of the people.
+async fn fill(world: &World, people: usize) {
+    for statement in CROWD {
+        let (last, last_team) = ((people - 1).to_string(), (people / 10 - 1).to_string());
+        world.meddle(&statement.replace("{people}", &last).replace("{teams}", &last_team)).await;
+    }
+}
 
 /// Waits until no connection but ours and those of this name is left: what a connection has read is told when it ends, before it is
 /// gone from the list of those that are there.
@@ -265,9 +273,7 @@ pub(crate) async fn ended(world: &World, but: &str) {
 #[test]
 fn on_postgres_a_request_asks_once_and_reads_no_table_through() {
     run(Engine::Postgres, async |world: World| {
-        for statement in CROWD {
-            world.meddle(statement).await;
-        }
+        fill(&world, 100_000).await;
         world.meddle("ANALYZE").await;
         let read = async |but: &str| {
             ended(&world, but).await;
@@ -318,7 +324,8 @@ const MANY: [&str; 4] = [
 #[test]
 fn on_postgres_a_member_of_many_teams_reads_the_prefixes_that_reach_the_name() {
     run(Engine::Postgres, async |world: World| {
-        for statement in CROWD.iter().chain(&MANY) {
+        fill(&world, 20_000).await;
+        for statement in MANY {
             world.meddle(statement).await;
         }
         world.meddle("ANALYZE").await;

@@ -2,7 +2,7 @@
 //! a plan promises.
 
 use hallmark_oci::{Algorithm, Digest, UploadId};
-use hallmark_storage::metadata::{Engine, Error, ManifestId, NameRange, PrincipalId, Viewer};
+use hallmark_storage::metadata::{Engine, Error, ManifestId, Metadata, NameRange, PrincipalId, Viewer};
 
 use crate::facts::ended;
 use crate::harness::{NOW, World, run};
@@ -120,4 +120,118 @@ fn on_postgres_lists_and_uploads_touch_what_they_tell() {
                        WHERE seq_tup_read + COALESCE(idx_tup_fetch, 0) > 0 ORDER BY 2 DESC, 3 DESC";
         assert!(each <= TOUCHED, "{each} rows were touched in each of {TURNS} turns: {:#?}", world.look(tables).await);
     });
+}
+
+/// Somebody in a hundred teams, each with ten repositories below a prefix, grants on ten single ones, and sixty-three prefixes that
+/// reach nothing. In each statement stand the organization and the member.
+const MEMBER_OF_MANY: [&str; 9] = [
+    "INSERT INTO members (account_id, user_id) VALUES ({acme}, {bob})",
+    "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
+     INSERT INTO principals (id, kind) SELECT 4000000 + i, 'team' FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
+     INSERT INTO teams (principal_id, account_id, name) SELECT 4000000 + i, {acme}, 't' || i FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
+     INSERT INTO team_members (team_id, account_id, user_id) SELECT 4000000 + i, {acme}, {bob} FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1999)
+     INSERT INTO repositories (id, account_id, name, created_at)
+     SELECT 5000000 + i, {acme}, 'acme/p' || (i / 10) || '-' || i, 0 FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1999)
+     INSERT INTO repositories (id, account_id, name, created_at) SELECT 6000000 + i, {acme}, 'acme/s' || i, 0 FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1999)
+     INSERT INTO repository_grants (repository_id, principal_id, rights, granted_by, granted_at)
+     SELECT 6000000 + i, 4000000 + i / 10, 1, {bob}, 0 FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
+     INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+     SELECT {acme}, 'acme/p' || i || '-', 4000000 + i, 1, {bob}, 0 FROM n",
+    "WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 16299)
+     INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+     SELECT {acme}, 'acme/o' || i || '-', 4000100 + i % 100, 1, {bob}, 0 FROM n",
+];
+/// Repositories of others up to a number, between all of the member's.
+const OF_OTHERS: &str = "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {to})
+     INSERT INTO repositories (id, account_id, name, created_at)
+     SELECT 7000000 + i, {acme}, CASE i % 3 WHEN 0 THEN 'acme/p' || (100 + i % 100) || 'x' || i
+                                            WHEN 1 THEN 'acme/s' || (1000 + i % 1000) || 'x' || i
+                                            ELSE 'acme/o' || (10000 + i % 6300) || 'x' || i END, 0 FROM n";
+/// The entries of a page of the member's, and how many pages there are: two thousand repositories, and an empty one.
+const SHOWN: (u32, u64) = (100, 21);
+/// What the member holds: memberships, grants on single repositories, and prefixes.
+const HELD: i64 = 100 + 1_000 + 6_400;
+
+/// Walks the catalog as a member; the statements and, on PostgreSQL, the rows that this took.
+async fn walk(world: &World, bob: PrincipalId) -> (u64, i64) {
+    let read = async || match world.metadata.engine() {
+        Engine::Sqlite => 0,
+        Engine::Postgres => {
+            ended(world, "").await;
+            world
+                .count(
+                    "SELECT ((SELECT SUM(seq_tup_read) FROM pg_stat_user_tables)
+                           + (SELECT SUM(idx_tup_read) FROM pg_stat_user_indexes))::BIGINT",
+                )
+                .await
+        }
+    };
+    let before = read().await;
+    let metadata = Metadata::open(&world.config, NOW).await.unwrap();
+    let (mut seen, mut after, mut pages) = (0, None::<String>, 0);
+    let begin = metadata.statistics().reads;
+    loop {
+        // As a request does, which remembers nothing of the one before.
+        let sight = Viewer::Principal(metadata.sight(bob).await.unwrap());
+        let page = metadata.catalog(&sight, &NameRange::after(after.as_deref()), None, SHOWN.0).await.unwrap();
+        pages += 1;
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        seen += page.len();
+    }
+    assert_eq!((seen, pages), (2_000, SHOWN.1));
+    let asked = metadata.statistics().reads - begin;
+    metadata.close().await;
+    (asked, read().await - before)
+}
+
+async fn a_member_of_many_teams_reads_pages_that_cost_the_same(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await.id.0, world.user("bob").await.id);
+    world.metadata.close().await;
+    let fill = async |statement: &str, (from, to): (u64, u64)| {
+        let statement = statement
+            .replace("{acme}", &acme.to_string())
+            .replace("{bob}", &bob.0.to_string())
+            .replace("{from}", &from.to_string())
+            .replace("{to}", &to.to_string());
+        world.meddle(&statement).await;
+    };
+    for statement in MEMBER_OF_MANY {
+        fill(statement, (0, 0)).await;
+    }
+    let mut walks = Vec::new();
+    for (from, to) in [(1, 2_000), (2_001, 20_000)] {
+        fill(OF_OTHERS, (from, to)).await;
+        if world.metadata.engine() == Engine::Postgres {
+            world.meddle("ANALYZE").await;
+        }
+        walks.push(walk(&world, bob).await);
+    }
+    let [(few, touched), (asked, of_many)] = walks[..] else { unreachable!("two walks") };
+    // A page asks what they see, what was granted on single ones, what is public, the first ranges and eleven looks into others; for
+    // ten entries below one prefix there is one more statement.
+    assert!(asked <= SHOWN.1 * (3 + 4 + 11 + 12), "{asked} statements for {} pages", SHOWN.1);
+    assert_eq!(few, asked, "however many repositories others have");
+    assert!(
+        of_many <= touched + touched / 10,
+        "{of_many} rows among 20,000 repositories of others, {touched} among 2,000"
+    );
+    // What they hold is read to know what they see, and of each grant the repository; a prefix that is passed is one row.
+    assert!(of_many <= SHOWN.1.cast_signed() * 4 * HELD, "{} rows for a page", of_many / SHOWN.1.cast_signed());
+}
+
+#[test]
+fn a_member_of_many_teams_reads_pages_that_cost_the_same_on_sqlite() {
+    run(Engine::Sqlite, a_member_of_many_teams_reads_pages_that_cost_the_same);
+}
+
+#[test]
+fn a_member_of_many_teams_reads_pages_that_cost_the_same_on_postgres() {
+    run(Engine::Postgres, a_member_of_many_teams_reads_pages_that_cost_the_same);
 }

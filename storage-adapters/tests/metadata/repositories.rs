@@ -19,6 +19,7 @@ family! {
     the_catalog_pages_in_byte_order,
     the_catalog_is_narrowed_by_prefix_and_visibility,
     a_page_counts_what_is_seen_twice_once,
+    prefixes_that_reach_nothing_are_passed_by_a_few_statements,
     a_repository_takes_a_name_that_is_free,
     a_repository_that_is_gone_is_not_changed,
     a_repository_is_described,
@@ -225,6 +226,58 @@ async fn a_page_counts_what_is_seen_twice_once(world: World) {
             seen.extend(page);
         }
         assert_eq!(seen, names, "{limit}");
+    }
+}
+
+async fn prefixes_that_reach_nothing_are_passed_by_a_few_statements(world: World) {
+    let (acme, bob) = (world.organization("acme", &world.alice).await, world.user("bob").await);
+    world
+        .meddle(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 399)
+             INSERT INTO prefix_grants (account_id, prefix, principal_id, rights, granted_by, granted_at)
+             SELECT {}, 'acme/p' || i || '-', {}, 1, {}, 0 FROM n",
+            acme.id.0, bob.id.0, bob.id.0
+        ))
+        .await;
+    // What others have between any two of them, which no page of bob's tells of.
+    world
+        .meddle(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 399)
+             INSERT INTO repositories (id, account_id, name, created_at)
+             SELECT 1000000 + i, {}, 'acme/p' || i || 'x', 0 FROM n",
+            acme.id.0
+        ))
+        .await;
+    let (mut names, mut private) = (Vec::new(), Vec::new());
+    for number in (103..390).step_by(29) {
+        for (name, public) in [(format!("acme/p{number}-a"), false), (format!("acme/p{}-b", number + 7), true)] {
+            open(&world, &world.named(&name).await, public).await;
+            if !public {
+                private.push(name.clone());
+            }
+            names.push(name);
+        }
+    }
+    let viewer = seen_by(&world, bob.id).await;
+    for (visibility, expected) in [(None, &names), (Some(Visibility::Private), &private)] {
+        for limit in [3, 100] {
+            let (mut seen, mut after, mut pages) = (Vec::new(), None::<String>, 0);
+            let before = world.metadata.statistics().reads;
+            loop {
+                let range = NameRange::after(after.as_deref());
+                let page = world.metadata.catalog(&viewer, &range, visibility, limit).await.unwrap();
+                pages += 1;
+                let Some(last) = page.last() else { break };
+                after = Some(last.clone());
+                seen.extend(page);
+            }
+            let asked = world.metadata.statistics().reads - before;
+            assert_eq!(&seen, expected, "{visibility:?} {limit}");
+            // For each page what was granted on single ones, what is public, the first ranges and up to six looks; for each entry its
+            // range.
+            let most = pages * (2 + 4 + 6) + seen.len() as u64;
+            assert!(asked <= most, "{asked} statements for {pages} pages of {}", seen.len());
+        }
     }
 }
 

@@ -316,6 +316,40 @@ async fn refusals_of_the_management_api_are_told() {
     "#);
 }
 
+/// Whoever holds a right and shows a token that was made without it is refused for good, and told: so a stolen one is tried. A bearer
+/// token that does not cover what its client did not ask for is another matter.
+#[tokio::test]
+async fn what_the_limits_of_a_token_refuse_is_told() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let (reads, elsewhere) =
+        (world.personal("olga", "read").await.1, world.personal("olga", "write on:acme/site").await.1);
+    let exchanged = world.all_of_by(&Credentials::basic("olga", &reads), "acme/web").await;
+    let narrow = world.token("olga", "repository:acme/web:pull").await;
+    world.write_down().await;
+    world.pass(60);
+    let (push, tags) = ("/v2/acme/web/blobs/uploads/", "/v2/acme/web/tags/list");
+    for (method, path, by) in [
+        ("POST", push, &Credentials::basic("olga", &reads)),
+        ("POST", push, &Credentials::bearer(&reads)),
+        ("POST", push, &exchanged),
+        ("GET", tags, &Credentials::basic("olga", &elsewhere)),
+        ("POST", push, &narrow),
+    ] {
+        let answer = world.call(method, path).by(by).sent_from(HOME).await;
+        assert!(matches!(answer.status.as_u16(), 401 | 403), "{answer}");
+    }
+    for (path, by) in [(tags, &Credentials::basic("olga", &reads)), (tags, &exchanged), (tags, &narrow)] {
+        world.get(path).by(by).sent_from(HOME).await.expect(200);
+    }
+    let mut found = noted(world, "kind=access_refused&since=2027-01-15T08:01:00Z", &admin()).await;
+    found.sort();
+    assert_snapshot!(found.join("\n"), @r#"
+    olga access_refused acme/web - {"client":"203.0.113.9","count":1,"how":"list_tags"}
+    olga access_refused acme/web - {"client":"203.0.113.9","count":3,"how":"begin_upload"}
+    "#);
+}
+
 /// What comes and goes with a repository is told as well: all rights for the member who made it, and robots bound to it.
 #[tokio::test]
 async fn what_comes_and_goes_with_a_repository_is_told() {

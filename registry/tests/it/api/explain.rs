@@ -1,9 +1,10 @@
 //! Why somebody may, or may not, do something: the decision with its reasons.
 
 use insta::assert_snapshot;
+use serde_json::json;
 
 use super::{admin, basic, refuses};
-use crate::harness::{Acme, Credentials, World, encoded};
+use crate::harness::{Acme, Credentials, World, encoded, image, sha256};
 
 async fn explained(world: &World, by: &Credentials, subject: &str, action: &str, repository: &str) -> String {
     let path =
@@ -257,8 +258,13 @@ async fn what_is_explained_is_what_is_done() {
     let acme = Acme::open().await;
     let world = &acme.world;
     world.create_on_push("acme").await;
+    for (name, rights) in [("sam", "read+sign"), ("dee", "delete"), ("kim", "admin")] {
+        world.add_user(name).await;
+        world.grant("acme/web", &format!("user:{name}"), rights).await;
+    }
+    let digest = sha256(image("{}", &["layer"]));
     let mut scratch = world.copied().await;
-    for name in ["ann", "mia", "tim", "olga", "aud", "admin"] {
+    for name in ["ann", "mia", "tim", "olga", "aud", "admin", "sam", "dee", "kim"] {
         for repository in ["acme/web", "acme/site", "acme/new", "ann/new", "none/new"] {
             let subject = format!("user:{name}");
             let pull: serde_json::Value =
@@ -276,6 +282,29 @@ async fn what_is_explained_is_what_is_done() {
                 scratch = world.copied().await;
             }
             assert_eq!(push["allowed"] == true, status == 202, "{name} pushes to {repository}: {status}");
+        }
+        // What is done to one that is there.
+        for repository in ["acme/web", "acme/site"] {
+            let path = format!("/repositories/{}", encoded(repository));
+            for (action, done) in [("delete", 202), ("sign", 201), ("admin", 200)] {
+                let told = explained(world, &admin(), &format!("user:{name}"), action, repository).await;
+                let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+                let (by, manifest) = (basic(name), format!("/v2/{repository}/manifests/{digest}"));
+                let call = match action {
+                    "delete" => scratch.delete(&manifest).by(&by),
+                    "sign" => {
+                        let signature = json!({"tag": "1", "digest": digest});
+                        scratch.sends("POST", &format!("{path}/signatures"), &by, &signature)
+                    }
+                    _ => scratch.sends("PATCH", &path, &by, &json!({"description": "another"})),
+                };
+                let status = call.await.status.as_u16();
+                assert!(matches!(status, 403 | 404) || status == done, "{name} {action} {repository}: {status}");
+                assert_eq!(told["allowed"] == true, status == done, "{name} {action} {repository}: {status}");
+                if status == done {
+                    scratch = world.copied().await;
+                }
+            }
         }
     }
 }

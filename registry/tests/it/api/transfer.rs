@@ -403,6 +403,93 @@ async fn a_push_that_comes_meanwhile_is_whole_or_refused_on_a_server() {
     pushes_meanwhile(&world).await;
 }
 
+/// What is mounted from a repository that goes, or into it, is there afterwards where it was promised (I1, I6).
+async fn mounts_meanwhile(world: &World) {
+    world.add_user("cleo").await;
+    world.blob(&world.all_of("bob", "bob/lent").await, "bob/lent", "lent").await;
+    for round in 0..8 {
+        let (from, to, copy) = (format!("ann/m-{round}"), format!("cleo/m-{round}"), format!("bob/m-{round}"));
+        let own = format!("own {round}");
+        let scopes = [&from, &to, &copy, "bob/lent"].map(|name| format!("repository:{name}:pull,push"));
+        let by = world.token("admin", &scopes.join(" ")).await;
+        world.blob(&by, &from, &own).await;
+        let mount = async |into: &str, content: &str, source: &str| {
+            let digest = crate::harness::sha256(content);
+            let answer = world.post(&format!("/v2/{into}/blobs/uploads/?mount={digest}&from={source}")).by(&by).await;
+            assert!(matches!(answer.status.as_u16(), 201 | 202 | 404), "{answer}");
+            answer.status == 201
+        };
+        let by_admin = admin();
+        let (out, within, done) = futures_util::join!(
+            mount(&copy, &own, &from),
+            mount(&from, "lent", "bob/lent"),
+            hands_over(world, &by_admin, &from, &to)
+        );
+        assert_eq!(done.status, 200, "{done}");
+        let has = async |name: &str, content: &str| {
+            world.get(&format!("/v2/{name}/blobs/{}", crate::harness::sha256(content))).by(&by).await.status == 200
+        };
+        assert!(has(&to, &own).await, "what it held goes along");
+        assert_eq!(has(&copy, &own).await, out, "mounted from it");
+        // An administrator's push makes the old name anew where it comes after.
+        let place = if world.repository(&from).await.is_some() { &from } else { &to };
+        assert_eq!(has(place, "lent").await, within, "mounted into it");
+    }
+}
+
+#[tokio::test]
+async fn a_mount_that_comes_meanwhile_is_whole_or_refused() {
+    mounts_meanwhile(&World::open().await).await;
+}
+
+#[tokio::test]
+async fn a_mount_that_comes_meanwhile_is_whole_or_refused_on_a_server() {
+    let (_postgres, world) = server().await;
+    mounts_meanwhile(&world).await;
+}
+
+/// What is deleted while it goes is gone wherever it is by then, or was not found and stays.
+async fn deletes_meanwhile(world: &World) {
+    world.add_user("cleo").await;
+    for round in 0..8 {
+        let (from, to) = (format!("ann/d-{round}"), format!("cleo/d-{round}"));
+        let by = world.token("admin", &format!("repository:{from}:pull,push,delete repository:{to}:pull,push")).await;
+        let digest = world.image(&by, &from, "1", "layer").await;
+        let delete = async || world.delete(&format!("/v2/{from}/manifests/{digest}")).by(&by).await;
+        let by_admin = admin();
+        let (gone, done) = futures_util::join!(delete(), hands_over(world, &by_admin, &from, &to));
+        assert_eq!(done.status, 200, "{done}");
+        assert!(matches!(gone.status.as_u16(), 202 | 404), "{gone}");
+        let left = world.get(&format!("/v2/{to}/manifests/1")).by(&by).await;
+        assert_eq!(left.status == 404, gone.status == 202, "{gone}{left}");
+
+        // The whole repository: it goes to the other account, or is deleted, and never both.
+        world.image(&by, &from, "1", "layer").await;
+        let (to, path) = (format!("cleo/e-{round}"), format!("/repositories/{}", encoded(&from)));
+        let (gone, done) = futures_util::join!(
+            async { world.api("DELETE", &path, &by_admin).await },
+            hands_over(world, &by_admin, &from, &to)
+        );
+        match done.status.as_u16() {
+            200 => assert_eq!(gone.gist(), (404, "NOT_FOUND".to_owned())),
+            _ => assert_eq!((done.gist(), gone.status.as_u16()), ((404, "NOT_FOUND".to_owned()), 204)),
+        }
+        assert_eq!(world.repository(&to).await.is_some(), done.status == 200);
+        assert!(world.repository(&from).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_comes_meanwhile_is_done_or_finds_nothing() {
+    deletes_meanwhile(&World::open().await).await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_comes_meanwhile_is_done_or_finds_nothing_on_a_server() {
+    let (_postgres, world) = server().await;
+    deletes_meanwhile(&world).await;
+}
+
 /// Two who want the same repository: one has it, and the other finds nothing.
 async fn two_at_once(world: &World) {
     for name in ["cleo", "dora"] {

@@ -93,6 +93,8 @@ async fn a_person_of_a_directory_lets_a_program_in_on_the_page() {
     let token = let_in(&world, "anna", "anna's own").await;
     let by = Credentials::basic("anna", token["access_token"].as_str().unwrap());
     assert_eq!(granted(&world, &by).await, "repository:acme/app:pull");
+    let told = world.sign_ins("signed_in").await;
+    assert!(told.contains(&"anna anna directory 1".to_owned()), "{told:?}");
 }
 
 #[tokio::test]
@@ -100,7 +102,7 @@ async fn the_log_tells_who_of_a_directory_was_let_in_and_who_was_not() {
     let mut slapd = Slapd::start(Setup::Usual, "");
     let world = opened(&slapd).await;
     login(&world, &anna()).await.expect(200);
-    assert_eq!(world.sign_ins("signed_in").await, ["anna anna password 1"]);
+    assert_eq!(world.sign_ins("signed_in").await, ["anna anna directory 1"]);
     assert_eq!(world.sign_ins("sign_in_failed").await, [""; 0]);
     login(&world, &Credentials::basic("anna", "a wrong password")).await.expect(401);
     login(&world, &Credentials::basic("nobody", "a wrong password")).await.expect(401);
@@ -492,4 +494,43 @@ async fn a_name_in_capitals_is_a_user_in_small_letters() {
     login(&world, &Credentials::basic("dorae", "dora's own")).await.expect(200);
     assert_eq!(world.look("SELECT source FROM users WHERE name = 'dorae'").await, ["example"]);
     login(&world, &Credentials::basic("DoraE", "dora's own")).await.expect(401);
+}
+
+/// I5: a look at a directory, and a sign-in there, change nothing that cannot be told.
+#[tokio::test]
+async fn i5_what_a_directory_changes_is_told_or_does_not_happen() {
+    let slapd = Slapd::start(Setup::Usual, "");
+    let world = opened(&slapd).await;
+    let people = async || {
+        let mut rows = world.rows().await;
+        let of_people = ["accounts", "principals", "users", "members", "team_members", "credentials", "events"];
+        rows.retain(|table, _| of_people.contains(&table.as_str()));
+        rows
+    };
+    let (no, again) = (
+        "CREATE TRIGGER no_events BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no events'); END",
+        "DROP TRIGGER no_events",
+    );
+    let before = people().await;
+    world.meddle(no).await;
+    login(&world, &anna()).await.expect(500);
+    assert_eq!(people().await, before);
+    world.meddle(again).await;
+    for by in [anna(), ben()] {
+        login(&world, &by).await.expect(200);
+    }
+    let before = people().await;
+    for change in [
+        format!("dn: cn=core,{GROUPS}\nchangetype: modify\nreplace: member\nmember: uid=ben,{PEOPLE}\n"),
+        format!("dn: uid=anna,{PEOPLE}\nchangetype: delete\n"),
+    ] {
+        slapd.change(&change);
+        world.meddle(no).await;
+        let failed = synchronize(&world.app, "example", world.now()).await;
+        assert!(matches!(failed, Err(SyncError::Metadata(_))), "{change}: {failed:?}");
+        assert_eq!(people().await, before, "{change}");
+        world.meddle(again).await;
+    }
+    synchronize(&world.app, "example", world.now()).await.unwrap();
+    assert_ne!(people().await, before);
 }

@@ -94,34 +94,74 @@ async fn a_victim_of_guesses_goes_on() {
     }
 }
 
+/// A way in on which a name is shown with a password.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Get(&'static str),
+    /// The form of OAuth 2.
+    Form,
+    /// Token exchange, which takes a workload's token and no password.
+    Exchange,
+}
+
+impl Way {
+    async fn guess(self, world: &World, name: &str, from: [u8; 4]) -> Answer {
+        let form = |fields: &str| {
+            let call = world.post("/token").header("content-type", "application/x-www-form-urlencoded");
+            call.body(format!("service=hallmark&username={name}&{fields}")).sent_from(from)
+        };
+        match self {
+            Self::Get(path) => world.get(path).by(&Credentials::basic(name, "wrong password")).sent_from(from).await,
+            Self::Form => form("grant_type=password&password=wrong+password").await,
+            Self::Exchange => {
+                let token = "eyJhbGciOiJFUzI1NiJ9.e30.c2ln";
+                let kind = "urn:ietf:params:oauth:token-type:jwt";
+                let grant = "urn:ietf:params:oauth:grant-type:token-exchange";
+                form(&format!("grant_type={grant}&subject_token_type={kind}&subject_token={token}")).await
+            }
+        }
+    }
+}
+
 /// Threat 15: the same text, headers and work for names that are known and names that are not, before the bound and behind
-/// it, also while who is known is remembered.
+/// it, also while who is known is remembered; on each way in.
 #[tokio::test]
 async fn known_and_unknown_names_are_counted_alike() {
-    let world = World::open().await;
+    let acme = Acme::open().await;
+    let world = &acme.world;
     world.get("/v2/").by(&Credentials::basic("ann", PASSWORD)).await.expect(200);
     world.disable("bob").await;
     // Whom a provider knows, and whom a directory knew that is no more: they have no password here.
     world.add_user("pia").await;
     world.meddle("UPDATE users SET source = 'google', source_subject = '17' WHERE name = 'pia'").await;
-    let mut seen = Vec::new();
-    for name in ["ann", "bob", "eve", "pia"] {
-        let mut of_name = Vec::new();
-        for _ in 0..13 {
-            let (hashes, reads) = (world.app.passwords.hashes_computed(), world.app.metadata.statistics().reads);
-            let answer = guess(&world, name, "wrong password", HERE).await;
-            let hashes = world.app.passwords.hashes_computed() - hashes;
-            let reads = world.app.metadata.statistics().reads - reads;
-            let (status, headers, body) = answer.visible();
-            of_name.push((status.as_u16(), headers, body, hashes, reads));
+    let ways =
+        [Way::Get("/v2/"), Way::Get("/token?service=hallmark"), Way::Get("/api/v1/me"), Way::Form, Way::Exchange];
+    // From another address each, so that none is counted for another.
+    for (last, way) in (50..).zip(ways) {
+        let from = [203, 0, 113, last];
+        let mut seen = Vec::new();
+        for name in ["eve", "ann", "bob", "pia", "acme%2Bno", "acme%2Bci"] {
+            let name = if matches!(way, Way::Get(_)) { name.replace("%2B", "+") } else { name.to_owned() };
+            let mut of_name = Vec::new();
+            for _ in 0..13 {
+                let (hashes, reads) = (world.app.passwords.hashes_computed(), world.app.metadata.statistics().reads);
+                let answer = way.guess(world, &name, from).await;
+                let hashes = world.app.passwords.hashes_computed() - hashes;
+                let reads = world.app.metadata.statistics().reads - reads;
+                let (status, headers, body) = answer.visible();
+                of_name.push((status.as_u16(), headers, body, hashes, reads));
+            }
+            seen.push(of_name);
         }
-        seen.push(of_name);
+        let [unknown, known @ .., no_robot, robot] = &seen[..] else { unreachable!("six names") };
+        for known in known {
+            assert_eq!(known, unknown, "{way:?}");
+        }
+        assert_eq!(robot, no_robot, "{way:?}");
+        let shape: Vec<_> = unknown.iter().map(|(status, _, _, hashes, _)| (*status, *hashes)).collect();
+        let after_ten = if matches!(way, Way::Exchange) { [(401, 0), (401, 0)] } else { [(401, 1), (429, 0)] };
+        assert_eq!(shape[9..11], after_ten, "{way:?}");
     }
-    assert_eq!(seen[0], seen[2]);
-    assert_eq!(seen[1], seen[2]);
-    assert_eq!(seen[3], seen[2]);
-    let shape: Vec<_> = seen[0].iter().map(|(status, _, _, hashes, reads)| (*status, *hashes, *reads)).collect();
-    assert_eq!(shape[9..11], [(401, 1, 1), (429, 0, 1)]);
 }
 
 /// One address cannot try every name: a hundred wrong passwords, whatever the names.

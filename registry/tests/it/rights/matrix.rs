@@ -1,13 +1,14 @@
 //! Every role × every operation of the image API × a public, a private and an absent repository, with a name and password
-//! and with a token that asked for all of it (threat 3).
+//! and with a token that asked for all of it (threat 3). Who may not know of one reads the same, body and headers, as of none.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hallmark_oci::Digest;
 use insta::assert_snapshot;
 
 use super::IMAGES;
-use crate::harness::{Acme, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
+use crate::harness::{Acme, Answer, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
 
 /// The public, the private and the absent one; their names are as long.
 pub(super) const REPOSITORIES: [&str; 3] = ["acme/open", "acme/shut", "acme/none"];
@@ -99,50 +100,70 @@ pub(super) async fn opened(prepare: impl AsyncFnOnce(&World), scopes: impl Fn(&s
     (world, signed_in)
 }
 
-/// Where an upload goes on that the caller begins, or one that somebody else did when they may not.
-async fn begun(world: &World, name: &str, by: &Credentials) -> (u16, String) {
+/// Begins an upload; where it goes on, or where one that somebody else did would when the caller may not.
+async fn begun(world: &World, name: &str, by: &Credentials) -> (Answer, String) {
     let answer = world.post(&format!("/v2/{name}/blobs/uploads/")).by(by).await;
-    let status = answer.status.as_u16();
     let foreign = || format!("/v2/{name}/blobs/uploads/0123456789abcdef0123456789abcdef");
-    (status, if status == 202 { answer.location() } else { foreign() })
+    let upload = if answer.status == 202 { answer.location() } else { foreign() };
+    (answer, upload)
 }
 
-/// What each operation is answered, in the order of [`COLUMNS`].
-async fn asked(world: &World, name: &str, by: &Credentials, own: Option<&str>) -> Vec<String> {
+/// What each operation is answered, in the order of [`COLUMNS`]; without [`OUT`] where there is no place of one's own.
+async fn asked(world: &World, name: &str, by: &Credentials, own: Option<&str>) -> Vec<Option<Answer>> {
     let (manifest, third) = (sha256(image("{}", &["layer"])), sha256(image("{}", &["third"])));
     let of = |rest: &str| format!("/v2/{name}/{rest}");
     let blob = |digest: &Digest| of(&format!("blobs/{digest}"));
     let (based, layer) = (sha256("based"), sha256("layer"));
-    let mut statuses = Vec::new();
+    let mut answers = Vec::new();
     for path in [of("manifests/1"), blob(&layer), of("tags/list"), of(&format!("referrers/{manifest}"))] {
-        statuses.push(world.get(&path).by(by).await.status.as_u16());
+        answers.push(world.get(&path).by(by).await);
     }
-    let (status, upload) = begun(world, name, by).await;
-    statuses.push(status);
-    statuses.push(world.get(&upload).by(by).await.status.as_u16());
-    statuses.push(world.patch(&upload).by(by).body("{}").await.status.as_u16());
-    statuses.push(world.put(&format!("{upload}?digest={}", sha256("{}"))).by(by).await.status.as_u16());
+    let (answer, upload) = begun(world, name, by).await;
+    answers.push(answer);
+    answers.push(world.get(&upload).by(by).await);
+    answers.push(world.patch(&upload).by(by).body("{}").await);
+    answers.push(world.put(&format!("{upload}?digest={}", sha256("{}"))).by(by).await);
     let (_, upload) = begun(world, name, by).await;
-    statuses.push(world.delete(&upload).by(by).await.status.as_u16());
+    answers.push(world.delete(&upload).by(by).await);
     let put = world.put(&of("manifests/new")).by(by).header("content-type", OCI_MANIFEST);
-    statuses.push(put.body(image("{}", &[])).await.status.as_u16());
+    answers.push(put.body(image("{}", &[])).await);
     for path in [of("manifests/gone"), of(&format!("manifests/{third}")), blob(&sha256("spare"))] {
-        statuses.push(world.delete(&path).by(by).await.status.as_u16());
+        answers.push(world.delete(&path).by(by).await);
     }
-    let mount = world.post(&of(&format!("blobs/uploads/?mount={based}&from=acme/source"))).by(by);
-    statuses.push(mount.await.status.as_u16());
-    let mut shown: Vec<_> = statuses.into_iter().map(|status| status.to_string()).collect();
-    shown.push(match own {
-        Some(own) => {
-            let path = format!("/v2/{own}/blobs/uploads/?mount={layer}&from={name}");
-            world.post(&path).by(by).await.status.as_u16().to_string()
-        }
-        None => "-".to_owned(),
+    answers.push(world.post(&of(&format!("blobs/uploads/?mount={based}&from=acme/source"))).by(by).await);
+    let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
+    answers.push(match own {
+        Some(own) => Some(world.post(&format!("/v2/{own}/blobs/uploads/?mount={layer}&from={name}")).by(by).await),
+        None => None,
     });
-    let catalog = world.get("/v2/_catalog").by(by).await;
-    let is_seen = catalog.status == 200 && String::from_utf8_lossy(&catalog.body).contains(&format!("\"{name}\""));
-    shown.push(format!("{}{}", catalog.status.as_u16(), if is_seen { "+" } else { "" }));
+    answers.push(Some(world.get("/v2/_catalog").by(by).await));
+    answers
+}
+
+/// The statuses of answers, and whether the list of repositories has this one.
+fn row(answers: &[Option<Answer>], name: &str) -> Vec<String> {
+    let mut shown: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.as_ref().map_or_else(|| "-".to_owned(), |answer| answer.status.as_u16().to_string()))
+        .collect();
+    let catalog = answers.last().and_then(Option::as_ref).unwrap();
+    if catalog.status == 200 && catalog.text().contains(&format!("\"{name}\"")) {
+        *shown.last_mut().unwrap() += "+";
+    }
     shown
+}
+
+/// What an observer sees of answers, with the name of the repository hidden, and the id of an upload that begins elsewhere.
+fn seen(answers: &[Option<Answer>], name: &str) -> Vec<String> {
+    let shown = answers.iter().flatten().map(|answer| {
+        let (status, headers, body) = answer.visible();
+        let text = format!("{status} {headers:?} {}", String::from_utf8_lossy(&body)).replace(name, "{name}");
+        match answer.headers.get("docker-upload-uuid") {
+            Some(id) => text.replace(id.to_str().unwrap(), "{upload}"),
+            None => text,
+        }
+    });
+    shown.collect()
 }
 
 #[tokio::test]
@@ -157,12 +178,14 @@ async fn every_operation_by_everybody() {
     for column in COLUMNS {
         write!(table, " {column:>5}").unwrap();
     }
-    let mut world = base.copied().await;
+    let (mut world, mut told) = (base.copied().await, BTreeMap::new());
     for role in &roles {
         for (index, repository) in REPOSITORIES.into_iter().enumerate() {
             for (way, by) in [("name", &role.password), ("token", &role.tokens[index])] {
-                let row = asked(&world, repository, by, role.own().as_deref()).await;
+                let answers = asked(&world, repository, by, role.own().as_deref()).await;
+                let row = row(&answers, repository);
                 let (_, short) = repository.split_once('/').unwrap();
+                told.insert((role.name, short, way), seen(&answers, repository));
                 write!(table, "\n{:9} {short:6} {way:6}", role.name).unwrap();
                 for cell in &row {
                     write!(table, " {cell:>5}").unwrap();
@@ -272,11 +295,11 @@ async fn every_operation_by_everybody() {
     let metrics = world.metrics().await;
     let met = metrics.operations();
     assert_eq!(IMAGES.iter().find(|name| !met.contains(*name)), None, "{met:?}");
-    let of = |role: &str, repository: &str| -> Vec<String> {
-        let rows = table.lines().filter(|line| line.starts_with(&format!("{role:9} {repository} ")));
-        rows.map(|line| line[23..].to_owned()).collect()
-    };
-    for role in ["nobody", "stranger", "mia", "gone"] {
-        assert_eq!(of(role, "shut"), of(role, "none"), "{role} can tell a private repository from none");
+    for (role, way) in
+        ["nobody", "stranger", "mia", "gone"].into_iter().flat_map(|role| [(role, "name"), (role, "token")])
+    {
+        let (shut, none) = (&told[&(role, "shut", way)], &told[&(role, "none", way)]);
+        assert_eq!(shut, none, "{role} can tell a private repository from none");
+        assert_eq!(shut.len(), COLUMNS.len() - usize::from(role == "nobody"));
     }
 }

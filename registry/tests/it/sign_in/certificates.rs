@@ -515,3 +515,25 @@ async fn a_certificate_and_its_tokens_go_on_past_a_provider_s_word() {
     world.get("/v2/").by(&Credentials::bearer(token["token"].as_str().unwrap())).await.expect(200);
     site.close().await;
 }
+
+/// Threat 15: a name that somebody has and one that nobody has cost one hash each also where a certificate is shown beside the password,
+/// whosever that is.
+#[tokio::test]
+async fn a_wrong_password_beside_a_certificate_costs_a_hash_whatever_the_name() {
+    let site = Site::open().await;
+    let (ann, nobodys) = (site.authority.client("ann", Vec::new()), site.authority.client("whatever", Vec::new()));
+    site.rule("user:ann", "subject", "CN=ann").await;
+    for shown in [&ann, &nobodys] {
+        let mut seen = Vec::new();
+        for name in ["ann", "bob", "eve"] {
+            let before = site.world.app.passwords.hashes_computed();
+            let by = Credentials::basic(name, "wrong password");
+            let request = Wire::request("GET", "/token?service=hallmark", &by, &[("Connection", "close")]);
+            let answer = site.send(Some(shown), &request).await.unwrap();
+            seen.push((answer, site.world.app.passwords.hashes_computed() - before));
+        }
+        assert_eq!((seen[0].0.0, seen[0].1), (401, 1));
+        assert!(seen.iter().all(|other| *other == seen[0]), "{seen:?}");
+    }
+    site.close().await;
+}

@@ -126,6 +126,10 @@ async fn a_program_that_was_denied_gets_nothing() {
     assert_eq!(device.word(&scene.world).await, "access_denied");
     assert_eq!(device.word(&scene.world).await, "expired_token");
     assert_eq!(scene.world.look("SELECT COUNT(*) FROM credentials").await, ["0"]);
+    let told = "SELECT kind, subject, payload, (SELECT name FROM users WHERE principal_id = actor_id) FROM events
+                 WHERE kind LIKE 'device%'";
+    let denied = r#"device_denied cli {"address":"203.0.113.5","scopes":"read write","token":"cli"} cora"#;
+    assert_eq!(scene.world.look(told).await, [denied]);
 }
 
 #[tokio::test]

@@ -25,11 +25,11 @@ async fn a_workload_s_token_that_is_exchanged() {
     let (stage, key, world) = exchange::opened().await;
     let token = |changes| key.token(&merge(github(&stage.url), changes));
     exchange(&world, &token(json!({})), &[]).await.expect(200);
-    assert_eq!(world.sign_ins("signed_in").await, ["acme+ci acme+ci workload 1"]);
+    assert_eq!(world.sign_ins("signed_in").await, ["acme+ci acme+ci exchange 1"]);
     assert_eq!(world.sign_ins("sign_in_failed").await, [""; 0]);
     exchange(&world, &token(json!({"repository_id": "75"})), &[]).await.expect(401);
     exchange(&world, PASSWORD, &[("username", "ann")]).await.expect(401);
-    let failed = ["system acme+ci workload 1", "system ann workload 1"];
+    let failed = ["system acme+ci exchange 1", "system ann exchange 1"];
     assert_eq!(world.sign_ins("sign_in_failed").await, failed);
     assert_eq!(world.sign_ins("signed_in").await.len(), 1);
 }
@@ -58,11 +58,11 @@ async fn a_person_of_a_provider() {
 async fn the_form_of_the_page() {
     let world = passwords::opened().await;
     sign_in(&mut Browser::new(&world), "ann", PASSWORD).await.expect(303);
-    assert_eq!(world.sign_ins("signed_in").await, ["ann ann password 1"]);
+    assert_eq!(world.sign_ins("signed_in").await, ["ann ann form 1"]);
     assert_eq!(world.sign_ins("sign_in_failed").await, [""; 0]);
     sign_in(&mut Browser::new(&world), "ann", "wrong").await.expect(403);
     sign_in(&mut Browser::new(&world), "nobody", "wrong").await.expect(403);
-    let failed = ["system ann password 1", "system nobody password 1"];
+    let failed = ["system ann form 1", "system nobody form 1"];
     assert_eq!(world.sign_ins("sign_in_failed").await, failed);
     assert_eq!(world.sign_ins("signed_in").await.len(), 1);
 }

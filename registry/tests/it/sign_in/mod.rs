@@ -51,7 +51,7 @@ async fn acme(world: &World) {
 }
 
 /// Trusts the workloads of a stage.
-fn trust(config: &mut Config, stage: &Stage, bind_address: bool) {
+pub(crate) fn trust(config: &mut Config, stage: &Stage, bind_address: bool) {
     let name = format!("issuer-{}", config.sections.issuers.len());
     config.sections.issuers.push(IssuerSection { name, issuer: stage.settings(), bind_address });
 }

@@ -547,3 +547,36 @@ async fn as_many_people_of_an_office_behind_one_address_sign_in_as_there_are() {
         scene.sign_in(claims).await;
     }
 }
+
+/// I5: whoever comes is made a user, a member and one of a team with an event for each, or is not let in; the same where a team is taken.
+#[tokio::test]
+async fn i5_nobody_is_let_in_whose_events_cannot_be_recorded() {
+    let scene = Scene::open().await;
+    let world = &scene.world;
+    acme(world).await;
+    let people = async || {
+        let mut rows = world.rows().await;
+        let of_people = ["accounts", "principals", "users", "members", "team_members", "sessions", "events"];
+        rows.retain(|table, _| of_people.contains(&table.as_str()));
+        rows
+    };
+    let told = async || {
+        world.look("SELECT kind, subject FROM events WHERE subject IN ('cora', 'dev') AND kind <> 'team_created' ORDER BY id").await
+    };
+    let mut browser = Browser::new(world);
+    for (groups, kinds) in [
+        (json!(["devs"]), ["user_added cora", "member_put cora", "team_member_added dev"].as_slice()),
+        (json!([]), &["team_member_removed dev", "member_removed cora"]),
+    ] {
+        let (before, known) = (people().await, told().await.len());
+        world
+            .meddle("CREATE TRIGGER no_events BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no events'); END")
+            .await;
+        let refused = scene.sign_in_again(&mut browser, json!({"groups": groups})).await;
+        assert!(refused.status.is_server_error(), "{refused}");
+        assert_eq!(people().await, before, "{groups}");
+        world.meddle("DROP TRIGGER no_events").await;
+        scene.sign_in_again(&mut browser, json!({"groups": groups})).await.expect(303);
+        assert_eq!(told().await[known..], *kinds, "{groups}");
+    }
+}

@@ -186,6 +186,29 @@ async fn a_token_ends_at_its_time_also_when_its_signature_is_remembered() {
     forge.refuses("expired", &forge.token).await;
 }
 
+/// The signature is what a warm pull does not pay for: it is checked once for a token, and each time for one that is not believed.
+#[tokio::test]
+async fn a_signature_is_checked_once() {
+    let forge = Forge::open().await;
+    let checked = || forge.world.app.token_memory.signatures_checked();
+    let before = checked();
+    assert_eq!(forge.status(&forge.token).await, 200);
+    assert_eq!(checked(), before, "what was pushed by it was the first time");
+    let another = forge.genuine(&json!({}), &json!({"jti": "another"}));
+    for _ in 0..3 {
+        assert_eq!(forge.status(&another).await, 200);
+    }
+    assert_eq!(checked() - before, 1);
+    let mut forged = another.into_bytes();
+    let at = forged.len() - 40;
+    forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+    let forged = String::from_utf8(forged).unwrap();
+    for _ in 0..3 {
+        forge.refuses("another signature", &forged).await;
+    }
+    assert_eq!(checked() - before, 4);
+}
+
 #[tokio::test]
 async fn any_changed_character_is_noticed() {
     let forge = Forge::open().await;
