@@ -64,6 +64,15 @@ impl Scratch {
         Self::start("versitygw.sh", &[ACCESS_KEY_ID, secret], &[])
     }
 
+    /// An S3 server that is reached over TLS, with this certificate and its key, and answers for this region alone.
+    ///
+    /// # Errors
+    /// versitygw is not installed or does not start.
+    pub fn s3_over_tls(secret: &str, (certificate, key): (&Path, &Path), region: &str) -> Outcome<Self> {
+        let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+        Self::start("versitygw.sh", &[ACCESS_KEY_ID, secret, &certificate, &key], &[("VGW_REGION", region.to_owned())])
+    }
+
     fn start(script: &str, words: &[&str], variables: &[(&str, String)]) -> Outcome<Self> {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../storage-adapters/tests")).join(script);
         let mut command = Command::new(&path);

@@ -220,6 +220,12 @@ impl Server {
         Ok(())
     }
 
+    /// Sets a variable for the starts and verbs from here on, or takes it away.
+    pub fn vary(&mut self, name: &str, value: Option<&str>) {
+        self.plan.variables.retain(|(known, _)| known != name);
+        self.plan.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     /// Starts the server and waits until it is ready.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! Never here: the work itself; each job is a call into the room or crate that owns it.
 //! Start reading at [`run`].
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,7 @@ async fn refresh(app: &App, mut stop: watch::Receiver<bool>) {
     let mut ticks = ticks(REFRESH);
     while goes_on(&mut ticks, &mut stop).await {
         if let Err(error) = app.refresh().await {
-            tracing::warn!(error = chain(&error), "the decisions of other replicas could not be read");
+            failed(app, &error, "the decisions of other replicas could not be read");
         }
         remember(app).await;
     }
@@ -89,7 +90,7 @@ async fn retire(app: &App, mut stop: watch::Receiver<bool>) {
                     "rules took {manifests} manifests and {tags} tags away, into the trash"
                 );
             }
-            Err(error) => tracing::warn!(error = chain(&error), "rules on what is kept were not applied"),
+            Err(error) => failed(app, &error, "rules on what is kept were not applied"),
         }
     }
 }
@@ -112,10 +113,7 @@ pub(crate) async fn write_down_last_pulls(app: &App) {
         return;
     }
     if let Err(error) = retention::write_down_pulls(app).await {
-        tracing::warn!(
-            error = chain(&error),
-            "when images were last pulled could not be written down; it is tried again"
-        );
+        failed(app, &error, "when images were last pulled could not be written down; it is tried again");
     }
 }
 
@@ -130,7 +128,7 @@ async fn fold_usage(app: &App, mut stop: watch::Receiver<bool>) {
         }
         let folded = hallmark_gc::fold_usage(&app.metadata, app.clock.now(), || !app.is_readonly() && !*stop.borrow());
         if let Err(error) = folded.await {
-            tracing::warn!(error = chain(&error), "what is in use could not be added up; it is tried again");
+            failed(app, &error, "what is in use could not be added up; it is tried again");
         }
     }
 }
@@ -147,10 +145,9 @@ async fn count_usage(app: &App, mut stop: watch::Receiver<bool>) {
         match hallmark_gc::count_usage(&app.metadata, app.clock.now(), || !app.is_readonly() && !*stop.borrow()).await {
             Ok(0) => {}
             Ok(wrong) => tracing::warn!(wrong, "put right what {wrong} accounts and repositories are charged"),
-            Err(error) => tracing::warn!(
-                error = chain(&error),
-                "what is in use could not be counted; it is tried again at the next turn"
-            ),
+            Err(error) => {
+                failed(app, &error, "what is in use could not be counted; it is tried again at the next turn")
+            }
         }
     }
 }
@@ -170,7 +167,7 @@ async fn look_at_bytes(app: &App, mut stop: watch::Receiver<bool>) {
             continue;
         }
         if let Err(error) = reclaim::look_at_bytes(app, || !*stop.borrow()).await {
-            tracing::warn!(error = chain(&error), "not all bytes could be looked at; it is tried again");
+            failed(app, &error, "not all bytes could be looked at; it is tried again");
         }
     }
 }
@@ -200,9 +197,7 @@ async fn lapse(app: &App) {
         Ok(people) => {
             tracing::info!(people, "took the teams of {people} people whom their providers vouched for too long ago")
         }
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "teams of people who are not vouched for could not be taken")
-        }
+        Err(error) => failed(app, &error, "teams of people who are not vouched for could not be taken"),
     }
 }
 
@@ -220,7 +215,7 @@ async fn renew_trust(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "trust data could not be renewed; it is tried again");
+                    failed(app, &error, "trust data could not be renewed; it is tried again");
                     break;
                 }
             }
@@ -246,7 +241,7 @@ async fn publish_signed_tags(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "signed tags could not be published; it is tried again");
+                    failed(app, &error, "signed tags could not be published; it is tried again");
                     break;
                 }
             }
@@ -260,13 +255,19 @@ async fn remember(app: &App) {
         return;
     }
     if let Err(error) = events::write_down(app).await {
-        tracing::warn!(error = chain(&error), "sign-ins and refusals of the last second could not be written down");
+        failed(app, &error, "sign-ins and refusals of the last second could not be written down");
     }
     if app.metadata.engine() == Engine::Postgres
         && let Err(error) = events::number(app).await
     {
-        tracing::warn!(error = chain(&error), "events could not be numbered; they are in a second");
+        failed(app, &error, "events could not be numbered; they are in a second");
     }
+}
+
+/// Tells what a job met, and counts it like what is behind an answer: whatever the log leaves out.
+fn failed(app: &App, error: &(dyn Error + Send + Sync + 'static), what: &str) {
+    app.metrics.blame(error);
+    tracing::warn!(error = chain(error), "{what}");
 }
 
 fn ticks(period: Duration) -> Interval {
@@ -290,16 +291,16 @@ async fn write_down_uses(app: &App) {
         return;
     }
     if let Err(error) = events::forget(app).await {
-        tracing::warn!(error = chain(&error), "old events could not be forgotten");
+        failed(app, &error, "old events could not be forgotten");
     }
     if let Err(error) = signin::forget(app).await {
-        tracing::warn!(error = chain(&error), "sign-ins that ended could not be forgotten");
+        failed(app, &error, "sign-ins that ended could not be forgotten");
     }
     if let Err(error) = names::forget(app).await {
-        tracing::warn!(error = chain(&error), "names that have rested could not be forgotten");
+        failed(app, &error, "names that have rested could not be forgotten");
     }
     if let Err(error) = personal::write_down(app).await {
-        tracing::warn!(error = chain(&error), "when tokens were last used could not be written down");
+        failed(app, &error, "when tokens were last used could not be written down");
     }
 }
 
@@ -323,6 +324,6 @@ async fn clean(app: &App, stop: &watch::Receiver<bool>) {
             reclaim::sentence(&report)
         ),
         Ok(_) => {}
-        Err(error) => tracing::warn!(error = chain(&error), "cleaning met a failure; it goes on in a minute"),
+        Err(error) => failed(app, &error, "cleaning met a failure; it goes on in a minute"),
     }
 }

@@ -147,7 +147,10 @@ pub(crate) async fn look_whose_store(app: &App) {
     match hallmark_gc::owns_store(&app.metadata, &app.blobs).await {
         Ok(true) => app.foreign_store.store(false, Ordering::Relaxed),
         Ok(false) => alarm(app, &Error::Foreign),
-        Err(error) => tracing::warn!(error = chain(&error), "it could not be seen whose store this is"),
+        Err(error) => {
+            app.metrics.blame(&error);
+            tracing::warn!(error = chain(&error), "it could not be seen whose store this is");
+        }
     }
 }
 

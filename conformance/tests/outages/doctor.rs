@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::{Grown, SEEN_LIMIT};
 
-fn examine(grown: &Grown) -> Outcome<Ran> {
+pub(crate) fn examine(grown: &Grown) -> Outcome<Ran> {
     let listen = format!("127.0.0.1:{}", grown.server.port());
     grown.server.attempt(&["doctor", "--output", "json", "--listen", &listen], "")
 }
 
 /// Holds that these are the checks that fail, each with something to do, and that the program ends as it says.
-fn fails(ran: &Ran, expected: &[&str]) -> Outcome<()> {
+pub(crate) fn fails(ran: &Ran, expected: &[&str]) -> Outcome<()> {
     let findings: Vec<Value> = ran.output.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let failed: Vec<&Value> = findings.iter().filter(|finding| finding["verdict"] == "fail").collect();
     let checks: Vec<&str> = failed.iter().filter_map(|finding| finding["check"].as_str()).collect();

@@ -1,6 +1,6 @@
 //! The end by SIGTERM: nothing begins, what runs ends or is cut in time, and an upload goes on where it was durable.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hallmark_conformance::{
     Outcome,
@@ -19,6 +19,8 @@ const DRAIN: &str = "2s";
 /// How long the program may take to end: the drain, and the ten seconds for last changes that the manual states beside it. Nearly
 /// always it takes the two.
 const END_LIMIT: Duration = Duration::from_secs(2 + 10);
+/// How long a program takes at most to end where nothing runs: far less than the drain, which by default is 25 s.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
 /// How long the signal may take to be seen.
 const SEEN_LIMIT: Duration = Duration::from_secs(20);
 const CHUNK: usize = 1 << 20;
@@ -113,9 +115,13 @@ fn a_chunk_that_does_not_end_is_cut_in_time_and_the_upload_goes_on_where_it_was_
 #[test]
 fn a_program_with_nothing_to_do_ends_at_once_and_well() -> Outcome<()> {
     let mut server = Server::fresh()?;
-    let idle = Connection::open(server.port())?;
+    let (unused, mut idle) = (Connection::open(server.port())?, Connection::open(server.port())?);
+    idle.exchange(&Request::new("GET", "/livez"))?.expect(200)?;
+    let begin = Instant::now();
     let status = server.stop()?;
-    drop(idle);
+    let took = begin.elapsed();
+    drop((unused, idle));
+    holds(took < IDLE_LIMIT, || format!("it took {took:?} with two connections on which nothing runs"))?;
     holds(status.success(), || format!("the program ended with {status}: {}", server.log()))?;
     holds(!server.data().join("control.sock").exists(), || "the control socket is left behind".into())
 }

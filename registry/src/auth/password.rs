@@ -1,6 +1,6 @@
 //! Passwords: hashed with argon2id, checked a few at a time, remembered for five minutes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,8 @@ pub(crate) const PASSWORD_BYTES: usize = 1024;
 ///
 /// A check costs some 20 ms of a core and 19 MiB, so only one runs per two cores, and one that succeeded is remembered
 /// under a key of this process: HMAC(name, password, stored hash, who that is and the epoch of their credentials). A
-/// changed password has another stored hash, and every other change of a user raises the epoch, so what was remembered
-/// before a change is never found again.
+/// changed password has another stored hash, and every other change of a user but that of their role raises the epoch; with
+/// a change of a role all is forgotten. So what was remembered before a change is never found again.
 pub struct Passwords {
     places: Arc<Semaphore>,
     line: Line,
@@ -43,6 +43,8 @@ pub struct Passwords {
     /// When each password was verified: in milliseconds since 1970, and by the machine's steady clock.
     remembered: Cache<[u8; 32], (i64, Instant)>,
     key: hmac::Key,
+    /// How often all was forgotten: a part of what is remembered under, so that a check which is under way adds nothing to it.
+    forgotten: AtomicI64,
     stand_in: Arc<OnceLock<String>>,
     hashed: Arc<AtomicUsize>,
 }
@@ -64,6 +66,7 @@ impl Passwords {
             attempts: Attempts::default(),
             remembered: Cache::new(REMEMBERED_COUNT),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random.bytes::<32>()),
+            forgotten: AtomicI64::new(0),
             stand_in: Arc::new(OnceLock::new()),
             hashed: Arc::new(AtomicUsize::new(0)),
         }
@@ -118,6 +121,11 @@ impl Passwords {
         self.work(client, move |stand_in| verify_stand_in(&password, stand_in)).await.map(drop)
     }
 
+    /// Forgets every password that was verified: whoever is given a role, and their former one again, would be found under it.
+    pub(crate) fn forget(&self) {
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether a password was verified in the last five minutes. A clock that was put back remembers nothing either.
     fn remembers(&self, key: &[u8; 32], now: i64) -> bool {
         let verified = self.remembered.get(key);
@@ -168,7 +176,7 @@ impl Passwords {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part.as_bytes());
         }
-        for part in [principal.id.0, principal.credential_epoch] {
+        for part in [principal.id.0, principal.credential_epoch, self.forgotten.load(Ordering::Relaxed)] {
             context.update(&part.to_le_bytes());
         }
         let mut key = [0; 32];
@@ -276,7 +284,29 @@ fn verify(password: &str, stored: &str) -> bool {
 mod tests {
     use std::sync::mpsc;
 
+    use hallmark_storage::metadata::{AccountId, PrincipalId, PrincipalKind, SystemRole};
+
     use super::*;
+
+    /// A dump of what one process remembers is worth nothing beside another, nor after a restart.
+    #[test]
+    fn what_is_remembered_is_under_a_key_of_this_process() {
+        let random = Random::system();
+        let user = Principal {
+            id: PrincipalId(1),
+            account_id: AccountId(1),
+            name: "ann".to_owned(),
+            kind: PrincipalKind::User,
+            role: SystemRole::None,
+            credential_epoch: 0,
+            disabled: false,
+            vouched: None,
+        };
+        let [one, other] = [(); 2].map(|()| Passwords::new(&random, 2));
+        let key = |passwords: &Passwords| passwords.remember_key(&user, "a password", "a hash");
+        assert_eq!(key(&one), key(&one));
+        assert_ne!(key(&one), key(&other));
+    }
 
     /// Hashes compete with the images for the cores, and each takes 19 MiB.
     #[tokio::test]

@@ -244,11 +244,17 @@ pub async fn change(
     if changes.role.is_some_and(|role| role != Role::User) {
         caller.may_make_administrators()?;
     }
-    app.metadata
+    let is_role = changes.role.is_some();
+    let changed = app
+        .metadata
         .write((caller.clone(), name.to_owned(), changes, expected), |tx, (caller, name, changes, expected)| {
             Box::pin(alter(tx, caller, name, (changes, expected)))
         })
-        .await
+        .await;
+    if is_role {
+        app.passwords.forget();
+    }
+    changed
 }
 
 async fn held(tx: &mut Tx, name: &str) -> Result<User, Refused> {

@@ -264,7 +264,7 @@ impl Metrics {
         self.quota_refusals.inc();
     }
 
-    /// Counts the failure behind an answer by what failed, wherever in the chain of its sources that is told.
+    /// Counts the failure behind an answer, or one that a job met, by what failed, wherever in the chain of its sources that is told.
     pub fn blame(&self, cause: &(dyn Error + Send + Sync + 'static)) {
         let mut below: Option<&(dyn Error + 'static)> = Some(cause);
         while let Some(error) = below {

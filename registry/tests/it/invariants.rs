@@ -1,6 +1,7 @@
 //! I5 and I8 at the door: a change and its event are one, and a GET leaves every row as it was.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 
@@ -166,6 +167,23 @@ async fn i2_no_fact_points_to_bytes_that_are_not_there() {
     world.head(&format!("/v2/ann/app/blobs/{blob}")).by(&ann).await.expect(404);
     assert!(world.files() >= 1, "its bytes are still there");
     world.pass(40 * 24 * 60 * 60);
+    // The bytes wait for the COMMIT of the facts' end: where that fails, neither facts nor bytes are gone.
+    world.meddle("CREATE TABLE nowhere (id INTEGER REFERENCES accounts (id) DEFERRABLE INITIALLY DEFERRED)").await;
+    world
+        .meddle("CREATE TRIGGER nowhere AFTER INSERT ON key_deletions BEGIN INSERT INTO nowhere VALUES (-1); END")
+        .await;
+    let facts = "SELECT storage_key FROM blobs UNION ALL SELECT storage_key FROM uploads";
+    let keys = world.look(facts).await;
+    let told = async || {
+        let owned = |path: &PathBuf| keys.iter().any(|key| path.ends_with(key));
+        (world.look(facts).await, world.paths().into_iter().filter(owned).collect::<Vec<_>>())
+    };
+    let before = told().await;
+    assert!(!before.1.is_empty(), "there are bytes that could go too early");
+    hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap_err();
+    assert_eq!(told().await, before);
+    world.meddle("DROP TRIGGER nowhere").await;
+    world.meddle("DROP TABLE nowhere").await;
     for _ in 0..3 {
         hallmark_gc::clean(&world.app.metadata, &world.app.blobs, world.now(), || true).await.unwrap();
     }

@@ -203,6 +203,25 @@ async fn failures_of_the_store_and_of_the_database_are_counted_apart() {
     assert_eq!(errors().await, (1.0, 1.0));
 }
 
+/// The collector cannot delete a key, and then no job finds the database.
+#[tokio::test]
+async fn failures_that_jobs_meet_are_counted_too() {
+    let world = World::open().await;
+    let key = "dd".repeat(16);
+    let place = world.data().join("blobs/blobs/dd").join(&key);
+    fs::create_dir(&place).unwrap();
+    world.meddle(&format!("INSERT INTO key_deletions (storage_key, due_at, passes) VALUES ('{key}', 0, 1)")).await;
+    let errors = async |what: &str| world.metrics().await.of(&format!("{what}_errors_total"));
+    let jobs = world.jobs();
+    jobs.until("a failure of the store is counted", async || errors("store").await == 1.0).await;
+    assert_eq!(errors("database").await, 0.0);
+    world.app.metadata.close().await;
+    jobs.until("a failure of the database is counted", async || errors("database").await > 0.0).await;
+    jobs.stop().await;
+    assert_eq!(errors("store").await, 1.0);
+    fs::remove_dir(place).unwrap();
+}
+
 /// What was served or stored is in the log by its digest, also where the request line does not say it.
 #[tokio::test]
 async fn the_log_names_the_digest_of_what_was_pushed_mounted_and_pulled() {

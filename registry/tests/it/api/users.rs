@@ -63,6 +63,22 @@ async fn a_user_is_made_shown_changed_and_removed() {
     world.api("GET", "/me", &basic("eve")).await.expect(401);
 }
 
+/// Also where a role is given and taken back within the five minutes for which a password is remembered.
+#[tokio::test]
+async fn a_change_of_a_role_makes_passwords_forgotten() {
+    let world = World::open().await;
+    let hashes = async || {
+        let before = world.app.passwords.hashes_computed();
+        world.api("GET", "/me", &basic("ann")).await.expect(200);
+        world.app.passwords.hashes_computed() - before
+    };
+    assert_eq!((hashes().await, hashes().await), (1, 0), "it is remembered");
+    for role in ["auditor", "user"] {
+        world.sends("PATCH", "/users/ann", &admin(), &json!({"role": role})).await.expect(200);
+        assert_eq!((hashes().await, hashes().await), (1, 0), "{role}");
+    }
+}
+
 #[tokio::test]
 async fn a_change_that_changes_nothing_is_not_recorded() {
     let world = World::open().await;

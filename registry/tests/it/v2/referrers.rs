@@ -226,6 +226,22 @@ async fn what_a_fallback_tag_lists_goes_with_the_tag() {
     assert_eq!(listed(&world, &ann).await, [""; 0]);
 }
 
+/// The index is a parent as any other (I1): what it lists goes after it.
+#[tokio::test]
+async fn what_a_fallback_index_lists_is_deleted_after_the_index() {
+    let (world, ann) = world().await;
+    let fallback = Fallback::pushed(&world, &ann).await;
+    fallback.tags(&world, &ann, &[&fallback.old]).await;
+    let manifest = |digest: &Digest| format!("/v2/ann/app/manifests/{digest}");
+    let (old, index) = (sha256(&fallback.old), sha256(index(&[&fallback.old])));
+    let answer = world.delete(&manifest(&old)).by(&ann).await;
+    assert_eq!(answer.gist(), (405, "UNSUPPORTED".into()));
+    assert_eq!(answer.json()["errors"][0]["detail"]["named_by"], serde_json::json!([index]));
+    world.delete(&manifest(&index)).by(&ann).await.expect(202);
+    world.delete(&manifest(&old)).by(&ann).await.expect(202);
+    assert_eq!(listed(&world, &ann).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn what_a_fallback_tag_lists_changes_as_the_tag_moves() {
     let (world, ann) = world().await;
