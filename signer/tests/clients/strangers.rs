@@ -11,7 +11,7 @@ use tough::{Bytes, RepositoryLoader, TargetName, Transport, TransportError, Tran
 use url::Url;
 
 use crate::cases::{Case, Expected, all};
-use crate::forge::{Files, PATH, hex};
+use crate::forge::{Files, PATH, hex, sum};
 
 /// What a stranger said, without its reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ enum Verdict {
 
 fn expected(case: &Case) -> Vec<Verdict> {
     let verdict = |expected: &Expected| match expected {
-        Expected::Named(number) => Verdict::Named(hex(&[*number; 32])),
+        Expected::Named(number) => Verdict::Named(sum(*number)),
         Expected::Unnamed => Verdict::Unnamed,
         Expected::Refused(_) => Verdict::Refused,
     };
