@@ -204,6 +204,11 @@ async fn tough_decides_as_we_do() {
             ("more roles than are asked", "it asks them all"),
             ("thousands of roles and keys", "it passes over those that the snapshot lacks"),
             ("a role that hands on nothing that it says", "it refuses a role that names more than it may"),
+            (
+                "two roles that hand on to a third, of which the first for other paths",
+                "it refuses a role that names more than it may",
+            ),
+            ("a path that not every role on the way hands on", "it refuses a role that names more than it may"),
         ],
     );
 }
