@@ -20,6 +20,9 @@ use super::world::{Person, World};
 /// One who runs `notary`: a trust folder, a server, and whoever signs in.
 pub(crate) struct Notary {
     home: PathBuf,
+    trust: PathBuf,
+    /// Whether the trust folder is docker's, which knows two kinds of keys.
+    of_docker: bool,
     person: Option<Person>,
 }
 
@@ -37,12 +40,20 @@ impl Notary {
     /// A client with an empty trust folder of this name. Nobody signs in where there is no person.
     pub(crate) fn new(world: &World, name: &str, person: Option<Person>) -> Outcome<Self> {
         let home = world.home(name)?;
-        let notary = Self { home, person };
+        Self { trust: home.join("trust"), home, of_docker: false, person }.configured(world)
+    }
+
+    /// A client of the administrator with the trust folder of docker's: the same keys, cache and pending changes.
+    pub(crate) fn beside_docker(world: &World, name: &str, docker: &Path) -> Outcome<Self> {
+        let (home, person) = (world.home(name)?, Some(Person::admin()));
+        Self { home, trust: docker.join("trust"), of_docker: true, person }.configured(world)
+    }
+
+    fn configured(self, world: &World) -> Outcome<Self> {
         let url = format!("https://{}", world.host());
-        let config =
-            json!({ "trust_dir": notary.trust(), "remote_server": { "url": url, "root_ca": world.authority() } });
-        fs::write(notary.home.join("config.json"), config.to_string())?;
-        Ok(notary)
+        let config = json!({ "trust_dir": self.trust, "remote_server": { "url": url, "root_ca": world.authority() } });
+        fs::write(self.home.join("config.json"), config.to_string())?;
+        Ok(self)
     }
 
     /// A client of the administrator.
@@ -53,7 +64,7 @@ impl Notary {
     /// Another client with the same keys and no cache.
     pub(crate) fn twin(&self, world: &World, name: &str) -> Outcome<Self> {
         let twin = Self::new(world, name, self.person.clone())?;
-        copy_folder(&self.trust().join("private"), &twin.trust().join("private"))?;
+        copy_folder(&self.trust.join("private"), &twin.trust.join("private"))?;
         Ok(twin)
     }
 
@@ -66,15 +77,12 @@ impl Notary {
         &self.home
     }
 
-    fn trust(&self) -> PathBuf {
-        self.home.join("trust")
-    }
-
     fn command(&self, words: &[&str]) -> Outcome<Command> {
         let mut command = Command::new(tools::locate("notary")?);
         command.env_clear().env("HOME", &self.home).current_dir(&self.home);
         for role in ["ROOT", "TARGETS", "SNAPSHOT", "DELEGATION"] {
-            command.env(format!("NOTARY_{role}_PASSPHRASE"), format!("a passphrase of {role}"));
+            let of = if self.of_docker && role != "ROOT" { "REPOSITORY" } else { role };
+            command.env(format!("NOTARY_{role}_PASSPHRASE"), format!("a passphrase of {of}"));
         }
         if let Some(person) = &self.person {
             command.env("NOTARY_AUTH", STANDARD.encode(person.login()));

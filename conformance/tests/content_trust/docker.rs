@@ -115,6 +115,17 @@ impl Scene {
         self.run(&["trust", "signer", "add", "--key", text(&key), name, &self.gun()]).map(drop)
     }
 
+    /// Removes a signer, and says yes to whatever that asks.
+    fn remove_signer(&self, name: &str) -> Outcome<()> {
+        let words = ["trust", "signer", "remove", name, &self.gun()];
+        good(&words, &attempt_with_input(&mut self.command(false, &words)?, "y\n")?).map(drop)
+    }
+
+    /// `notary` with the keys of docker's.
+    fn notary(&self) -> Outcome<Notary> {
+        Notary::beside_docker(&self.world, "notary", &self.world.path("docker"))
+    }
+
     /// Has crane push images for two platforms and an index of both, and gives the index's media type.
     fn push_index(&self, tag: &str) -> Outcome<&'static str> {
         let crane = |words: &[&str]| {
@@ -200,14 +211,77 @@ fn docker_removes_the_last_signer(client: &'static str) -> Outcome<()> {
     let scene = Scene::open(client)?;
     scene.add_signer("carol")?;
     scene.run(&["trust", "sign", &scene.image("1")])?;
-    let words = ["trust", "signer", "remove", "carol", &scene.gun()];
-    good(&words, &attempt_with_input(&mut scene.command(false, &words)?, "y\n")?)?;
+    if client == "docker-28" {
+        // Told not to ask, it sends nothing, and ends well.
+        let before = scene.world.held(&scene.gun())?;
+        scene.run(&["trust", "signer", "remove", "--force", "carol", &scene.gun()])?;
+        holds(scene.world.held(&scene.gun())?.0 == before.0, || "carol was removed without a question".into())?;
+    }
+    scene.remove_signer("carol")?;
     let told = scene.inspect()?;
     holds(names(&told["Signers"]).is_empty(), || format!("{told}"))?;
     let held = scene.world.held(&scene.gun())?;
     let releases = held.delegates("targets/releases");
     holds(held.delegation("targets/carol").is_none() && releases.is_empty(), || format!("{releases:?} are left"))?;
     scene.pulls_nothing("1")
+}
+
+/// Docker's client begins a role at its first version where nobody whom it names has signed it; taken, that would let whoever holds an
+/// older file of the role bring it back. `notary witness` goes on from the version that stands.
+fn docker_signs_on_with_another_signer_after_a_witness(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
+    scene.add_signer("carol")?;
+    scene.run(&["trust", "sign", &scene.image("1")])?;
+    scene.remove_signer("carol")?;
+    scene.add_signer("dave")?;
+    let (gun, two) = (scene.gun(), scene.image("2"));
+    let before = scene.world.held(&gun)?;
+    let ran = attempt(&mut scene.command(false, &["trust", "sign", &two])?)?;
+    let is_refused = !ran.status.success() && all(&ran).contains("trust server rejected operation");
+    holds(is_refused, || format!("a role was not to begin anew: {}", all(&ran)))?;
+    holds(scene.world.held(&gun)?.0 == before.0, || "a refused publish changed the collection".into())?;
+
+    scene.notary()?.run(&["witness", &gun, "targets/releases", "-p"])?;
+    // What the one before had signed is signed again by that, until it is withdrawn.
+    scene.run(&["trust", "revoke", "-y", &scene.image("1")])?;
+    scene.run(&["trust", "sign", &two])?;
+    let expected = [("2".to_owned(), scene.digest("2")?, vec!["dave".to_owned()])];
+    let signed = scene.signed()?;
+    holds(signed == expected, || format!("{expected:?} were to be signed, not {signed:?}"))?;
+    scene.pulls_nothing("1")?;
+    scene.run(&["rmi", "-f", &two])?;
+    scene.trusting(&["pull", &two]).map(drop)
+}
+
+fn one_of_two_signers_is_removed_and_the_other_signs_on(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
+    for name in ["carol", "dave"] {
+        scene.add_signer(name)?;
+    }
+    scene.run(&["trust", "sign", &scene.image("1")])?;
+    scene.remove_signer("carol")?;
+    let (gun, before) = (scene.gun(), scene.world.held(&scene.gun())?);
+    // It says that the signer is removed, and sends nothing.
+    let is_left = before.delegation("targets/carol").is_some() && before.delegates("targets/releases").len() == 2;
+    holds(is_left == (client == "docker-28"), || format!("carol is left: {is_left}"))?;
+    if is_left {
+        let notary = scene.notary()?;
+        let told = notary.run(&["delegation", "list", &gun])?;
+        let line = told.lines().find(|line| line.starts_with("targets/carol")).unwrap_or_default();
+        let id = line.split_whitespace().find(|word| word.len() == 64).or_fail(format!("{told} tells no key"))?;
+        notary.run(&["delegation", "remove", &gun, "targets/releases", id, "-y"])?;
+        notary.run(&["delegation", "remove", &gun, "targets/carol", "-y", "-p"])?;
+    }
+    let held = scene.world.held(&gun)?;
+    let releases = held.delegates("targets/releases");
+    let is_gone = held.delegation("targets/carol").is_none() && releases.len() == 1;
+    holds(is_gone, || format!("{releases:?} sign releases"))?;
+    scene.run(&["trust", "sign", &scene.image("2")])?;
+    let signed: Vec<_> = scene.signed()?.into_iter().map(|(tag, _, signers)| (tag, signers.join(" "))).collect();
+    let expected = ["1", "2"].map(|tag| (tag.to_owned(), "dave".to_owned()));
+    holds(signed == expected, || format!("{signed:?} are signed"))?;
+    scene.run(&["rmi", "-f", &scene.image("2")])?;
+    scene.trusting(&["pull", &scene.image("2")]).map(drop)
 }
 
 fn docker_pushes_and_pulls_what_is_signed_and_nothing_else(client: &'static str) -> Outcome<()> {
@@ -300,6 +374,8 @@ macro_rules! by_each_client {
 by_each_client! {
     docker_trust_signs_tells_revokes_and_signs_again
     docker_removes_the_last_signer
+    docker_signs_on_with_another_signer_after_a_witness
+    one_of_two_signers_is_removed_and_the_other_signs_on
     docker_pushes_and_pulls_what_is_signed_and_nothing_else
     docker_pulls_what_is_signed_for_who_may_only_read
     an_index_is_signed_by_its_hash_and_told_by_docker

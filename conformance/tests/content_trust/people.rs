@@ -18,7 +18,7 @@ use hallmark_conformance::{
 use serde_json::{Value, json};
 
 use super::{
-    signed_tags::{REPOSITORY, Reader},
+    signed_tags::{REPOSITORY, Reader, STRANGERS},
     world::World,
 };
 
@@ -134,9 +134,30 @@ fn an_organization_begins_a_root_of_its_own() -> Outcome<()> {
     let own = listed(&reader, &words)?;
     let registry = listed(&reader, &["trust", "root", "get", "--out", "root.json"])?;
     holds(own[0]["fingerprint"] != registry[0]["fingerprint"], || format!("{own:?} is the registry's"))?;
+    // The root that everybody pins is the first, and written down once.
+    let ways = [("acme/web", 1), ("acme/site", 2)].map(|(repository, seed)| (reader.of(repository, "acme.json"), seed));
+    let mut signed = Vec::new();
+    for (way, seed) in &ways {
+        way.hallmark(&["repo", "create", way.repository(), "--public"])?;
+        let pushed = way.push("1", *seed)?;
+        way.hallmark(&["sign", &way.image("1")])?;
+        signed.push((way, pushed));
+    }
+    let all_find = || signed.iter().try_for_each(|(way, pushed)| way.all_find("1", Some(pushed)));
+    all_find()?;
+    for (way, _) in &ways {
+        let of_registry = reader.of(way.repository(), "root.json");
+        for stranger in STRANGERS {
+            let told = of_registry.stranger(stranger, "1")?;
+            holds(told.starts_with("refused"), || format!("by the registry's root {stranger} told {told}"))?;
+        }
+        let told = of_registry.refused_by_verify("1")?;
+        holds(told.contains("0 valid signatures"), || format!("verify told {told}"))?;
+    }
     reader.hallmark(&["trust", "rotate", "snapshot", "--organization", "acme"])?;
-    let after = listed(&reader, &words)?;
-    holds(after[0]["version"] == 2, || format!("{after:?} is no second root"))
+    let after = listed(&reader, &["trust", "root", "get", "--organization", "acme", "--out", "second.json"])?;
+    holds(after[0]["version"] == 2, || format!("{after:?} is no second root"))?;
+    all_find()
 }
 
 #[test]

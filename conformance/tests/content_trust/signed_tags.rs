@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::{
     client::text,
     outages,
+    people::by_password,
     world::{Person, World},
 };
 
@@ -30,12 +31,15 @@ const PUBLISHED: Duration = Duration::from_secs(90);
 const MANY: usize = 1_100;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const REPOSITORY: &str = "admin/app";
-const STRANGERS: [&str; 2] = ["go-tuf", "python-tuf"];
+pub(crate) const STRANGERS: [&str; 2] = ["go-tuf", "python-tuf"];
 
 /// Somebody who is signed in as the administrator, and has pinned the first root.
 pub(crate) struct Reader<'w> {
     world: &'w World,
     home: PathBuf,
+    repository: &'static str,
+    /// The file of the root that they pinned.
+    root: &'static str,
     /// By how many days the clients' clock is ahead, as the server's is.
     days: i64,
 }
@@ -43,7 +47,7 @@ pub(crate) struct Reader<'w> {
 impl<'w> Reader<'w> {
     /// Signs in, makes the repository, which everybody may read, and pins the root that holds.
     pub(crate) fn begin(world: &'w World) -> Outcome<Self> {
-        let reader = Self { world, home: world.home("reader")?, days: 0 };
+        let reader = Self::later(world, 0)?;
         reader.signs_in()?;
         reader.hallmark(&["repo", "create", REPOSITORY, "--public"])?;
         reader.pins_again()?;
@@ -52,7 +56,17 @@ impl<'w> Reader<'w> {
 
     /// The same person so many days later, with what they pinned.
     pub(crate) fn later(world: &'w World, days: i64) -> Outcome<Self> {
-        Ok(Self { world, home: world.home("reader")?, days })
+        Ok(Self { world, home: world.home("reader")?, repository: REPOSITORY, root: "root.json", days })
+    }
+
+    /// The same person, who looks at another repository and pins the root of this file.
+    pub(crate) fn of(&self, repository: &'static str, root: &'static str) -> Self {
+        Self { world: self.world, home: self.home.clone(), repository, root, days: self.days }
+    }
+
+    /// Which repository they look at.
+    pub(crate) fn repository(&self) -> &'static str {
+        self.repository
     }
 
     /// Where they are, with what they wrote.
@@ -74,12 +88,12 @@ impl<'w> Reader<'w> {
     }
 
     fn root(&self) -> PathBuf {
-        self.home.join("root.json")
+        self.home.join(self.root)
     }
 
     /// What a tag is called from outside.
     pub(crate) fn image(&self, tag: &str) -> String {
-        format!("{}/{REPOSITORY}:{tag}", self.world.host())
+        format!("{}/{}:{tag}", self.world.host(), self.repository)
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Outcome<Command> {
@@ -108,12 +122,12 @@ impl<'w> Reader<'w> {
         let file = self.home.join("manifest.json");
         fs::write(&file, body)?;
         let (data, kind) = (format!("@{}", file.display()), format!("Content-Type: {INDEX}"));
-        let token = self.world.token(&Person::admin(), &format!("repository:{REPOSITORY}:pull,push"))?;
+        let token = self.world.token(&Person::admin(), &format!("repository:{}:pull,push", self.repository))?;
         let mut command = Command::new(tools::locate("curl")?);
         command.args(["--disable", "--silent", "--show-error", "--max-time", "120", "--cacert"]);
         command.arg(self.world.authority()).args(["--request", "PUT", "--data-binary", &data, "--header", &kind]);
         command.args(["--header", &format!("Authorization: Bearer {token}"), "--write-out", "%{http_code}\n"]);
-        let told = run(command.arg(format!("https://{}/v2/{REPOSITORY}/manifests/{tags}", self.world.host())))?;
+        let told = run(command.arg(format!("https://{}/v2/{}/manifests/{tags}", self.world.host(), self.repository)))?;
         let taken = told.lines().filter(|status| *status == "201").count();
         holds(taken == count, || format!("{taken} of {count} pushes were taken: {told}"))?;
         Ok(digest(body))
@@ -169,9 +183,10 @@ impl<'w> Reader<'w> {
         Ok(format!("{ran:?}"))
     }
 
-    fn stranger(&self, name: &str, tag: &str) -> Outcome<String> {
-        let url = format!("https://{}/tuf/{REPOSITORY}", self.world.host());
-        let path = format!("{REPOSITORY}/{tag}");
+    /// What a client tells of a tag, once it has downloaded what that means.
+    pub(crate) fn stranger(&self, name: &str, tag: &str) -> Outcome<String> {
+        let url = format!("https://{}/tuf/{}", self.world.host(), self.repository);
+        let path = format!("{}/{tag}", self.repository);
         Ok(self.tool(name, &["one", text(&self.root()), &url, &path])?.trim().to_owned())
     }
 
@@ -235,7 +250,12 @@ fn an_index_with_children_is_signed_and_inspected_by_its_own_digest() -> Outcome
     reader.hallmark(&["sign", &reader.image("multi")])?;
     reader.all_find("multi", Some(&index))?;
     reader.all_find("of-amd64", None)?;
+    // With the host before it as without: it is written so for `sign`.
     let listed = reader.hallmark(&["trust", "inspect", REPOSITORY, "--output", "json"])?;
+    let (named, authority) = (format!("{}/{REPOSITORY}", world.host()), world.authority());
+    let words = ["trust", "inspect", &named, "--ca", text(&authority), "--output", "json"];
+    let of_host = by_password(&reader, &words)?;
+    holds(of_host == listed, || format!("{named} was told as {of_host}"))?;
     let listed: Vec<Value> = listed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let is_it = listed.len() == 1 && listed[0]["tag"] == "multi" && listed[0]["digest"] == index;
     holds(is_it, || format!("the index alone was to be told as signed: {listed:?}"))

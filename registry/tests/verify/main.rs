@@ -9,6 +9,8 @@
 mod cases;
 #[path = "../../../signer/tests/clients/delegations.rs"]
 mod delegations;
+#[path = "../../../signer/tests/clients/falls.rs"]
+mod falls;
 #[path = "../../../signer/tests/clients/forge.rs"]
 #[expect(dead_code, reason = "the signer's own tests use the rest")]
 mod forge;

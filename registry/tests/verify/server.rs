@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use crate::forge::{Files, hex};
+use crate::forge::{Files, manifest, sum};
 
 /// What is written of an answer that has no end before it is given up: many times what anybody should read.
 const ENDLESS: u64 = 256 << 20;
@@ -16,8 +16,10 @@ const ENDLESS: u64 = 256 << 20;
 pub(crate) struct Served {
     /// The metadata of the repository.
     pub(crate) files: Files,
-    /// The digest that its tag has, by its number; see [`crate::forge`].
+    /// What its tag points to, by its number; see [`crate::forge`].
     pub(crate) tag: u8,
+    /// What is sent in the place of that, under its digest.
+    pub(crate) sent: Option<&'static [u8]>,
     /// The file or `manifest` that never ends.
     pub(crate) endless: Option<&'static str>,
 }
@@ -68,12 +70,13 @@ fn answer(stream: &TcpStream, served: &Served, taken: &AtomicU64) -> std::io::Re
     let first = lines.next().transpose()?.unwrap_or_default();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let path = first.split(' ').nth(1).unwrap_or_default();
+    let tagged = served.sent.map_or_else(|| manifest(served.tag), <[u8]>::to_vec);
     let (name, body) = match (path, path.strip_prefix("/tuf/acme/web/")) {
-        ("/v2/acme/web/manifests/1", _) => ("manifest", Some(b"{}".as_slice())),
+        ("/v2/acme/web/manifests/1", _) => ("manifest", Some(tagged.as_slice())),
         (_, Some(file)) => (file, served.files.get(file).map(Vec::as_slice)),
         _ => ("", None),
     };
-    let digest = format!("Docker-Content-Digest: sha256:{}\r\n", hex(&[served.tag; 32]));
+    let digest = format!("Docker-Content-Digest: sha256:{}\r\n", sum(served.tag));
     let mut writer = stream;
     if served.endless == Some(name) {
         write!(writer, "HTTP/1.1 200 OK\r\nConnection: close\r\n{digest}\r\n")?;

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::cases::Expected::{Named, Refused, Unnamed};
-use crate::cases::{Case, once};
+use crate::cases::{Case, Expected, once};
 use crate::forge::{Forge, PATH, Pair, canonical, hex};
 
 pub(crate) fn all() -> Vec<Case> {
@@ -151,11 +151,67 @@ pub(crate) fn all() -> Vec<Case> {
             }),
             Named(9),
         ),
+        graph(
+            "two roles that hand on to a third",
+            &[("targets", "first"), ("targets", "second"), ("second", "third"), ("first", "third")],
+            &[("third", 7), ("second", 6)],
+            Named(7),
+        ),
+        graph(
+            "two roles that hand on to a third, of which the first for other paths",
+            &[("targets", "first"), ("targets", "second"), ("second", "third"), ("first", "third for others")],
+            &[("third", 7)],
+            Named(7),
+        ),
+        graph(
+            "a role below one that is asked for good",
+            &[("targets", "first"), ("targets", "second"), ("first", "third for good"), ("third", "fourth")],
+            &[("fourth", 7), ("second", 6)],
+            Named(7),
+        ),
+        graph(
+            "roles beside one that is asked for good two levels down",
+            &[("targets", "first"), ("targets", "second"), ("first", "third for good"), ("first", "fourth")],
+            &[("fourth", 7), ("second", 6)],
+            Unnamed,
+        ),
+        graph(
+            "a path that not every role on the way hands on",
+            &[("targets", "first"), ("first", "second for others"), ("second", "third")],
+            &[("third", 7)],
+            Unnamed,
+        ),
         called("a role with a question mark for a name", "?"),
         called("a role with a hash for a name", "#"),
         called("a role whose name leads up", "../x"),
         called("a role whose name leads to the root", "/x"),
     ]
+}
+
+/// Roles that hand on in this order, and which of them name the path. Behind a name may stand that it is asked `for good`, or
+/// `for others` than the path.
+fn graph(
+    name: &'static str,
+    edges: &'static [(&'static str, &'static str)],
+    says: &'static [(&'static str, u8)],
+    expected: Expected,
+) -> Case {
+    once(
+        name,
+        |forge| {
+            forge.roles.get_mut("targets").unwrap().as_object_mut().unwrap().remove("delegations");
+            for (from, to) in edges {
+                let (to, how) = to.split_once(' ').unwrap_or((to, ""));
+                let path = if how == "for others" { "acme/other/*" } else { "acme/web/*" };
+                forge.delegate(from, to, json!({"paths": [path]}), how == "for good");
+            }
+            for (role, number) in says {
+                forge.say(role, PATH, *number);
+            }
+            forge.publish();
+        },
+        expected,
+    )
 }
 
 /// A role of this name, which is a name and no path.

@@ -21,6 +21,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What a path means that means this number: any bytes will do, where each number has its own.
+pub(crate) fn manifest(number: u8) -> Vec<u8> {
+    format!("manifest {number}").into_bytes()
+}
+
+/// SHA-256 of that, in hexadecimal.
+pub(crate) fn sum(number: u8) -> String {
+    hex(digest(&SHA256, &manifest(number)).as_ref())
+}
+
 pub(crate) fn canonical(value: &Value) -> Vec<u8> {
     let text = match value {
         Value::Object(members) => {
@@ -181,7 +191,7 @@ impl Forge {
 
     /// Lets a role name a path; `number` tells what it means.
     pub(crate) fn say(&mut self, role: &str, path: &str, number: u8) {
-        let named = json!({"length": 10 + i64::from(number), "hashes": {"sha256": hex(&[number; 32])}});
+        let named = json!({"length": manifest(number).len(), "hashes": {"sha256": sum(number)}});
         self.roles.get_mut(role).unwrap()["targets"][path] = named;
     }
 

@@ -6,8 +6,10 @@
 
 mod cases;
 mod delegations;
+mod falls;
 mod forge;
 mod ours;
 mod published;
 mod strangers;
+mod suite;
 mod thresholds;

@@ -11,7 +11,7 @@ use tough::{Bytes, RepositoryLoader, TargetName, Transport, TransportError, Tran
 use url::Url;
 
 use crate::cases::{Case, Expected, all};
-use crate::forge::{Files, PATH, hex};
+use crate::forge::{Files, PATH, hex, sum};
 
 /// What a stranger said, without its reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ enum Verdict {
 
 fn expected(case: &Case) -> Vec<Verdict> {
     let verdict = |expected: &Expected| match expected {
-        Expected::Named(number) => Verdict::Named(hex(&[*number; 32])),
+        Expected::Named(number) => Verdict::Named(sum(*number)),
         Expected::Unnamed => Verdict::Unnamed,
         Expected::Refused(_) => Verdict::Refused,
     };
@@ -204,6 +204,11 @@ async fn tough_decides_as_we_do() {
             ("more roles than are asked", "it asks them all"),
             ("thousands of roles and keys", "it passes over those that the snapshot lacks"),
             ("a role that hands on nothing that it says", "it refuses a role that names more than it may"),
+            (
+                "two roles that hand on to a third, of which the first for other paths",
+                "it refuses a role that names more than it may",
+            ),
+            ("a path that not every role on the way hands on", "it refuses a role that names more than it may"),
         ],
     );
 }

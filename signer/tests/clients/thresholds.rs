@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cases::Expected::{Named, Refused};
-use crate::cases::{Case, Expected};
+use crate::cases::{Case, Expected, once};
 use crate::forge::{Forge, Pair, next};
 
 /// A root: who holds it, how many of them must sign the next one, and who has signed it. Each is known by a number.
@@ -16,6 +16,16 @@ const ALL_NEW: &[u8] = &[6, 7, 8, 9, 10];
 
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = rotations();
+    cases.push(once(
+        "one id twice in a role of two",
+        |forge| {
+            let ids = &mut forge.root["roles"]["timestamp"];
+            ids["keyids"] = json!([ids["keyids"][0], ids["keyids"][0]]);
+            ids["threshold"] = json!(2);
+            forge.seal_root();
+        },
+        Refused("1 valid signatures where 2"),
+    ));
     for role in ["targets", "snapshot", "timestamp", "tags"] {
         for (signers, expected) in [
             (&[0, 1, 2][..], Named(1)),

@@ -1,7 +1,7 @@
 // What go-tuf makes of repositories: of folders of cases, or of one that is served.
 //
 //	go-tuf cases FOLDER         each FOLDER/<case>/root.json with the folders 0, 1, ... of files: one update for each
-//	go-tuf one ROOT URL PATH    one update from a server
+//	go-tuf one ROOT URL PATH    one update from a server, and the download of what the path means
 //	go-tuf cosign ROOT URL PATH what cosign's two clients do to begin with a mirror: the one of sigstore-go, and the older one
 //
 // It prints a line for each update: "named SHA256", "unnamed" or "refused REASON".
@@ -61,7 +61,8 @@ type fetcher interface {
 	DownloadFile(url string, most int64, wait time.Duration) ([]byte, error)
 }
 
-func update(root []byte, url, memory, path string, from fetcher) (said string) {
+// update asks what a path means, and downloads that where it is served below targets/.
+func update(root []byte, url, memory, path string, from fetcher, served bool) (said string) {
 	// It panics at some broken files, which its caller would have to catch as well.
 	defer func() {
 		if why := recover(); why != nil {
@@ -87,6 +88,11 @@ func update(root []byte, url, memory, path string, from fetcher) (said string) {
 			return "unnamed"
 		}
 		return refused(err)
+	}
+	if served {
+		if _, _, err := client.DownloadTarget(found, filepath.Join(memory, "target"), url+"/targets/"); err != nil {
+			return refused(err)
+		}
 	}
 	return "named " + found.Hashes["sha256"].String()
 }
@@ -141,7 +147,7 @@ func main() {
 	if os.Args[1] == "one" {
 		memory := must(os.MkdirTemp("", "go-tuf"))
 		defer os.RemoveAll(memory)
-		fmt.Println(update(must(os.ReadFile(os.Args[2])), os.Args[3], memory, os.Args[4], server{}))
+		fmt.Println(update(must(os.ReadFile(os.Args[2])), os.Args[3], memory, os.Args[4], server{}, true))
 		return
 	}
 	if os.Args[1] == "cosign" {
@@ -164,7 +170,7 @@ func main() {
 		for _, step := range must(os.ReadDir(home)) {
 			if step.IsDir() {
 				files := folder(filepath.Join(home, step.Name()))
-				fmt.Println(name.Name(), step.Name(), update(root, "http://cases.invalid/", memory, path, files))
+				fmt.Println(name.Name(), step.Name(), update(root, "http://cases.invalid/", memory, path, files, false))
 			}
 		}
 		os.RemoveAll(memory)

@@ -1,7 +1,7 @@
 """What python-tuf makes of repositories: of folders of cases, or of one that is served.
 
 client.py cases FOLDER         each FOLDER/<case>/root.json with the folders 0, 1, ... of files: one update for each
-client.py one ROOT URL PATH    one update from a server
+client.py one ROOT URL PATH    one update from a server, and the download of what the path means
 
 It prints a line for each update: "named SHA256", "unnamed" or "refused REASON".
 """
@@ -41,11 +41,13 @@ class Server(FetcherInterface):
             raise DownloadHTTPError(str(error), error.code) from error
 
 
-def update(root, url, memory, path, fetcher):
+def update(root, url, memory, path, fetcher, targets=None):
     try:
         updater = Updater(memory, url, fetcher=fetcher, bootstrap=root)
         updater.refresh()
         found = updater.get_targetinfo(path)
+        if found is not None and targets is not None:
+            updater.download_target(found, str(pathlib.Path(memory) / "target"), targets)
     except (RepositoryError, DownloadError, ValueError, KeyError) as error:
         return "refused " + " ".join(f"{type(error).__name__}: {error}".split())
     return "unnamed" if found is None else "named " + found.hashes["sha256"]
@@ -55,7 +57,7 @@ def main():
     if sys.argv[1] == "one":
         root, url, path = sys.argv[2:]
         with tempfile.TemporaryDirectory() as memory:
-            print(update(pathlib.Path(root).read_bytes(), url, memory, path, Server()))
+            print(update(pathlib.Path(root).read_bytes(), url, memory, path, Server(), url + "/targets/"))
         return
     for case in sorted(pathlib.Path(sys.argv[2]).iterdir(), key=lambda case: int(case.name)):
         root, path = (case / "root.json").read_bytes(), (case / "path").read_text()

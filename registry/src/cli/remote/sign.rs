@@ -29,7 +29,10 @@ impl Image {
     pub(super) async fn meant(&self, registry: &Client) -> Result<Digest, Failure> {
         match &self.digest {
             Some(digest) => Ok(digest.clone()),
-            None => digest(registry, self).await,
+            None => {
+                let pointed = pointed(registry, self).await?;
+                pointed.digest().cloned().map_err(|why| Failure::Failed(format!("{self}: {why}")))
+            }
         }
     }
 }
@@ -49,14 +52,32 @@ impl Reach {
     /// The registry of an image: as whom `HALLMARK_USER` and `HALLMARK_PASSWORD` name, else by the context for its host, else, where
     /// `anybody` will do, as nobody. The first is the API, the second the registry itself.
     pub(super) fn clients(&self, image: &Image, anybody: bool) -> Result<(Client, Client), Failure> {
+        self.clients_of(&image.host, anybody)
+    }
+
+    /// The API of the registry whose host stands before this name, as an image is written, and the name behind it. An account may
+    /// be called like a host: what has no port is one where a context is for it, or where there is no context to ask.
+    pub(super) fn before<'n>(&self, name: &'n str) -> Result<Option<(Client, &'n str)>, Failure> {
+        let Some((host, repository)) = name.split_once('/') else { return Ok(None) };
+        let contexts = Contexts::file(&Person::of_process())?.read::<Contexts>()?;
+        let is_known = contexts.in_order().any(|context| context.host() == host);
+        let is_alone = contexts.in_order().next().is_none() && host.contains('.');
+        if !is_known && !is_alone && !host.contains(':') && host != "localhost" {
+            return Ok(None);
+        }
+        let (api, _) = self.clients_of(host, false)?;
+        Ok(Some((api, repository)))
+    }
+
+    fn clients_of(&self, host: &str, anybody: bool) -> Result<(Client, Client), Failure> {
         let person = Person::of_process();
         let contexts = Contexts::file(&person)?.read::<Contexts>()?;
-        let context = contexts.in_order().find(|context| context.host() == image.host);
+        let context = contexts.in_order().find(|context| context.host() == host);
         let address = match context {
             Some(context) if self.ca.is_none() && !self.insecure_http => context.address(),
             _ => {
                 let scheme = if self.insecure_http { "http" } else { "https" };
-                Address::typed(&format!("{scheme}://{}", image.host), self.ca.clone(), self.insecure_http)?
+                Address::typed(&format!("{scheme}://{host}"), self.ca.clone(), self.insecure_http)?
             }
         };
         let both =
@@ -66,8 +87,7 @@ impl Reach {
             (None, Some(context)) => Ok((context.client()?, context.registry()?)),
             (None, None) if anybody => both(Credential::Nothing),
             (None, None) => Err(Failure::NotSignedIn(format!(
-                "you are not signed in to {0}: run `hallmark login {0}`, or set HALLMARK_USER and HALLMARK_PASSWORD",
-                image.host
+                "you are not signed in to {host}: run `hallmark login {host}`, or set HALLMARK_USER and HALLMARK_PASSWORD"
             ))),
         }
     }
@@ -120,13 +140,32 @@ pub(in crate::cli) struct Verify {
     output: Format,
 }
 
-/// What the tag points to now, by the registry's own word.
-async fn digest(client: &Client, image: &Image) -> Result<Digest, Failure> {
+/// What a tag points to: the registry's word, and what it sends for it.
+struct Pointed {
+    named: Digest,
+    sent: Vec<u8>,
+}
+
+impl Pointed {
+    /// The digest, where what was sent has it.
+    fn digest(&self) -> Result<&Digest, String> {
+        let sent = Digest::of(self.named.algorithm(), &self.sent);
+        if sent == self.named {
+            Ok(&self.named)
+        } else {
+            Err(format!("the registry names {} and sends {sent}", self.named))
+        }
+    }
+}
+
+/// What the tag points to now.
+async fn pointed(client: &Client, image: &Image) -> Result<Pointed, Failure> {
     let path = format!("/v2/{}/manifests/{}", image.repository, image.tag);
-    let found = client.raw(&path).await?;
-    let told = found.and_then(|Found { digest, .. }| digest);
-    let told = told.ok_or_else(|| Failure::NotFound(format!("there is no image {image} that you may see")))?;
-    told.parse().map_err(|_| Failure::Failed(format!("the registry names no digest for {image}")))
+    let absent = || Failure::NotFound(format!("there is no image {image} that you may see"));
+    let Found { digest, body: sent } = client.raw(&path).await?.ok_or_else(absent)?;
+    let named = digest.ok_or_else(absent)?;
+    let named = named.parse().map_err(|_| Failure::Failed(format!("the registry names no digest for {image}")))?;
+    Ok(Pointed { named, sent })
 }
 
 impl Sign {
@@ -156,7 +195,7 @@ impl Verify {
         let store = datastore(&image)?;
         crate::cli::block_on(async {
             let client = Arc::new(client);
-            let now = digest(&client, &image).await?;
+            let now = pointed(&client, &image).await?;
             let (base, fetching) = (format!("/tuf/{}/", image.repository), Arc::clone(&client));
             let fetch = Arc::new(move |file: String, most| -> futures_util::future::BoxFuture<'static, _> {
                 let (client, path) = (Arc::clone(&fetching), format!("{base}{file}"));
@@ -167,26 +206,53 @@ impl Verify {
             });
             let target = (image.repository.as_str(), image.tag.as_str());
             let target = verify(&pinned, target, fetch, (&store, Clock::System.now())).await;
-            conclude(&image, &now, target, output)
+            match judge(&image, &now, target) {
+                Ok(target) => say(&image, &target, output),
+                Err(Unverified::Unreachable(why)) => Err(Failure::NoServer(why)),
+                Err(Unverified::Refused(why)) => refuse(&image, &why, output),
+            }
         })?
     }
 }
 
-/// Says what came of it; anything but a signature over what the tag points to now is a failure.
-fn conclude(image: &Image, now: &Digest, target: Result<Target, VerifyError>, output: Format) -> Result<(), Failure> {
+/// Why an image is not verified.
+enum Unverified {
+    /// Nothing was found out.
+    Unreachable(String),
+    /// Nobody vouches for it as it is.
+    Refused(String),
+}
+
+/// Whether what is signed is what the tag points to now; anything else is a refusal.
+fn judge(image: &Image, now: &Pointed, target: Result<Target, VerifyError>) -> Result<Target, Unverified> {
     let target = target.map_err(|error| match error {
-        VerifyError::Update(UpdateError::Unreachable(why)) => Failure::NoServer(why),
-        other => Failure::Failed(format!("{image} is not verified: {other}")),
+        VerifyError::Update(UpdateError::Unreachable(why)) => Unverified::Unreachable(why),
+        other => Unverified::Refused(other.to_string()),
     })?;
+    let (named, signed) = (&now.named, signed(&target));
+    if signed != named.as_str() {
+        return Err(Unverified::Refused(format!("the tag points to {named}, and {signed} is signed")));
+    }
+    now.digest().map_err(Unverified::Refused)?;
+    let length = now.sent.len() as u64;
+    if length != target.length {
+        return Err(Unverified::Refused(format!("{named} is {length} bytes long, and {} are signed", target.length)));
+    }
+    match &image.digest {
+        Some(wanted) if wanted != named => {
+            Err(Unverified::Refused(format!("the tag points to {named} and not to {wanted}")))
+        }
+        _ => Ok(target),
+    }
+}
+
+fn signed(target: &Target) -> String {
     let hex: String = target.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    let signed = format!("sha256:{hex}");
-    if signed != now.as_str() {
-        let why = format!("{image} is not verified: the tag points to {now}, and {signed} is signed");
-        return Err(Failure::Failed(why));
-    }
-    if let Some(wanted) = image.digest.as_ref().filter(|wanted| *wanted != now) {
-        return Err(Failure::Failed(format!("{image} is not verified: the tag points to {now} and not to {wanted}")));
-    }
+    format!("sha256:{hex}")
+}
+
+fn say(image: &Image, target: &Target, output: Format) -> Result<(), Failure> {
+    let signed = signed(target);
     match output {
         Format::Json => output::say_json(&json!({
             "verified": true, "image": image.to_string(), "digest": signed, "signer": target.signer,
@@ -196,6 +262,14 @@ fn conclude(image: &Image, now: &Digest, target: Result<Target, VerifyError>, ou
             output::say(format!("{image}@{signed} is signed by {} since {}", target.signer, target.signed_at))
         }
     }
+}
+
+/// Programs read the reason where they would have read the rest; people read it in either case.
+fn refuse(image: &Image, reason: &str, output: Format) -> Result<(), Failure> {
+    if matches!(output, Format::Json) {
+        output::say_json(&json!({"verified": false, "image": image.to_string(), "reason": reason}))?;
+    }
+    Err(Failure::Failed(format!("{image} is not verified: {reason}")))
 }
 
 /// Where the newest versions that were seen are remembered, so that older ones are refused.

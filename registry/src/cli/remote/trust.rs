@@ -39,8 +39,10 @@ pub(in crate::cli) struct Trust {
 enum TrustVerb {
     /// List the tags of a repository that are signed, and by whom
     Inspect {
-        /// The repository, such as acme/web
+        /// The repository, such as acme/web; with the registry before it (registry.example/acme/web) as an image is written
         repository: String,
+        #[command(flatten)]
+        reach: Reach,
     },
     /// Withdraw the signature of a tag
     Revoke {
@@ -292,9 +294,16 @@ impl Trust {
     pub(in crate::cli) fn run(self) -> Result<(), Failure> {
         let Self { remote, verb } = self;
         match verb {
-            TrustVerb::Inspect { repository } => remote.run(async |session: Session| {
-                session.list::<SignatureView>(Ask::get(&["repositories", &repository, "signatures"])).await
-            }),
+            TrustVerb::Inspect { repository, reach } => {
+                let found = if remote.context.is_none() { reach.before(&repository)? } else { None };
+                match found {
+                    Some((client, name)) => {
+                        let session = Session { client, user: String::new(), format: remote.output };
+                        crate::cli::block_on(inspect(&session, name))?
+                    }
+                    None => remote.run(async |session: Session| inspect(&session, &repository).await),
+                }
+            }
             TrustVerb::Revoke { image, reach } => {
                 let (api, _) = reach.clients(&image, false)?;
                 let ask = Ask::delete(&["repositories", image.repository.as_str(), "signatures", image.tag.as_str()]);
@@ -320,6 +329,10 @@ impl Trust {
             TrustVerb::Root(verb) => verb.run(remote),
         }
     }
+}
+
+async fn inspect(session: &Session, repository: &str) -> Result<(), Failure> {
+    session.list::<SignatureView>(Ask::get(&["repositories", repository, "signatures"])).await
 }
 
 impl Row for TrustFileView {

@@ -20,6 +20,7 @@ const P256_AT: usize = 36;
 const SECRET_BYTES: usize = 32;
 /// How much is looked at at once, and by how much each look overlaps the next.
 const LOOK: usize = 4 << 20;
+const OVERLAP: usize = 64;
 
 /// What is looked for, by its first two bytes.
 struct Wanted {
@@ -104,13 +105,27 @@ fn in_memory(process: u32, wanted: &Wanted) -> Vec<&str> {
             // What was given back meanwhile is not there.
             let Ok(read) = memory.read_at(&mut bytes[..length], from) else { break };
             wanted.found_in(&bytes[..read], &mut found);
-            if read <= SECRET_BYTES || from + read as u64 >= to {
+            if read <= OVERLAP || from + read as u64 >= to {
                 break;
             }
-            from += (read - SECRET_BYTES) as u64;
+            from += (read - OVERLAP) as u64;
         }
     }
     found
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Asks for the keys of a collection that is to be published.
+async fn makes_notary_s_keys(listen: &str) {
+    for role in ["snapshot", "timestamp"] {
+        let url = format!("http://{listen}/v2/{listen}/admin/app/_trust/tuf/{role}.key");
+        let asked = reqwest::Client::new().get(url).basic_auth("admin", Some("correct horse battery"));
+        let answer = asked.send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
 }
 
 /// Waits until the registry has signed with its keys, and gives their number.
@@ -130,10 +145,21 @@ fn has_signed(signer: &Program) -> usize {
 #[tokio::test]
 async fn once_it_has_signed_a_registry_has_no_private_key_in_its_memory() {
     let program = Program::new();
-    let serving = program.serve().unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let serving = program.start(&["serve", "--listen", &listen]).unwrap();
+    makes_notary_s_keys(&listen).await;
     let keys = has_signed(&program);
     let mut wanted = secrets(&program.data()).await;
     assert_eq!(wanted.count(), 2 * keys);
+    let points =
+        rows::look(&program.data().join("hallmark.db"), "SELECT id FROM signer_keys WHERE algorithm = 'ecdsa'").await;
+    assert_eq!(points.len(), 2, "the keys of Notary's are on P-256");
+    // Both master keys are in use until the process ends; the texts that they were read from and written to are not.
+    let (old, new) = (program.data().join("master.key"), program.path("new.key"));
+    program.does(&["signer", "rewrap", "--key-file", new.to_str().unwrap()]);
+    for (name, file) in [("the master key of before", old), ("the master key", new)] {
+        wanted.add(&format!("the text of {name}"), fs::read_to_string(file).unwrap().trim().as_bytes());
+    }
     // What must be there shows that this looks at all.
     wanted.add("the folder", program.data().to_str().unwrap().as_bytes());
     let mut found = in_memory(serving.id(), &wanted);
@@ -148,8 +174,7 @@ async fn a_registry_whose_signer_is_elsewhere_has_no_private_key_in_its_memory_a
     let (certificate, key) = authority.certify("signer", ExtendedKeyUsagePurpose::ServerAuth);
     let ca = authority.path("ca.pem");
     let files = [&certificate, &key, &ca].map(|path| path.to_str().unwrap());
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = format!("127.0.0.1:{port}");
+    let listen = format!("127.0.0.1:{}", free_port());
     let words = ["--tls-certificate", files[0], "--tls-key", files[1], "--tls-client-ca", files[2]];
     let signing = signer.start(&[&["signer", "serve", "--listen", &listen], &words[..]].concat()).unwrap();
     let (certificate, key) = authority.certify("registry", ExtendedKeyUsagePurpose::ClientAuth);

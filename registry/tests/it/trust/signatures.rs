@@ -104,6 +104,30 @@ async fn a_moved_or_deleted_tag_leaves_the_targets_and_does_not_come_back_by_bei
 }
 
 #[tokio::test]
+async fn a_burst_of_signatures_and_moves_is_one_publish() {
+    const BURST: usize = 30;
+    const MOVED: usize = 5;
+    let (world, digest) = world().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    signs(&world, "ann", "1", &digest).await;
+    publish(&world).await;
+    let timestamps = "SELECT COUNT(*) FROM signer_log WHERE role = 'timestamp' AND collection LIKE 'tuf1/rep%'";
+    assert_eq!(world.look(timestamps).await, ["1"]);
+    for number in 0..BURST {
+        let tag = format!("b{number}");
+        let pushed = world.image(&ann, "ann/web", &tag, &tag).await;
+        assert_eq!(signs(&world, "ann", &tag, &pushed).await.status, 201);
+    }
+    for number in 0..MOVED {
+        world.image(&ann, "ann/web", &format!("b{number}"), "moved").await;
+    }
+    world.pass(2);
+    publish(&world).await;
+    assert_eq!(world.look(timestamps).await, ["2"]);
+    assert_eq!(published(&world).await.len(), 1 + BURST - MOVED);
+}
+
+#[tokio::test]
 async fn a_withdrawn_signature_leaves_the_targets() {
     let (world, digest) = world().await;
     signs(&world, "ann", "1", &digest).await;
