@@ -110,8 +110,13 @@ impl Scene {
 
     /// Makes a key and adds its owner as a signer; the first one makes the collection.
     fn add_signer(&self, name: &str) -> Outcome<()> {
-        self.run(&["trust", "key", "generate", name])?;
-        let key = self.world.path("docker").join(format!("{name}.pub"));
+        self.add_signer_with(name, name)
+    }
+
+    /// The same with a key of another name.
+    fn add_signer_with(&self, name: &str, key: &str) -> Outcome<()> {
+        self.run(&["trust", "key", "generate", key])?;
+        let key = self.world.path("docker").join(format!("{key}.pub"));
         self.run(&["trust", "signer", "add", "--key", text(&key), name, &self.gun()]).map(drop)
     }
 
@@ -253,6 +258,24 @@ fn docker_signs_on_with_another_signer_after_a_witness(client: &'static str) -> 
     scene.trusting(&["pull", &two]).map(drop)
 }
 
+fn a_signer_comes_back_with_another_key_after_a_witness(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
+    let (gun, one) = (scene.gun(), scene.image("1"));
+    scene.add_signer("carol")?;
+    scene.run(&["trust", "sign", &one])?;
+    scene.remove_signer("carol")?;
+    scene.add_signer_with("carol", "another")?;
+    let witnessed = |role: &str| scene.notary()?.run(&["witness", &gun, role, "-p"]);
+    witnessed("targets/releases")?;
+    let ran = attempt(&mut scene.command(false, &["trust", "sign", &scene.image("2")])?)?;
+    holds(!ran.status.success(), || format!("carol's own role was not to begin anew: {}", all(&ran)))?;
+    witnessed("targets/carol")?;
+    scene.run(&["trust", "sign", &scene.image("2")])?;
+    let signed: Vec<_> = scene.signed()?.into_iter().map(|(tag, _, signers)| (tag, signers.join(" "))).collect();
+    let expected = ["1", "2"].map(|tag| (tag.to_owned(), "carol".to_owned()));
+    holds(signed == expected, || format!("{signed:?} are signed"))
+}
+
 fn one_of_two_signers_is_removed_and_the_other_signs_on(client: &'static str) -> Outcome<()> {
     let scene = Scene::open(client)?;
     for name in ["carol", "dave"] {
@@ -375,6 +398,7 @@ by_each_client! {
     docker_trust_signs_tells_revokes_and_signs_again
     docker_removes_the_last_signer
     docker_signs_on_with_another_signer_after_a_witness
+    a_signer_comes_back_with_another_key_after_a_witness
     one_of_two_signers_is_removed_and_the_other_signs_on
     docker_pushes_and_pulls_what_is_signed_and_nothing_else
     docker_pulls_what_is_signed_for_who_may_only_read
