@@ -99,11 +99,11 @@ fn hold(listing: &Listing) -> Outcome<()> {
 }
 
 #[test]
-fn a_listing_of_many_tags_is_whole_and_in_order_and_holds_the_server_s_memory() -> Outcome<()> {
+fn i11_a_listing_of_many_tags_is_whole_and_in_order_and_holds_the_server_s_memory() -> Outcome<()> {
     hold(&TAGS)
 }
 
 #[test]
-fn a_catalog_of_many_repositories_is_whole_and_in_order_and_holds_the_server_s_memory() -> Outcome<()> {
+fn i11_a_catalog_of_many_repositories_is_whole_and_in_order_and_holds_the_server_s_memory() -> Outcome<()> {
     hold(&CATALOG)
 }

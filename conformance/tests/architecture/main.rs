@@ -3,6 +3,8 @@
 //! Start at `words::RULES`, the table.
 
 mod edges;
+mod invariants;
+mod refusals;
 mod shape;
 mod sources;
 mod words;
@@ -119,4 +121,47 @@ fn a_wrong_edge_and_an_unknown_crate_are_found() {
     assert_eq!(wrong("hallmark-conformance", "hallmark = { path = \"../registry\" }"), 1);
     assert_eq!(wrong("hallmark-gc", "hallmark-storage = { workspace = true }"), 0);
     assert_eq!(wrong("hallmark-new", ""), 1);
+}
+
+#[test]
+fn every_refusal_of_images_and_tokens_is_shown_by_a_test_at_the_door() {
+    holds(refusals::unseen(&all(), refusals::NEVER_TOLD));
+}
+
+#[test]
+fn a_refusal_that_no_test_shows_and_an_exception_without_need_are_found() {
+    let unseen = |code: &str, test: &str, never_told: &[(&str, &str)]| {
+        let sources = [Source::new("registry/src/access/x.rs", code), Source::new("registry/tests/it/x.rs", test)];
+        refusals::unseen(&sources, never_told).len()
+    };
+    let code = r#"#[error("{0:?} is no name \
+        of a \"house\"")] Error::new(ErrorCode::Denied, "go away please")"#;
+    let shown = r##"{"message":"\"x\" is no name of a \"house\""}
+        "go away please""##;
+    assert_eq!(unseen(code, shown, &[]), 0);
+    assert_eq!(unseen(code, &shown.replace("no name", "none"), &[]), 1);
+    assert_eq!(unseen(code, &shown.replace("\"go", "// \"go").replace("go away", "go"), &[]), 1);
+    assert_eq!(unseen(code, "", &[("{0:?} is no name", ""), ("go away", "")]), 0);
+    assert_eq!(unseen(code, shown, &[("go away", "")]), 1);
+    let short = r#"#[error("{place} has no {key:?}")]"#;
+    assert_eq!(unseen(short, "a house has no roof", &[]), 1);
+    assert_eq!(unseen(short, r#"{"message":"the manifest has no \"config\""}"#, &[]), 0);
+}
+
+#[test]
+fn every_invariant_is_tested_by_its_number() {
+    let architecture = include_str!("../../../ARCHITECTURE.md");
+    holds(invariants::untested(architecture, &all()));
+}
+
+#[test]
+fn an_invariant_without_a_test_of_its_number_is_found() {
+    let untested = |test: &str| {
+        let list = "- **I1 Whole or absent.** …\n- **I11 Cost follows\n";
+        invariants::untested(list, &[Source::new("gc/tests/x.rs", test)]).len()
+    };
+    assert_eq!(untested("#[test]\nfn i1_x() {}\n#[tokio::test]\nasync fn i11_y() {}"), 0);
+    assert_eq!(untested("#[test]\nfn i11_y() {}"), 1);
+    assert_eq!(untested("fn i1_x() {}\n#[test]\nfn i11_y() {}"), 1, "what is no test tests nothing");
+    assert_eq!(invariants::untested("no list", &[]).len(), 1);
 }

@@ -108,7 +108,7 @@ fn wait_for_end(trace: &Path, server: u32) {
 }
 
 #[test]
-fn no_answer_is_sent_before_what_it_acknowledges_is_synced() {
+fn i4_no_answer_is_sent_before_what_it_acknowledges_is_synced() {
     let traced = Traced::run(&[]);
     let report = traced.hold("syncs");
     assert!(report.created > 0 && report.appended > 0 && report.deleted > 0, "{report:?}");

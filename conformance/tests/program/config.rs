@@ -116,7 +116,7 @@ fn a_database_of_a_newer_release_is_left_alone_and_what_to_do_is_told() -> Outco
 }
 
 #[test]
-fn plain_http_where_others_can_reach_it_is_refused_before_anything_listens() -> Outcome<()> {
+fn i13_plain_http_where_others_can_reach_it_is_refused_before_anything_listens() -> Outcome<()> {
     let server = Plan::default().prepare()?;
     let told = ["listen", "tls.certificate", "--insecure-http"];
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:5000"] {

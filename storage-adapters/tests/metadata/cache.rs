@@ -207,7 +207,7 @@ fn a_manifest_read_again_asks_nobody() {
 }
 
 #[test]
-fn replicas_keep_nothing_in_memory() {
+fn i12_replicas_keep_nothing_in_memory() {
     run(Engine::Postgres, async |world: World| {
         let repository = world.repository("alice/a").await;
         for _ in 0..3 {

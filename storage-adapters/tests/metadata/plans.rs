@@ -67,7 +67,7 @@ async fn fill(world: &World, bob: PrincipalId) {
 }
 
 #[test]
-fn on_postgres_lists_and_uploads_touch_what_they_tell() {
+fn i11_on_postgres_lists_and_uploads_touch_what_they_tell() {
     run(Engine::Postgres, async |world: World| {
         let bob = world.user("bob").await.id;
         fill(&world, bob).await;

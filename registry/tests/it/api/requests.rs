@@ -124,6 +124,25 @@ async fn a_body_that_is_not_called_json_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_neither_a_repository_nor_a_prefix_is_refused_with_what_would_be() {
+    let world = World::open().await;
+    for on in ["Acme%2FWeb", "acme*", "acme%2Fweb*x"] {
+        let grant = json!({"rights": "read"});
+        let answer = world.sends("PUT", &format!("/grants/{on}/user:ann"), &admin(), &grant).await;
+        assert_eq!(answer.gist(), (400, "INVALID".into()), "{on}");
+    }
+    let answer = world.sends("PUT", "/grants/acme*/user:ann", &admin(), &json!({"rights": "read"})).await;
+    assert_snapshot!(answer, @r#"
+    400 Bad Request
+    cache-control: no-store
+    content-length: 160
+    content-type: application/json
+
+    {"errors":[{"code":"INVALID","detail":{"field":"on"},"message":"\"acme*\" is neither a repository's name nor a prefix: write acme/web, acme/*, or acme/web-*"}]}
+    "#);
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_changes_nothing() {
     let world = World::open().await;
     for site in ["cross-site", "same-site", "anything"] {

@@ -8,6 +8,7 @@ use hallmark::auth::directory::{DirectoryConfig, GroupMapping, TeamName};
 use hallmark::auth::people::{SyncError, Synchronized, synchronize};
 use hallmark::config::DirectorySection;
 use hallmark_storage::metadata::SystemRole;
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::slapd::{GROUPS, PEOPLE, Setup, Slapd};
@@ -108,7 +109,14 @@ async fn the_log_tells_who_of_a_directory_was_let_in_and_who_was_not() {
     assert_eq!(world.sign_ins("sign_in_failed").await, failed);
     // Nobody is refused by a directory that does not answer.
     slapd.stop();
-    login(&world, &ben()).await.expect(503);
+    assert_snapshot!(login(&world, &ben()).await, @r#"
+    503 Service Unavailable
+    content-length: 159
+    content-type: application/json
+    retry-after: 5
+
+    {"errors":[{"code":"UNAVAILABLE","detail":{"request_id":"{request}"},"message":"the directory does not answer; try again shortly, or sign in with a token"}]}
+    "#);
     assert_eq!(world.sign_ins("sign_in_failed").await, failed);
     assert_eq!(world.sign_ins("signed_in").await.len(), 1);
 }

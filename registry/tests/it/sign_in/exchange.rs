@@ -1,5 +1,6 @@
 //! `POST /token` with the grant of token exchange (RFC 8693).
 
+use insta::assert_snapshot;
 use serde_json::json;
 
 use super::{acme, api, form, trust};
@@ -73,6 +74,7 @@ async fn the_same_is_checked_as_of_a_token_in_the_place_of_a_password() {
 async fn an_exchange_that_is_not_meant_here_is_refused() {
     let (stage, key, world) = opened().await;
     let token = key.token(&github(&stage.url));
+    let mut told = Vec::new();
     for changes in [
         [("subject_token_type", "urn:ietf:params:oauth:token-type:saml2")],
         [("subject_token_type", "")],
@@ -82,8 +84,44 @@ async fn an_exchange_that_is_not_meant_here_is_refused() {
         [("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token")],
         [("service", "other")],
     ] {
-        exchange(&world, &token, &changes).await.expect(400);
+        told.push(exchange(&world, &token, &changes).await.expect(400).to_string());
     }
+    told.dedup();
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    400 Bad Request
+    content-length: 120
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"subject_token_type must be that of a JWT or of an ID token"}]}
+
+    ---
+    400 Bad Request
+    content-length: 130
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"token exchange needs subject_token, and the robot's name in username"}]}
+
+    ---
+    400 Bad Request
+    content-length: 113
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"nobody acts for another here: leave actor_token out"}]}
+
+    ---
+    400 Bad Request
+    content-length: 94
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"only access tokens are made here"}]}
+
+    ---
+    400 Bad Request
+    content-length: 122
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"this endpoint makes tokens for the service \"hallmark\" only"}]}
+    "#);
     exchange(&world, &token, &[("requested_token_type", ACCESS_TOKEN)]).await.expect(200);
 }
 

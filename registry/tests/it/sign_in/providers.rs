@@ -1,5 +1,6 @@
 //! People sign in with a provider (threat 18). None of these answers may end in a session but the first kind.
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::devices::{Device, decide};
@@ -188,7 +189,9 @@ async fn a_name_that_rests_is_not_taken_by_a_newcomer() {
     let (mut newcomer, other) = (Browser::new(&scene.world), json!({"sub": "2002"}));
     api(&scene.world, "DELETE", "/users/cora", json!({})).await.expect(204);
     let refused = scene.sign_in_again(&mut newcomer, other.clone()).await;
-    is_refused(refused, 403, "its name is kept from newcomers for a while");
+    let told = "the user or organization &quot;cora&quot; was removed lately, and its name is kept from newcomers for a while; ask an \
+        administrator to make you a user";
+    is_refused(refused, 403, told);
     assert_eq!(users(&scene).await, [""; 0]);
     assert_eq!(scene.world.look("SELECT COUNT(*) FROM accounts WHERE name = 'cora'").await, ["0"]);
     // An administrator gives it to whom they like.
@@ -277,7 +280,14 @@ async fn tokens_and_teams_rest_when_a_provider_has_not_vouched_for_long() {
     assert_eq!((lapse().await, world.look(teams).await.len()), (0, 1));
     world.pass(1);
     let refused = world.get("/token?service=hallmark").by(&by).await.expect(401);
-    assert!(refused.text().contains("sign in again with the provider"), "{refused}");
+    assert_snapshot!(refused, @r#"
+    401 Unauthorized
+    content-length: 170
+    content-type: application/json
+    www-authenticate: Basic realm="hallmark", charset="UTF-8"
+
+    {"errors":[{"code":"UNAUTHORIZED","detail":null,"message":"your tokens rest until you sign in again with the provider that you come from, in a browser at /auth/device"}]}
+    "#);
     for by in [&by, &alone, &bearer] {
         world.get("/v2/acme/app/tags/list").by(by).await.expect(401);
     }

@@ -1,5 +1,6 @@
 //! A token of a trusted issuer in the place of a robot's secret (threat 19).
 
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{BEGINNING, Seen, acme, api, granted, trust, wrong_password};
@@ -201,8 +202,15 @@ async fn an_issuer_that_is_away_is_told_and_keeps_no_secret_out() {
     for path in [DISCOVERY, JWKS] {
         trusted.stage.set(path, Script::Status(500));
     }
-    let answer = trusted.world.get("/token?service=hallmark").by(&trusted.github(json!({}))).await.expect(503);
-    assert!(answer.header("retry-after").parse::<u32>().is_ok());
+    let answer = trusted.world.get("/token?service=hallmark").by(&trusted.github(json!({}))).await;
+    assert_snapshot!(answer, @r#"
+    503 Service Unavailable
+    content-length: 145
+    content-type: application/json
+    retry-after: 5
+
+    {"errors":[{"code":"UNAVAILABLE","detail":{"request_id":"{request}"},"message":"the issuer of this token does not answer; try again shortly"}]}
+    "#);
     assert_eq!(
         granted(&trusted.world, &robot(made["secret"].as_str().unwrap())).await,
         "repository:acme/app:pull,push"

@@ -90,6 +90,23 @@ async fn a_refresh_token_comes_only_when_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_gives_a_token_and_itself_back() {
+    let world = World::open().await;
+    let login = world.get("/token?service=hallmark&offline_token=true").by(&ann()).await.expect(200).json();
+    let refresh = login["refresh_token"].as_str().unwrap();
+    let form = format!("grant_type=refresh_token&service=hallmark&refresh_token={refresh}");
+    let answer = posted(&world, &form).await;
+    assert_snapshot!(masked(&world, answer), @r#"
+    200 OK
+    cache-control: no-store
+    content-length: 979
+    content-type: application/json
+
+    {"access_token":"{token}","expires_in":900,"issued_at":"2027-01-15T08:00:00Z","refresh_token":"{refresh token}","scope":"","token":"{token}"}
+    "#);
+}
+
+#[tokio::test]
 async fn nobody_in_particular_gets_a_token_and_no_refresh_token() {
     let world = World::open().await;
     let answer = world.get("/token?service=hallmark&scope=repository:ann/app:pull&offline_token=true").await;
@@ -221,9 +238,48 @@ async fn forms_that_are_incomplete_are_refused() {
         "\0\u{ff}",
         &long,
     ];
+    let mut told = Vec::new();
     for form in forms {
-        assert_eq!(posted(&world, form).await.status, 400, "{}", form.chars().take(60).collect::<String>());
+        let answer = posted(&world, form).await;
+        assert_eq!(answer.status, 400, "{}", form.chars().take(60).collect::<String>());
+        told.push(answer.to_string());
     }
+    told.dedup();
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    400 Bad Request
+    content-length: 133
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"grant_type must be password, refresh_token or the one of token exchange"}]}
+
+    ---
+    400 Bad Request
+    content-length: 108
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"the password grant needs username and password"}]}
+
+    ---
+    400 Bad Request
+    content-length: 105
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"the refresh_token grant needs refresh_token"}]}
+
+    ---
+    400 Bad Request
+    content-length: 133
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"grant_type must be password, refresh_token or the one of token exchange"}]}
+
+    ---
+    400 Bad Request
+    content-length: 103
+    content-type: application/json
+
+    {"errors":[{"code":"UNSUPPORTED","detail":null,"message":"the form is cut off or longer than 64 KiB"}]}
+    "#);
 }
 
 /// A form that never ends would hold a connection and a task as surely as a silent one.

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::harness::{Credentials, World};
@@ -27,7 +28,17 @@ async fn the_public_key_is_published_and_nothing_private_with_it() {
     let key = &answer.json()["keys"][0];
     let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
-    assert_eq!((&key["kty"], &key["crv"], &key["alg"]), (&"EC".into(), &"P-256".into(), &"ES256".into()));
+    for part in ["kid", "x", "y"] {
+        world.show_as(key[part].as_str().unwrap(), part);
+    }
+    assert_snapshot!(world.get("/.well-known/jwks.json").await, @r#"
+    200 OK
+    cache-control: public, max-age=60
+    content-length: 215
+    content-type: application/json
+
+    {"keys":[{"alg":"ES256","crv":"P-256","kid":"{kid}","kty":"EC","use":"sig","x":"{x}","y":"{y}"}]}
+    "#);
 }
 
 #[tokio::test]
@@ -104,7 +115,7 @@ async fn a_token_and_its_key_outlive_a_restart() {
 
 /// I10: the private half lies in the database sealed, never as it is.
 #[tokio::test]
-async fn the_private_key_is_sealed_in_the_database() {
+async fn i10_the_private_key_is_sealed_in_the_database() {
     let world = World::open().await;
     let stored = world.look("SELECT hex(sealed) FROM token_keys").await;
     // Every PKCS#8 document of a P-256 key holds the object identifier of its curve.

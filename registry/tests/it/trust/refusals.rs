@@ -2,6 +2,7 @@
 //! damages, the one is told that is met first.
 
 use hallmark_signer::notary::KeyDocument;
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Credentials, PASSWORD, World};
@@ -179,9 +180,36 @@ async fn parameters_of_the_changefeed_are_numbers_and_its_answer_is_in_its_own_w
     let ann = Credentials::basic("ann", PASSWORD);
     let feed = async |query: &str| world.get(&format!("/v2/{GUN}/_trust/changefeed?{query}")).by(&ann).await;
     assert_eq!(feed("change_id=0&records=5").await.json(), json!({"count": 0, "records": null}));
+    let mut told = Vec::new();
     for query in ["records=x", "records=1.5", "change_id=x&records=1"] {
-        assert_eq!(feed(query).await.gist(), (400, "INVALID_PARAMETERS".to_owned()), "{query}");
+        let answer = feed(query).await;
+        assert_eq!(answer.gist(), (400, "INVALID_PARAMETERS".to_owned()), "{query}");
+        told.push(answer.to_string());
     }
+    told.push(world.get(&format!("/v2/{GUN}/_trust/nothing")).by(&ann).await.to_string());
+    told.push(world.post("/v2/ann/web/_trust/tuf/").by(&ann).await.to_string());
+    told.dedup();
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    400 Bad Request
+    content-length: 131
+    content-type: application/json
+
+    {"errors":[{"code":"INVALID_PARAMETERS","detail":null,"message":"records is a whole number, and change_id too where it is given"}]}
+
+    ---
+    404 Not Found
+    content-length: 95
+    content-type: application/json
+
+    {"errors":[{"code":"METADATA_NOT_FOUND","detail":null,"message":"no trust data is called so"}]}
+
+    ---
+    400 Bad Request
+    content-length: 140
+    content-type: application/json
+
+    {"errors":[{"code":"INVALID_GUN","detail":null,"message":"a trust collection is named by the registry's host, a slash and the repository"}]}
+    "#);
     for version in 1..=3 {
         client.publish(&world, &keys, version).await.expect(200);
     }

@@ -84,7 +84,7 @@ async fn a_malformed_digest_is_refused() {
 
 /// I6: a blob of one repository is not there in another one, not even of the same owner.
 #[tokio::test]
-async fn a_blob_is_seen_only_through_a_repository_that_holds_it() {
+async fn i6_a_blob_is_seen_only_through_a_repository_that_holds_it() {
     let (world, _, digest, _) = pushed().await;
     let other = world.all_of("ann", "ann/other").await;
     world.blob(&other, "ann/other", "something else").await;
@@ -94,7 +94,7 @@ async fn a_blob_is_seen_only_through_a_repository_that_holds_it() {
 
 /// I6: knowing a digest gives nothing, whichever of the write paths is tried.
 #[tokio::test]
-async fn a_known_digest_gives_nobody_the_bytes() {
+async fn i6_a_known_digest_gives_nobody_the_bytes() {
     let (world, _, digest, _) = pushed().await;
     let bob = world.token("bob", "repository:bob/app:pull,push repository:ann/app:pull").await;
     let mount = world.post(&format!("/v2/bob/app/blobs/uploads/?mount={digest}&from=ann/app")).by(&bob).await;

@@ -22,7 +22,7 @@ async fn catalog(world: &World, by: &Credentials) -> String {
 }
 
 #[tokio::test]
-async fn a_user_sees_their_own_and_what_is_public() {
+async fn i13_a_user_sees_their_own_and_what_is_public() {
     let world = filled().await;
     let ann = world.token("ann", "registry:catalog:*").await;
     assert_snapshot!(world.get("/v2/_catalog").by(&ann).await, @r#"

@@ -93,7 +93,7 @@ async fn a_child_that_an_index_names_stays_and_the_index_is_named() {
 }
 
 #[tokio::test]
-async fn a_blob_that_a_manifest_names_stays_and_the_manifest_is_named() {
+async fn i1_a_blob_that_a_manifest_names_stays_and_the_manifest_is_named() {
     let (world, ann, digest) = pushed().await;
     assert_snapshot!(world.delete(&blob("layer")).by(&ann).await, @r#"
     405 Method Not Allowed

@@ -10,10 +10,27 @@ async fn malformed_names_are_refused() {
     let admin = Credentials::basic("admin", PASSWORD);
     let long = "a".repeat(256);
     let names = ["UPPER/x", "a..b/x", "-a/x", "a-/x", "a/_b", "a___b/x", "a/.b", "%C3%A9/x", "a%20b/x", "a:b/x", &long];
+    let mut told = Vec::new();
     for name in names {
         let answer = world.get(&format!("/v2/{name}/tags/list")).by(&admin).await;
         assert_eq!(answer.gist(), (400, "NAME_INVALID".into()), "{name}");
+        told.push(answer.to_string());
     }
+    told.dedup();
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    400 Bad Request
+    content-length: 212
+    content-type: application/json
+
+    {"errors":[{"code":"NAME_INVALID","detail":null,"message":"a repository name is made of components joined by slashes, each of lower-case letters and digits joined by one dot, one or two underscores, or dashes"}]}
+
+    ---
+    400 Bad Request
+    content-length: 107
+    content-type: application/json
+
+    {"errors":[{"code":"NAME_INVALID","detail":null,"message":"a repository name has at most 255 characters"}]}
+    "#);
 }
 
 /// What is authorized is what is touched: no path is one name to the one and another name to the other.

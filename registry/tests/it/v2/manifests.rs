@@ -107,7 +107,7 @@ async fn an_entity_tag_is_known_quoted_weak_bare_and_in_a_list() {
 }
 
 #[tokio::test]
-async fn whatever_is_accepted_the_stored_bytes_are_served() {
+async fn i7_whatever_is_accepted_the_stored_bytes_are_served() {
     let (world, ann, _) = pushed().await;
     for accept in ["application/json", "text/html", DOCKER_MANIFEST, "*/*"] {
         let answer = world.get("/v2/ann/app/manifests/1").by(&ann).header("accept", accept).await.expect(200);

@@ -1,5 +1,6 @@
 //! Manifests that are not taken: each refusal says why, and nothing has changed.
 
+use hallmark_oci::limits::{JSON_DEPTH, JSON_VALUES};
 use insta::assert_snapshot;
 
 use crate::harness::{
@@ -136,41 +137,188 @@ async fn a_content_type_other_than_the_bodys_own_is_refused() {
 async fn a_document_that_is_image_and_index_at_once_is_refused() {
     let (world, ann) = prepared().await;
     let body = image("{}", &["layer"]).replace(",\"layers\"", ",\"manifests\":[],\"layers\"");
-    assert_eq!(refused(&world, &ann, "1", OCI_MANIFEST, &body).await.gist(), (400, "MANIFEST_INVALID".into()));
+    assert_snapshot!(refused(&world, &ann, "1", OCI_MANIFEST, &body).await, @r#"
+    400 Bad Request
+    content-length: 117
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"a document of this media type has no \"manifests\""}]}
+    "#);
 }
 
-#[tokio::test]
-async fn documents_that_readers_could_differ_about_are_refused() {
-    let (world, ann) = prepared().await;
-    let bodies = [
+/// Documents that one reader takes and another does not, or reads otherwise, and what is wrong with each.
+fn ambiguous() -> Vec<(&'static str, String)> {
+    let whole = image("{}", &["layer"]);
+    let unknown = |value: &str| format!(r#"{{"schemaVersion":2,"x":{value}}}"#);
+    vec![
         ("not JSON", "{".to_owned()),
         ("empty", String::new()),
         ("a list", "[]".to_owned()),
         ("twice the same key", r#"{"schemaVersion":2,"schemaVersion":2}"#.to_owned()),
         ("ten thousand deep", "[".repeat(10_000)),
-        (
-            "deep in an unknown key",
-            format!(r#"{{"schemaVersion":2,"x":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000)),
-        ),
-        ("another case", image("{}", &["layer"]).replace("\"layers\"", "\"Layers\"")),
-        (
-            "upper-case digest",
-            image("{}", &["layer"]).replace(sha256("layer").hex(), &sha256("layer").hex().to_uppercase()),
-        ),
-        ("unknown algorithm", image("{}", &["layer"]).replace("sha256:", "md5:")),
-        ("negative size", image("{}", &["layer"]).replace("\"size\":5", "\"size\":-5")),
-    ];
-    for (what, body) in bodies {
+        ("deep in an unknown key", unknown(&format!("{}{}", "[".repeat(JSON_DEPTH), "]".repeat(JSON_DEPTH)))),
+        ("more values than are read", unknown(&format!("[{}0]", "0,".repeat(JSON_VALUES)))),
+        ("another schemaVersion", whole.replace("\"schemaVersion\":2", "\"schemaVersion\":3")),
+        ("another case", whole.replace("\"layers\"", "\"Layers\"")),
+        ("no layers", whole.replace("\"layers\"", "\"x\"")),
+        ("a layer that is none", whole.replace("\"layers\":[", "\"layers\":[1,")),
+        ("upper-case digest", whole.replace(sha256("layer").hex(), &sha256("layer").hex().to_uppercase())),
+        ("unknown algorithm", whole.replace("sha256:", "md5:")),
+        ("a short digest", whole.replace(sha256("layer").hex(), "abc")),
+        ("a media type that is none", whole.replace("application/vnd.oci.image.layer.v1.tar", "tar")),
+        ("negative size", whole.replace("\"size\":5", "\"size\":-5")),
+    ]
+}
+
+#[tokio::test]
+async fn documents_that_readers_could_differ_about_are_refused() {
+    let (world, ann) = prepared().await;
+    let mut told = Vec::new();
+    for (what, body) in ambiguous() {
         let answer = refused(&world, &ann, "1", OCI_MANIFEST, &body).await;
         assert_eq!(answer.gist(), (400, "MANIFEST_INVALID".into()), "{what}");
+        told.push(format!("{what}: {answer}"));
     }
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    not JSON: 400 Bad Request
+    content-length: 109
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the document is not JSON: line 1, column 1"}]}
+
+    ---
+    empty: 400 Bad Request
+    content-length: 109
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the document is not JSON: line 1, column 0"}]}
+
+    ---
+    a list: 400 Bad Request
+    content-length: 96
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the manifest is not an object"}]}
+
+    ---
+    twice the same key: 400 Bad Request
+    content-length: 119
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the key \"schemaVersion\" stands twice in one object"}]}
+
+    ---
+    ten thousand deep: 400 Bad Request
+    content-length: 111
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the document is nested deeper than 32 levels"}]}
+
+    ---
+    deep in an unknown key: 400 Bad Request
+    content-length: 111
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the document is nested deeper than 32 levels"}]}
+
+    ---
+    more values than are read: 400 Bad Request
+    content-length: 107
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the document has more than 262144 values"}]}
+
+    ---
+    another schemaVersion: 400 Bad Request
+    content-length: 103
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the schemaVersion of a manifest is 2"}]}
+
+    ---
+    another case: 400 Bad Request
+    content-length: 142
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the manifest has the key \"Layers\", which some clients read as another one"}]}
+
+    ---
+    no layers: 400 Bad Request
+    content-length: 97
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the manifest has no \"layers\""}]}
+
+    ---
+    a layer that is none: 400 Bad Request
+    content-length: 93
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"layers[0] is not an object"}]}
+
+    ---
+    upper-case digest: 400 Bad Request
+    content-length: 165
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the digest of layers[0] is not valid: the hexadecimal digits of a digest are written in lower case"}]}
+
+    ---
+    unknown algorithm: 400 Bad Request
+    content-length: 162
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the digest of config is not valid: this digest algorithm is not supported; use sha256 or sha512"}]}
+
+    ---
+    a short digest: 400 Bad Request
+    content-length: 173
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the digest of layers[0] is not valid: this digest does not have the 64 hexadecimal digits of its algorithm"}]}
+
+    ---
+    a media type that is none: 400 Bad Request
+    content-length: 189
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the mediaType of layers[0] is not valid: a media type is written as type/subtype in at most 255 printable ASCII characters"}]}
+
+    ---
+    negative size: 400 Bad Request
+    content-length: 138
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"\"size\" of layers[0] is not a whole number of bytes from 0 to 2^63 - 1"}]}
+    "#);
+}
+
+/// Where neither the request nor the document says what it is, nothing is guessed.
+#[tokio::test]
+async fn a_document_that_nobody_names_is_refused() {
+    let (world, ann) = prepared().await;
+    let body = image("{}", &["layer"]).replace(&format!("\"mediaType\":\"{OCI_MANIFEST}\","), "");
+    assert_snapshot!(world.put("/v2/ann/app/manifests/1").by(&ann).body(body).await, @r#"
+    400 Bad Request
+    content-length: 149
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the manifest names no mediaType, and the request no Content-Type; send one of them"}]}
+    "#);
+    assert_eq!(world.look("SELECT COUNT(*) FROM manifests").await, ["0"]);
 }
 
 #[tokio::test]
 async fn a_body_that_is_not_utf8_is_refused() {
     let (world, ann) = prepared().await;
     let put = world.put("/v2/ann/app/manifests/1").by(&ann).header("content-type", OCI_MANIFEST);
-    assert_eq!(put.body(&b"{\"schemaVersion\":2,\"x\":\"\xff\"}"[..]).await.gist(), (400, "MANIFEST_INVALID".into()));
+    assert_snapshot!(put.body(&b"{\"schemaVersion\":2,\"x\":\"\xff\"}"[..]).await, @r#"
+    400 Bad Request
+    content-length: 92
+    content-type: application/json
+
+    {"errors":[{"code":"MANIFEST_INVALID","detail":null,"message":"the document is not UTF-8"}]}
+    "#);
 }
 
 #[tokio::test]
@@ -219,17 +367,63 @@ async fn malformed_references_are_refused_where_something_is_written() {
     let upper = format!("sha256:{}", "A".repeat(64));
     let md5 = format!("md5:{}", "0".repeat(32));
     let long = "t".repeat(129);
+    let none = format!("{}?tag=", sha256(image("{}", &["layer"])));
     let table = [
         (".1", "TAG_INVALID"),
+        (&*none, "TAG_INVALID"),
         (&*long, "TAG_INVALID"),
         (short, "DIGEST_INVALID"),
         (&*upper, "DIGEST_INVALID"),
         (&*md5, "DIGEST_INVALID"),
     ];
+    let mut told = Vec::new();
     for (reference, code) in table {
         let answer = refused(&world, &ann, reference, OCI_MANIFEST, &image("{}", &["layer"])).await;
         assert_eq!(answer.gist(), (400, code.into()), "{reference}");
+        told.push(answer.to_string());
     }
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    400 Bad Request
+    content-length: 162
+    content-type: application/json
+
+    {"errors":[{"code":"TAG_INVALID","detail":null,"message":"a tag is made of letters, digits, underscores, dots and dashes, and begins with none of the last two"}]}
+
+    ---
+    400 Bad Request
+    content-length: 80
+    content-type: application/json
+
+    {"errors":[{"code":"TAG_INVALID","detail":null,"message":"the tag is missing"}]}
+
+    ---
+    400 Bad Request
+    content-length: 94
+    content-type: application/json
+
+    {"errors":[{"code":"TAG_INVALID","detail":null,"message":"a tag has at most 128 characters"}]}
+
+    ---
+    400 Bad Request
+    content-length: 133
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"this digest does not have the 64 hexadecimal digits of its algorithm"}]}
+
+    ---
+    400 Bad Request
+    content-length: 125
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"the hexadecimal digits of a digest are written in lower case"}]}
+
+    ---
+    400 Bad Request
+    content-length: 125
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"this digest algorithm is not supported; use sha256 or sha512"}]}
+    "#);
 }
 
 #[tokio::test]

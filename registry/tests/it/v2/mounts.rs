@@ -140,7 +140,7 @@ async fn an_account_that_nobody_has_is_told_before_anything_is_mounted() {
 
 /// I1: a mounted blob stays when its source goes.
 #[tokio::test]
-async fn a_mounted_blob_outlives_its_source() {
+async fn i1_a_mounted_blob_outlives_its_source() {
     let (world, ann, digest) = pushed().await;
     world.post(&mount("ann/target", &digest, "ann/source")).by(&ann).await.expect(201);
     let owner = world.all_of("ann", "ann/source").await;

@@ -9,7 +9,7 @@ use hallmark_storage::blobs::StorageConfig;
 use insta::assert_snapshot;
 use tokio::sync::mpsc;
 
-use crate::harness::{Credentials, Log, OCI_MANIFEST, PASSWORD, World, image, sha256};
+use crate::harness::{Acme, Credentials, Log, OCI_INDEX, OCI_MANIFEST, PASSWORD, World, image, index, sha256};
 
 #[tokio::test]
 async fn a_name_and_password_without_the_right_are_denied() {
@@ -178,13 +178,117 @@ async fn reading_by_a_malformed_digest_is_refused_and_by_a_malformed_tag_finds_n
     let ann = world.all_of("ann", "ann/app").await;
     world.image(&ann, "ann/app", "1", "layer").await;
     let upper = sha256("layer").as_str().to_uppercase().replace("SHA", "sha");
+    let mut told = Vec::new();
     for reference in ["sha256:totallywrong", "sha256:", &upper, "md5:d41d8cd98f00b204e9800998ecf8427e"] {
         let path = format!("/v2/ann/app/manifests/{reference}");
-        assert_eq!(world.get(&path).by(&ann).await.gist(), (400, "DIGEST_INVALID".into()), "{reference}");
+        let answer = world.get(&path).by(&ann).await;
+        assert_eq!(answer.gist(), (400, "DIGEST_INVALID".into()), "{reference}");
         world.head(&path).by(&ann).await.expect(400);
+        told.push(answer.to_string());
     }
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    400 Bad Request
+    content-length: 133
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"this digest does not have the 64 hexadecimal digits of its algorithm"}]}
+
+    ---
+    400 Bad Request
+    content-length: 152
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"a digest is written as sha256: and 64, or sha512: and 128 lower-case hexadecimal digits"}]}
+
+    ---
+    400 Bad Request
+    content-length: 125
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"the hexadecimal digits of a digest are written in lower case"}]}
+
+    ---
+    400 Bad Request
+    content-length: 125
+    content-type: application/json
+
+    {"errors":[{"code":"DIGEST_INVALID","detail":null,"message":"this digest algorithm is not supported; use sha256 or sha512"}]}
+    "#);
     let tag = world.get("/v2/ann/app/manifests/.INVALID_MANIFEST_NAME").by(&ann).await;
     assert_eq!(tag.gist(), (404, "MANIFEST_UNKNOWN".into()));
+}
+
+/// Where a push makes no repository, and where a name rests: whatever the push begins with is told the same.
+#[tokio::test]
+async fn a_push_that_may_make_no_repository_is_told_why() {
+    let acme = Acme::open().await;
+    let world = &acme.world;
+    let mia = Credentials::basic("mia", PASSWORD);
+    world.grant("acme/new*", "user:mia", "write").await;
+    world.grant("acme/web", "user:mia", "read+delete").await;
+    let told = async |name: &str| {
+        let begun = world.post(&format!("/v2/acme/{name}/blobs/uploads/")).by(&mia).await;
+        let put = world.put(&format!("/v2/acme/{name}/manifests/1")).by(&mia).header("content-type", OCI_INDEX);
+        assert_eq!(begun.visible(), put.body(index(&[])).await.visible(), "{name}");
+        begun.to_string()
+    };
+    let none = told("new").await;
+    world.create_on_push("acme").await;
+    world.api("DELETE", "/repositories/acme%2Fweb", &mia).await.expect(204);
+    assert_snapshot!([none, told("web").await].join("\n---\n"), @r#"
+    404 Not Found
+    content-length: 197
+    content-type: application/json
+
+    {"errors":[{"code":"NAME_UNKNOWN","detail":null,"message":"there is no repository acme/new, and in this organization a push makes none; ask an owner to create it, or to switch create-on-push on"}]}
+
+    ---
+    404 Not Found
+    content-length: 195
+    content-type: application/json
+
+    {"errors":[{"code":"NAME_UNKNOWN","detail":null,"message":"there was a repository acme/web until lately, and its name is kept from others for a while; whoever administers it may make it again"}]}
+    "#);
+}
+
+/// What a browser adds to its request tells whose page sent it: a password that the browser knows is not that page's to use.
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing() {
+    let world = World::open().await;
+    let ann = Credentials::basic("ann", PASSWORD);
+    let begin = |site: &'static str| {
+        world.post("/v2/ann/app/blobs/uploads/").by(&ann).header("sec-fetch-site", site).into_future()
+    };
+    assert_snapshot!(begin("cross-site").await, @r#"
+    403 Forbidden
+    content-length: 103
+    content-type: application/json
+
+    {"errors":[{"code":"DENIED","detail":null,"message":"a page of another site may change nothing here"}]}
+    "#);
+    begin("same-site").await.expect(403);
+    assert!(world.repository("ann/app").await.is_none());
+    begin("same-origin").await.expect(202);
+}
+
+#[tokio::test]
+async fn a_header_that_holds_no_credentials_is_told_so() {
+    let world = World::open().await;
+    let mut told = Vec::new();
+    for value in ["nonsense", "Digest username=ann", "Basic !"] {
+        let answer = world.get("/v2/ann/app/tags/list").header("authorization", value).await;
+        assert_eq!(answer.gist(), (401, "UNAUTHORIZED".into()), "{value}");
+        told.push(answer.to_string());
+    }
+    told.dedup();
+    assert_snapshot!(told.join("\n---\n"), @r#"
+    401 Unauthorized
+    content-length: 203
+    content-type: application/json
+    www-authenticate: Bearer realm="http://registry.test/token",service="hallmark",scope="repository:ann/app:pull"
+
+    {"errors":[{"code":"UNAUTHORIZED","detail":[{"Action":"pull","Class":"","Name":"ann/app","Type":"repository"}],"message":"the Authorization header holds neither a bearer token nor a name and password"}]}
+    "#);
 }
 
 /// Two requests that fail for the same reason are told apart by their ids alone, which the log has too.
