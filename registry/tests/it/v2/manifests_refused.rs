@@ -146,12 +146,11 @@ async fn a_document_that_is_image_and_index_at_once_is_refused() {
     "#);
 }
 
-#[tokio::test]
-async fn documents_that_readers_could_differ_about_are_refused() {
-    let (world, ann) = prepared().await;
+/// Documents that one reader takes and another does not, or reads otherwise, and what is wrong with each.
+fn ambiguous() -> Vec<(&'static str, String)> {
     let whole = image("{}", &["layer"]);
     let unknown = |value: &str| format!(r#"{{"schemaVersion":2,"x":{value}}}"#);
-    let bodies = [
+    vec![
         ("not JSON", "{".to_owned()),
         ("empty", String::new()),
         ("a list", "[]".to_owned()),
@@ -168,9 +167,14 @@ async fn documents_that_readers_could_differ_about_are_refused() {
         ("a short digest", whole.replace(sha256("layer").hex(), "abc")),
         ("a media type that is none", whole.replace("application/vnd.oci.image.layer.v1.tar", "tar")),
         ("negative size", whole.replace("\"size\":5", "\"size\":-5")),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn documents_that_readers_could_differ_about_are_refused() {
+    let (world, ann) = prepared().await;
     let mut told = Vec::new();
-    for (what, body) in bodies {
+    for (what, body) in ambiguous() {
         let answer = refused(&world, &ann, "1", OCI_MANIFEST, &body).await;
         assert_eq!(answer.gist(), (400, "MANIFEST_INVALID".into()), "{what}");
         told.push(format!("{what}: {answer}"));
