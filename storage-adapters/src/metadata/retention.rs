@@ -36,6 +36,18 @@ statements! {
     CHILDREN = [
         "SELECT parent_id, child_id FROM manifest_children WHERE repository_id = $1 AND parent_id" {in integers 2}
     ];
+    REFERRING = [
+        "SELECT m.id FROM manifests going
+           JOIN manifests m ON m.repository_id = going.repository_id AND m.subject_digest = going.digest
+          WHERE going.repository_id = $1 AND going.id" {in integers 2}
+    ];
+    SIGNING = [
+        "SELECT t.manifest_id FROM manifests going
+           JOIN tags t ON t.repository_id = going.repository_id
+            AND t.name IN (replace(going.digest, ':', '-'), replace(going.digest, ':', '-') || '.sig',
+                           replace(going.digest, ':', '-') || '.att', replace(going.digest, ':', '-') || '.sbom')
+          WHERE going.repository_id = $1 AND going.id" {in integers 2}
+    ];
     BLOBS = [
         "SELECT DISTINCT e.blob_id, b.size FROM manifest_blobs e JOIN blobs b ON b.id = e.blob_id
           WHERE e.repository_id = $1 AND e.manifest_id" {in integers 2}
@@ -161,6 +173,15 @@ impl Grounds {
     }
 }
 
+/// What follows manifests that go, unless something else keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followers {
+    /// What refers to them.
+    pub referring: Vec<ManifestId>,
+    /// What their signature tags point to, once for each of these tags.
+    pub signing: Vec<ManifestId>,
+}
+
 /// What was retired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retired {
@@ -227,6 +248,25 @@ impl Metadata {
         let parents = json_integers(parents.into_iter().map(|id| id.0));
         let rows = self.rows(&CHILDREN, values![repository, &parents]).await?;
         rows.iter().map(|row| Ok((ManifestId(row.integer(0)?), ManifestId(row.integer(1)?)))).collect()
+    }
+
+    /// What follows these manifests of a repository when they go, as [`Tx::purge`] takes it along.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn followers(
+        &self,
+        repository: RepositoryId,
+        going: impl IntoIterator<Item = ManifestId>,
+    ) -> Result<Followers, Error> {
+        let going = json_integers(going.into_iter().map(|id| id.0));
+        let mut followers = Followers::default();
+        for (statement, ids) in [(&REFERRING, &mut followers.referring), (&SIGNING, &mut followers.signing)] {
+            for row in self.rows(statement, values![repository, &going]).await? {
+                ids.push(ManifestId(row.integer(0)?));
+            }
+        }
+        Ok(followers)
     }
 
     /// The bytes of blobs that nothing in an account names any more once these manifests of a repository are gone, each counted
