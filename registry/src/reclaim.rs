@@ -265,13 +265,17 @@ pub(crate) fn paused_event(paused: bool) -> &'static str {
     if paused { "gc_paused" } else { "gc_resumed" }
 }
 
-/// What a run would take away now.
+/// What a run would take away now: of the first candidates that are due, and the windows and keys whose time has come, each counted
+/// up to ten thousand.
 ///
 /// # Errors
 /// The database does not answer.
 pub(crate) async fn preview(app: &App) -> Result<Report, metadata::Error> {
-    let collected = hallmark_gc::preview(&app.metadata, app.clock.now(), PREVIEWED).await?;
-    Ok(Report { collected, ..Report::default() })
+    let now = app.clock.now();
+    let collected = hallmark_gc::preview(&app.metadata, now, PREVIEWED).await?;
+    let Waiting { trash, keys, .. } = app.metadata.waiting(now).await?;
+    let collected = Collected { purged: trash.0, ..collected };
+    Ok(Report { collected, keys: keys.0, ..Report::default() })
 }
 
 /// Says no when a request has waited long enough.
@@ -322,10 +326,12 @@ fn reason(kept: Kept, graces: &Graces) -> Reason {
 pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String, String> {
     if dry_run {
         let report = preview(app).await.map_err(|error| chain(&error))?;
-        let Collected { looked, manifests, links, accounts, blobs, bytes, .. } = report.collected;
+        let (Collected { looked, manifests, links, accounts, blobs, bytes, purged }, keys) =
+            (report.collected, report.keys);
         return Ok(format!(
             "of the first {looked} things to look at, {manifests} manifests, {links} blobs of repositories, {accounts} of \
-             accounts and {blobs} of the store would go; {bytes} bytes would become free. Nothing was deleted"
+             accounts and {blobs} of the store would go; {bytes} bytes would become free. The windows of {purged} manifests in the \
+             trash would end, and the bytes of {keys} keys be deleted. Nothing was deleted"
         ));
     }
     let _change = app.readonly.begin_change();
@@ -405,6 +411,9 @@ pub(crate) async fn explain_for_operator(
 
 #[cfg(test)]
 mod tests {
+    use hallmark_oci::Algorithm;
+    use hallmark_storage::StorageKey;
+    use hallmark_storage::metadata::{NewUser, SmallKey, StoreSmall, SystemRole};
     use tempfile::TempDir;
 
     use super::*;
@@ -446,6 +455,50 @@ mod tests {
         });
         assert!(ended.await.unwrap().is_some());
         assert!(!may_go_on(&app), "what it asks before each step says no from then on");
+        app.metadata.close().await;
+    }
+
+    /// Lays down a blob whose bytes are not those of its digest, so long ago that they are to be read again.
+    async fn rots(app: &App) {
+        let rotten: Result<(), metadata::Error> = app
+            .metadata
+            .write((), |tx, ()| {
+                Box::pin(async move {
+                    let user = NewUser { name: "ann".to_owned(), password: None, role: SystemRole::None, source: None };
+                    let ann = tx.create_user(&user, 0).await?.expect("the name is free");
+                    let name = "ann/app".parse().expect("a repository's name");
+                    let repository = tx.create_repository(&name, ann.account_id, 0).await?;
+                    let (digest, key) = (Digest::of(Algorithm::Sha256, b"whole"), StorageKey::random());
+                    let key = SmallKey::Fresh(&key);
+                    let small = StoreSmall { repository: &repository, key, digest: &digest, body: b"rotten", now: 0 };
+                    tx.store_small(&small).await.map(drop)
+                })
+            })
+            .await;
+        rotten.unwrap();
+    }
+
+    #[tokio::test]
+    async fn bytes_that_rot_are_found_by_the_job_and_counted_once() {
+        let data = TempDir::new().unwrap();
+        let app = opened(&data).await;
+        rots(&app).await;
+        assert_eq!(look_at_bytes(&app, || true).await.unwrap().damaged, 1);
+        assert_eq!(look_at_bytes(&app, || true).await.unwrap().damaged, 0);
+        assert!(app.metrics.render().contains("hallmark_blobs_damaged_total 1\n"));
+        app.metadata.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_comparison_that_another_store_stops_is_counted() {
+        let data = TempDir::new().unwrap();
+        let app = opened(&data).await;
+        look_whose_store(&app).await;
+        assert!(app.metrics.render().contains("hallmark_comparisons_stopped_total 0\n"));
+        std::fs::write(data.path().join("blobs/blobs/.mark"), "another").unwrap();
+        assert!(matches!(look_at_bytes(&app, || true).await, Err(Error::Foreign)));
+        assert!(app.metrics.render().contains("hallmark_comparisons_stopped_total 1\n"));
+        assert!(status(&app).await.unwrap().foreign_store);
         app.metadata.close().await;
     }
 }

@@ -3,6 +3,7 @@
 //! Never here: what goes, which is `gc`'s; who may set rules or ask.
 //! Start reading at `preview` and [`turn`].
 
+mod fate;
 mod pulls;
 mod run;
 
@@ -19,6 +20,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::app::App;
+use fate::Fate;
 
 pub use pulls::{Pulls, write_down_pulls};
 pub use run::{AtTurn, READONLY_ENDED, Went, turn};
@@ -91,7 +93,7 @@ pub(crate) struct Going {
     pub(crate) listed: Vec<(Victim, Digest)>,
     /// How many there are.
     pub(crate) count: u64,
-    /// The bytes that nothing in the account names any more then, each blob counted once.
+    /// The bytes that nothing in the account names any more once all of it is gone, with what goes with it, each blob counted once.
     pub(crate) bytes: u64,
 }
 
@@ -114,8 +116,12 @@ pub(crate) async fn preview(
     };
     let Some(rules) = rules else { return Ok(Going::default()) };
     let decided = decide_by(app, repository, (&policies, rules), (LARGEST, || true)).await?;
-    let work = move || (gone(&decided.images, &decided.decision.victims), decided.decision.victims);
-    let (gone, mut victims) = app.deciding.on_a_thread(work).await?;
+    let work = move || {
+        let Decided { images, decision, .. } = decided;
+        (Fate::of(images, &decision.victims), decision.victims)
+    };
+    let (fate, mut victims) = app.deciding.on_a_thread(work).await?;
+    let gone = fate.followed(app, repository).await?;
     let bytes = app.metadata.freed_by((repository, account), gone).await?;
     let count = victims.len() as u64;
     victims.truncate(most);
@@ -236,28 +242,6 @@ fn image(ruled: &Ruled, since: Option<i64>, unwritten: Option<i64>) -> Image {
     let pulled_at = written.map(|at| at.max(unwritten.unwrap_or(at)));
     let Ruled { pushed_at, refers, held, .. } = *ruled;
     Image { id: ruled.id.0, pushed_at, pulled_at, refers, held, ..Image::default() }
-}
-
-/// The victims that go themselves, and the children that go with them: those without a tag of their own that no index names any
-/// more.
-fn gone(images: &[Image], victims: &[Victim]) -> BTreeSet<ManifestId> {
-    let mut parents: BTreeMap<i64, usize> = BTreeMap::new();
-    for child in images.iter().flat_map(|image| &image.children) {
-        *parents.entry(*child).or_default() += 1;
-    }
-    let find = |id: i64| images.binary_search_by_key(&id, |image| image.id).ok().and_then(|place| images.get(place));
-    let mut gone: BTreeSet<i64> = victims.iter().filter(|victim| victim.whole).map(|victim| victim.image).collect();
-    let mut next: Vec<i64> = gone.iter().copied().collect();
-    while let Some(image) = next.pop() {
-        for child in find(image).iter().flat_map(|image| &image.children).filter_map(|child| find(*child)) {
-            let Some(left) = parents.get_mut(&child.id) else { continue };
-            *left -= 1;
-            if *left == 0 && child.tags.is_empty() && !child.held && gone.insert(child.id) {
-                next.push(child.id);
-            }
-        }
-    }
-    gone.into_iter().map(ManifestId).collect()
 }
 
 /// The digests of these manifests of a repository: it is read again from each that is not found yet.

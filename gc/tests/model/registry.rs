@@ -21,6 +21,7 @@ pub(crate) enum Bug {
     LooksBeforeItLocks,
     UsesKeysAgain,
     TrashPinsNothing,
+    TakesUntagged,
 }
 
 /// What somebody asked for in one of the repositories, and was told.
@@ -39,6 +40,14 @@ pub(crate) enum Told {
     BlobDeleted(usize, bool),
     /// Whether the manifest came back.
     Undeleted(usize, bool),
+    /// By a put with the tag; whether the blob that the manifest names was there.
+    Tagged(usize, bool),
+    /// The tag points to another manifest, wherever it pointed before.
+    Untagged(usize),
+    /// Whether the manifest that the index names was there.
+    IndexPut(usize, bool),
+    /// Whether the index was there.
+    IndexDeleted(usize, bool),
     /// The manifest, and the bytes that it names.
     Pulled(usize, Pulled),
 }
@@ -60,7 +69,7 @@ pub(crate) struct Registry {
     /// How many looks may be under way at once. Where there are several, a claim may end before its collector has done anything:
     /// another takes the same request up, and neither knows of the other.
     pub(crate) collectors: usize,
-    /// Whether the first repository has the image already, with a tag and an index that names it.
+    /// Whether the first repository has the image already, with a tag, with an index that names it, or with both.
     pub(crate) with_image: bool,
     pub(crate) bug: Option<Bug>,
 }
@@ -125,6 +134,8 @@ pub(crate) struct State {
     parents: [bool; 2],
     /// When it was put.
     put_at: [i64; 2],
+    /// Whether somebody put it or brought it back, and nobody deleted it or what it belonged to since: it stays, with a tag or without.
+    wanted: [bool; 2],
     /// When each repository's manifest leaves the trash.
     trash: [Option<i64>; 2],
     requests: BTreeMap<(Item, usize), Request>,
@@ -144,8 +155,10 @@ pub(crate) enum Action {
     Untag(usize),
     /// Moves a tag to this one.
     Tag(usize),
-    /// Puts it again by its digest.
+    /// Puts it by its digest: again, or without a tag.
     PutAgain(usize),
+    /// Puts an index that names it.
+    PutParent(usize),
     /// Deletes the index that names it.
     DeleteParent(usize),
     Purge(usize),
@@ -171,6 +184,11 @@ impl State {
     }
 
     fn put(&mut self, repository: usize) {
+        if !self.manifests[repository] {
+            self.wanted[repository] = true;
+            // It is another row than the one that was there before: what was asked of that one finds nothing.
+            self.requests.remove(&(Item::Manifest, repository));
+        }
         self.manifests[repository] = true;
         self.tagged[repository] = true;
         self.put_at[repository] = self.now;
@@ -215,7 +233,7 @@ impl State {
         }
         match claim.item {
             Item::Manifest if self.manifests[claim.owner] => Looked::Manifest(ManifestSeen {
-                orphaned: claim.orphaned,
+                orphaned: claim.orphaned || bug == Some(Bug::TakesUntagged),
                 tagged: self.tagged[claim.owner],
                 has_parent: self.parents[claim.owner],
                 touched_at: self.put_at[claim.owner],
@@ -329,9 +347,10 @@ impl State {
     fn waits(&self, action: Action, bug: Option<Bug>) -> bool {
         let needs = |claim: &Claim| match action {
             Action::Put(repository) | Action::DeleteBlob(repository) => claim.is_about(Item::Link, repository),
-            Action::Tag(repository) | Action::PutAgain(repository) | Action::DeleteManifest(repository) => {
-                claim.is_about(Item::Manifest, repository)
-            }
+            Action::Tag(repository)
+            | Action::PutAgain(repository)
+            | Action::PutParent(repository)
+            | Action::DeleteManifest(repository) => claim.is_about(Item::Manifest, repository),
             // One of two who look at the same waits for the other.
             Action::Look(other) => claim.is_about(other.item, other.owner),
             Action::Push(repository) | Action::Mount(repository) | Action::Undelete(repository) => {
@@ -352,13 +371,19 @@ impl Model for Registry {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let mut state = State::default();
-        if self.with_image {
+        if !self.with_image {
+            return vec![State::default()];
+        }
+        // What keeps the image goes by one operation in two of these: others are left for whoever comes to need it meanwhile.
+        let begin = [(true, true), (true, false), (false, true)];
+        let state = |(tagged, has_parent)| {
+            let mut state = State::default();
             state.push(0, self.bug);
             state.put(0);
-            state.parents[0] = true;
-        }
-        vec![state]
+            (state.tagged[0], state.parents[0]) = (tagged, has_parent);
+            state
+        };
+        begin.map(state).into()
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -380,9 +405,8 @@ impl Model for Registry {
                 if state.manifests[repository] && self.with_image {
                     actions.push(Action::PutAgain(repository));
                     actions.push(if state.tagged[repository] { Action::Untag } else { Action::Tag }(repository));
-                }
-                if state.parents[repository] {
-                    actions.push(Action::DeleteParent(repository));
+                    let of_index = if state.parents[repository] { Action::DeleteParent } else { Action::PutParent };
+                    actions.push(of_index(repository));
                 }
                 if !state.manifests[repository] && state.links[repository].is_some() {
                     actions.push(Action::DeleteBlob(repository));
@@ -425,19 +449,29 @@ impl Model for Registry {
             Action::Put(repository) => state.put(repository),
             Action::DeleteManifest(repository) => {
                 state.tagged[repository] = false;
+                state.wanted[repository] = false;
                 state.bury(repository);
             }
             Action::Untag(repository) => {
                 state.tagged[repository] = false;
-                state.request(Item::Manifest, repository, state.now + GRACES.shown + GRACES.margin);
+                // Where the tag is deleted; one that moves away asks for a look later.
+                state.request(Item::Manifest, repository, state.now + GRACES.margin);
             }
             Action::Tag(repository) => state.put(repository),
+            Action::PutParent(repository) => state.parents[repository] = true,
             Action::PutAgain(repository) => {
+                if !state.manifests[repository] {
+                    state.put(repository);
+                    state.tagged[repository] = false;
+                }
                 state.put_at[repository] = state.now;
+                state.wanted[repository] = true;
                 state.set_orphaned(repository, false);
+                state.request(Item::Manifest, repository, state.now + GRACES.shown + GRACES.margin);
             }
             Action::DeleteParent(repository) => {
                 state.parents[repository] = false;
+                state.wanted[repository] = false;
                 state.request(Item::Manifest, repository, state.now + GRACES.margin);
                 state.set_orphaned(repository, true);
             }
@@ -448,6 +482,8 @@ impl Model for Registry {
             Action::Undelete(repository) => {
                 state.link(repository);
                 state.put(repository);
+                // Its tags are brought back one by one.
+                state.tagged[repository] = false;
             }
             Action::Purge(repository) => state.purge(repository),
             Action::Claim(item, owner) => {
@@ -477,6 +513,7 @@ impl Model for Registry {
                 | Action::Untag(_)
                 | Action::Tag(_)
                 | Action::PutAgain(_)
+                | Action::PutParent(_)
                 | Action::DeleteParent(_)
         );
         state.asked += u8::from(is_asked);
@@ -490,6 +527,12 @@ impl Model for Registry {
             }),
             Property::always("what a tag points to is there", |_, state: &State| {
                 (0..2).all(|repository| !state.tagged[repository] || state.manifests[repository])
+            }),
+            Property::always("what an index names is there", |_, state: &State| {
+                (0..2).all(|repository| !state.parents[repository] || state.manifests[repository])
+            }),
+            Property::always("what was asked to stay is there", |_, state: &State| {
+                (0..2).all(|repository| !state.wanted[repository] || state.manifests[repository])
             }),
             Property::always("what is in the trash can come back", |_, state: &State| {
                 let has_bytes = || state.in_account && state.blob.is_some_and(|key| state.bytes.contains(&key));

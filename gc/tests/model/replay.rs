@@ -1,5 +1,6 @@
 //! Small storms on the real collector, one content and two repositories as in the model, whose histories are replayed on it: in some order
-//! of what was done at once, and of what a collector did meanwhile, the model must have told everybody what they were told.
+//! of what was done at once, and of what two collectors did meanwhile, the model must have told everybody what they were told. Some of
+//! them move a tag too, and put and delete an index. The storms from outside are larger, and judged by what they leave.
 //! The clock stands still while all do something, and goes on when all are done.
 //! Start reading at `record`, then at `replay`.
 
@@ -10,22 +11,29 @@ use hallmark_oci::{Digest, Reference};
 use hallmark_storage::metadata::{BlobDeletion, Body, Error, ManifestDeletion, PutRefused, Repository, Undeleted};
 use stateright::Model;
 
-use crate::harness::images::{digest, image};
+use crate::harness::images::{digest, image, index};
 use crate::harness::{Dice, NOW, World, is_crowded, run, suite};
 use crate::registry::{GRACES, Pulled, Registry, State, Told};
 
 suite! {
     what_storms_were_told_the_model_could_have_told,
     bytes_that_a_storm_leaves_are_those_that_the_model_leaves,
+    what_storms_of_tags_and_indices_were_told_the_model_could_have_told,
 }
 
 /// The content that everybody pushes.
 const CONTENT: &[u8] = b"content";
+/// The tag that moves.
+const TAG: &str = "t";
 /// Storms, the moments of each, what each client does within one, and how many clients there are.
 const STORMS: u64 = 6;
 const MOMENTS: i64 = 14;
+/// Where there are tags and an index the model may be in many more states.
+const MOMENTS_WITH_TAGS: i64 = 9;
 const DEEDS: usize = 2;
 const CLIENTS: usize = 2;
+/// How many collectors are at it beside them.
+const COLLECTORS: usize = 2;
 
 /// What one client did in a moment: what it was told, or what it would have been told if it did not fail because others were in
 /// the way.
@@ -33,6 +41,32 @@ const CLIENTS: usize = 2;
 enum Seen {
     Told(Told),
     Perhaps(Told),
+}
+
+/// What is done in a storm.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Blobs and the image, by its digest.
+    Plain,
+    /// And a tag that moves to it and away, and an index that names it.
+    WithTags,
+}
+
+impl Kind {
+    /// Of how many wishes the dice choose.
+    fn wishes(self) -> u64 {
+        match self {
+            Self::Plain => 11,
+            Self::WithTags => 17,
+        }
+    }
+
+    fn moments(self) -> i64 {
+        match self {
+            Self::Plain => MOMENTS,
+            Self::WithTags => MOMENTS_WITH_TAGS,
+        }
+    }
 }
 
 /// What each client did at once in one moment.
@@ -52,9 +86,9 @@ impl Small {
     }
 
     /// Asks for one of the things that the model knows.
-    async fn act(&self, dice: &mut Dice, now: i64) -> Seen {
+    async fn act(&self, dice: &mut Dice, kind: Kind, now: i64) -> Seen {
         let number = usize::from(dice.below(2) == 1);
-        let wish = match dice.below(11) {
+        let wish = match dice.below(kind.wishes()) {
             0 | 1 => Told::Pushed(number),
             2 => Told::Shown(number, true),
             3 => Told::Mounted(number, true),
@@ -62,7 +96,11 @@ impl Small {
             7 => Told::Deleted(number, true),
             8 => Told::BlobDeleted(number, true),
             9 => Told::Undeleted(number, true),
-            _ => Told::Pulled(number, Pulled::Whole),
+            10 => Told::Pulled(number, Pulled::Whole),
+            11 | 12 => Told::IndexPut(number, true),
+            13 | 14 => Told::IndexDeleted(number, true),
+            15 => Told::Tagged(number, true),
+            _ => Told::Untagged(number),
         };
         self.ask(wish, now).await
     }
@@ -88,12 +126,17 @@ impl Small {
             Told::Mounted(number, _) => {
                 Told::Mounted(number, world.mount((of(1 - number), of(number)), CONTENT, at).await?)
             }
-            Told::Put(number, _) => match world.put(of(number), &body, &[], at).await {
-                Ok(_) => Told::Put(number, true),
-                Err(PutRefused::UnknownBlobs(_)) => Told::Put(number, false),
-                Err(PutRefused::Failed(error)) => return Err(error),
-                Err(refused) => panic!("{refused:?}"),
-            },
+            Told::Put(number, _) => Told::Put(number, self.puts(number, &body, &[], at).await?),
+            Told::Tagged(number, _) => Told::Tagged(number, self.puts(number, &body, &[TAG], at).await?),
+            Told::Untagged(number) => {
+                assert!(self.puts(number, &index(&[]), &[TAG], at).await?, "it names nothing that could be missing");
+                wish
+            }
+            Told::IndexPut(number, _) => Told::IndexPut(number, self.puts(number, &index(&[&body]), &[], at).await?),
+            Told::IndexDeleted(number, _) => {
+                let deletion = world.delete(of(number), &digest(index(&[&body]).as_bytes()), at).await?;
+                Told::IndexDeleted(number, matches!(deletion, ManifestDeletion::Deleted { .. }))
+            }
             Told::Deleted(number, _) => {
                 let deletion = world.delete(of(number), &digest(body.as_bytes()), at).await?;
                 Told::Deleted(number, matches!(deletion, ManifestDeletion::Deleted { .. }))
@@ -108,6 +151,16 @@ impl Small {
             }
             Told::Pulled(number, _) => Told::Pulled(number, self.pull(of(number), digest(body.as_bytes())).await?),
         })
+    }
+
+    /// Puts a manifest; whether what it names was there.
+    async fn puts(&self, number: usize, body: &str, tags: &[&str], at: i64) -> Result<bool, Error> {
+        match self.world.put(&self.repositories[number], body, tags, at).await {
+            Ok(_) => Ok(true),
+            Err(PutRefused::UnknownBlobs(_) | PutRefused::UnknownChildren(_)) => Ok(false),
+            Err(PutRefused::Failed(error)) => Err(error),
+            Err(refused) => panic!("{refused:?}"),
+        }
     }
 
     async fn pull(&self, repository: &Repository, manifest: Digest) -> Result<Pulled, Error> {
@@ -152,19 +205,20 @@ impl Small {
     }
 }
 
-/// A storm: in each moment clients and a collector at once.
-async fn record(small: &Small, seed: u64) -> Vec<Moment> {
+/// A storm: in each moment clients and two collectors at once.
+async fn record(small: &Small, kind: Kind, seed: u64) -> Vec<Moment> {
     let mut history = Vec::new();
-    for now in 0..MOMENTS {
+    for now in 0..kind.moments() {
         let client = |number: usize| async move {
             let mut dice = Dice(seed << 32 | (now as u64) << 8 | number as u64);
             let mut seen = Vec::new();
             for _ in 0..DEEDS {
-                seen.push(small.act(&mut dice, now).await);
+                seen.push(small.act(&mut dice, kind, now).await);
             }
             seen
         };
-        let (moment, ()) = tokio::join!(join_all((0..CLIENTS).map(client)), small.collect(now));
+        let collectors = join_all((0..COLLECTORS).map(|_| small.collect(now)));
+        let (moment, _) = tokio::join!(join_all((0..CLIENTS).map(client)), collectors);
         history.push(moment);
     }
     history
@@ -218,7 +272,7 @@ fn tells_enough(history: &[Moment]) {
 
 async fn what_storms_were_told_the_model_could_have_told(world: World) {
     let small = Small::of(world).await;
-    let history = record(&small, 1).await;
+    let history = record(&small, Kind::Plain, 1).await;
     tells_enough(&history);
     let replayed = replay(&Registry::default(), &history);
     assert!(replayed.is_ok(), "moment {:?} of {history:#?}", replayed.err());
@@ -226,7 +280,7 @@ async fn what_storms_were_told_the_model_could_have_told(world: World) {
 
 async fn bytes_that_a_storm_leaves_are_those_that_the_model_leaves(world: World) {
     let small = Small::of(world).await;
-    let history = record(&small, 2).await;
+    let history = record(&small, Kind::Plain, 2).await;
     tells_enough(&history);
     let states = replay(&Registry::default(), &history).expect("the model could have told that");
     let left = small.drain().await;
@@ -234,13 +288,30 @@ async fn bytes_that_a_storm_leaves_are_those_that_the_model_leaves(world: World)
     assert!(could.contains(&left), "{left:?} is left, and could be {could:?} after {history:#?}");
 }
 
+async fn what_storms_of_tags_and_indices_were_told_the_model_could_have_told(world: World) {
+    let small = Small::of(world).await;
+    let history = record(&small, Kind::WithTags, 3).await;
+    tells_enough(&history);
+    let replayed = replay(&Registry::default(), &history);
+    assert!(replayed.is_ok(), "moment {:?} of {history:#?}", replayed.err());
+}
+
 /// More storms, each with other dice, on the database that takes turns the fastest.
 #[test]
 fn many_storms_are_replayed() {
+    are_replayed(Kind::Plain);
+}
+
+#[test]
+fn many_storms_of_tags_and_indices_are_replayed() {
+    are_replayed(Kind::WithTags);
+}
+
+fn are_replayed(kind: Kind) {
     for seed in 3..3 + STORMS {
         run(hallmark_storage::metadata::Engine::Sqlite, async |world| {
             let small = Small::of(world).await;
-            let history = record(&small, seed).await;
+            let history = record(&small, kind, seed).await;
             tells_enough(&history);
             let states =
                 replay(&Registry::default(), &history).unwrap_or_else(|moment| panic!("{moment} of {history:#?}"));
@@ -274,6 +345,22 @@ fn a_history_with_a_collector_that_looks_before_it_locks_is_refused() {
     });
 }
 
+/// A collector that does not know that an orphan was put again by its digest.
+#[test]
+fn a_history_with_a_collector_that_takes_what_was_put_again_is_refused() {
+    run(hallmark_storage::metadata::Engine::Sqlite, async |world| {
+        let small = Small::of(world).await;
+        let wishes = [Told::Pushed(0), Told::Put(0, true), Told::IndexPut(0, true), Told::IndexDeleted(0, true)];
+        let mut history = one_after_another(&small, 0, &wishes).await;
+        history.extend(one_after_another(&small, 4, &[Told::Put(0, true)]).await);
+        small.world.look("UPDATE candidates SET orphaned = 1").await;
+        small.collect(9).await;
+        history.extend(one_after_another(&small, 9, &[Told::Pulled(0, Pulled::Whole)]).await);
+        assert_eq!(replay(&Registry::default(), &history[..5]).err(), None);
+        assert_eq!(replay(&Registry::default(), &history).err(), Some(5), "{history:?}");
+    });
+}
+
 /// A collector that answers a request it never looked at.
 #[test]
 fn a_history_with_a_collector_that_forgets_what_it_was_asked_for_is_refused() {
@@ -304,6 +391,10 @@ fn a_history_in_which_somebody_was_told_otherwise_is_refused() {
         (3, Told::Pulled(0, Pulled::Broken)),
         (3, Told::BlobDeleted(0, true)),
         (3, Told::Shown(0, false)),
+        (3, Told::IndexPut(0, false)),
+        (3, Told::IndexPut(1, true)),
+        (3, Told::IndexDeleted(0, true)),
+        (3, Told::Tagged(0, false)),
     ] {
         let mut history = begin;
         history[place] = other;

@@ -49,7 +49,8 @@ pub struct NewGcRun {
     pub dry_run: bool,
 }
 
-/// What a run of the collector did, or would do.
+/// What a run of the collector did, or would do. A dry run looks at the first 1,000 things that are due, and does not follow what their
+/// going makes unneeded; windows and keys it counts up to 10,000, and uploads not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GcRunView {
     /// Things it looked at.

@@ -144,7 +144,8 @@ pub struct RetentionPreview {
     pub victims: Vec<VictimView>,
     /// How many go, listed or not.
     pub count: u64,
-    /// The bytes that nothing in the account names any more then, each blob counted once; free once the trash is purged.
+    /// The bytes that nothing in the account names any more then, each blob counted once, with what goes with the victims: children, what
+    /// refers to them, signatures; free once all of it has left the trash.
     pub bytes: u64,
 }
 

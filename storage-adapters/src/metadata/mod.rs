@@ -111,7 +111,7 @@ pub use quotas::{Passed, Quota};
 pub use reclaim::DoomedKey;
 pub use referrers::{Described, Referrer};
 pub use repositories::Repository;
-pub use retention::{Grounds, Refers, Retire, Retired, Ruled};
+pub use retention::{Followers, Grounds, Refers, Retire, Retired, Ruled};
 pub use rights::{Rights, RightsInvalid};
 pub use robots::{NewRobot, Robot};
 pub use rows::{AccountId, BlobId, ManifestId, PrincipalId, RepositoryId};

@@ -1,5 +1,7 @@
 //! What the collector's transactions find and do, one by one: what follows from a look is decided elsewhere, and is not here.
 
+use std::collections::BTreeSet;
+
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{
     AccountSeen, BlobSeen, Candidate, DueTrash, Error, Graces, Item, LinkSeen, Looked, ManifestDeletion, ManifestSeen,
@@ -15,6 +17,7 @@ const LATER: i64 = NOW + 100 * DAY;
 
 family! {
     a_candidate_is_claimed_once_and_its_claim_ends,
+    who_claim_at_once_share_what_is_due,
     a_newer_request_survives_the_answer_to_an_older_one,
     what_keeps_a_thing_is_seen,
     an_orphan_stays_one_when_somebody_else_asks_for_a_look,
@@ -84,6 +87,22 @@ async fn a_candidate_is_claimed_once_and_its_claim_ends(world: World) {
     put_off.unwrap();
     assert_eq!(claim(&world, NOW + 9 * DAY - 1).await, []);
     assert_eq!(claim(&world, NOW + 9 * DAY).await, claimed);
+}
+
+async fn who_claim_at_once_share_what_is_due(world: World) {
+    let repository = world.repository("alice/app").await;
+    for number in 0..40_u8 {
+        world.blob(&repository, &[number]).await;
+    }
+    let some = async || {
+        let claimed: Result<Vec<Candidate>, Error> =
+            world.metadata.write((), |tx, ()| Box::pin(async move { tx.claim_candidates(LATER, 20).await })).await;
+        claimed.unwrap()
+    };
+    let (one, other) = tokio::join!(some(), some());
+    assert_eq!((one.len(), other.len()), (20, 20), "neither waits for the other, or takes less");
+    let both: BTreeSet<i64> = one.iter().chain(&other).map(|candidate| candidate.id).collect();
+    assert_eq!(both.len(), 40, "each is claimed by one of them");
 }
 
 async fn a_newer_request_survives_the_answer_to_an_older_one(world: World) {

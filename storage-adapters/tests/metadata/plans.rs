@@ -1,8 +1,13 @@
 //! What lists, uploads and the collector read of a server that has much of everything: I11 by the rows that were touched, not by what
 //! a plan promises.
 
+use std::time::Duration;
+
 use hallmark_oci::{Algorithm, Digest, UploadId};
-use hallmark_storage::metadata::{Engine, Error, ManifestId, Metadata, NameRange, PrincipalId, Viewer};
+use hallmark_storage::metadata::{
+    AccountId, Engine, Error, Followers, ManifestId, Metadata, NameRange, PrincipalId, RepositoryId, Viewer,
+};
+use tokio::time::timeout;
 
 use crate::facts::ended;
 use crate::harness::{NOW, World, run};
@@ -11,6 +16,8 @@ use crate::harness::{NOW, World, run};
 const MANY: usize = 20_000;
 /// How often each is asked, beyond the fifth time, from which on plans do not know the values.
 const TURNS: i64 = 40;
+/// How long what reads each row a few times takes at most: what reads all of them for each takes longer by far.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The entries of a page.
 const PAGE: u32 = 10;
 /// The rows that all of these may touch together, each once: four pages, what stands behind the entries of three of them, and
@@ -234,4 +241,133 @@ fn a_member_of_many_teams_reads_pages_that_cost_the_same_on_sqlite() {
 #[test]
 fn a_member_of_many_teams_reads_pages_that_cost_the_same_on_postgres() {
     run(Engine::Postgres, a_member_of_many_teams_reads_pages_that_cost_the_same);
+}
+
+/// The rows that were read, behind an index or without one, by all but connections of this name.
+async fn rows_read(world: &World, but: &str) -> i64 {
+    ended(world, but).await;
+    let rows = "SELECT (SELECT SUM(COALESCE(seq_tup_read, 0)) FROM pg_stat_user_tables)::BIGINT
+                     + (SELECT SUM(COALESCE(idx_tup_read, 0)) FROM pg_stat_user_indexes)::BIGINT";
+    world.count(rows).await
+}
+
+/// What these reads cost: the rows that all of them read.
+async fn cost(world: World, reads: impl AsyncFn(&Metadata)) -> i64 {
+    let before = rows_read(&world, "hallmark").await;
+    let metadata = world.metadata.without_cache();
+    reads(&metadata).await;
+    drop(metadata);
+    world.metadata.close().await;
+    rows_read(&world, "").await - before
+}
+
+/// As many images in a repository as there are of everything, each with a layer of its own and all with one more; the layer that they
+/// share, and theirs, are linked there.
+async fn fill_with_layers(world: &World) -> (RepositoryId, AccountId) {
+    let repository = world.repository("alice/layers").await;
+    let (id, account, alice) = (repository.id.0, repository.account_id.0, world.alice.id.0);
+    let series = format!("generate_series(0, {MANY}) n");
+    let hex = "'sha256:' || lpad(to_hex(n), 64, '0')";
+    for statement in [
+        format!(
+            "INSERT INTO blobs (id, digest, size, storage_key, scrubbed_at, created_at)
+             SELECT 1000000 + n, {hex}, 1, lpad(to_hex(n), 32, '0'), 0, 0 FROM {series}"
+        ),
+        format!("INSERT INTO account_blobs (account_id, blob_id) SELECT {account}, 1000000 + n FROM {series}"),
+        format!(
+            "INSERT INTO repository_blobs (repository_id, blob_id, account_id, touched_at)
+             SELECT {id}, 1000000 + n, {account}, 0 FROM {series}"
+        ),
+        format!(
+            "INSERT INTO manifests (id, repository_id, digest, media_type, size, touched_at, pushed_by, body)
+             SELECT 2000000 + n, {id}, {hex}, 'm', 2, 0, {alice}, '{{}}' FROM {series} WHERE n > 0"
+        ),
+        format!(
+            "INSERT INTO manifest_blobs (repository_id, manifest_id, blob_id)
+             SELECT {id}, 2000000 + n, 1000000 + own.is_it * n FROM {series}, (VALUES (0), (1)) AS own (is_it) WHERE n > 0"
+        ),
+        format!(
+            "INSERT INTO tags (repository_id, name, manifest_id, version, moved_at)
+             SELECT {id}, 't' || lpad(n::TEXT, 6, '0'), 2000000 + n, 1, 0 FROM {series} WHERE n > 0"
+        ),
+    ] {
+        world.meddle(&statement).await;
+    }
+    (repository.id, repository.account_id)
+}
+
+fn images(count: i64) -> impl Iterator<Item = ManifestId> {
+    (1..=count).map(|number| ManifestId(2_000_000 + number))
+}
+
+#[test]
+fn on_postgres_what_some_images_free_costs_what_they_name() {
+    run(Engine::Postgres, async |world: World| {
+        let place = fill_with_layers(&world).await;
+        world.meddle("ANALYZE").await;
+        let read = cost(world, async |metadata| {
+            for _ in 0..TURNS {
+                assert_eq!(metadata.freed_by(place, images(10)).await.unwrap(), 10);
+                assert_eq!(metadata.followers(place.0, images(10)).await.unwrap(), Followers::default());
+            }
+        });
+        let each = read.await / TURNS;
+        // Ten edges to layers of their own and ten to the shared one, the layers, and who else names each.
+        assert!(each <= TOUCHED, "{each} rows");
+    });
+}
+
+/// The layer that all of them share is asked of once, and whether each who names it goes is looked up and not searched for.
+#[test]
+fn on_postgres_what_all_images_free_costs_what_they_name() {
+    run(Engine::Postgres, async |world: World| {
+        let place = fill_with_layers(&world).await;
+        world.meddle("ANALYZE").await;
+        let many = MANY as i64;
+        let read = cost(world, async |metadata| {
+            let freed = metadata.freed_by(place, images(many));
+            assert_eq!(timeout(PATIENCE, freed).await.expect("it ends").unwrap(), MANY as u64 + 1);
+            let followers = metadata.followers(place.0, images(many));
+            assert_eq!(timeout(PATIENCE, followers).await.expect("it ends").unwrap(), Followers::default());
+        });
+        let read = read.await;
+        assert!(read <= 12 * many, "{read} rows");
+    });
+}
+
+/// A layer that very many name in the trash is looked up from each of them, and not looked for among all of them.
+#[test]
+fn on_postgres_sizes_cost_what_is_held_though_very_many_in_the_trash_name_the_same() {
+    run(Engine::Postgres, async |world: World| {
+        let (repository, account) = fill_with_layers(&world).await;
+        for statement in [
+            format!(
+                "INSERT INTO trash (id, repository_id, digest, media_type, size, body, tags, deleted_at, deleted_by, purge_at)
+                 SELECT id, repository_id, digest, media_type, size, body, '[]', 0, pushed_by, {} FROM manifests
+                  WHERE repository_id = {}",
+                NOW + 1_000_000,
+                repository.0
+            ),
+            format!(
+                "INSERT INTO trash_blobs (trash_id, account_id, blob_id, repository_id)
+                 SELECT manifest_id, {}, blob_id, repository_id FROM manifest_blobs WHERE repository_id = {}",
+                account.0, repository.0
+            ),
+            "DELETE FROM tags".to_owned(),
+            "DELETE FROM manifests".to_owned(),
+            "DELETE FROM repository_blobs".to_owned(),
+            "ANALYZE".to_owned(),
+        ] {
+            world.meddle(&statement).await;
+        }
+        let (many, bytes) = (MANY as i64, 3 * MANY as u64 + 1);
+        let read = cost(world, async |metadata| {
+            let of_repository = timeout(PATIENCE, metadata.sizes_of_repository(repository, account)).await;
+            assert_eq!(of_repository.expect("it ends").unwrap().logical, bytes);
+            let of_account = timeout(PATIENCE, metadata.sizes_of_account(account)).await;
+            assert_eq!(of_account.expect("it ends").unwrap().logical, bytes);
+        });
+        let read = read.await;
+        assert!(read <= 60 * many, "{read} rows");
+    });
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hallmark_oci::Digest;
 use hallmark_storage::metadata::{
-    Engine, Error, Grounds, Hold, HoldKind, ManifestId, Placing, Policies, Refers, Repository, Retire, Retired, Ruled,
+    Engine, Error, Followers, Grounds, Hold, HoldKind, ManifestId, Placing, Policies, Refers, Repository, Retire,
+    Retired, Ruled,
 };
 
 use crate::harness::images::{artifact, image, index};
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 family! {
     a_repository_is_seen_whole,
     what_is_freed_is_what_nothing_else_in_the_account_names,
+    what_follows_a_manifest_refers_to_it_or_bears_its_name,
     what_is_as_it_was_is_retired,
     what_changed_meanwhile_stays,
     what_was_pulled_meanwhile_stays,
@@ -97,6 +99,37 @@ async fn what_is_freed_is_what_nothing_else_in_the_account_names(world: World) {
     assert_eq!(freed(&ids[..1]).await, 0, "another image names them");
     assert_eq!(freed(&ids[..2]).await, 3, "once, though two named it");
     assert_eq!(freed(&ids).await, 9, "another repository has the third");
+}
+
+async fn what_follows_a_manifest_refers_to_it_or_bears_its_name(world: World) {
+    let (repository, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let blob = world.blob(&repository, b"layer").await;
+    world.blob(&other, b"layer").await;
+    let body = image(&blob, &[], "signed");
+    let digest = world.put(&repository, &body, &["v1"]).await;
+    let stem = digest.as_str().replacen(':', "-", 1);
+    let names = ["", ".sig", ".att", ".sbom", ".other"].map(|suffix| format!("{stem}{suffix}"));
+    let bears = async |note: &str, tags: &[&str]| {
+        world.put(&repository, &image(&blob, &[], note), tags).await;
+    };
+    bears("both", &[&names[1], &names[2]]).await;
+    bears("one", &[&names[0]]).await;
+    bears("last", &[&names[3]]).await;
+    bears("no signature", &[&names[4], "sha256-12.sig"]).await;
+    world.put(&repository, &artifact(&blob, "a/b", Some(&digest), ""), &[]).await;
+    // What others have of the same names is theirs.
+    world.put(&other, &artifact(&blob, "a/b", Some(&digest), ""), &[&names[1]]).await;
+    let ids: Vec<ManifestId> = ruled(&world, &repository).await.into_iter().map(|image| image.id).collect();
+    let followers = async |going: &[ManifestId]| {
+        let mut found = world.metadata.followers(repository.id, going.iter().copied()).await.unwrap();
+        found.signing.sort();
+        found
+    };
+    let all = Followers { referring: vec![ids[5]], signing: vec![ids[1], ids[1], ids[2], ids[3]] };
+    assert_eq!(followers(&ids[..1]).await, all);
+    assert_eq!(followers(&ids).await, all, "each once");
+    assert_eq!(followers(&ids[1..]).await, Followers::default(), "nothing follows them");
+    world.is_sound().await;
 }
 
 async fn what_is_as_it_was_is_retired(world: World) {

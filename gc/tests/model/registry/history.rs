@@ -13,10 +13,16 @@ impl Registry {
         let (action, happens) = match told {
             Told::Pushed(repository) => (Action::Push(repository), true),
             Told::Mounted(repository, true) => (Action::Mount(repository), state.shown(1 - repository)),
-            // One that is there already is put again, which changes nothing here.
-            Told::Put(repository, true) if state.manifests[repository] => return Some(state.clone()),
-            Told::Put(repository, true) => (Action::Put(repository), state.links[repository].is_some()),
-            Told::Deleted(repository, true) => (Action::DeleteManifest(repository), state.manifests[repository]),
+            Told::Put(repository, true) => (Action::PutAgain(repository), state.links[repository].is_some()),
+            Told::Tagged(repository, true) => (Action::Put(repository), state.links[repository].is_some()),
+            Told::Untagged(repository) if !state.tagged[repository] => return Some(state.clone()),
+            Told::Untagged(repository) => (Action::Untag(repository), true),
+            Told::IndexPut(repository, true) => (Action::PutParent(repository), state.manifests[repository]),
+            Told::IndexDeleted(repository, true) => (Action::DeleteParent(repository), state.parents[repository]),
+            Told::Deleted(repository, true) => {
+                let is_free = state.manifests[repository] && !state.parents[repository];
+                (Action::DeleteManifest(repository), is_free)
+            }
             Told::BlobDeleted(repository, true) => {
                 let is_free = state.links[repository].is_some() && !state.manifests[repository];
                 (Action::DeleteBlob(repository), is_free)
@@ -78,14 +84,16 @@ impl State {
         match told {
             Told::Shown(repository, shown) => self.shown(repository) == shown,
             Told::Mounted(repository, _) => !self.shown(1 - repository),
-            Told::Put(repository, _) => self.links[repository].is_none(),
-            Told::Deleted(repository, _) => !self.manifests[repository],
+            Told::Put(repository, _) | Told::Tagged(repository, _) => self.links[repository].is_none(),
+            Told::IndexPut(repository, _) => !self.manifests[repository],
+            Told::IndexDeleted(repository, _) => !self.parents[repository],
+            Told::Deleted(repository, _) => !self.manifests[repository] || self.parents[repository],
             Told::BlobDeleted(repository, _) => self.links[repository].is_none() || self.manifests[repository],
             Told::Undeleted(repository, _) => self.trash[repository].is_none() || self.manifests[repository],
             Told::Pulled(repository, Pulled::Absent) => !self.manifests[repository],
             Told::Pulled(repository, Pulled::Whole) => self.manifests[repository] && self.is_whole(repository),
             Told::Pulled(repository, Pulled::Broken) => self.manifests[repository] && !self.is_whole(repository),
-            Told::Pushed(_) => false,
+            Told::Pushed(_) | Told::Untagged(_) => false,
         }
     }
 
