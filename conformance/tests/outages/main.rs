@@ -38,14 +38,19 @@ struct Grown {
 
 impl Grown {
     fn start() -> Outcome<Self> {
-        Self::reaching(|store| Ok(store.url().to_owned()))
+        Self::with(&[])
+    }
+
+    /// A registry with these settings beside those that it needs.
+    fn with(settings: &[(&str, &str)]) -> Outcome<Self> {
+        Self::reaching(|store| Ok(store.url().to_owned()), settings)
     }
 
     /// A registry that knows its S3 server by this address.
-    fn reaching(address: impl FnOnce(&Scratch) -> Outcome<String>) -> Outcome<Self> {
+    fn reaching(address: impl FnOnce(&Scratch) -> Outcome<String>, more: &[(&str, &str)]) -> Outcome<Self> {
         let store = Scratch::s3(SECRET)?;
         let endpoint = address(&store)?;
-        let mut grown = Self::on(store, &[("S3_ENDPOINT", &endpoint), ("S3_ALLOW_HTTP", "true")], &[])?;
+        let mut grown = Self::on(store, &[("S3_ENDPOINT", &endpoint), ("S3_ALLOW_HTTP", "true")], more)?;
         grown.server.start()?;
         Ok(grown)
     }
@@ -159,11 +164,14 @@ fn pushes_are_asked_to_come_back_while_postgresql_is_silent_and_nothing_acknowle
 #[test]
 fn i3_an_upload_to_s3_goes_on_after_the_registry_was_killed_and_nothing_is_copied() -> Outcome<()> {
     let mut relay = None;
-    let mut grown = Grown::reaching(|store| {
-        let port = store.url().rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
-        let between = Relay::to(port.or_fail(format!("{} has no port", store.url()))?)?;
-        Ok(format!("http://{}", relay.insert(between).host()))
-    })?;
+    let mut grown = Grown::reaching(
+        |store| {
+            let port = store.url().rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
+            let between = Relay::to(port.or_fail(format!("{} has no port", store.url()))?)?;
+            Ok(format!("http://{}", relay.insert(between).host()))
+        },
+        &[],
+    )?;
     let relay = relay.or_fail("nothing stands between")?;
     let held = resume::within_a_request(&mut grown.server, "admin/app")?;
     let seen = relay.seen();

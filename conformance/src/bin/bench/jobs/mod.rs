@@ -320,8 +320,8 @@ pub(crate) const JOBS: &[Job] = &[
     Job {
         name: "collect.10000",
         what: "1,000 images that were deleted are collected beside 10,000 that stay, each of two small blobs of its own. Hallmark does it \
-               while it serves; what it keeps in files it keeps for `gc.byte_grace`, which is not in it. Distribution is stopped for \
-               it, and looks through all that it has; zot, of the version that can be had, looks through a repository with each change of it: here with \
+               while it serves, on SQLite; so small a blob lies in the database, so that no file is deleted in this row or the next ones, and none would \
+               be before `gc.byte_grace`. Distribution is stopped for it, deletes a file for each blob, and looks through all that it has; zot, of the version that can be had, looks through a repository with each change of it: here with \
                one deletion",
         unit: Unit::Operations,
         on: Kind::keeps,
