@@ -403,11 +403,21 @@ async fn a_push_that_comes_meanwhile_is_whole_or_refused_on_a_server() {
     pushes_meanwhile(&world).await;
 }
 
+/// How often what may come between is tried, each time a little later.
+const ROUNDS: u32 = 16;
+
+/// Lets a part of what goes on beside it happen: so many reads of the database.
+async fn passes(world: &World, reads: u32) {
+    for _ in 0..reads {
+        world.app.metadata.without_cache().user("ann").await.unwrap();
+    }
+}
+
 /// What is mounted from a repository that goes, or into it, is there afterwards where it was promised (I1, I6).
 async fn mounts_meanwhile(world: &World) {
     world.add_user("cleo").await;
     world.blob(&world.all_of("bob", "bob/lent").await, "bob/lent", "lent").await;
-    for round in 0..8 {
+    for round in 0..ROUNDS {
         let (from, to, copy) = (format!("ann/m-{round}"), format!("cleo/m-{round}"), format!("bob/m-{round}"));
         let own = format!("own {round}");
         let scopes = [&from, &to, &copy, "bob/lent"].map(|name| format!("repository:{name}:pull,push"));
@@ -415,15 +425,16 @@ async fn mounts_meanwhile(world: &World) {
         world.blob(&by, &from, &own).await;
         let mount = async |into: &str, content: &str, source: &str| {
             let digest = crate::harness::sha256(content);
+            passes(world, round).await;
             let answer = world.post(&format!("/v2/{into}/blobs/uploads/?mount={digest}&from={source}")).by(&by).await;
             assert!(matches!(answer.status.as_u16(), 201 | 202 | 404), "{answer}");
             answer.status == 201
         };
         let by_admin = admin();
-        let (out, within, done) = futures_util::join!(
+        let (done, out, within) = futures_util::join!(
+            hands_over(world, &by_admin, &from, &to),
             mount(&copy, &own, &from),
-            mount(&from, "lent", "bob/lent"),
-            hands_over(world, &by_admin, &from, &to)
+            mount(&from, "lent", "bob/lent")
         );
         assert_eq!(done.status, 200, "{done}");
         let has = async |name: &str, content: &str| {
@@ -451,13 +462,16 @@ async fn a_mount_that_comes_meanwhile_is_whole_or_refused_on_a_server() {
 /// What is deleted while it goes is gone wherever it is by then, or was not found and stays.
 async fn deletes_meanwhile(world: &World) {
     world.add_user("cleo").await;
-    for round in 0..8 {
+    for round in 0..ROUNDS {
         let (from, to) = (format!("ann/d-{round}"), format!("cleo/d-{round}"));
         let by = world.token("admin", &format!("repository:{from}:pull,push,delete repository:{to}:pull,push")).await;
         let digest = world.image(&by, &from, "1", "layer").await;
-        let delete = async || world.delete(&format!("/v2/{from}/manifests/{digest}")).by(&by).await;
+        let delete = async || {
+            passes(world, round).await;
+            world.delete(&format!("/v2/{from}/manifests/{digest}")).by(&by).await
+        };
         let by_admin = admin();
-        let (gone, done) = futures_util::join!(delete(), hands_over(world, &by_admin, &from, &to));
+        let (done, gone) = futures_util::join!(hands_over(world, &by_admin, &from, &to), delete());
         assert_eq!(done.status, 200, "{done}");
         assert!(matches!(gone.status.as_u16(), 202 | 404), "{gone}");
         let left = world.get(&format!("/v2/{to}/manifests/1")).by(&by).await;
@@ -466,10 +480,11 @@ async fn deletes_meanwhile(world: &World) {
         // The whole repository: it goes to the other account, or is deleted, and never both.
         world.image(&by, &from, "1", "layer").await;
         let (to, path) = (format!("cleo/e-{round}"), format!("/repositories/{}", encoded(&from)));
-        let (gone, done) = futures_util::join!(
-            async { world.api("DELETE", &path, &by_admin).await },
-            hands_over(world, &by_admin, &from, &to)
-        );
+        let remove = async || {
+            passes(world, round).await;
+            world.api("DELETE", &path, &by_admin).await
+        };
+        let (done, gone) = futures_util::join!(hands_over(world, &by_admin, &from, &to), remove());
         match done.status.as_u16() {
             200 => assert_eq!(gone.gist(), (404, "NOT_FOUND".to_owned())),
             _ => assert_eq!((done.gist(), gone.status.as_u16()), ((404, "NOT_FOUND".to_owned()), 204)),
