@@ -77,8 +77,7 @@ impl Shared {
     }
 
     /// Tells the test that a body is stopped, waits until it has acted, and gives the reason to end the connection.
-    fn hold(&self) -> Failure {
-        let mut state = self.state();
+    fn hold(&self, mut state: MutexGuard<'_, State>) -> Failure {
         state.stop = Stop::Stopped;
         self.changed.notify_all();
         let waited = self.changed.wait_while(state, |state| state.stop == Stop::Stopped);
@@ -218,7 +217,7 @@ fn pass_requests(client: &mut BufReader<&TcpStream>, server: &mut TcpStream, sha
             body.pass_bytes(length)?;
         }
         if body.swallowing {
-            return Err(shared.hold());
+            return Err(shared.hold(shared.state()));
         }
     }
 }
@@ -286,10 +285,7 @@ impl Body<'_, '_> {
                 state.stop = Stop::Swallowing;
                 self.swallowing = true;
             }
-            (Stop::After(_, Manner::Cut), true) => {
-                drop(state);
-                return Err(self.shared.hold());
-            }
+            (Stop::After(_, Manner::Cut), true) => return Err(self.shared.hold(state)),
             _ => {}
         }
         Ok(())

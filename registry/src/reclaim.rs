@@ -331,7 +331,7 @@ pub(crate) async fn run_for_operator(app: &App, dry_run: bool) -> Result<String,
         return Ok(format!(
             "of the first {looked} things to look at, {manifests} manifests, {links} blobs of repositories, {accounts} of \
              accounts and {blobs} of the store would go; {bytes} bytes would become free. The windows of {purged} manifests in the \
-             trash would end, and the bytes of {keys} keys be deleted. Nothing was deleted"
+             trash would end, and the bytes of {keys} keys be deleted (no more than 10,000 of either are counted). Nothing was deleted"
         ));
     }
     let _change = app.readonly.begin_change();

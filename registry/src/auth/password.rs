@@ -33,7 +33,8 @@ pub(crate) const PASSWORD_BYTES: usize = 1024;
 /// A check costs some 20 ms of a core and 19 MiB, so only one runs per two cores, and one that succeeded is remembered
 /// under a key of this process: HMAC(name, password, stored hash, who that is and the epoch of their credentials). A
 /// changed password has another stored hash, and every other change of a user but that of their role raises the epoch; with
-/// a change of a role all is forgotten. So what was remembered before a change is never found again.
+/// a change of a role this process forgets all. So what was remembered before a change is not found again, but on another
+/// replica in the very role that it was remembered in, if that is given back within the five minutes.
 pub struct Passwords {
     places: Arc<Semaphore>,
     line: Line,
@@ -93,7 +94,9 @@ impl Passwords {
         let stored = user.and_then(|user| user.password.as_deref());
         // Nothing is remembered of who is disabled: the second time would take no time, and tell that the password is right.
         let user = user.filter(|user| !user.principal.disabled);
-        let remembered = user.zip(stored).map(|(user, stored)| self.remember_key(&user.principal, password, stored));
+        let times = self.times_forgotten();
+        let remembered =
+            user.zip(stored).map(|(user, stored)| self.remember_key(times, &user.principal, password, stored));
         if remembered.is_some_and(|key| self.remembers(&key, now)) {
             self.attempts.at_home(name, client, now);
             return Ok(true);
@@ -124,6 +127,10 @@ impl Passwords {
     /// Forgets every password that was verified: whoever is given a role, and their former one again, would be found under it.
     pub(crate) fn forget(&self) {
         self.forgotten.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn times_forgotten(&self) -> i64 {
+        self.forgotten.load(Ordering::Relaxed)
     }
 
     /// Whether a password was verified in the last five minutes. A clock that was put back remembers nothing either.
@@ -170,13 +177,14 @@ impl Passwords {
         .map_err(|_| Refused::Busy)
     }
 
-    fn remember_key(&self, principal: &Principal, password: &str, stored: &str) -> [u8; 32] {
+    /// Under what a password is remembered, of which all was forgotten so many times when its check began.
+    fn remember_key(&self, times_forgotten: i64, principal: &Principal, password: &str, stored: &str) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [&principal.name, password, stored, principal.role.word()] {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part.as_bytes());
         }
-        for part in [principal.id.0, principal.credential_epoch, self.forgotten.load(Ordering::Relaxed)] {
+        for part in [principal.id.0, principal.credential_epoch, times_forgotten] {
             context.update(&part.to_le_bytes());
         }
         let mut key = [0; 32];
@@ -228,7 +236,8 @@ async fn elsewhere(
 ) -> Result<Authenticated, Refused> {
     let now = app.clock.now();
     let of = user.and_then(|user| user.source.as_deref());
-    let key = |user: &Principal| app.passwords.remember_key(user, password, "directory");
+    let times = app.passwords.times_forgotten();
+    let key = |user: &Principal| app.passwords.remember_key(times, user, password, "directory");
     if let Some(user) = user.filter(|user| !user.principal.disabled)
         && app.passwords.remembers(&key(&user.principal), now)
     {
@@ -303,7 +312,7 @@ mod tests {
             vouched: None,
         };
         let [one, other] = [(); 2].map(|()| Passwords::new(&random, 2));
-        let key = |passwords: &Passwords| passwords.remember_key(&user, "a password", "a hash");
+        let key = |passwords: &Passwords| passwords.remember_key(0, &user, "a password", "a hash");
         assert_eq!(key(&one), key(&one));
         assert_ne!(key(&one), key(&other));
     }

@@ -178,7 +178,9 @@ async fn check(app: &App, token: &str, now: i64) -> Result<Arc<Remembered>, Refu
         app.reload_token_keys(now).await?;
         ring = app.token_keys.ring();
     }
-    app.token_memory.checked.fetch_add(1, Ordering::Relaxed);
+    if ring.accepts(kid, now) {
+        app.token_memory.checked.fetch_add(1, Ordering::Relaxed);
+    }
     if !ring.verifies(kid, parsed.signed.as_bytes(), &parsed.signature, now) {
         return Err(Refused::Token("its signature is not of a current key".into()));
     }

@@ -244,17 +244,21 @@ pub async fn change(
     if changes.role.is_some_and(|role| role != Role::User) {
         caller.may_make_administrators()?;
     }
-    let is_role = changes.role.is_some();
     let changed = app
         .metadata
         .write((caller.clone(), name.to_owned(), changes, expected), |tx, (caller, name, changes, expected)| {
             Box::pin(alter(tx, caller, name, (changes, expected)))
         })
         .await;
-    if is_role {
+    let is_new_role = match &changed {
+        Ok((_, is_new_role)) => *is_new_role,
+        // Nobody knows whether it was written.
+        Err(refused) => matches!(refused, Refused::Metadata(_)),
+    };
+    if is_new_role {
         app.passwords.forget();
     }
-    changed
+    changed.map(|(user, _)| user)
 }
 
 async fn held(tx: &mut Tx, name: &str) -> Result<User, Refused> {
@@ -262,12 +266,13 @@ async fn held(tx: &mut Tx, name: &str) -> Result<User, Refused> {
     user.ok_or(Refused::Unknown("user"))
 }
 
+/// What became of a user, and whether their role changed.
 async fn alter(
     tx: &mut Tx,
     caller: &Caller,
     name: &str,
     (changes, expected): (&UserChanges, &Expected),
-) -> Result<UserView, Refused> {
+) -> Result<(UserView, bool), Refused> {
     caller.stands(tx).await?;
     let mut user = held(tx, name).await?;
     expected.hold(&show(user.clone()))?;
@@ -284,9 +289,10 @@ async fn alter(
         return Err(UserError::LastAdministrator(name.to_owned()).into());
     }
     if role == user.principal.role && disabled == user.principal.disabled {
-        return Ok(show(user));
+        return Ok((show(user), false));
     }
-    if role != user.principal.role {
+    let is_role = role != user.principal.role;
+    if is_role {
         tx.set_role(&user.principal, role).await?;
     }
     if disabled != user.principal.disabled {
@@ -295,7 +301,7 @@ async fn alter(
     let payload = serde_json::to_string(changes).unwrap_or_default();
     tx.record(&caller.event_in(user.principal.account_id, "user_changed", name, &payload)).await?;
     (user.principal.role, user.principal.disabled) = (role, disabled);
-    Ok(show(user))
+    Ok((show(user), is_role))
 }
 
 /// Sets a password: one's own, or anybody's for an administrator. A token changes nobody's password, and no

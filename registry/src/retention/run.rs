@@ -214,7 +214,7 @@ async fn go_on<F: Fn() -> bool>(app: &App, mut turn: Turn<F>, every: i64) -> Res
         for (id, name) in page {
             let went = turn.went;
             let passed = match turn.goes_on() {
-                true => mark.passes(&name, apply(app, (id, &name), &mut turn).await),
+                true => mark.passes(app, &name, apply(app, (id, &name), &mut turn).await),
                 false => Ok(false),
             };
             match passed {
@@ -251,7 +251,12 @@ struct Mark {
 
 impl Mark {
     /// Whether the round passes a repository. One whose rules cannot be applied holds up no other; many are a database that is down.
-    fn passes(&mut self, name: &RepositoryName, applied: Result<bool, Undecided>) -> Result<bool, metadata::Error> {
+    fn passes(
+        &mut self,
+        app: &App,
+        name: &RepositoryName,
+        applied: Result<bool, Undecided>,
+    ) -> Result<bool, metadata::Error> {
         let error = match applied {
             Ok(through) => {
                 self.failed_in_a_row = 0;
@@ -260,6 +265,7 @@ impl Mark {
             Err(error) => error,
         };
         let repository = name.as_str();
+        app.metrics.blame(&error);
         tracing::warn!(repository, error = chain(&error), "the rules of {repository} were not applied");
         self.failed_in_a_row += 1;
         match error {

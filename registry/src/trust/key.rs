@@ -72,7 +72,7 @@ async fn tell(
     (gun, id, payload, (actor, occasion)): &(Gun, RepositoryId, String, (PrincipalId, Occasion)),
 ) -> Result<(), metadata::Error> {
     match tx.repository(gun.repository()).await?.filter(|repository| repository.id == *id) {
-        Some(at) => tx.record(&occasion.event("trust_key_rotated", *actor, &at, gun.as_str(), payload)).await,
+        Some(at) => tx.record(&occasion.event("trust_key_asked_for", *actor, &at, gun.as_str(), payload)).await,
         None => Ok(()),
     }
 }

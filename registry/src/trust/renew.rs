@@ -130,6 +130,7 @@ pub(crate) async fn renew_due(app: &Arc<App>) -> Result<bool, metadata::Error> {
         match renew(app, &one, now).await {
             Ok(()) | Err(RenewError::Gone | RenewError::Overtaken) => {}
             Err(RenewError::Failed(failure)) => {
+                app.metrics.blame(&failure);
                 tracing::error!(gun = one.key.gun, error = chain(&failure), "trust data could not be renewed");
                 let until = (collection, now + put_off(&failure));
                 let put: Result<bool, metadata::Error> =

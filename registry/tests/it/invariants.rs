@@ -110,7 +110,7 @@ async fn i5_a_change_of_trust_whose_event_fails_does_not_happen() {
     is_refused("a deletion", Box::pin(drop_all())).await;
     drop_all().await.expect(200);
     let told = world.look("SELECT kind, subject FROM events WHERE kind LIKE 'trust%' ORDER BY id").await;
-    let kinds = ["trust_published", "trust_published", "trust_key_rotated", "trust_deleted"];
+    let kinds = ["trust_published", "trust_published", "trust_key_asked_for", "trust_deleted"];
     assert_eq!(told, kinds.map(|kind| format!("{kind} {GUN}")));
 }
 

@@ -2,7 +2,7 @@
 //! Never read anywhere else.
 //! Start at `Options`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -13,7 +13,7 @@ const MEASURED: [Kind; 4] = [Kind::Hallmark, Kind::Distribution, Kind::Zot, Kind
 /// Jobs that read what another job has written.
 const STANDS_ON: [(&str, &str); 1] = [("read.member.100000", "list.member.100000")];
 /// Repositories whose timestamps are renewed.
-const RENEWALS: usize = 10_000;
+const RENEWALS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// The word that makes this program the null server.
 pub(crate) const NULL_SERVER: &str = "null-server";
 
@@ -44,7 +44,7 @@ pub(crate) struct Options {
     pub(crate) rounds: Option<usize>,
     /// How many repositories `sign.renew` renews: the table has it for 10,000, which take minutes less.
     #[arg(long, default_value_t = RENEWALS)]
-    pub(crate) renewals: usize,
+    pub(crate) renewals: NonZeroUsize,
     /// Lists the jobs and ends.
     #[arg(long)]
     pub(crate) list: bool,
@@ -129,7 +129,7 @@ impl Scale {
             bucket_layer: if quick { GIB / 16 } else { GIB / 2 },
             many: 100_000,
             fewer: if quick { 10 } else { 1 },
-            renewals: options.renewals,
+            renewals: options.renewals.get(),
         }
     }
 }

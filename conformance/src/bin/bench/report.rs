@@ -125,7 +125,7 @@ impl Report<'_> {
     fn held_to(&self, text: &mut String, job: &Job) {
         let verdicts: Vec<_> = self.verdicts.iter().filter(|verdict| verdict.job == job.name).collect();
         if verdicts.is_empty() {
-            line(text, "\nBudget: none is set for it.");
+            line(text, "\nBudget: none of its own.");
         }
         for verdict in verdicts {
             let word = if verdict.holds { "pass" } else { "**fail**" };

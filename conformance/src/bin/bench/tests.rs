@@ -204,7 +204,7 @@ fn each_job_tells_below_its_rows_what_it_is_held_to() {
     let (_, rows) = text.split_once("## Rows").unwrap();
     let of = |name: &str| rows.split("### ").find(|section| section.starts_with(name)).unwrap().to_owned();
     assert!(of("start.again").contains("Budget: ≤ 200 ms: 1000 ms, **fail**."), "{text}");
-    assert!(of("tag.write").contains("Budget: none is set for it."), "{text}");
+    assert!(of("tag.write").contains("Budget: none of its own."), "{text}");
 }
 
 fn render(results: &Results) -> String {

@@ -58,15 +58,29 @@ impl Reach {
     /// The API of the registry whose host stands before this name, as an image is written, and the name behind it. An account may
     /// be called like a host: what has no port is one where a context is for it, or where there is no context to ask.
     pub(super) fn before<'n>(&self, name: &'n str) -> Result<Option<(Client, &'n str)>, Failure> {
-        let Some((host, repository)) = name.split_once('/') else { return Ok(None) };
-        let contexts = Contexts::file(&Person::of_process())?.read::<Contexts>()?;
+        let person = Person::of_process();
+        if person.context.is_some() {
+            return self.unused();
+        }
+        let Some((host, repository)) = name.split_once('/') else { return self.unused() };
+        let contexts = Contexts::file(&person)?.read::<Contexts>()?;
         let is_known = contexts.in_order().any(|context| context.host() == host);
         let is_alone = contexts.in_order().next().is_none() && host.contains('.');
         if !is_known && !is_alone && !host.contains(':') && host != "localhost" {
-            return Ok(None);
+            return self.unused();
         }
         let (api, _) = self.clients_of(host, false)?;
         Ok(Some((api, repository)))
+    }
+
+    /// No host stands before the name, and how to reach one is said in vain.
+    pub(super) fn unused<T>(&self) -> Result<Option<T>, Failure> {
+        match self.ca.is_some() || self.insecure_http {
+            true => Err(Failure::Usage(
+                "--ca and --insecure-http are for a registry whose host stands before the name".into(),
+            )),
+            false => Ok(None),
+        }
     }
 
     fn clients_of(&self, host: &str, anybody: bool) -> Result<(Client, Client), Failure> {

@@ -295,7 +295,7 @@ impl Trust {
         let Self { remote, verb } = self;
         match verb {
             TrustVerb::Inspect { repository, reach } => {
-                let found = if remote.context.is_none() { reach.before(&repository)? } else { None };
+                let found = if remote.context.is_none() { reach.before(&repository)? } else { reach.unused()? };
                 match found {
                     Some((client, name)) => {
                         let session = Session { client, user: String::new(), format: remote.output };

@@ -195,11 +195,11 @@ fn with_a_change(world: &World<'_>, server: &mut Server) -> Outcome<Sample> {
     })?;
     // What is younger than its delay stays.
     sleep(DELAY);
+    let token = server.authorization(world.setup, &[Access::Repository(REPOSITORY)])?;
     let (mut connection, watch) = (server.connect()?, server.watch());
     watch.reset_peak()?;
     let (begin, before) = (Instant::now(), watch.processor_time()?);
     let target = format!("/v2/{REPOSITORY}/manifests/{}", images.first().manifest.digest);
-    let token = server.authorization(world.setup, &[Access::Repository(REPOSITORY)])?;
     connection.exchange(&Request::new("DELETE", &target, token.as_deref()))?.expect(202, "a deletion")?;
     let sample = Sample {
         wall: begin.elapsed(),
