@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallmark_storage::metadata::{self, Principal, PrincipalKind, WorkloadRule};
+use hallmark_storage::metadata::{self, AccountId, Principal, PrincipalId, PrincipalKind, WorkloadRule};
 use serde_json::{Map, Value};
 
 use super::line::{Client, network};
@@ -13,6 +13,9 @@ use super::workload::{Rule, RuleInvalid, RuleSettings, decide};
 use super::{Authenticated, Refused, users};
 use crate::app::App;
 use crate::config::IssuerSection;
+
+/// What no row is called.
+const NOBODY: i64 = -1;
 
 /// The issuers whose workloads may be robots.
 #[derive(Debug, Default)]
@@ -98,8 +101,8 @@ pub(super) async fn identify(
         Err(error @ oidc::Refused::Unavailable { .. }) => return Err(Refused::Issuer(std::sync::Arc::new(error))),
         Err(error) => return Err(refused(name, &error)),
     };
-    let Some(robot) = robot(app, name).await? else { return Err(Refused::WrongPassword) };
-    let rules = app.metadata.workload_rules(robot.id).await?;
+    let (robot, rules) = robot(app, name).await?;
+    let Some(robot) = robot else { return Err(Refused::WrongPassword) };
     let rules: Vec<Rule> = rules.iter().filter_map(rule).collect();
     if let Err(error) = decide(&rules, &verified) {
         let why = error.differences.first().map(|difference| difference.why.to_string()).unwrap_or_default();
@@ -119,15 +122,20 @@ fn refused(name: &str, error: &oidc::Refused) -> Refused {
     Refused::WrongPassword
 }
 
-async fn robot(app: &App, name: &str) -> Result<Option<Principal>, metadata::Error> {
-    let Some((account, robot)) = name.split_once('+') else { return Ok(None) };
+/// The robot of this name, if there is one that may sign in, and its rules.
+///
+/// As much is asked for a name that nobody bears: some issuers make a token for everybody, and whoever has one could tell by the
+/// work which robots there are.
+async fn robot(app: &App, name: &str) -> Result<(Option<Principal>, Vec<WorkloadRule>), metadata::Error> {
+    let Some((account, robot)) = name.split_once('+') else { return Ok((None, Vec::new())) };
     if !users::is_name(account) || !users::is_name(robot) {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     }
-    let Some(account) = app.metadata.account(account).await? else { return Ok(None) };
-    let Some(robot) = app.metadata.robot(account.id, robot).await? else { return Ok(None) };
-    let principal = app.metadata.principal(robot.id).await?;
-    Ok(principal.filter(|principal| principal.kind == PrincipalKind::Robot && !principal.disabled))
+    let account = app.metadata.account(account).await?.map_or(AccountId(NOBODY), |account| account.id);
+    let id = app.metadata.robot(account, robot).await?.map_or(PrincipalId(NOBODY), |robot| robot.id);
+    let principal = app.metadata.principal(id).await?;
+    let rules = app.metadata.workload_rules(id).await?;
+    Ok((principal.filter(|principal| principal.kind == PrincipalKind::Robot && !principal.disabled), rules))
 }
 
 fn rule(row: &WorkloadRule) -> Option<Rule> {

@@ -70,6 +70,28 @@ async fn the_same_is_checked_as_of_a_token_in_the_place_of_a_password() {
     }
 }
 
+/// Threat 15: issuers that anybody gets a token of make a guesser of everybody, who could count the work.
+#[tokio::test]
+async fn a_genuine_token_tells_no_robots_apart_by_their_work() {
+    let (stage, key, world) = opened().await;
+    let token = key.token(&merge(github(&stage.url), json!({"repository_id": "75"})));
+    let mut told = Vec::new();
+    // One that is there and whose rule is another's, one that is not, and one of an account that is not.
+    for name in ["acme+ci", "acme+no", "nobody+ci"] {
+        let ways = async || {
+            let exchanged = exchange(&world, &token, &[("username", name)]).await;
+            [exchanged, world.get("/v2/").by(&Credentials::basic(name, &token)).await]
+        };
+        // The first asks the issuer for its keys.
+        ways().await;
+        let reads = world.app.metadata.statistics().reads;
+        let answers = ways().await.map(|answer| answer.visible());
+        told.push((answers, world.app.metadata.statistics().reads - reads));
+    }
+    assert_eq!(told[0].0[0].0, 401);
+    assert!(told.iter().all(|seen| *seen == told[0]), "{told:#?}");
+}
+
 #[tokio::test]
 async fn an_exchange_that_is_not_meant_here_is_refused() {
     let (stage, key, world) = opened().await;
