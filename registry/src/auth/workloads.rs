@@ -101,14 +101,16 @@ pub(super) async fn identify(
         Err(error @ oidc::Refused::Unavailable { .. }) => return Err(Refused::Issuer(std::sync::Arc::new(error))),
         Err(error) => return Err(refused(name, &error)),
     };
-    let (robot, rules) = robot(app, name).await?;
-    let Some(robot) = robot else { return Err(Refused::WrongPassword) };
+    let (id, rules) = robot(app, name).await?;
     let rules: Vec<Rule> = rules.iter().filter_map(rule).collect();
     if let Err(error) = decide(&rules, &verified) {
         let why = error.differences.first().map(|difference| difference.why.to_string()).unwrap_or_default();
         tracing::info!(robot = name, "a workload is not {name}: {why}");
         return Err(Refused::WrongPassword);
     }
+    let robot = app.metadata.principal(id).await?;
+    let robot = robot.filter(|robot| robot.kind == PrincipalKind::Robot && !robot.disabled);
+    let robot = robot.ok_or(Refused::WrongPassword)?;
     let binds = app.workloads.section(verified.issuer()).is_none_or(|section| section.bind_address);
     if binds && !first_or_same(app, &verified, (&robot, client), now).await? {
         tracing::warn!(robot = name, "a workload's token for {name} was shown from another address before");
@@ -122,20 +124,20 @@ fn refused(name: &str, error: &oidc::Refused) -> Refused {
     Refused::WrongPassword
 }
 
-/// The robot of this name, if there is one that may sign in, and its rules.
+/// The robot of this name, and its rules, of which there are none where there is no such robot.
 ///
 /// As much is asked for a name that nobody bears: some issuers make a token for everybody, and whoever has one could tell by the
 /// work which robots there are.
-async fn robot(app: &App, name: &str) -> Result<(Option<Principal>, Vec<WorkloadRule>), metadata::Error> {
-    let Some((account, robot)) = name.split_once('+') else { return Ok((None, Vec::new())) };
+async fn robot(app: &App, name: &str) -> Result<(PrincipalId, Vec<WorkloadRule>), metadata::Error> {
+    let nobody = (PrincipalId(NOBODY), Vec::new());
+    let Some((account, robot)) = name.split_once('+') else { return Ok(nobody) };
     if !users::is_name(account) || !users::is_name(robot) {
-        return Ok((None, Vec::new()));
+        return Ok(nobody);
     }
     let account = app.metadata.account(account).await?.map_or(AccountId(NOBODY), |account| account.id);
     let id = app.metadata.robot(account, robot).await?.map_or(PrincipalId(NOBODY), |robot| robot.id);
-    let principal = app.metadata.principal(id).await?;
     let rules = app.metadata.workload_rules(id).await?;
-    Ok((principal.filter(|principal| principal.kind == PrincipalKind::Robot && !principal.disabled), rules))
+    Ok((id, rules))
 }
 
 fn rule(row: &WorkloadRule) -> Option<Rule> {
