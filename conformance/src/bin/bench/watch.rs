@@ -4,7 +4,10 @@
 
 use std::{collections::HashSet, fs, time::Duration};
 
-use hallmark_conformance::{Outcome, failure::While};
+use hallmark_conformance::{
+    Outcome,
+    failure::{Failure, While},
+};
 use nix::{time::ClockId, unistd::Pid};
 
 /// The parent's id among the fields of `/proc/PID/stat` after the closing parenthesis of the name.
@@ -49,7 +52,11 @@ impl Watch {
     /// The process is gone, or belongs to another user.
     pub(crate) fn reset_peak(&self) -> Outcome<()> {
         for id in self.tree()? {
-            fs::write(format!("/proc/{id}/clear_refs"), "5").or_fail("cannot reset the peak of memory")?;
+            match fs::write(format!("/proc/{id}/clear_refs"), "5") {
+                // A descendant that ended since it was seen has no peak any more.
+                Err(_) if id != self.root && parent(id).is_none() => {}
+                reset => reset.or_fail("cannot reset the peak of memory")?,
+            }
         }
         Ok(())
     }
@@ -73,11 +80,13 @@ impl Watch {
     fn memory(&self, field: &str) -> Outcome<u64> {
         let mut total = 0;
         for id in self.tree()? {
-            let status =
-                fs::read_to_string(format!("/proc/{id}/status")).or_fail("a process ended while it was looked at")?;
-            let line = status.lines().find_map(|line| line.strip_prefix(field));
-            let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-            total += kibibytes.or_fail(format!("/proc/{id}/status has no {field}"))? * 1024;
+            match memory(id, field) {
+                Some(bytes) => total += bytes,
+                None if id == self.root => {
+                    return Err(Failure::new(format!("process {id} is gone: it has no {field}")));
+                }
+                None => {}
+            }
         }
         Ok(total)
     }
@@ -109,6 +118,14 @@ fn processor_time(id: u32) -> Option<Duration> {
     Some(clock.now().ok()?.into())
 }
 
+/// Bytes that `/proc/PID/status` tells in a field; `None` when the process is gone or has ended and only waits for its
+/// parent: it holds no memory then, and has no such field.
+fn memory(id: u32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
 /// The id of a process's parent; `None` when it is gone.
 fn parent(id: u32) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
@@ -131,6 +148,23 @@ mod tests {
         assert!(watch.processor_time().unwrap() > Duration::ZERO);
         watch.reset_peak().unwrap();
         assert!(watch.peak_memory().unwrap() > 0);
+    }
+
+    #[test]
+    fn a_child_that_ended_holds_nothing_and_a_root_that_ended_is_an_error() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let ended = Watch::new(child.id());
+        // Nobody has asked for its end yet: it stays among the processes, without memory.
+        while ended.resident_memory().is_ok() {
+            std::thread::yield_now();
+        }
+        assert!(parent(child.id()).is_some());
+        assert!(ended.peak_memory().unwrap_err().to_string().contains("is gone"));
+        let own = Watch::own();
+        assert!(own.tree().unwrap().contains(&child.id()));
+        own.reset_peak().unwrap();
+        assert!(own.peak_memory().unwrap() > 0);
+        child.wait().unwrap();
     }
 
     #[test]
