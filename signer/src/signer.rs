@@ -41,6 +41,9 @@ pub struct NotaryChange {
     pub root: Vec<u8>,
     /// The files that hold before it; their versions may not fall from one change to the next.
     pub base: Vec<FileState>,
+    /// The delegations among them whose versions are counted anew with this change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anew: Vec<String>,
     /// The snapshot.
     pub snapshot: SnapshotOf,
 }
@@ -236,7 +239,8 @@ impl Signer {
             SnapshotOf::Standing(state) => Source::Given(state.clone()),
         };
         let base = versions(&change.base);
-        let plan = Plan { collection: change.collection, caller: change.caller, base, source, now };
+        let anew = change.anew.into_iter().filter(|role| is_delegation(role)).collect();
+        let plan = Plan { collection: change.collection, caller: change.caller, base, anew, source, now };
         let given = self.reserve(&plan).await?;
         let snapshot = match &plan.source {
             Source::Given(_) => None,
@@ -267,11 +271,15 @@ impl Signer {
             Source::Made { files, .. } => Some(versions(files)),
             Source::Given(_) => None,
         };
-        let input = (plan.collection.clone(), plan.base.clone(), named);
+        let input = (plan.collection.clone(), plan.base.clone(), plan.anew.clone(), named);
         self.metadata
-            .write(input, |tx, (collection, base, named)| {
+            .write(input, |tx, (collection, base, anew, named)| {
                 Box::pin(async move {
                     check_base(tx, collection, base).await?;
+                    // What is not published after all is lifted again by the next change, which rests on what holds.
+                    for role in anew {
+                        tx.forget_signer_floor(collection, role).await?;
+                    }
                     for (role, to) in named.iter().flatten() {
                         check_floor(tx, collection, role, *to).await?;
                     }
@@ -323,6 +331,7 @@ struct Plan {
     collection: String,
     caller: String,
     base: BTreeMap<String, i64>,
+    anew: Vec<String>,
     source: Source,
     now: i64,
 }
@@ -388,6 +397,10 @@ fn versions(files: &[FileState]) -> BTreeMap<String, i64> {
 
 fn is_clients(role: &str) -> bool {
     role.parse::<TrustRole>().is_ok_and(|role| role.as_str() == "root" || role.names_targets())
+}
+
+fn is_delegation(role: &str) -> bool {
+    role.parse::<TrustRole>().is_ok_and(|role| role.parent().is_some())
 }
 
 /// As rows hold it.

@@ -70,7 +70,7 @@ fn publish(now: i64) -> Result<Vec<(String, u64)>, Refused> {
     let uploads = [("root", ROOT), ("targets", TARGETS), ("snapshot", SNAPSHOT), ("timestamp", TIMESTAMP)].map(upload);
     let held = Held { timestamp: root().roles["timestamp"].keyids.iter().cloned().collect(), ..Held::default() };
     let plan = check(&gun, uploads.to_vec(), &Published::default(), &held, now)?;
-    Ok(plan.files.into_iter().map(|(state, _)| (state.role.to_string(), state.version)).collect())
+    Ok(plan.files.into_iter().map(|file| (file.state.role.to_string(), file.state.version)).collect())
 }
 
 #[test]

@@ -161,7 +161,8 @@ fn listed(line: &str) -> Option<Listed> {
     Some(Listed { name: (*name).to_owned(), digest: (*digest).to_owned(), size, role: (*role).to_owned() })
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Outcome<()> {
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Outcome<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

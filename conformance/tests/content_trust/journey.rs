@@ -101,11 +101,31 @@ fn a_removed_role_begins_anew_with_another_signer() -> Outcome<()> {
     let (key, certificate) = write_signer(notary.home(), "carol")?;
     notary.run(&["delegation", "add", &gun, "targets/team", text(&certificate), "--all-paths", "-p"])?;
     notary.run(&["key", "import", text(&key), "--role", "targets/team"])?;
-    // Without it the client would begin at the first version again, which was taken before.
-    notary.run(&["witness", &gun, "targets/team", "-p"])?;
-    notary.run(&["remove", &gun, "v2", "--roles", "targets/team"])?;
     notary.run(&["add", &gun, "v3", text(&file), "--roles", "targets/team", "-p"])?;
-    notary.lists(&gun, &["v1", "v3"])
+    notary.lists(&gun, &["v1", "v3"])?;
+    notary.run(&["add", &gun, "v4", text(&file), "--roles", "targets/team", "-p"])?;
+    notary.lists(&gun, &["v1", "v3", "v4"])
+}
+
+/// By the same signers, where the client signs the snapshot, which names no role that was removed.
+#[test]
+fn a_removed_role_begins_anew_with_those_who_signed_it_before() -> Outcome<()> {
+    let world = World::new()?;
+    let (notary, gun) = delegated(&world, &["--all-paths"])?;
+    let file = notary.content("one", 500)?;
+    for name in ["v1", "v2"] {
+        notary.run(&["add", &gun, name, text(&file), "--roles", "targets/team", "-p"])?;
+    }
+    let before = world.held(&gun)?;
+    notary.run(&["delegation", "remove", &gun, "targets/team", "-y", "-p"])?;
+    let certificate = notary.home().join("alice.crt");
+    notary.run(&["delegation", "add", &gun, "targets/team", text(&certificate), "--all-paths", "-p"])?;
+    notary.run(&["add", &gun, "v3", text(&file), "--roles", "targets/team", "-p"])?;
+    notary.lists(&gun, &["v3"])?;
+    let old = world.brings_back(&gun, "targets/team", &before)?;
+    holds(old.status == 400 && old.text().contains("began anew"), || format!("an old file met {}", old.text()))?;
+    notary.run(&["add", &gun, "v4", text(&file), "--roles", "targets/team", "-p"])?;
+    notary.lists(&gun, &["v3", "v4"])
 }
 
 /// The client's snapshot no longer names a role that `targets` no longer names: it stays published, but nobody trusts it.

@@ -292,6 +292,14 @@ impl World {
         Ok(Held(files))
     }
 
+    /// What a server answers to whoever publishes the file of a role again that it held.
+    pub(crate) fn brings_back(&self, gun: &str, role: &str, before: &Held) -> Outcome<Answer> {
+        let path = self.path("old.json");
+        fs::write(&path, serde_json::to_vec(before.0.get(role).or_fail(format!("{role} was not held"))?)?)?;
+        let part = format!("files=@{};filename={role}", path.display());
+        self.ask_as(&Person::admin(), (gun, "push,pull"), &["--form", &part], &format!("/v2/{gun}/_trust/tuf/"))
+    }
+
     /// Holds that a collection has no file at all.
     pub(crate) fn holds_nothing(&self, gun: &str) -> Outcome<()> {
         ["timestamp", "snapshot", "root", "targets", "1.root"]

@@ -46,7 +46,7 @@ fn timestamp() -> TrustRole {
     ServerRole::Timestamp.role()
 }
 
-/// As rows hold it.
+/// As rows hold it: of a role that never begins anew, unless more is said of it.
 fn row(state: &FileState) -> TrustState {
     TrustState {
         role: state.role.clone(),
@@ -54,6 +54,8 @@ fn row(state: &FileState) -> TrustState {
         sha256: state.sha256.to_vec(),
         sha512: state.sha512.to_vec(),
         length: i64::try_from(state.length).unwrap_or(i64::MAX),
+        latest_expiry: i64::MAX,
+        begun_after: 0,
     }
 }
 
@@ -68,11 +70,16 @@ fn state(row: &TrustState) -> Option<FileState> {
     })
 }
 
+/// A file that the signer made.
+fn of_server(state: &FileState, body: Vec<u8>) -> NewTrustFile {
+    NewTrustFile { state: row(state), body, begins_anew: false }
+}
+
 /// What the signer made, as it is stored: the snapshot before the timestamp that names it.
 fn signed_files(signed: NotaryFiles) -> (Vec<NewTrustFile>, Freshness) {
     let fresh = Freshness { renew_at: signed.expires - RENEW_BEFORE, expires_at: signed.expires };
     let files = signed.snapshot.into_iter().chain([signed.timestamp]);
-    (files.map(|(state, body)| NewTrustFile { state: row(&state), body }).collect(), fresh)
+    (files.map(|(state, body)| of_server(&state, body)).collect(), fresh)
 }
 
 /// What every operation of content trust may fail with.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallmark_oci::{Gun, PublishTrust, TrustRole};
+use hallmark_oci::{Gun, PublishTrust, ServerRole, TrustRole};
 use hallmark_signer::notary::FileState;
-use hallmark_signer::notary::publish::{self, Held, Published, Upload};
+use hallmark_signer::notary::publish::{self, Held, Life, NewFile, Published, Upload};
 use hallmark_signer::{NotaryChange, SignRefused, SnapshotOf};
 use hallmark_storage::metadata::{
-    self, Collection, CollectionKey, Freshness, NewTrustFile, PrincipalId, Published as Outcome, Repository, Rights, Tx,
+    self, Collection, CollectionKey, Freshness, NewTrustFile, PrincipalId, Published as Outcome, Repository, Rights,
+    TrustState, Tx,
 };
 use serde_json::json;
 
@@ -79,21 +80,25 @@ impl Before {
     async fn read(app: &App, key: &CollectionKey, uploads: &[Upload]) -> Result<Self, Failure> {
         let seen = app.metadata.trust_collection(key).await?;
         let Some(collection) = seen else { return Ok(Self { seen, published: Published::default() }) };
-        let states = app.metadata.trust_states(collection).await?;
-        let states: Option<BTreeMap<_, _>> = states.iter().map(|row| Some((row.role.clone(), state(row)?))).collect();
+        let rows = app.metadata.trust_states(collection).await?;
+        let states: Option<BTreeMap<_, _>> = rows.iter().map(|row| Some((row.role.clone(), state(row)?))).collect();
+        let life = |row: &TrustState| Life { latest: row.latest_expiry, before: row.begun_after };
+        let lives = rows.iter().map(|row| (row.role.clone(), life(row))).collect();
         let mut bodies: BTreeMap<_, _> =
             app.metadata.trust_bodies(collection, needed(uploads).iter()).await?.into_iter().collect();
         let root = bodies.remove(&TrustRole::root());
-        let published = Published { root, targets: bodies, states: states.ok_or(Failure::Damaged)? };
+        let snapshot = bodies.remove(&ServerRole::Snapshot.role());
+        let published = Published { root, snapshot, targets: bodies, states: states.ok_or(Failure::Damaged)?, lives };
         Ok(Self { seen, published })
     }
 }
 
-/// The files that a check may have to read: the root, `targets`, and every role above an uploaded one.
+/// The files that a check may have to read: the root, the snapshot, `targets`, every uploaded delegation as it stands, and every
+/// role above it.
 fn needed(uploads: &[Upload]) -> BTreeSet<TrustRole> {
-    let mut needed = BTreeSet::from([TrustRole::root(), TrustRole::targets()]);
+    let mut needed = BTreeSet::from([TrustRole::root(), ServerRole::Snapshot.role(), TrustRole::targets()]);
     for upload in uploads {
-        let mut above = upload.role.parent();
+        let mut above = Some(&upload.role).filter(|role| role.names_targets()).cloned();
         while let Some(role) = above {
             above = role.parent();
             needed.insert(role);
@@ -132,21 +137,23 @@ async fn prepare(
     let (plan, published) = checked.await.map_err(|_| PublishError::Failed(Failure::Damaged))??;
     let mut states = published.states.clone();
     let base: Vec<FileState> = states.values().cloned().collect();
-    for (state, _) in &plan.files {
+    for NewFile { state, .. } in &plan.files {
         states.insert(state.role.clone(), state.clone());
     }
     let snapshot = if plan.makes_snapshot {
         let in_snapshot = |role: &TrustRole| role.as_str() == "root" || role.names_targets();
         SnapshotOf::Files(states.into_values().filter(|state| in_snapshot(&state.role)).collect())
     } else {
-        let given = plan.files.iter().find(|(state, _)| state.role.as_str() == "snapshot");
-        SnapshotOf::Client(given.map(|(_, bytes)| bytes.clone()).unwrap_or_default())
+        let given = plan.files.iter().find(|file| file.state.role.as_str() == "snapshot");
+        SnapshotOf::Client(given.map(|file| file.bytes.clone()).unwrap_or_default())
     };
+    let anew = plan.files.iter().filter(|file| file.begins_anew);
     let change = NotaryChange {
         collection: signer_name(key),
         caller: format!("{actor} {}", occasion.request_id),
         root: plan.root,
         base,
+        anew: anew.map(|file| file.state.role.as_str().to_owned()).collect(),
         snapshot,
     };
     let signed = app.signer.sign(change, now).await.map_err(|refused| match refused {
@@ -159,7 +166,7 @@ async fn prepare(
         refused => PublishError::Failed(Failure::Signer(refused)),
     })?;
     let (made, fresh) = signed_files(signed);
-    let given = plan.files.into_iter().map(|(state, body)| NewTrustFile { state: row(&state), body });
+    let given = plan.files.into_iter().map(given);
     Ok(Change {
         key: key.clone(),
         gun: gun.clone(),
@@ -170,6 +177,13 @@ async fn prepare(
         actor,
         occasion: occasion.clone(),
     })
+}
+
+/// A file that a client made, as it is stored.
+fn given(file: NewFile) -> NewTrustFile {
+    let NewFile { state, bytes, life, begins_anew } = file;
+    let state = TrustState { latest_expiry: life.latest, begun_after: life.before, ..row(&state) };
+    NewTrustFile { state, body: bytes, begins_anew }
 }
 
 async fn store(tx: &mut Tx, change: &Change) -> Result<(), PublishError> {

@@ -168,8 +168,14 @@ async fn renew(app: &App, due: &DueCollection, now: i64) -> Result<(), RenewErro
     let root = root.ok_or(RenewError::Gone)?.body.to_vec();
     let name = app.metadata.repository_name(key.repository).await?.ok_or(RenewError::Gone)?;
     let snapshot = snapshot(app, due, &states, &root, now).await?;
-    let change =
-        NotaryChange { collection: signer_name(key), caller: "renewal".to_owned(), root, base: states, snapshot };
+    let change = NotaryChange {
+        collection: signer_name(key),
+        caller: "renewal".to_owned(),
+        root,
+        base: states,
+        anew: Vec::new(),
+        snapshot,
+    };
     let signed = app.signer.sign(change, now).await.map_err(Failure::from)?;
     let (files, fresh) = signed_files(signed);
     let occasion = Occasion { now, request_id: String::new() };

@@ -3,6 +3,9 @@
 //!
 //! Stricter than that server in these: a root may not leave published targets without valid signatures; an uploaded snapshot
 //! must name every published file as it stands; versions do not leap; a role delegates its own children only.
+//!
+//! Milder in one: a delegation whose file no reader takes any more begins anew at version 1 ([`NewFile::begins_anew`]). So clients
+//! go on when the last of those who signed for a role has left, or a role that was removed comes back; Docker's knows no other way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +24,10 @@ const LEAP: u64 = 1 << 20;
 const EARLY: i64 = 24 * 60 * 60;
 /// The most roles of a collection, all together.
 const ROLES_OF_ALL: usize = 1_000;
+/// The version at which clients begin a role.
+const FIRST: u64 = 1;
+/// What lies below this may be counted anew: the store sets it aside by a number above it.
+const COUNTED: u64 = 1 << 32;
 /// The roles that every root names.
 const ROLES: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
 
@@ -38,10 +45,23 @@ pub struct Upload {
 pub struct Published {
     /// The root that holds.
     pub root: Option<Vec<u8>>,
-    /// The files of `targets` and of the delegations above those that are uploaded.
+    /// The snapshot that holds.
+    pub snapshot: Option<Vec<u8>>,
+    /// The files of `targets`, of the delegations that are uploaded, and of those above them.
     pub targets: BTreeMap<TrustRole, Vec<u8>>,
     /// What is known of every file that holds.
     pub states: BTreeMap<TrustRole, FileState>,
+    /// How long what was published for each role was to hold.
+    pub lives: BTreeMap<TrustRole, Life>,
+}
+
+/// When the files that were ever published for a role expire, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// The last of them; [`i64::MAX`] when that is not known.
+    pub latest: i64,
+    /// The last of those from before the role began anew: what is published since expires later. 0 when it never has.
+    pub before: i64,
 }
 
 /// The ids of the keys that the server can sign with for the collection.
@@ -56,12 +76,27 @@ pub struct Held {
 /// What is to be done: the files to store, and who signs the rest.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The files that are new, with what is known of them; never a timestamp.
-    pub files: Vec<(FileState, Vec<u8>)>,
+    /// The files that are new; never a timestamp.
+    pub files: Vec<NewFile>,
     /// The root that holds from then on.
     pub root: Vec<u8>,
     /// Whether the server makes the snapshot.
     pub makes_snapshot: bool,
+}
+
+/// A file that is to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// What is known of it.
+    pub state: FileState,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// How long what was published for its role is to hold, this one among it.
+    pub life: Life,
+    /// Whether its role is counted anew. No reader takes the file that held: too few have signed it of those whom the parent
+    /// names now, or nobody named the role. And this one expires later than all that was ever published for the role, which is
+    /// what an old file does not do that somebody brings back when its signer has become one again.
+    pub begins_anew: bool,
 }
 
 /// Why a publish is not taken; the names are those that clients know.
@@ -132,12 +167,12 @@ pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held
     // Departure: a new root must go on vouching for what is published.
     tree.load(&targets)?;
     for (role, bytes) in &uploads {
-        let version = match role.as_str() {
-            "root" => root.version,
+        let (version, expires) = match role.as_str() {
+            "root" => (root.version, root.expires),
             "snapshot" => continue,
-            _ => tree.known.get(role).map_or(0, |known| known.version),
+            _ => tree.known.get(role).map_or((0, 0), |known| (known.version, known.expires)),
         };
-        files.push((newer(FileState::of(role.clone(), version, bytes), published)?, bytes.clone()));
+        files.push(tree.follows(FileState::of(role.clone(), version, bytes), expires, bytes)?);
     }
     // Departure: a snapshot of more files than readers read would be renewed by nobody.
     let all: BTreeSet<&TrustRole> = uploads.keys().chain(published.states.keys()).collect();
@@ -147,7 +182,7 @@ pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held
     // 5: the snapshot.
     let makes_snapshot = match uploads.get(&role_named("snapshot")) {
         Some(bytes) => {
-            files.push((snapshot(&tree, bytes, &files)?, bytes.clone()));
+            files.push(snapshot(&tree, bytes, &files)?);
             false
         }
         None => {
@@ -273,9 +308,27 @@ fn certificates(gun: &Gun, root: &Root, now: i64) -> Result<(), Refused> {
     Ok(())
 }
 
+impl Published {
+    /// Whether the snapshot that holds names a role.
+    fn in_snapshot(&self, role: &TrustRole) -> bool {
+        let file = self.snapshot.as_ref().and_then(|bytes| Signed::<Snapshot>::parse(bytes).ok());
+        file.is_none_or(|file| file.content.meta.contains_key(role.as_str()))
+    }
+
+    /// Whether the files that hold name a role, from `targets` down.
+    fn names(&self, role: &TrustRole) -> bool {
+        let Some(parent) = role.parent() else { return true };
+        let file = self.targets.get(&parent).and_then(|bytes| Signed::<Targets>::parse(bytes).ok());
+        let is_named =
+            file.is_some_and(|file| file.content.delegations.roles.iter().any(|child| child.name == role.as_str()));
+        is_named && self.names(&parent)
+    }
+}
+
 /// A role of targets that is verified, with the beginnings of the names that it may give.
 struct Known {
     version: u64,
+    expires: i64,
     content: Targets,
     paths: Vec<String>,
 }
@@ -296,16 +349,10 @@ impl Tree<'_> {
             return Ok(());
         }
         let refuse = |why: &str| Refused::Targets(format!("{role}: {why}"));
-        let (keys, documents, paths) = match role.parent() {
-            None => (self.root.roles["targets"].clone(), self.root.keys.clone(), vec![String::new()]),
-            Some(parent) => {
-                self.load(&parent)?;
-                self.known
-                    .get(&parent)
-                    .and_then(|known| known.child(role))
-                    .ok_or_else(|| refuse("its parent does not name it"))?
-            }
-        };
+        if let Some(parent) = role.parent() {
+            self.load(&parent)?;
+        }
+        let (keys, documents, paths) = self.signers(role).ok_or_else(|| refuse("its parent does not name it"))?;
         let uploaded = self.uploads.get(role);
         let bytes = uploaded.or_else(|| self.published.targets.get(role));
         let bytes = bytes.ok_or_else(|| refuse("nothing is published under this name"))?;
@@ -315,8 +362,47 @@ impl Tree<'_> {
         if uploaded.is_some() {
             self.check(role, &file, &paths)?;
         }
-        self.known.insert(role.clone(), Known { version: file.version, content: file.content, paths });
+        let Signed { version, expires, content, .. } = file;
+        self.known.insert(role.clone(), Known { version, expires, content, paths });
         Ok(())
+    }
+
+    /// Who signs for a role, and what it may name, by its parent's word; of a parent that was loaded.
+    fn signers(&self, role: &TrustRole) -> Option<(RoleKeys, BTreeMap<String, KeyDocument>, Vec<String>)> {
+        match role.parent() {
+            None => Some((self.root.roles["targets"].clone(), self.root.keys.clone(), vec![String::new()])),
+            Some(parent) => self.known.get(&parent)?.child(role),
+        }
+    }
+
+    /// How a file of `targets`, a delegation or the root follows what is published for its role.
+    fn follows(&self, state: FileState, expires: i64, bytes: &[u8]) -> Result<NewFile, Refused> {
+        let Some(life) = self.published.lives.get(&state.role).copied() else {
+            return newer(state, expires, bytes, self.published);
+        };
+        if expires <= life.before {
+            let message = "it expires no later than a file from before the role began anew, and may be one of those";
+            return Err(Refused::Targets(format!("{}: {message}", state.role)));
+        }
+        if state.version == FIRST && expires > life.latest && self.is_left(&state.role) {
+            let life = Life { latest: expires, before: life.latest };
+            return Ok(NewFile { state, bytes: bytes.to_vec(), life, begins_anew: true });
+        }
+        newer(state, expires, bytes, self.published)
+    }
+
+    /// Whether no reader takes the file of a delegation that holds.
+    fn is_left(&self, role: &TrustRole) -> bool {
+        let counted = self.published.states.get(role).is_some_and(|state| state.version < COUNTED);
+        if !counted || role.parent().is_none() {
+            return false;
+        }
+        let is_signed = || {
+            let standing = Signed::<Targets>::parse(self.published.targets.get(role)?).ok()?;
+            let (keys, documents, _) = self.signers(role)?;
+            check_signatures(&standing, &keys, &documents).ok()
+        };
+        is_signed().is_none() || !self.published.names(role) || !self.published.in_snapshot(role)
     }
 
     /// Whether a published role is one still: a parent that was read names it, and so on up. A parent that was not read is as it
@@ -357,7 +443,7 @@ impl Known {
 }
 
 /// 7, ahead of the store, which decides it again.
-fn newer(state: FileState, published: &Published) -> Result<FileState, Refused> {
+fn newer(state: FileState, expires: i64, bytes: &[u8], published: &Published) -> Result<NewFile, Refused> {
     let last = published.states.get(&state.role).map_or(0, |state| state.version);
     if state.version <= last {
         return Err(Refused::Version { role: state.role, found: state.version, published: last });
@@ -370,11 +456,15 @@ fn newer(state: FileState, published: &Published) -> Result<FileState, Refused> 
             Refused::Targets(message)
         });
     }
-    Ok(state)
+    let life = match published.lives.get(&state.role) {
+        Some(life) => Life { latest: life.latest.max(expires), before: life.before },
+        None => Life { latest: expires, before: 0 },
+    };
+    Ok(NewFile { state, bytes: bytes.to_vec(), life, begins_anew: false })
 }
 
 /// Step 5 for a snapshot that the client signed.
-fn snapshot(tree: &Tree<'_>, bytes: &[u8], files: &[(FileState, Vec<u8>)]) -> Result<FileState, Refused> {
+fn snapshot(tree: &Tree<'_>, bytes: &[u8], files: &[NewFile]) -> Result<NewFile, Refused> {
     let (root, published, now) = (tree.root, tree.published, tree.now);
     let role = role_named("snapshot");
     let file = read::<Snapshot>(&role, bytes, Refused::Snapshot)?;
@@ -384,18 +474,20 @@ fn snapshot(tree: &Tree<'_>, bytes: &[u8], files: &[(FileState, Vec<u8>)]) -> Re
     if expired(file, now) {
         return Err(Refused::Snapshot("the snapshot has expired".to_owned()));
     }
-    let uploaded: BTreeMap<_, _> = files.iter().map(|(state, _)| (&state.role, state)).collect();
+    let uploaded: BTreeMap<_, _> = files.iter().map(|file| (&file.state.role, &file.state)).collect();
     let stand = published.states.values().filter(|state| {
         let counts = state.role.as_str() == "root" || state.role.names_targets() && tree.names(&state.role);
         counts && !uploaded.contains_key(&state.role)
     });
     for state in uploaded.values().copied().chain(stand) {
         let named = file.content.meta.get(state.role.as_str());
-        if !named.is_some_and(|named| state.is(named)) {
+        // A role that was removed and comes back has no file again until somebody signs one.
+        let is_back = || !uploaded.contains_key(&state.role) && !published.in_snapshot(&state.role);
+        if !named.map_or_else(is_back, |named| state.is(named)) {
             return Err(Refused::Snapshot(format!("the snapshot does not name {} as it stands", state.role)));
         }
     }
-    newer(FileState::of(role, file.version, bytes), published)
+    newer(FileState::of(role, file.version, bytes), file.expires, bytes, published)
 }
 
 impl FileState {

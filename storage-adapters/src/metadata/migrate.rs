@@ -86,6 +86,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0012_filtered_lists.sql"),
         postgres: include_str!("../../migrations/postgres/0012_filtered_lists.sql"),
     },
+    Migration {
+        version: 13,
+        name: "roles anew",
+        sqlite: include_str!("../../migrations/sqlite/0013_roles_anew.sql"),
+        postgres: include_str!("../../migrations/postgres/0013_roles_anew.sql"),
+    },
 ];
 
 statements! {

@@ -40,7 +40,8 @@ statements! {
           WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3 LIMIT 1"
     ];
     STATES = [
-        "SELECT t.role, t.version, m.sha256, m.sha512, CAST(LENGTH(m.body) AS BIGINT) FROM trust_current t
+        "SELECT t.role, t.version, m.sha256, m.sha512, CAST(LENGTH(m.body) AS BIGINT), t.latest_expiry, t.begun_after
+           FROM trust_current t
            JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
           WHERE t.collection_id = $1 ORDER BY t.role"
     ];
@@ -91,10 +92,13 @@ statements! {
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (collection_id, role, version) DO NOTHING"
     ];
     POINT = [
-        "INSERT INTO trust_current (collection_id, role, version) VALUES ($1, $2, $3)
-         ON CONFLICT (collection_id, role) DO UPDATE SET version = excluded.version
+        "INSERT INTO trust_current (collection_id, role, version, latest_expiry, begun_after) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (collection_id, role) DO UPDATE SET version = excluded.version,
+             latest_expiry = excluded.latest_expiry, begun_after = excluded.begun_after
            WHERE trust_current.version < excluded.version"
     ];
+    LEAVE = ["DELETE FROM trust_current WHERE collection_id = $1 AND role = $2"];
+    SET_ASIDE = ["UPDATE trust_metadata SET version = version - $3 WHERE collection_id = $1 AND role = $2 AND version >= 0"];
     REPLACE = [
         "UPDATE trust_metadata SET replaced_at = $3 WHERE collection_id = $1 AND role = $2
             AND version = (SELECT t.version FROM trust_current t WHERE t.collection_id = $1 AND t.role = $2)"
@@ -115,6 +119,9 @@ statements! {
     ];
     DELETE = ["DELETE FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"];
 }
+
+/// How many bits the versions of a role have that may begin anew.
+const VERSION_BITS: u32 = 32;
 
 /// The two dialects of TUF that collections are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -217,6 +224,11 @@ pub struct TrustState {
     pub sha512: Vec<u8>,
     /// In bytes.
     pub length: i64,
+    /// When the last of the files that were ever published for the role expires, in milliseconds since the epoch; the end of all
+    /// numbers when that is not known.
+    pub latest_expiry: i64,
+    /// The same of those from before the role began anew; 0 when it never has.
+    pub begun_after: i64,
 }
 
 /// A file of a publish.
@@ -226,6 +238,9 @@ pub struct NewTrustFile {
     pub state: TrustState,
     /// Its bytes.
     pub body: Vec<u8>,
+    /// Whether the versions of its role are counted anew: those before it are set aside below 0, where only their checksums
+    /// find them, as long as any file that was replaced. They must lie below 2^32.
+    pub begins_anew: bool,
 }
 
 /// A collection whose snapshot or timestamp is to be renewed.
@@ -420,13 +435,20 @@ impl Tx {
             return Ok(Published::Overtaken);
         }
         self.touch(Slot::trust(key.repository));
-        for NewTrustFile { state, body } in files {
+        for NewTrustFile { state, body, begins_anew } in files {
             let (role, version) = (state.role.as_str(), state.version);
             let row =
                 values![id, role, version, state.sha256.as_slice(), state.sha512.as_slice(), now, body.as_slice()];
             self.execute(&REPLACE, values![id, role, now]).await?;
+            if *begins_anew {
+                // No other publish has this head, so that what one sets aside meets nothing of another's.
+                let aside = seen.map_or(0, |seen| seen.head) << VERSION_BITS;
+                self.execute(&LEAVE, values![id, role]).await?;
+                self.execute(&SET_ASIDE, values![id, role, aside]).await?;
+            }
             let stored = self.execute(&STORE, row).await?;
-            if stored != 1 || self.execute(&POINT, values![id, role, version]).await? != 1 {
+            let point = values![id, role, version, state.latest_expiry, state.begun_after];
+            if stored != 1 || self.execute(&POINT, point).await? != 1 {
                 return Ok(Published::Overtaken);
             }
         }
@@ -497,6 +519,8 @@ fn state(row: &Row) -> Result<TrustState, Error> {
         sha256: row.bytes(2)?,
         sha512: row.bytes(3)?,
         length: row.integer(4)?,
+        latest_expiry: row.integer(5)?,
+        begun_after: row.integer(6)?,
     })
 }
 

@@ -162,8 +162,11 @@ async fn forgotten_roots_leave_notary_s_collections(world: World) {
                 sha256: vec![1; 32],
                 sha512: vec![1; 64],
                 length: 1,
+                latest_expiry: NOW,
+                begun_after: 0,
             },
             body: b"x".to_vec(),
+            begins_anew: false,
         };
         let fresh = Freshness { renew_at: NOW, expires_at: NOW };
         world

@@ -19,6 +19,8 @@ family! {
     states_and_bytes_are_of_the_files_that_hold,
     a_publish_that_rests_on_something_else_is_overtaken,
     a_version_that_is_not_newer_leaves_nothing,
+    a_role_that_begins_anew_is_counted_from_there_and_its_files_are_found_by_their_sums,
+    a_role_is_remembered_for_how_long_what_was_published_for_it_was_to_hold,
     of_two_publishes_at_once_one_is_stored,
     collections_are_due_in_their_order,
     what_is_put_off_waits_unless_it_was_published_to,
@@ -71,11 +73,13 @@ fn state(role_name: &str, version: i64, body: &str) -> TrustState {
         sha256: of(&SHA256),
         sha512: of(&SHA512),
         length: i64::try_from(body.len()).unwrap(),
+        latest_expiry: 1_000 * version,
+        begun_after: 0,
     }
 }
 
 fn file((role, version, body): &(&str, i64, &str)) -> NewTrustFile {
-    NewTrustFile { state: state(role, *version, body), body: body.as_bytes().to_vec() }
+    NewTrustFile { state: state(role, *version, body), body: body.as_bytes().to_vec(), begins_anew: false }
 }
 
 /// Publishes as whoever holds the repository does, and gives the change up when it is overtaken.
@@ -249,6 +253,69 @@ async fn a_version_that_is_not_newer_leaves_nothing(world: World) {
     }
     assert_eq!(world.count("SELECT COUNT(*) FROM trust_metadata").await, 7);
     assert_eq!(world.count("SELECT COUNT(*) FROM trust_current").await, 4);
+}
+
+/// Three lives of a role, each with files of the same versions.
+async fn a_role_that_begins_anew_is_counted_from_there_and_its_files_are_found_by_their_sums(world: World) {
+    const ROLE: &str = "targets/releases";
+    let (key, mut seen) = first(&world).await;
+    let anew = |(version, body): (i64, &'static str), begins_anew| NewTrustFile {
+        begins_anew,
+        ..file(&(ROLE, version, body))
+    };
+    let lives = [["one 1", "one 2"], ["two 1", "two 2"], ["three 1", "three 2"]];
+    for (life, bodies) in lives.iter().enumerate() {
+        for (version, body) in (1..).zip(bodies) {
+            let files = vec![anew((version, body), life > 0 && version == 1)];
+            assert_eq!(try_publish(&world, &key, Some(seen), files, 0).await, Published::Stored, "{body}");
+            seen = world.metadata.trust_collection(&key).await.unwrap().unwrap();
+            assert_eq!(current(&world, &key, ROLE).await.as_deref(), Some(*body));
+            assert_eq!(read(&world, &key, ROLE, TrustFileKey::Version(version)).await.as_deref(), Some(*body));
+        }
+    }
+    for body in lives.as_flattened() {
+        let sum = digest(&SHA256, body.as_bytes());
+        assert_eq!(read(&world, &key, ROLE, TrustFileKey::Sha256(sum.as_ref())).await.as_deref(), Some(*body));
+    }
+    assert_eq!(read(&world, &key, ROLE, TrustFileKey::Version(3)).await, None);
+    let states = world.metadata.trust_states(seen).await.unwrap();
+    assert_eq!(states.len(), FIRST.len() + 1);
+    assert_eq!(states.iter().find(|state| state.role == role(ROLE)).unwrap().version, 2);
+    let older = vec![anew((2, "three 2 again"), false)];
+    assert_eq!(try_publish(&world, &key, Some(seen), older, 0).await, Published::Overtaken);
+    // Set aside and replaced alike, they go after the same while.
+    let forgotten = world.change(seen, |tx, seen| Box::pin(tx.forget_trust(*seen, i64::MAX))).await;
+    assert_eq!(forgotten, 5);
+    assert_eq!(current(&world, &key, ROLE).await.as_deref(), Some("three 2"));
+}
+
+async fn a_role_is_remembered_for_how_long_what_was_published_for_it_was_to_hold(world: World) {
+    let (key, mut seen) = first(&world).await;
+    let of = |version, latest_expiry, begun_after, begins_anew| {
+        let NewTrustFile { state, body, .. } = file(&("targets/releases", version, "body"));
+        NewTrustFile { state: TrustState { latest_expiry, begun_after, ..state }, body, begins_anew }
+    };
+    for (version, latest, after, anew) in [(1, 50, 0, false), (2, 70, 0, false), (1, 80, 70, true), (2, 90, 70, false)]
+    {
+        let done = try_publish(&world, &key, Some(seen), vec![of(version, latest, after, anew)], 0).await;
+        assert_eq!(done, Published::Stored);
+        seen = world.metadata.trust_collection(&key).await.unwrap().unwrap();
+        let states = world.metadata.trust_states(seen).await.unwrap();
+        let told = states.iter().find(|state| state.role == role("targets/releases")).unwrap();
+        assert_eq!((told.version, told.latest_expiry, told.begun_after), (version, latest, after));
+    }
+    // A release that knows nothing of it leaves the end of all numbers: its role never begins anew.
+    world.meddle("INSERT INTO trust_metadata (collection_id, role, version, sha256, sha512, published_at, body)
+                  SELECT collection_id, 'targets/old', 1, sha256, sha512, 1, body FROM trust_metadata WHERE role = 'root'").await;
+    world
+        .meddle(
+            "INSERT INTO trust_current (collection_id, role, version)
+                  SELECT collection_id, 'targets/old', 1 FROM trust_current WHERE role = 'root'",
+        )
+        .await;
+    let states = world.metadata.trust_states(seen).await.unwrap();
+    let told = states.iter().find(|state| state.role == role("targets/old")).unwrap();
+    assert_eq!((told.latest_expiry, told.begun_after), (i64::MAX, 0));
 }
 
 async fn of_two_publishes_at_once_one_is_stored(world: World) {

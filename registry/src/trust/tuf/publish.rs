@@ -12,7 +12,7 @@ use hallmark_storage::metadata::{
 };
 use serde_json::json;
 
-use super::super::row;
+use super::super::of_server;
 use super::parts::{self, Made};
 use super::root;
 use super::{TufError, collection, named, stored};
@@ -212,7 +212,7 @@ async fn forget_moved(tx: &mut Tx, repository: RepositoryId, moved: &[(Tag, i64)
 fn rows(made: Made) -> Result<Vec<NewTrustFile>, TufError> {
     let of_file = |(role, version, body): (String, u64, Vec<u8>)| {
         let role = stored(&role).ok_or(TufError::Damaged)?;
-        Ok(NewTrustFile { state: row(&FileState::of(role, version, &body)), body })
+        Ok(of_server(&FileState::of(role, version, &body), body))
     };
     made.files.into_iter().map(of_file).collect()
 }

@@ -79,7 +79,7 @@ fn a_file_that_is_written_otherwise_is_signed_as_well() {
     let mut scene = Scene::next();
     scene.damage("targets", |bytes| *bytes = rewritten(&serde_json::from_slice(bytes).unwrap()).into_bytes());
     let plan = scene.check().unwrap();
-    assert!(plan.files[0].1.starts_with(b"{ \"signed\" :\t{ "), "the bytes stay as they came");
+    assert!(plan.files[0].bytes.starts_with(b"{ \"signed\" :\t{ "), "the bytes stay as they came");
 
     let name = |scene: &mut Scene| {
         scene.edit("targets", |signed| signed["targets"]["<&>"] = signed["targets"]["latest"].clone())
@@ -89,6 +89,6 @@ fn a_file_that_is_written_otherwise_is_signed_as_well() {
     name(&mut escaped);
     escaped.replace("targets", "<&>", "\\u003c\\u0026\\u003e");
     let (plain, escaped) = (plain.check().unwrap(), escaped.check().unwrap());
-    assert_ne!(plain.files[0].0.sha256, escaped.files[0].0.sha256);
-    assert_eq!(plain.files[0].0.length + 15, escaped.files[0].0.length);
+    assert_ne!(plain.files[0].state.sha256, escaped.files[0].state.sha256);
+    assert_eq!(plain.files[0].state.length + 15, escaped.files[0].state.length);
 }

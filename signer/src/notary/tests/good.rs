@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::notary::FileState;
-use crate::notary::publish::Plan;
+use crate::notary::publish::{NewFile, Plan};
 
 use super::keys::{Key, bundle, is_authority, named};
 use super::kit::{DEEP, RELEASES, key_map};
@@ -17,7 +17,7 @@ fn taken(scene: Scene) -> Plan {
 
 /// The files of a plan: their roles and versions.
 fn files(plan: &Plan) -> Vec<(&str, u64)> {
-    plan.files.iter().map(|(state, _)| (state.role.as_str(), state.version)).collect()
+    plan.files.iter().map(|file| (file.state.role.as_str(), file.state.version)).collect()
 }
 
 #[test]
@@ -25,8 +25,8 @@ fn a_collection_begins_with_a_root_and_targets() {
     let plan = taken(Scene::first());
     assert_eq!(files(&plan), [("root", 1), ("targets", 1)]);
     assert!(plan.makes_snapshot);
-    assert_eq!(plan.root, plan.files[0].1, "the root that holds is the one uploaded");
-    for (state, bytes) in &plan.files {
+    assert_eq!(plan.root, plan.files[0].bytes, "the root that holds is the one uploaded");
+    for NewFile { state, bytes, .. } in &plan.files {
         assert_eq!(*state, FileState::of(state.role.clone(), 1, bytes));
     }
 }

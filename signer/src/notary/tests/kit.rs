@@ -14,6 +14,8 @@ pub(super) const GUN: &str = "registry.example:5000/team/app";
 /// The time in every test: 15 January 2027.
 pub(super) const NOW: i64 = 1_800_000_000_000;
 const EXPIRES: &str = "2030-01-01T00:00:00Z";
+/// The same in milliseconds.
+pub(super) const END: i64 = 1_893_456_000_000;
 const TARGETS: &str = "targets";
 /// A delegation, and one below it.
 pub(super) const RELEASES: &str = "targets/releases";

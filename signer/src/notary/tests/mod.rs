@@ -2,6 +2,7 @@
 //! Never here: keys at rest, databases.
 //! Start reading at `swizzler`; the tables of damages are in `files`, `roots`, `delegations` and `snapshots`.
 
+mod anew;
 mod canonical;
 mod delegations;
 mod files;

@@ -6,9 +6,9 @@ use hallmark_oci::TrustRole;
 use serde_json::Value as Json;
 
 use crate::notary::FileState;
-use crate::notary::publish::{Held, Plan, Published, Refused, Upload, check};
+use crate::notary::publish::{Held, Life, Plan, Published, Refused, Upload, check};
 
-use super::kit::{DEEP, Draft, GUN, Keys, NOW, RELEASES};
+use super::kit::{DEEP, Draft, END, GUN, Keys, NOW, RELEASES};
 
 type Edit = Box<dyn FnOnce(&mut Json)>;
 type Damage = Box<dyn FnOnce(&mut Vec<u8>)>;
@@ -28,6 +28,12 @@ pub(super) struct Scene {
     pub(super) held: Held,
     /// Says other things of the files that hold than they are.
     states: Vec<(&'static str, u64)>,
+    /// How long what was published for a role was to hold, where that is not [`END`].
+    lives: Vec<(&'static str, Life)>,
+    /// Whether the snapshot that holds names this role no more.
+    unnamed: Option<&'static str>,
+    /// Changes which files a client's snapshot names.
+    leaves_out: Option<fn(&mut BTreeMap<TrustRole, FileState>)>,
     edits: Vec<(&'static str, Edit)>,
     damages: Vec<(&'static str, Damage)>,
 }
@@ -48,6 +54,9 @@ impl Scene {
             by_client: false,
             held,
             states: Vec::new(),
+            lives: Vec::new(),
+            unnamed: None,
+            leaves_out: None,
             edits: Vec::new(),
             damages: Vec::new(),
             keys,
@@ -114,6 +123,21 @@ impl Scene {
         self.states.push((role, version));
     }
 
+    /// Says how long what was published for a role was to hold.
+    pub(super) fn lived(&mut self, role: &'static str, latest: i64, before: i64) {
+        self.lives.push((role, Life { latest, before }));
+    }
+
+    /// Lets the snapshot that holds name a role no more.
+    pub(super) fn unnames(&mut self, role: &'static str) {
+        self.unnamed = Some(role);
+    }
+
+    /// Changes which files the client's snapshot names.
+    pub(super) fn by_snapshot(&mut self, leaves_out: fn(&mut BTreeMap<TrustRole, FileState>)) {
+        self.leaves_out = Some(leaves_out);
+    }
+
     /// What the check makes of it.
     pub(super) fn check(mut self) -> Result<Plan, Refused> {
         let published = self.published();
@@ -127,6 +151,9 @@ impl Scene {
             states.retain(|role, _| role.as_str() == "root" || role.names_targets());
             for Upload { role, bytes } in &uploads {
                 states.insert(role.clone(), FileState::of(role.clone(), 0, bytes));
+            }
+            if let Some(leave_out) = self.leaves_out {
+                leave_out(&mut states);
             }
             let mut draft = self.keys.snapshot(2, states.values());
             self.rework("snapshot", &mut draft);
@@ -160,17 +187,23 @@ impl Scene {
             .iter()
             .map(|(role, (version, bytes))| (role.clone(), FileState::of(role.clone(), *version, bytes)))
             .collect();
+        let mut snapshot = None;
         if !states.is_empty() {
-            let snapshot: TrustRole = "snapshot".parse().unwrap();
-            let bytes = self.keys.snapshot(1, states.values()).seal();
-            states.insert(snapshot.clone(), FileState::of(snapshot, 1, &bytes));
+            let role: TrustRole = "snapshot".parse().unwrap();
+            let named = states.values().filter(|state| Some(state.role.as_str()) != self.unnamed);
+            let bytes = self.keys.snapshot(1, named).seal();
+            states.insert(role.clone(), FileState::of(role, 1, &bytes));
+            snapshot = Some(bytes);
         }
+        let mut lives: BTreeMap<_, _> =
+            states.keys().map(|role| (role.clone(), Life { latest: END, before: 0 })).collect();
+        lives.extend(self.lives.iter().map(|(role, life)| (role.parse().unwrap(), *life)));
         for (role, version) in &self.states {
             states.get_mut(&role.parse().unwrap()).unwrap().version = *version;
         }
         let mut bodies: BTreeMap<_, _> = sealed.into_iter().map(|(role, (_, bytes))| (role, bytes)).collect();
         let root = bodies.remove(&TrustRole::root());
-        Published { root, targets: bodies, states }
+        Published { root, snapshot, targets: bodies, states, lives }
     }
 }
 
