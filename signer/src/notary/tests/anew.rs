@@ -187,22 +187,19 @@ static KEYS: LazyLock<Keys> = LazyLock::new(Keys::make);
 /// What happens to a collection.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Its owner lets these sign for the role.
+    /// Its owner lets those of [`SIGNERS`] sign for the role whose bits are set.
     Names(usize),
     /// One of them publishes the version that follows.
     Next(usize),
     /// One of them begins.
     First(usize),
-    /// Somebody brings a file back that was published.
-    Old(prop::sample::Index),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (0..4_usize).prop_map(Step::Names),
-        (0..2_usize).prop_map(Step::Next),
-        (0..2_usize).prop_map(Step::First),
-        any::<prop::sample::Index>().prop_map(Step::Old),
+        2 => (0..4_usize).prop_map(Step::Names),
+        2 => (0..2_usize).prop_map(Step::Next),
+        3 => (0..2_usize).prop_map(Step::First),
     ]
 }
 
@@ -243,23 +240,27 @@ impl Collection {
         draft.seal()
     }
 
-    /// Publishes, and keeps what a store keeps.
-    fn takes(&mut self, uploads: BTreeMap<&str, Vec<u8>>) -> Result<Vec<NewFile>, Refused> {
+    /// What is to be done for a publish.
+    fn check(&self, uploads: BTreeMap<&str, Vec<u8>>) -> Result<Vec<NewFile>, Refused> {
         let uploads = uploads.into_iter().map(|(role, bytes)| Upload { role: role.parse().unwrap(), bytes }).collect();
         let held = Held { snapshot: [KEYS.snapshot.id()].into(), timestamp: [KEYS.timestamp.id()].into() };
-        let plan = check(&GUN.parse().unwrap(), uploads, &self.published, &held, NOW)?;
-        for NewFile { state, bytes, life, .. } in &plan.files {
-            self.published.lives.insert(state.role.clone(), *life);
-            self.published.states.insert(state.role.clone(), state.clone());
+        check(&GUN.parse().unwrap(), uploads, &self.published, &held, NOW).map(|plan| plan.files)
+    }
+
+    /// Publishes, and keeps what a store keeps.
+    fn takes(&mut self, uploads: BTreeMap<&str, Vec<u8>>) -> Result<(), Refused> {
+        for NewFile { state, bytes, life, .. } in self.check(uploads)? {
+            self.published.lives.insert(state.role.clone(), life);
             if state.role == TrustRole::root() {
-                self.published.root = Some(bytes.clone());
+                self.published.root = Some(bytes);
             } else {
-                self.published.targets.insert(state.role.clone(), bytes.clone());
+                self.published.targets.insert(state.role.clone(), bytes);
             }
+            self.published.states.insert(state.role.clone(), state);
         }
         let named: Vec<&FileState> = self.published.states.values().collect();
         self.published.snapshot = Some(KEYS.snapshot(1, named).seal());
-        Ok(plan.files)
+        Ok(())
     }
 
     fn takes_role(&mut self, bytes: Vec<u8>) -> Result<(), Refused> {
@@ -267,15 +268,18 @@ impl Collection {
         self.once.push(bytes);
         Ok(())
     }
+
+    /// Files that were published and would be taken again.
+    fn come_back(&self) -> usize {
+        self.once.iter().filter(|old| self.check([(RELEASES, (*old).clone())].into()).is_ok()).count()
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_file_is_published_twice_and_whoever_alone_is_named_can_always_publish(
-        steps in prop::collection::vec(step(), 1..24),
-    ) {
+    fn no_file_is_taken_twice_and_whoever_is_named_can_publish(steps in prop::collection::vec(step(), 1..16)) {
         let mut collection = Collection::new();
         let mut named = 0;
         for step in steps {
@@ -302,12 +306,8 @@ proptest! {
                     let taken = collection.takes_role(file);
                     prop_assert_eq!(taken.is_ok(), signs(&signer) && !is_signed, "{:?}", taken);
                 }
-                Step::Old(place) if !collection.once.is_empty() => {
-                    let old = place.get(&collection.once).clone();
-                    prop_assert!(collection.takes([(RELEASES, old)].into()).is_err());
-                }
-                Step::Old(_) => {}
             }
+            prop_assert_eq!(collection.come_back(), 0);
         }
     }
 }
