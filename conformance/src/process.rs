@@ -213,6 +213,13 @@ pub fn attempt_with_input(command: &mut Command, input: &str) -> Outcome<Ran> {
     Ok(Ran::of(output))
 }
 
+/// A program as somebody types it whose home this is: it knows nothing else of the surroundings.
+pub fn typed(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("HOME", home);
+    command
+}
+
 /// Runs a program to its end and gives its standard output.
 ///
 /// # Errors

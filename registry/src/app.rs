@@ -26,7 +26,7 @@ use crate::auth::users::{self, UserError};
 use crate::auth::workloads::Workloads;
 use crate::clock::{Clock, Random};
 use crate::config::Config;
-use crate::control;
+use crate::durable;
 use crate::events::{self, Recorder};
 use crate::http::request::RequestIds;
 use crate::master;
@@ -192,7 +192,7 @@ impl App {
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
         let random = Random::system();
         let now = clock.now();
-        control::make_folder(&config.data)
+        durable::make_folder(&config.data)
             .map_err(|source| StartError::File { path: config.data.display().to_string(), source })?;
         users::check_breached(&config)?;
         // A first start makes tables in the one and hundreds of folders in the other.
@@ -390,8 +390,7 @@ pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError
         file.write_all(content)?;
         file.sync_all()?;
         std::fs::rename(draft, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        durable::sync_name(path)
     };
     attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 mod control;
 pub mod distribution;
+mod durable;
 pub mod events;
 pub mod http;
 pub mod jobs;

@@ -20,7 +20,7 @@ mod verifier;
 
 pub use checker::{Known, Report, Violation, check};
 pub use random::{Random, mix};
-pub use restore::Lost;
+pub use restore::{Lost, walk};
 pub use shim::{Shim, Watched};
 pub use storm::{Habits, Storm};
 pub use tally::Tally;

@@ -113,7 +113,7 @@ fn remove_shared_memory(folder: &Path) -> Outcome<()> {
 ///
 /// # Errors
 /// A folder cannot be read.
-pub(crate) fn walk(folder: &Path) -> Outcome<Vec<PathBuf>> {
+pub fn walk(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

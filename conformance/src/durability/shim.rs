@@ -12,7 +12,7 @@ use super::{
     restore::{Lost, prepare, restore},
     undo::Loss,
 };
-use crate::{Outcome, failure::While, process::run, tools};
+use crate::{Outcome, failure::While, process::run, server::Plan, tools};
 
 /// The built library.
 #[derive(Debug)]
@@ -63,6 +63,12 @@ impl Watched {
     /// The folder.
     pub fn folder(&self) -> PathBuf {
         self.home.path().join("data")
+    }
+
+    /// A server with its data in a folder of this one, watched.
+    pub fn plan(&self, data: &Path) -> Plan {
+        let variables = self.variables().into_iter();
+        variables.fold(Plan::default().data(data), |plan, (name, value)| plan.variable(name, value))
     }
 
     /// What a program needs in its environment to be watched.

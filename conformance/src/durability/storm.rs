@@ -58,11 +58,8 @@ impl Storm {
     /// # Errors
     /// No port could be had.
     pub fn watched(seed: u64, watched: Watched) -> Outcome<Self> {
-        let mut plan = Plan::default().data(&watched.folder());
-        for (name, value) in watched.variables() {
-            plan = plan.variable(name, value);
-        }
-        Ok(Self::of(plan.prepare()?, Some(watched), seed, Habits { mounts: true }))
+        let server = watched.plan(&watched.folder()).prepare()?;
+        Ok(Self::of(server, Some(watched), seed, Habits { mounts: true }))
     }
 
     /// A server that is prepared in any way.

@@ -1,9 +1,6 @@
 //! SIGKILL and power loss at random moments of concurrent pushes.
 
-use hallmark_conformance::{
-    durability::{Loss, Storm, Watched},
-    server::Plan,
-};
+use hallmark_conformance::durability::{Storm, Watched};
 
 use crate::{
     model::shim,
@@ -31,38 +28,6 @@ fn what_was_acknowledged_survives_every_power_loss() {
     tell("power-losses", seed, &tally);
     hold(&tally);
     assert!(tally.lost.pieces > 0, "the power losses took nothing: was the library preloaded?");
-}
-
-/// A server on a data folder that its start makes, in two folders that are missing, after it answered and the power was cut.
-fn loses_power_after_its_first_start(more: &[(&'static str, &str)]) {
-    let _alone = alone();
-    let watched = Watched::new(shim()).unwrap();
-    let data = watched.folder().join("made/for/data");
-    let given = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
-    let plan = watched
-        .variables()
-        .into_iter()
-        .chain(given)
-        .fold(Plan::default().data(&data), |plan, (name, value)| plan.variable(name, value));
-    let mut server = plan.start().unwrap();
-    server.kill().unwrap();
-    watched.lose_power(Loss::Everything).unwrap();
-    assert!(data.join("hallmark.db").exists(), "the folder went, and with it all that was acknowledged");
-    server.start().unwrap();
-    server.stop().unwrap();
-}
-
-/// Its own name, and the names of the folders above it that were made with it.
-#[test]
-fn a_data_folder_that_a_start_made_survives_a_power_loss() {
-    loses_power_after_its_first_start(&[]);
-}
-
-/// Whoever gives the master key has no file of it written, whose sync would make the database's name durable too.
-#[test]
-fn a_database_beside_no_other_file_survives_a_power_loss() {
-    let key = ("HALLMARK_MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-    loses_power_after_its_first_start(&[key]);
 }
 
 /// How many power losses a server that forgets a class of sync is given to show it.

@@ -4,14 +4,13 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use hallmark_conformance::{
     Outcome,
     check::holds,
     http::Request,
-    process::{Ran, attempt_with_input},
+    process::{Ran, attempt_with_input, typed},
     server::{ADMIN, PASSWORD, Plan, Server},
     tools,
 };
@@ -50,9 +49,7 @@ impl Person {
     }
 
     fn run(&self, program: &Path, words: &[&str], input: &str) -> Outcome<Ran> {
-        let mut command = Command::new(program);
-        command.env_clear().env("HOME", self.home.path()).args(words);
-        attempt_with_input(&mut command, input)
+        attempt_with_input(typed(program, self.home.path()).args(words), input)
     }
 
     /// Types a line whose words have no spaces, and holds what it says.

@@ -1,8 +1,8 @@
 //! A file of secrets of one person: read whole, changed under a lock, and replaced at once.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::output::Failure;
 use crate::config::{Person, Secret};
+use crate::durable;
 
 /// The longest file that is read, in bytes.
 const BYTES: u64 = 4 << 20;
@@ -77,7 +78,7 @@ impl PrivateFile {
     fn lock(&self) -> Result<File, Failure> {
         let path = self.folder.join(format!("{}.lock", self.name));
         let unusable = |error: io::Error| failure(&path, &format!("cannot be used: {error}"));
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(unusable)?;
+        durable::make_folder(&self.folder).map_err(unusable)?;
         let mut options = OpenOptions::new();
         let file = options.create(true).write(true).truncate(false).mode(0o600).open(&path).map_err(unusable)?;
         let begin = Instant::now();
@@ -91,7 +92,7 @@ impl PrivateFile {
         }
     }
 
-    /// Writes the text beside the file and renames it, so that nobody ever reads a half.
+    /// Writes the text beside the file and renames it, so that nobody ever reads a half, also when the machine stops.
     fn replace(&self, text: &str) -> io::Result<()> {
         let draft = self.folder.join(format!("{}.new", self.name));
         // Left by one that was killed; the lock says that nobody writes it now.
@@ -100,7 +101,7 @@ impl PrivateFile {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&draft, self.path())?;
-        File::open(&self.folder)?.sync_all()
+        durable::sync_name(&self.path())
     }
 }
 

@@ -12,7 +12,7 @@ mod server;
 mod tests;
 
 pub(crate) use self::client::{CallError, call};
-pub(crate) use self::folder::{FolderError, FolderLock, make_folder};
+pub(crate) use self::folder::{FolderError, FolderLock};
 pub(crate) use self::protocol::{
     Answer, Command, Health, NewMaster, RepositoryLine, SignatureLine, SignerKeyLine, StatusReport, SwitchChange,
     TokenKeyLine, UserLine, Visibility,

@@ -26,7 +26,8 @@ pub(super) struct Locked<'m> {
 }
 
 impl Memory {
-    /// The memory of a client that has pinned this root: what another root led to is nothing that it has seen.
+    /// The memory of a client that has pinned this root, in a folder that is there: what another root led to is nothing that it has
+    /// seen.
     pub(super) fn of(folder: &Path, pinned: &[u8]) -> Self {
         let sum = crate::hex(digest(&SHA256, pinned).as_ref());
         Self { folder: folder.to_owned(), root: format!("{sum}.root.json") }
@@ -41,7 +42,6 @@ impl Memory {
     pub(super) fn lock(&self) -> Result<Locked<'_>, UpdateError> {
         let path = self.folder.join(LOCK);
         let locked = (|| {
-            fs::create_dir_all(&self.folder)?;
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
             file.lock()?;
             Ok(file)

@@ -17,7 +17,8 @@ pub enum VerifyError {
 }
 
 /// What `tag` of `repository` means by the files that `fetch` brings, when they follow from `root` at `now`, in milliseconds
-/// since 1970. In the folder `memory` the newest versions are remembered, so that older ones are refused the next time.
+/// since 1970. In the folder `memory`, which must be there, the newest versions are remembered, so that older ones are refused
+/// the next time.
 ///
 /// # Errors
 /// [`VerifyError`]

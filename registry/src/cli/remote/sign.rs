@@ -13,6 +13,7 @@ use super::contexts::Contexts;
 use crate::cli::output::{self, Failure, Format};
 use crate::clock::Clock;
 use crate::config::Person;
+use crate::durable;
 use crate::people::signatures::SignatureView;
 
 /// An image as people write it: `host/repository:tag`, or with the digest behind it.
@@ -292,8 +293,8 @@ fn datastore(image: &Image) -> Result<PathBuf, Failure> {
     let folder = folder.ok_or_else(|| Failure::Usage("there is no home folder to remember versions in".to_owned()))?;
     let host = image.host.replace([':', '[', ']'], "_");
     let place = folder.join("trust").join(host).join(image.repository.as_str().replace('/', "+"));
-    let made = std::fs::create_dir_all(&place);
-    made.map_err(|error| Failure::Failed(format!("{} cannot be made: {error}", place.display())))?;
+    durable::make_folder(&place)
+        .map_err(|error| Failure::Failed(format!("{} cannot be made: {error}", place.display())))?;
     Ok(place)
 }
 

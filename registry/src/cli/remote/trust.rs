@@ -19,6 +19,7 @@ use super::sign::{Image, Reach};
 use super::table::{Row, or_dash};
 use super::{Remote, Session};
 use crate::cli::output::{self, Failure};
+use crate::durable;
 use crate::people::grants::GrantView;
 use crate::people::sign_rules::SignRuleView;
 use crate::people::signatures::SignatureView;
@@ -507,13 +508,16 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     read().map_err(|error| unusable(file, &format!("cannot be read: {error}")))
 }
 
+/// Writes a file that is whole and there when this returns, also after a power loss: a secret key is nowhere else.
 fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Failed(format!("{} cannot be written: {error}", file.display()));
     let mut options = OpenOptions::new();
     // A secret takes nobody's place.
     let options = if mode == 0o600 { options.create_new(true) } else { options.create(true).truncate(true) };
     let mut open = options.write(true).mode(mode).open(file).map_err(failed)?;
-    open.write_all(bytes).and_then(|()| open.sync_all()).map_err(failed)
+    open.write_all(bytes).map_err(failed)?;
+    open.sync_all().map_err(failed)?;
+    durable::sync_name(file).map_err(failed)
 }
 
 fn make_key(file: &Path) -> Result<(), Failure> {
@@ -559,7 +563,7 @@ fn sealed(file: &Path, root: &[u8], id: &str, signature: &[u8]) -> Result<(), Fa
     let signed = with_signature(root, id, signature).map_err(|flaw| unusable(file, &flaw.to_string()))?;
     let draft = file.with_extension("signing");
     write(&draft, &signed, 0o644)?;
-    std::fs::rename(&draft, file)
-        .map_err(|error| Failure::Failed(format!("{} cannot be written: {error}", file.display())))?;
+    let renamed = std::fs::rename(&draft, file).and_then(|()| durable::sync_name(file));
+    renamed.map_err(|error| Failure::Failed(format!("{} cannot be written: {error}", file.display())))?;
     output::say(format!("{} is signed by {id}", file.display()))
 }
