@@ -39,11 +39,9 @@ pub struct NotaryChange {
     /// The root that holds with this change.
     #[serde(with = "wire::base64_bytes")]
     pub root: Vec<u8>,
-    /// The files that hold before it; their versions may not fall from one change to the next.
+    /// The files that hold before it; their versions may not fall from one change to the next. Those of a delegation that began
+    /// anew lie above all that it had before (`notary::publish::Life::counted`).
     pub base: Vec<FileState>,
-    /// The delegations among them whose versions are counted anew with this change.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub anew: Vec<String>,
     /// The snapshot.
     pub snapshot: SnapshotOf,
 }
@@ -239,8 +237,7 @@ impl Signer {
             SnapshotOf::Standing(state) => Source::Given(state.clone()),
         };
         let base = versions(&change.base);
-        let anew = change.anew.into_iter().filter(|role| is_delegation(role)).collect();
-        let plan = Plan { collection: change.collection, caller: change.caller, base, anew, source, now };
+        let plan = Plan { collection: change.collection, caller: change.caller, base, source, now };
         let given = self.reserve(&plan).await?;
         let snapshot = match &plan.source {
             Source::Given(_) => None,
@@ -271,15 +268,11 @@ impl Signer {
             Source::Made { files, .. } => Some(versions(files)),
             Source::Given(_) => None,
         };
-        let input = (plan.collection.clone(), plan.base.clone(), plan.anew.clone(), named);
+        let input = (plan.collection.clone(), plan.base.clone(), named);
         self.metadata
-            .write(input, |tx, (collection, base, anew, named)| {
+            .write(input, |tx, (collection, base, named)| {
                 Box::pin(async move {
                     check_base(tx, collection, base).await?;
-                    // What is not published after all is lifted again by the next change, which rests on what holds.
-                    for role in anew {
-                        tx.forget_signer_floor(collection, role).await?;
-                    }
                     for (role, to) in named.iter().flatten() {
                         check_floor(tx, collection, role, *to).await?;
                     }
@@ -331,7 +324,6 @@ struct Plan {
     collection: String,
     caller: String,
     base: BTreeMap<String, i64>,
-    anew: Vec<String>,
     source: Source,
     now: i64,
 }
@@ -397,10 +389,6 @@ fn versions(files: &[FileState]) -> BTreeMap<String, i64> {
 
 fn is_clients(role: &str) -> bool {
     role.parse::<TrustRole>().is_ok_and(|role| role.as_str() == "root" || role.names_targets())
-}
-
-fn is_delegation(role: &str) -> bool {
-    role.parse::<TrustRole>().is_ok_and(|role| role.parent().is_some())
 }
 
 /// As rows hold it.

@@ -25,7 +25,6 @@ fn a_request_is_one_object_with_bytes_as_base64() {
         caller: "7 r-1".to_owned(),
         root: b"{}".to_vec(),
         base: Vec::new(),
-        anew: Vec::new(),
         snapshot: SnapshotOf::Client(vec![0, 1]),
     });
     let written = serde_json::to_value(&request).unwrap();

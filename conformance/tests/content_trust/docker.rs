@@ -231,8 +231,7 @@ fn docker_removes_the_last_signer(client: &'static str) -> Outcome<()> {
     scene.pulls_nothing("1")
 }
 
-/// Docker's client begins a role at its first version where nobody whom it names has signed it. Readers take it who have seen the
-/// last version, and nothing of the removal.
+/// Docker's client begins a role at its first version where nobody whom it names has signed it.
 fn docker_signs_on_with_another_signer_after_the_last_was_removed(client: &'static str) -> Outcome<()> {
     let scene = Scene::open(client)?;
     let (gun, one, two) = (scene.gun(), scene.image("1"), scene.image("2"));
@@ -275,6 +274,28 @@ fn docker_signs_on_with_another_signer_after_the_last_was_removed(client: &'stat
     holds(signed == [("1".to_owned(), "carol".to_owned())], || format!("{signed:?} are signed at the end"))?;
     scene.run(&["rmi", "-f", &one])?;
     scene.trusting(&["pull", &one]).map(drop)
+}
+
+/// Readers who have seen a later version, and nothing of the removal, refuse the role once where they still read what they kept: that
+/// is where it is no longer than the new file. By then they hold what says who signs now.
+fn a_reader_refuses_a_role_that_begins_anew_at_most_once(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
+    let (gun, one, two) = (scene.gun(), scene.image("1"), scene.image("2"));
+    scene.add_signer("bob")?;
+    for _ in 0..3 {
+        scene.run(&["trust", "sign", &two])?;
+    }
+    let reader = Notary::admin(&scene.world, "reader")?;
+    reader.lists(&gun, &["2"])?;
+    let before = scene.world.held(&gun)?.version("targets/releases");
+    scene.remove_signer("bob")?;
+    scene.add_signer("caroline")?;
+    scene.run(&["trust", "sign", &one])?;
+    scene.run(&["trust", "sign", &two])?;
+    let after = scene.world.held(&gun)?.version("targets/releases");
+    holds(after < before, || format!("releases went from {before} to {after}"))?;
+    reader.refused(&["list", &gun], "XXX")?;
+    reader.lists(&gun, &["1", "2"])
 }
 
 fn a_signer_comes_back_with_another_key(client: &'static str) -> Outcome<()> {
@@ -434,6 +455,7 @@ by_each_client! {
     docker_trust_signs_tells_revokes_and_signs_again
     docker_removes_the_last_signer
     docker_signs_on_with_another_signer_after_the_last_was_removed
+    a_reader_refuses_a_role_that_begins_anew_at_most_once
     a_signer_comes_back_with_another_key
     another_signer_witnesses_what_the_last_had_signed
     one_of_two_signers_is_removed_and_the_other_signs_on

@@ -29,7 +29,7 @@ use crate::signing;
 
 /// The largest publish, in bytes.
 const PUBLISH_BYTES: usize = 16 * 1024 * 1024;
-/// A file that is named by its version or its checksum never changes; whoever may read it keeps it.
+/// A file that is named by its checksum never changes, nor does a root that is named by its version; whoever may read it keeps it.
 const FOR_EVER: &str = "private, max-age=2592000, immutable";
 /// A file that holds now may hold no more in a moment.
 const NOW_ONLY: &str = "private, no-cache";
@@ -83,7 +83,10 @@ async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<Response, Error
         ReadError::Stale => Error::unavailable("the trust data has expired and is being renewed", None),
         ReadError::Metadata(error) => Error::from_metadata(error),
     })?;
-    let caching = match granted.operation().version {
+    let ReadTrust { role, version, .. } = granted.operation();
+    let caching = match version {
+        // A role that begins anew has another file of the same version.
+        TrustVersion::Number(_) if role.parent().is_some() => NOW_ONLY,
         TrustVersion::Current => NOW_ONLY,
         TrustVersion::Checksum(_) | TrustVersion::Number(_) => FOR_EVER,
     };

@@ -14,6 +14,7 @@ mod upload;
 pub(crate) use delete::destroy_keys;
 
 use hallmark_oci::{Gun, ServerRole, TrustRole};
+use hallmark_signer::notary::publish::Life;
 use hallmark_signer::notary::{FileState, MetadataInvalid, Root, Signed};
 use hallmark_signer::{NotaryFiles, SignRefused};
 use hallmark_storage::metadata::{
@@ -56,6 +57,7 @@ fn row(state: &FileState) -> TrustState {
         length: i64::try_from(state.length).unwrap_or(i64::MAX),
         latest_expiry: i64::MAX,
         begun_after: 0,
+        lives: 0,
     }
 }
 
@@ -73,6 +75,16 @@ fn state(row: &TrustState) -> Option<FileState> {
 /// A file that the signer made.
 fn of_server(state: &FileState, body: Vec<u8>) -> NewTrustFile {
     NewTrustFile { state: row(state), body, begins_anew: false }
+}
+
+/// How long what was published for a role was to hold; `None` for a row that is damaged.
+fn life(row: &TrustState) -> Option<Life> {
+    Some(Life { latest: row.latest_expiry, before: row.begun_after, lives: u32::try_from(row.lives).ok()? })
+}
+
+/// The files that hold as the signer is told of them; `None` when a row is damaged.
+fn told(rows: &[TrustState]) -> Option<Vec<FileState>> {
+    rows.iter().map(|row| Some(life(row)?.counted(&state(row)?))).collect()
 }
 
 /// What the signer made, as it is stored: the snapshot before the timestamp that names it.

@@ -12,7 +12,7 @@ use hallmark_storage::metadata::{
 };
 use serde_json::json;
 
-use super::{Failure, collection, row, signed_files, signer_name, state, timestamp};
+use super::{Failure, collection, life, row, signed_files, signer_name, state, timestamp, told};
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::{Nowhere, Occasion};
@@ -71,25 +71,29 @@ pub(super) async fn publish(
 }
 
 /// What holds when a publish begins. The head is read first: whatever changes after that is noticed at the end.
+#[derive(Default)]
 struct Before {
     seen: Option<Collection>,
     published: Published,
+    /// The files that hold, as the signer is told of them.
+    told: Vec<FileState>,
 }
 
 impl Before {
     async fn read(app: &App, key: &CollectionKey, uploads: &[Upload]) -> Result<Self, Failure> {
         let seen = app.metadata.trust_collection(key).await?;
-        let Some(collection) = seen else { return Ok(Self { seen, published: Published::default() }) };
+        let Some(collection) = seen else { return Ok(Self::default()) };
         let rows = app.metadata.trust_states(collection).await?;
         let states: Option<BTreeMap<_, _>> = rows.iter().map(|row| Some((row.role.clone(), state(row)?))).collect();
-        let life = |row: &TrustState| Life { latest: row.latest_expiry, before: row.begun_after };
-        let lives = rows.iter().map(|row| (row.role.clone(), life(row))).collect();
+        let lives: Option<BTreeMap<_, _>> = rows.iter().map(|row| Some((row.role.clone(), life(row)?))).collect();
+        let told = told(&rows).ok_or(Failure::Damaged)?;
         let mut bodies: BTreeMap<_, _> =
             app.metadata.trust_bodies(collection, needed(uploads).iter()).await?.into_iter().collect();
         let root = bodies.remove(&TrustRole::root());
         let snapshot = bodies.remove(&ServerRole::Snapshot.role());
-        let published = Published { root, snapshot, targets: bodies, states: states.ok_or(Failure::Damaged)?, lives };
-        Ok(Self { seen, published })
+        let (states, lives) = (states.ok_or(Failure::Damaged)?, lives.ok_or(Failure::Damaged)?);
+        let published = Published { root, snapshot, targets: bodies, states, lives };
+        Ok(Self { seen, published, told })
     }
 }
 
@@ -128,32 +132,25 @@ async fn prepare(
     (granted, actor, occasion): (&Granted<PublishTrust>, PrincipalId, &Occasion),
 ) -> Result<Change, PublishError> {
     let (checking, now, held) = (gun.clone(), occasion.now, held.clone());
-    let Before { seen, published } = before;
+    let Before { seen, published, told: base } = before;
     // Reading megabytes of metadata and verifying it is work for a thread that may be busy, and takes memory: few at a time.
     let _turn = app.trust_checks.acquire().await;
-    let checked = tokio::task::spawn_blocking(move || {
-        publish::check(&checking, uploads, &published, &held, now).map(|plan| (plan, published))
-    });
-    let (plan, published) = checked.await.map_err(|_| PublishError::Failed(Failure::Damaged))??;
-    let mut states = published.states.clone();
-    let base: Vec<FileState> = states.values().cloned().collect();
-    for NewFile { state, .. } in &plan.files {
-        states.insert(state.role.clone(), state.clone());
-    }
+    let checked = tokio::task::spawn_blocking(move || publish::check(&checking, uploads, &published, &held, now));
+    let plan = checked.await.map_err(|_| PublishError::Failed(Failure::Damaged))??;
+    let mut files: BTreeMap<_, _> = base.iter().map(|state| (state.role.clone(), state.clone())).collect();
+    files.extend(plan.files.iter().map(|file| (file.state.role.clone(), file.life.counted(&file.state))));
     let snapshot = if plan.makes_snapshot {
         let in_snapshot = |role: &TrustRole| role.as_str() == "root" || role.names_targets();
-        SnapshotOf::Files(states.into_values().filter(|state| in_snapshot(&state.role)).collect())
+        SnapshotOf::Files(files.into_values().filter(|state| in_snapshot(&state.role)).collect())
     } else {
         let given = plan.files.iter().find(|file| file.state.role.as_str() == "snapshot");
         SnapshotOf::Client(given.map(|file| file.bytes.clone()).unwrap_or_default())
     };
-    let anew = plan.files.iter().filter(|file| file.begins_anew);
     let change = NotaryChange {
         collection: signer_name(key),
         caller: format!("{actor} {}", occasion.request_id),
         root: plan.root,
         base,
-        anew: anew.map(|file| file.state.role.as_str().to_owned()).collect(),
         snapshot,
     };
     let signed = app.signer.sign(change, now).await.map_err(|refused| match refused {
@@ -182,7 +179,8 @@ async fn prepare(
 /// A file that a client made, as it is stored.
 fn given(file: NewFile) -> NewTrustFile {
     let NewFile { state, bytes, life, begins_anew } = file;
-    let state = TrustState { latest_expiry: life.latest, begun_after: life.before, ..row(&state) };
+    let Life { latest, before, lives } = life;
+    let state = TrustState { latest_expiry: latest, begun_after: before, lives: lives.into(), ..row(&state) };
     NewTrustFile { state, body: bytes, begins_anew }
 }
 

@@ -13,7 +13,7 @@ use hallmark_storage::metadata::{
 };
 use tokio::sync::Notify;
 
-use super::{Failure, signed_files, signer_name, state};
+use super::{Failure, signed_files, signer_name, told};
 use crate::app::App;
 use crate::distribution::Occasion;
 use crate::telemetry::chain;
@@ -162,20 +162,13 @@ struct Change {
 async fn renew(app: &App, due: &DueCollection, now: i64) -> Result<(), RenewError> {
     let key = &due.key;
     let rows = app.metadata.trust_states(due.collection).await?;
-    let states: Option<Vec<FileState>> = rows.iter().map(state).collect();
-    let states = states.ok_or(Failure::Damaged)?;
+    let states = told(&rows).ok_or(Failure::Damaged)?;
     let root = app.metadata.trust_file(key, &TrustRole::root(), TrustFileKey::Current).await?;
     let root = root.ok_or(RenewError::Gone)?.body.to_vec();
     let name = app.metadata.repository_name(key.repository).await?.ok_or(RenewError::Gone)?;
     let snapshot = snapshot(app, due, &states, &root, now).await?;
-    let change = NotaryChange {
-        collection: signer_name(key),
-        caller: "renewal".to_owned(),
-        root,
-        base: states,
-        anew: Vec::new(),
-        snapshot,
-    };
+    let change =
+        NotaryChange { collection: signer_name(key), caller: "renewal".to_owned(), root, base: states, snapshot };
     let signed = app.signer.sign(change, now).await.map_err(Failure::from)?;
     let (files, fresh) = signed_files(signed);
     let occasion = Occasion { now, request_id: String::new() };

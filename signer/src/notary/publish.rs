@@ -27,7 +27,12 @@ const ROLES_OF_ALL: usize = 1_000;
 /// The version at which clients begin a role.
 const FIRST: u64 = 1;
 /// What lies below this may be counted anew: the store sets it aside by a number above it.
-const COUNTED: u64 = 1 << 32;
+const COUNTED: u64 = 1 << LIFE_BITS;
+/// How many bits the versions of a role have that may begin anew.
+const LIFE_BITS: u32 = 32;
+/// The longest that a file may be good for by which a role begins anew: what clients give each, and a week for clocks that differ.
+/// One that were good for ever would let nobody follow.
+const LONGEST: i64 = (3 * 365 + 7) * 24 * 60 * 60 * 1_000;
 /// The roles that every root names.
 const ROLES: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
 
@@ -55,13 +60,24 @@ pub struct Published {
     pub lives: BTreeMap<TrustRole, Life>,
 }
 
-/// When the files that were ever published for a role expire, in milliseconds since 1970.
+/// When the files that were ever published for a role expire, in milliseconds since 1970, and how often it began anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life {
     /// The last of them; [`i64::MAX`] when that is not known.
     pub latest: i64,
     /// The last of those from before the role began anew: what is published since expires later. 0 when it never has.
     pub before: i64,
+    /// How often the role began anew.
+    pub lives: u32,
+}
+
+impl Life {
+    /// A file of the role, with the version that the signer is told: one that never falls, whatever began anew.
+    #[must_use]
+    pub fn counted(self, state: &FileState) -> FileState {
+        let version = state.version.saturating_add(u64::from(self.lives) << LIFE_BITS);
+        FileState { version, ..state.clone() }
+    }
 }
 
 /// The ids of the keys that the server can sign with for the collection.
@@ -384,25 +400,29 @@ impl Tree<'_> {
             let message = "it expires no later than a file from before the role began anew, and may be one of those";
             return Err(Refused::Targets(format!("{}: {message}", state.role)));
         }
-        if state.version == FIRST && expires > life.latest && self.is_left(&state.role) {
-            let life = Life { latest: expires, before: life.latest };
-            return Ok(NewFile { state, bytes: bytes.to_vec(), life, begins_anew: true });
+        if state.version == FIRST
+            && let Some(end) = self.end_of_what_is_left(&state.role)
+        {
+            // A release that knows nothing of it may have published what holds.
+            let before = life.latest.max(end);
+            if expires > before && expires - self.now <= LONGEST {
+                let life = Life { latest: expires, before, lives: life.lives.saturating_add(1) };
+                return Ok(NewFile { state, bytes: bytes.to_vec(), life, begins_anew: true });
+            }
         }
         newer(state, expires, bytes, self.published)
     }
 
-    /// Whether no reader takes the file of a delegation that holds.
-    fn is_left(&self, role: &TrustRole) -> bool {
-        let counted = self.published.states.get(role).is_some_and(|state| state.version < COUNTED);
-        if !counted || role.parent().is_none() {
-            return false;
-        }
-        let is_signed = || {
-            let standing = Signed::<Targets>::parse(self.published.targets.get(role)?).ok()?;
-            let (keys, documents, _) = self.signers(role)?;
-            check_signatures(&standing, &keys, &documents).ok()
-        };
-        is_signed().is_none() || !self.published.names(role) || !self.published.in_snapshot(role)
+    /// When the file of a delegation that holds expires, if no reader takes it.
+    fn end_of_what_is_left(&self, role: &TrustRole) -> Option<i64> {
+        role.parent()?;
+        self.published.states.get(role).filter(|state| state.version < COUNTED)?;
+        let standing = Signed::<Targets>::parse(self.published.targets.get(role)?).ok()?;
+        let (keys, documents, _) = self.signers(role)?;
+        let is_taken = check_signatures(&standing, &keys, &documents).is_ok()
+            && self.published.names(role)
+            && self.published.in_snapshot(role);
+        (!is_taken).then_some(standing.expires)
     }
 
     /// Whether a published role is one still: a parent that was read names it, and so on up. A parent that was not read is as it
@@ -457,8 +477,8 @@ fn newer(state: FileState, expires: i64, bytes: &[u8], published: &Published) ->
         });
     }
     let life = match published.lives.get(&state.role) {
-        Some(life) => Life { latest: life.latest.max(expires), before: life.before },
-        None => Life { latest: expires, before: 0 },
+        Some(life) => Life { latest: life.latest.max(expires), ..*life },
+        None => Life { latest: expires, before: 0, lives: 0 },
     };
     Ok(NewFile { state, bytes: bytes.to_vec(), life, begins_anew: false })
 }

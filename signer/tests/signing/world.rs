@@ -127,7 +127,6 @@ impl Roles {
             caller: "alice r-1".to_owned(),
             root: self.root(),
             base: base.to_vec(),
-            anew: Vec::new(),
             snapshot: SnapshotOf::Files(files.to_vec()),
         }
     }

@@ -28,7 +28,6 @@ statements! {
     DESTROY = ["DELETE FROM signer_keys WHERE collection = $1"];
     DESTROY_ONE = ["DELETE FROM signer_keys WHERE id = $1"];
     FORGET_FLOORS = ["DELETE FROM signer_floors WHERE collection = $1 AND role NOT IN ('snapshot', 'timestamp')"];
-    FORGET_FLOOR = ["DELETE FROM signer_floors WHERE collection = $1 AND role = $2"];
     FLOOR = ["SELECT version FROM signer_floors WHERE collection = $1 AND role = $2" {update}];
     RAISE = [
         "INSERT INTO signer_floors (collection, role, version) VALUES ($1, $2, $3)
@@ -277,14 +276,6 @@ impl Tx {
     /// The database failed.
     pub async fn lift_signer_floor(&mut self, collection: &str, role: &str, version: i64) -> Result<(), Error> {
         self.execute(&LIFT, values![collection, role, version]).await.map(drop)
-    }
-
-    /// Forgets which version a role has reached: it is counted anew.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn forget_signer_floor(&mut self, collection: &str, role: &str) -> Result<(), Error> {
-        self.execute(&FORGET_FLOOR, values![collection, role]).await.map(drop)
     }
 
     /// Remembers a root of a trust domain, unless a newer one is remembered, or another one of its version. The one that is

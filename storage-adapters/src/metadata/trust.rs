@@ -40,7 +40,8 @@ statements! {
           WHERE c.repository_id = $1 AND c.dialect = $2 AND c.gun = $3 LIMIT 1"
     ];
     STATES = [
-        "SELECT t.role, t.version, m.sha256, m.sha512, CAST(LENGTH(m.body) AS BIGINT), t.latest_expiry, t.begun_after
+        "SELECT t.role, t.version, m.sha256, m.sha512, CAST(LENGTH(m.body) AS BIGINT), t.latest_expiry, t.begun_after,
+                t.lives
            FROM trust_current t
            JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
           WHERE t.collection_id = $1 ORDER BY t.role"
@@ -92,9 +93,10 @@ statements! {
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (collection_id, role, version) DO NOTHING"
     ];
     POINT = [
-        "INSERT INTO trust_current (collection_id, role, version, latest_expiry, begun_after) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO trust_current (collection_id, role, version, latest_expiry, begun_after, lives)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (collection_id, role) DO UPDATE SET version = excluded.version,
-             latest_expiry = excluded.latest_expiry, begun_after = excluded.begun_after
+             latest_expiry = excluded.latest_expiry, begun_after = excluded.begun_after, lives = excluded.lives
            WHERE trust_current.version < excluded.version"
     ];
     LEAVE = ["DELETE FROM trust_current WHERE collection_id = $1 AND role = $2"];
@@ -229,6 +231,8 @@ pub struct TrustState {
     pub latest_expiry: i64,
     /// The same of those from before the role began anew; 0 when it never has.
     pub begun_after: i64,
+    /// How often the role began anew.
+    pub lives: i64,
 }
 
 /// A file of a publish.
@@ -447,7 +451,7 @@ impl Tx {
                 self.execute(&SET_ASIDE, values![id, role, aside]).await?;
             }
             let stored = self.execute(&STORE, row).await?;
-            let point = values![id, role, version, state.latest_expiry, state.begun_after];
+            let point = values![id, role, version, state.latest_expiry, state.begun_after, state.lives];
             if stored != 1 || self.execute(&POINT, point).await? != 1 {
                 return Ok(Published::Overtaken);
             }
@@ -521,6 +525,7 @@ fn state(row: &Row) -> Result<TrustState, Error> {
         length: row.integer(4)?,
         latest_expiry: row.integer(5)?,
         begun_after: row.integer(6)?,
+        lives: row.integer(7)?,
     })
 }
 

@@ -164,6 +164,7 @@ async fn forgotten_roots_leave_notary_s_collections(world: World) {
                 length: 1,
                 latest_expiry: NOW,
                 begun_after: 0,
+                lives: 0,
             },
             body: b"x".to_vec(),
             begins_anew: false,

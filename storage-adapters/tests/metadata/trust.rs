@@ -75,6 +75,7 @@ fn state(role_name: &str, version: i64, body: &str) -> TrustState {
         length: i64::try_from(body.len()).unwrap(),
         latest_expiry: 1_000 * version,
         begun_after: 0,
+        lives: 0,
     }
 }
 
@@ -291,18 +292,17 @@ async fn a_role_that_begins_anew_is_counted_from_there_and_its_files_are_found_b
 
 async fn a_role_is_remembered_for_how_long_what_was_published_for_it_was_to_hold(world: World) {
     let (key, mut seen) = first(&world).await;
-    let of = |version, latest_expiry, begun_after, begins_anew| {
+    let of = |version, latest_expiry, begun_after, lives, begins_anew| {
         let NewTrustFile { state, body, .. } = file(&("targets/releases", version, "body"));
-        NewTrustFile { state: TrustState { latest_expiry, begun_after, ..state }, body, begins_anew }
+        NewTrustFile { state: TrustState { latest_expiry, begun_after, lives, ..state }, body, begins_anew }
     };
-    for (version, latest, after, anew) in [(1, 50, 0, false), (2, 70, 0, false), (1, 80, 70, true), (2, 90, 70, false)]
-    {
-        let done = try_publish(&world, &key, Some(seen), vec![of(version, latest, after, anew)], 0).await;
-        assert_eq!(done, Published::Stored);
+    for (version, latest, after, lives) in [(1, 50, 0, 0), (2, 70, 0, 0), (1, 80, 70, 1), (2, 90, 70, 1)] {
+        let files = vec![of(version, latest, after, lives, version == 1 && lives > 0)];
+        assert_eq!(try_publish(&world, &key, Some(seen), files, 0).await, Published::Stored);
         seen = world.metadata.trust_collection(&key).await.unwrap().unwrap();
         let states = world.metadata.trust_states(seen).await.unwrap();
         let told = states.iter().find(|state| state.role == role("targets/releases")).unwrap();
-        assert_eq!((told.version, told.latest_expiry, told.begun_after), (version, latest, after));
+        assert_eq!((told.version, told.latest_expiry, told.begun_after, told.lives), (version, latest, after, lives));
     }
     // A release that knows nothing of it leaves the end of all numbers: its role never begins anew.
     world.meddle("INSERT INTO trust_metadata (collection_id, role, version, sha256, sha512, published_at, body)

@@ -14,8 +14,8 @@ use super::keys::Key;
 use super::kit::{DEEP, Draft, END, GUN, Keys, NOW, RELEASES, delegation, key_map};
 use super::swizzler::{Row, Scene, refuses};
 
-const LATER: &str = "2031-01-01T00:00:00Z";
-const LATER_END: i64 = END + 365 * 86_400_000;
+const LATER: &str = "2030-01-10T00:00:00Z";
+const LATER_END: i64 = END + 9 * 86_400_000;
 
 /// A delegation stands at version 5, by somebody whom its parent names no more; who is named begins it.
 fn left() -> Scene {
@@ -57,7 +57,7 @@ fn a_delegation_that_no_reader_takes_begins_anew() {
     for scene in [left, unnamed, removed] {
         let file = begun(scene(), RELEASES);
         assert_eq!((file.state.version, file.begins_anew), (1, true));
-        assert_eq!(file.life, Life { latest: LATER_END, before: END });
+        assert_eq!(file.life, Life { latest: LATER_END, before: END, lives: 1 });
     }
     let mut deep = Scene::one_delegation();
     deep.published.get_mut(DEEP).unwrap().signers = vec![Key::ecdsa()];
@@ -97,14 +97,14 @@ fn it_may_go_on_from_the_version_that_stands_too() {
     scene.uploads.insert(RELEASES, scene.keys.releases(6));
     let file = begun(scene, RELEASES);
     assert_eq!((file.state.version, file.begins_anew), (6, false));
-    assert_eq!(file.life, Life { latest: LATER_END, before: 0 });
+    assert_eq!(file.life, Life { latest: LATER_END, before: 0, lives: 0 });
 }
 
 #[test]
 fn a_file_that_expires_earlier_takes_nothing_from_how_long_others_were_to_hold() {
     let mut scene = Scene::one_delegation();
     scene.lived(RELEASES, LATER_END, 7);
-    assert_eq!(begun(scene, RELEASES).life, Life { latest: LATER_END, before: 7 });
+    assert_eq!(begun(scene, RELEASES).life, Life { latest: LATER_END, before: 7, lives: 0 });
 }
 
 #[test]
@@ -141,6 +141,12 @@ fn nothing_else_begins_anew() {
             OLD,
         ),
         ("expiring with what stood before", left, |s| s.lived(RELEASES, LATER_END, 0), OLD),
+        (
+            "for longer than clients let a file hold",
+            left,
+            |s| s.edit(RELEASES, |file| file["expires"] = json!("2030-02-01T00:00:00Z")),
+            OLD,
+        ),
         ("after what nobody knows of", left, |s| s.lived(RELEASES, i64::MAX, 0), OLD),
         (
             "above the count of the store",

@@ -125,7 +125,7 @@ impl Scene {
 
     /// Says how long what was published for a role was to hold.
     pub(super) fn lived(&mut self, role: &'static str, latest: i64, before: i64) {
-        self.lives.push((role, Life { latest, before }));
+        self.lives.push((role, Life { latest, before, lives: 0 }));
     }
 
     /// Lets the snapshot that holds name a role no more.
@@ -196,7 +196,7 @@ impl Scene {
             snapshot = Some(bytes);
         }
         let mut lives: BTreeMap<_, _> =
-            states.keys().map(|role| (role.clone(), Life { latest: END, before: 0 })).collect();
+            states.keys().map(|role| (role.clone(), Life { latest: END, before: 0, lives: 0 })).collect();
         lives.extend(self.lives.iter().map(|(role, life)| (role.parse().unwrap(), *life)));
         for (role, version) in &self.states {
             states.get_mut(&role.parse().unwrap()).unwrap().version = *version;
