@@ -117,6 +117,11 @@ fn a_removed_role_begins_anew_with_those_who_signed_it_before() -> Outcome<()> {
         notary.run(&["add", &gun, name, text(&file), "--roles", "targets/team", "-p"])?;
     }
     let before = world.held(&gun)?;
+    // By its version it may be another file one day.
+    for (role, kept) in [("targets/team", "no-cache"), ("targets", "immutable")] {
+        let answer = world.file(&gun, &format!("{}.{role}", before.version(role)))?;
+        holds(answer.status == 200 && answer.head.contains(kept), || format!("{role} is answered {}", answer.head))?;
+    }
     notary.run(&["delegation", "remove", &gun, "targets/team", "-y", "-p"])?;
     let certificate = notary.home().join("alice.crt");
     notary.run(&["delegation", "add", &gun, "targets/team", text(&certificate), "--all-paths", "-p"])?;

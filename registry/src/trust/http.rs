@@ -29,7 +29,7 @@ use crate::signing;
 
 /// The largest publish, in bytes.
 const PUBLISH_BYTES: usize = 16 * 1024 * 1024;
-/// A file that is named by its checksum never changes, nor does a root that is named by its version; whoever may read it keeps it.
+/// A file that is named by its checksum never changes, nor does one of the four roles by its version; whoever may read it keeps it.
 const FOR_EVER: &str = "private, max-age=2592000, immutable";
 /// A file that holds now may hold no more in a moment.
 const NOW_ONLY: &str = "private, no-cache";
@@ -85,10 +85,10 @@ async fn file(app: &App, granted: &Granted<ReadTrust>) -> Result<Response, Error
     })?;
     let ReadTrust { role, version, .. } = granted.operation();
     let caching = match version {
-        // A role that begins anew has another file of the same version.
-        TrustVersion::Number(_) if role.parent().is_some() => NOW_ONLY,
-        TrustVersion::Current => NOW_ONLY,
-        TrustVersion::Checksum(_) | TrustVersion::Number(_) => FOR_EVER,
+        // A delegation that begins anew has another file of the same version.
+        TrustVersion::Number(_) if role.parent().is_none() => FOR_EVER,
+        TrustVersion::Checksum(_) => FOR_EVER,
+        TrustVersion::Current | TrustVersion::Number(_) => NOW_ONLY,
     };
     let sum: String = file.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     let length = file.body.len();

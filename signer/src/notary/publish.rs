@@ -7,6 +7,7 @@
 //! Milder in one: a delegation whose file no reader takes any more begins anew at version 1 ([`NewFile::begins_anew`]). So clients
 //! go on when the last of those who signed for a role has left, or a role that was removed comes back; Docker's knows no other way.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::{Gun, TrustRole};
@@ -171,7 +172,14 @@ pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held
     // 1, 2, 3: the root that holds from now on.
     let (root, root_bytes) = root(gun, &uploads, published, now)?;
     // 4: parents before children.
-    let mut tree = Tree { root: &root.content, uploads: &uploads, published, now, known: BTreeMap::new() };
+    let mut tree = Tree {
+        root: &root.content,
+        uploads: &uploads,
+        published,
+        now,
+        known: BTreeMap::new(),
+        named: Named::default(),
+    };
     let mut files = Vec::new();
     for role in by_depth(&uploads) {
         tree.load(role)?;
@@ -324,20 +332,32 @@ fn certificates(gun: &Gun, root: &Root, now: i64) -> Result<(), Refused> {
     Ok(())
 }
 
-impl Published {
+/// The roles that published files name, each file read at most once, however many roles are asked for.
+#[derive(Default)]
+struct Named {
+    by_snapshot: OnceCell<Option<BTreeSet<String>>>,
+    by_parent: RefCell<BTreeMap<TrustRole, BTreeSet<String>>>,
+}
+
+impl Named {
     /// Whether the snapshot that holds names a role.
-    fn in_snapshot(&self, role: &TrustRole) -> bool {
-        let file = self.snapshot.as_ref().and_then(|bytes| Signed::<Snapshot>::parse(bytes).ok());
-        file.is_none_or(|file| file.content.meta.contains_key(role.as_str()))
+    fn in_snapshot(&self, role: &TrustRole, published: &Published) -> bool {
+        let read = || Signed::<Snapshot>::parse(published.snapshot.as_ref()?).ok();
+        let named = self.by_snapshot.get_or_init(|| Some(read()?.content.meta.into_keys().collect()));
+        named.as_ref().is_none_or(|named| named.contains(role.as_str()))
     }
 
-    /// Whether the files that hold name a role, from `targets` down.
-    fn names(&self, role: &TrustRole) -> bool {
+    /// Whether the files that hold name a role, from `targets` down to it.
+    fn reaches(&self, role: &TrustRole, published: &Published) -> bool {
         let Some(parent) = role.parent() else { return true };
-        let file = self.targets.get(&parent).and_then(|bytes| Signed::<Targets>::parse(bytes).ok());
+        let read = || Signed::<Targets>::parse(published.targets.get(&parent)?).ok();
+        let children = || {
+            let roles = read().map(|file| file.content.delegations.roles).unwrap_or_default();
+            roles.into_iter().map(|child| child.name).collect()
+        };
         let is_named =
-            file.is_some_and(|file| file.content.delegations.roles.iter().any(|child| child.name == role.as_str()));
-        is_named && self.names(&parent)
+            self.by_parent.borrow_mut().entry(parent.clone()).or_insert_with(children).contains(role.as_str());
+        is_named && self.reaches(&parent, published)
     }
 }
 
@@ -356,6 +376,7 @@ struct Tree<'a> {
     published: &'a Published,
     now: i64,
     known: BTreeMap<TrustRole, Known>,
+    named: Named,
 }
 
 impl Tree<'_> {
@@ -420,8 +441,8 @@ impl Tree<'_> {
         let standing = Signed::<Targets>::parse(self.published.targets.get(role)?).ok()?;
         let (keys, documents, _) = self.signers(role)?;
         let is_taken = check_signatures(&standing, &keys, &documents).is_ok()
-            && self.published.names(role)
-            && self.published.in_snapshot(role);
+            && self.named.reaches(role, self.published)
+            && self.named.in_snapshot(role, self.published);
         (!is_taken).then_some(standing.expires)
     }
 
@@ -502,7 +523,7 @@ fn snapshot(tree: &Tree<'_>, bytes: &[u8], files: &[NewFile]) -> Result<NewFile,
     for state in uploaded.values().copied().chain(stand) {
         let named = file.content.meta.get(state.role.as_str());
         // A role that was removed and comes back has no file again until somebody signs one.
-        let is_back = || !uploaded.contains_key(&state.role) && !published.in_snapshot(&state.role);
+        let is_back = || !uploaded.contains_key(&state.role) && !tree.named.in_snapshot(&state.role, published);
         if !named.map_or_else(is_back, |named| state.is(named)) {
             return Err(Refused::Snapshot(format!("the snapshot does not name {} as it stands", state.role)));
         }
