@@ -161,8 +161,12 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     for repository in &renamed {
         due.entry(*repository).or_default();
     }
-    for (repository, (_, tags)) in pending.iter().filter(|(_, (again, _))| *again <= now) {
-        due.entry(RepositoryId(*repository)).or_default().extend(tags.iter().cloned());
+    for (repository, (again, tags)) in &pending {
+        // Whoever is published for another reason is published with what waits: nothing of it waits any more then.
+        let repository = RepositoryId(*repository);
+        if *again <= now || due.contains_key(&repository) {
+            due.entry(repository).or_default().extend(tags.iter().cloned());
+        }
     }
     for (repository, tags) in due {
         let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };

@@ -1,7 +1,7 @@
 //! A signer that is away: images come and go, what needs it says so, and everything is caught up with when it is back.
 
 use hallmark::trust::tuf;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::notary::{Client, server_keys};
 use super::{Site, basic};
@@ -49,6 +49,31 @@ async fn what_was_signed_meanwhile_is_published_when_it_is_back() {
     world.pass(61);
     follow(&world).await;
     world.get("/tuf/ann/web/timestamp.json").by(&basic("ann")).await.expect(200);
+    signer.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_published_with_what_happens_before_its_time() {
+    let (world, stopped) = Site::open().await.without_signer().await;
+    let ann = world.all_of("ann", "ann/web").await;
+    let signed = async |tag: &str| {
+        let digest = world.image(&ann, "ann/web", tag, tag).await;
+        let document = json!({"tag": tag, "digest": digest});
+        world.sends("POST", "/repositories/ann%2Fweb/signatures", &basic("ann"), &document).await.expect(201);
+        follow(&world).await;
+    };
+    signed("1").await;
+    let signer = stopped.start().await;
+    // Within the minute that the first waits.
+    signed("2").await;
+    let file = async |name: &str| -> Value {
+        world.get(&format!("/tuf/ann/web/{name}")).by(&basic("ann")).await.expect(200).json()["signed"].take()
+    };
+    let timestamp = file("timestamp.json").await;
+    let snapshot = file(&format!("{}.snapshot.json", timestamp["meta"]["snapshot.json"]["version"])).await;
+    let tags = file(&format!("{}.tags.json", snapshot["meta"]["tags.json"]["version"])).await;
+    let named: Vec<&String> = tags["targets"].as_object().unwrap().keys().collect();
+    assert_eq!(named, ["ann/web/1", "ann/web/2"]);
     signer.stop().await;
 }
 
