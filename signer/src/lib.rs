@@ -5,6 +5,7 @@
 mod backup;
 mod bounds;
 mod custody;
+mod delegations;
 pub mod keys;
 mod known;
 pub mod notary;
@@ -19,6 +20,7 @@ mod written;
 pub use backup::{BackupRefused, Restored, backup, restore};
 pub use bounds::Rates;
 pub use custody::CustodyError;
+pub use delegations::DelegationChange;
 pub use publisher::{RootPlan, TufChange, TufMode, TufRefused};
 pub use records::KeyRecord;
 pub use rewrap::{RewrapRefused, Rewrapped, rewrap};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{Bounds, Rates};
 use crate::custody::{Custody, CustodyError, document};
+use crate::delegations::DELEGATION;
 use crate::keys::MasterKey;
 use crate::notary::{
     self, Draft, FileState, Held, KeyDocument, MetadataInvalid, RoleKeys, Root, Signature, Signed, Snapshot, verify,
@@ -83,8 +84,8 @@ pub enum SignRefused {
     /// The root, or the client's snapshot, cannot be read.
     #[error("what the change rests on cannot be read: {0}")]
     Invalid(#[from] MetadataInvalid),
-    /// The client's snapshot is not signed by the keys that the root names.
-    #[error("the snapshot is not signed as the root says")]
+    /// The client's snapshot, or `targets`, is not signed by the keys that the root names.
+    #[error("what the change rests on is not signed as the root says")]
     Unsigned,
     /// The root names no keys of this signer, or too few.
     #[error("the root names too few keys of the signer for {0}")]
@@ -192,11 +193,13 @@ impl Signer {
     /// # Errors
     /// The database's.
     pub async fn held(&self, collection: &str) -> Result<Held, metadata::Error> {
-        let ids = async |role: ServerRole| -> Result<_, metadata::Error> {
-            let keys = self.metadata.signer_keys(collection, role.as_str()).await?;
-            Ok(keys.into_iter().map(|key| key.id).collect())
-        };
-        Ok(Held { snapshot: ids(ServerRole::Snapshot).await?, timestamp: ids(ServerRole::Timestamp).await? })
+        let keys = self.metadata.signer_keys_of(collection).await?;
+        let ids = |role: &str| keys.iter().filter(|key| key.role == role).map(|key| key.id.clone()).collect();
+        Ok(Held {
+            snapshot: ids(ServerRole::Snapshot.as_str()),
+            timestamp: ids(ServerRole::Timestamp.as_str()),
+            delegation: ids(DELEGATION),
+        })
     }
 
     /// Destroys the keys of a collection. The versions of what it signed stay remembered; clients begin anew.
@@ -367,7 +370,7 @@ fn of_client(root: &Root, bytes: &[u8]) -> Result<FileState, SignRefused> {
 
 /// What the registry says is published may not lie below what it said before: a registry that was taken over, or set back,
 /// gets no fresh timestamp for old files.
-async fn check_base(tx: &mut Tx, collection: &str, base: &BTreeMap<String, i64>) -> Result<(), SignRefused> {
+pub(crate) async fn check_base(tx: &mut Tx, collection: &str, base: &BTreeMap<String, i64>) -> Result<(), SignRefused> {
     for (role, to) in base.iter().filter(|(role, _)| is_clients(role)) {
         if check_floor(tx, collection, role, *to).await? < *to {
             tx.lift_signer_floor(collection, role, *to).await?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::notary::KeyDocument;
 use crate::notary::publish::Held;
 use crate::tuf::{BuildError, Files, Flaw};
-use crate::{NotaryChange, NotaryFiles, RootPlan, SignRefused, Signer, TufChange, TufRefused};
+use crate::{DelegationChange, NotaryChange, NotaryFiles, RootPlan, SignRefused, Signer, TufChange, TufRefused};
 
 /// The version of this protocol, as it stands in the path of a request.
 pub const VERSION: u32 = 1;
@@ -37,6 +37,15 @@ pub enum Request {
     Destroy(CollectionAsked),
     /// [`Signer::sign`].
     Sign(NotaryChange),
+    /// [`Signer::delegation_key`].
+    DelegationKey {
+        /// Whose keys they are.
+        holder: String,
+        /// Whether it is to be one that never signed.
+        next: bool,
+    },
+    /// [`Signer::delegate`].
+    Delegate(DelegationChange),
     /// [`Signer::publish`].
     Publish(TufChange),
     /// [`Signer::first_root`].
@@ -136,6 +145,8 @@ pub enum Answer {
     Destroyed(u64),
     /// What was signed for Notary v1.
     Signed(Box<NotaryFiles>),
+    /// The files of delegations, each with its role.
+    Delegated(#[serde(with = "tuf_files")] Vec<(String, Vec<u8>)>),
     /// What was signed for TUF 1.0; nothing when the change changes nothing.
     Published(Option<Files>),
     /// A root.
@@ -216,8 +227,14 @@ impl Request {
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         match self {
-            Self::PublicKey(_) | Self::NextKey(_) | Self::Held(_) | Self::Destroy(_) | Self::Retire { .. } => true,
+            Self::PublicKey(_)
+            | Self::NextKey(_)
+            | Self::DelegationKey { .. }
+            | Self::Held(_)
+            | Self::Destroy(_)
+            | Self::Retire { .. } => true,
             Self::Sign(_)
+            | Self::Delegate(_)
             | Self::Publish(_)
             | Self::PublishFiles(_)
             | Self::FirstRoot { .. }
@@ -232,7 +249,9 @@ impl Request {
         match self {
             Self::PublicKey(asked) | Self::NextKey(asked) => &asked.collection,
             Self::Held(asked) | Self::Destroy(asked) => &asked.collection,
+            Self::DelegationKey { holder, .. } => holder,
             Self::Sign(change) => &change.collection,
+            Self::Delegate(change) => &change.collection,
             Self::Publish(change) => &change.collection,
             Self::PublishFiles(asked) => &asked.domain,
             Self::FirstRoot { domain, .. }
@@ -243,12 +262,24 @@ impl Request {
         }
     }
 
+    /// Whose keys sign, where those are not the collection's.
+    fn holder(&self) -> &str {
+        match self {
+            Self::Delegate(change) => &change.holder,
+            _ => self.collection(),
+        }
+    }
+
     /// Whether it is about a collection of its own kind: keys and versions of the two kinds stand beside one another.
     fn is_about_its_own(&self) -> bool {
         let is_domain = match self {
-            Self::PublicKey(_) | Self::NextKey(_) | Self::Held(_) | Self::Destroy(_) | Self::Sign(_) => {
-                return !self.collection().starts_with(TUF);
-            }
+            Self::PublicKey(_)
+            | Self::NextKey(_)
+            | Self::DelegationKey { .. }
+            | Self::Held(_)
+            | Self::Destroy(_)
+            | Self::Sign(_)
+            | Self::Delegate(_) => return ![self.collection(), self.holder()].iter().any(|name| name.starts_with(TUF)),
             Self::Publish(change) => change.domain.starts_with(TUF),
             Self::PublishFiles(_)
             | Self::FirstRoot { .. }
@@ -264,11 +295,13 @@ impl Request {
     fn caller(&self) -> &str {
         match self {
             Self::Sign(change) => &change.caller,
+            Self::Delegate(change) => &change.caller,
             Self::Publish(change) => &change.caller,
             Self::PublishFiles(asked) => &asked.caller,
             Self::FirstRoot { caller, .. } | Self::NextRoot { caller, .. } | Self::EndorseRoot { caller, .. } => caller,
             Self::PublicKey(_)
             | Self::NextKey(_)
+            | Self::DelegationKey { .. }
             | Self::Held(_)
             | Self::Destroy(_)
             | Self::RotateTags { .. }
@@ -284,7 +317,9 @@ impl Request {
             Self::NextKey(_) => "next_key",
             Self::Held(_) => "held",
             Self::Destroy(_) => "destroy",
+            Self::DelegationKey { .. } => "delegation_key",
             Self::Sign(_) => "sign",
+            Self::Delegate(_) => "delegate",
             Self::Publish(_) => "publish",
             Self::FirstRoot { .. } => "first_root",
             Self::NextRoot { .. } => "next_root",
@@ -303,7 +338,7 @@ impl Signer {
     /// # Errors
     /// [`SignRefused`] and [`TufRefused`] as [`Failed`]; what is told of them is [`Failed::refusal`].
     pub async fn serve(&self, request: Request, client: &str, now: i64) -> Result<Answer, Failed> {
-        let told = [client, request.collection(), request.caller()];
+        let told = [client, request.collection(), request.holder(), request.caller()];
         if !told.into_iter().all(is_plain) {
             let message = format!("names are at most {NAME_BYTES} bytes without control characters");
             return Err(SignRefused::Unserved(Unserved::NotAllowed(message)).into());
@@ -319,6 +354,7 @@ impl Signer {
             Request::NextKey(KeyAsked { collection, role, named }) => {
                 Answer::Key(self.next_key(&collection, role, &named, now).await?)
             }
+            Request::DelegationKey { holder, next } => Answer::Key(self.delegation_key(&holder, next, now).await?),
             Request::Held(asked) => Answer::Held(self.held(&asked.collection).await.map_err(SignRefused::from)?),
             Request::Destroy(asked) => {
                 Answer::Destroyed(self.destroy(asked.collection).await.map_err(SignRefused::from)?)
@@ -327,6 +363,12 @@ impl Signer {
                 self.bounds.count(&change.collection, client, &change.caller, now).map_err(SignRefused::from)?;
                 change.caller = format!("{client} for {}", change.caller);
                 Answer::Signed(Box::new(self.sign_counted(change, now).await?))
+            }
+            Request::Delegate(mut change) => {
+                self.bounds.count(&change.collection, client, &change.caller, now).map_err(SignRefused::from)?;
+                change.caller = format!("{client} for {}", change.caller);
+                let files = self.delegate_counted(change, now).await?.into_iter();
+                Answer::Delegated(files.map(|(role, bytes)| (role.to_string(), bytes)).collect())
             }
             Request::Publish(mut change) => {
                 self.bounds.count(&change.collection, client, &change.caller, now).map_err(TufRefused::from)?;

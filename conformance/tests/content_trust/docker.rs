@@ -1,6 +1,10 @@
 //! `docker trust`, and `docker push` and `pull` with content trust on: what is signed is what is pulled.
 
-use std::process::Command;
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use hallmark_conformance::{
     Outcome,
@@ -16,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Notary, all, copy_folder, text},
+    signed_tags::{PUBLISHED, Reader},
     world::{Person, World},
 };
 
@@ -32,8 +37,8 @@ impl Scene {
         let world = World::new()?;
         let home = world.home("docker")?;
         let folder = home.join("tls").join(world.host());
-        std::fs::create_dir_all(&folder)?;
-        std::fs::copy(world.authority(), folder.join("ca.crt"))?;
+        fs::create_dir_all(&folder)?;
+        fs::copy(world.authority(), folder.join("ca.crt"))?;
         let mut dockerd = Command::new(tools::locate("dockerd")?);
         dockerd.env_clear().env("HOME", &home).current_dir(&home);
         let scene = Self { client, engine: Engine::start(dockerd, &world.path("engine"))?, world };
@@ -98,7 +103,9 @@ impl Scene {
         let told = self.inspect()?;
         let texts = |value: &Value| {
             let texts = value.as_array().into_iter().flatten();
-            texts.filter_map(|text| Some(text.as_str()?.to_owned())).collect::<Vec<_>>()
+            let mut texts: Vec<_> = texts.filter_map(|text| Some(text.as_str()?.to_owned())).collect();
+            texts.sort();
+            texts
         };
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let tags = told["SignedTags"].as_array().cloned().unwrap_or_default();
@@ -148,11 +155,28 @@ impl Scene {
         Ok("application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json")
     }
 
+    /// Waits until these tags are told, each with its digest and its signers: what was said is published in a moment.
+    fn comes_to(&self, expected: &[(String, String, Vec<String>)]) -> Outcome<()> {
+        let begin = Instant::now();
+        let mut told = self.signed()?;
+        while told != expected {
+            holds(begin.elapsed() < PUBLISHED, || format!("{expected:?} were to be told, not {told:?}"))?;
+            std::thread::sleep(Duration::from_millis(200));
+            told = self.signed()?;
+        }
+        Ok(())
+    }
+
     /// The digest of the manifest that a tag names in the registry, in hex.
     fn digest(&self, tag: &str) -> Outcome<String> {
-        let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
+        self.digest_as(tag, "application/vnd.docker.distribution.manifest.v2+json")
+    }
+
+    /// The same of a manifest of one of these kinds.
+    fn digest_as(&self, tag: &str, kinds: &str) -> Outcome<String> {
+        let accept = format!("Accept: {kinds}");
         let path = format!("/v2/admin/web/manifests/{tag}");
-        let answer = self.world.ask_as(&Person::admin(), ("admin/web", "pull"), &["--header", accept], &path)?;
+        let answer = self.world.ask_as(&Person::admin(), ("admin/web", "pull"), &["--header", &accept], &path)?;
         holds(answer.status == 200, || format!("{tag} is answered {}", answer.text()))?;
         Ok(hallmark_conformance::image::digest(&answer.body).trim_start_matches("sha256:").to_owned())
     }
@@ -258,7 +282,7 @@ fn docker_signs_on_with_another_signer_after_the_last_was_removed(client: &'stat
     scene.run(&["rmi", "-f", &two])?;
     scene.trusting(&["pull", &two])?;
     reader.lists(&gun, &["2"])?;
-    std::fs::remove_dir_all(&cache)?;
+    fs::remove_dir_all(&cache)?;
     copy_folder(&seen, &cache)?;
     scene.run(&["rmi", "-f", &two])?;
     scene.trusting(&["pull", &two])?;
@@ -428,6 +452,59 @@ fn an_index_is_signed_by_its_hash_and_told_by_docker(client: &'static str) -> Ou
     holds(said.contains(&digest), || format!("{digest} was to be pulled: {said}"))
 }
 
+fn what_hallmark_signs_is_told_by_docker_where_its_key_is_a_signer_s(client: &'static str) -> Outcome<()> {
+    let scene = Scene::open(client)?;
+    let index = scene.push_index("multi")?;
+    let multi = scene.digest_as("multi", index)?;
+    let gun = scene.gun();
+    let reader = Reader::later(&scene.world, 0)?.of("admin/web", "root.json");
+    reader.signs_in()?;
+    let by = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    reader.hallmark(&["sign", &scene.image("multi")])?;
+    reader.hallmark(&["trust", "signer", "key", "admin/web", "--out", "hallmark.pub"])?;
+    let key = reader.home().join("hallmark.pub");
+    scene.run(&["trust", "signer", "add", "--key", text(&key), "hallmark", &gun])?;
+    let of_index = ("multi".to_owned(), multi.clone(), by(&["hallmark"]));
+    scene.comes_to(&[of_index.clone()])?;
+    let said = scene.trusting(&["pull", &scene.image("multi")])?;
+    holds(said.contains(&multi), || format!("{multi} was to be pulled: {said}"))?;
+
+    // Beside a signer who is a person: each signs and withdraws for themselves.
+    scene.add_signer("carol")?;
+    scene.run(&["trust", "sign", &scene.image("1")])?;
+    let one = scene.digest("1")?;
+    let of_one = |names: &[&str]| ("1".to_owned(), one.clone(), by(names));
+    scene.comes_to(&[of_one(&["carol"]), of_index.clone()])?;
+    reader.hallmark(&["sign", &scene.image("1")])?;
+    scene.comes_to(&[of_one(&["carol", "hallmark"]), of_index.clone()])?;
+    reader.hallmark(&["trust", "revoke", &scene.image("1")])?;
+    scene.comes_to(&[of_one(&["carol"]), of_index])?;
+    reader.hallmark(&["trust", "revoke", &scene.image("multi")])?;
+    scene.comes_to(&[of_one(&["carol"])])?;
+    scene.pulls_nothing("multi")?;
+
+    // A tag that moves is signed no more, and what it means then is, once somebody says so.
+    reader.hallmark(&["sign", &scene.image("multi")])?;
+    scene.comes_to(&[of_one(&["carol"]), ("multi".to_owned(), multi, by(&["hallmark"]))])?;
+    let moved = reader.push("multi", 7)?.trim_start_matches("sha256:").to_owned();
+    scene.comes_to(&[of_one(&["carol"])])?;
+    reader.hallmark(&["sign", &scene.image("multi")])?;
+    let moved = ("multi".to_owned(), moved, by(&["hallmark"]));
+    scene.comes_to(&[of_one(&["carol"]), moved.clone()])?;
+
+    // A key takes the place of another, and both may be named meanwhile.
+    reader.hallmark(&["trust", "signer", "key", "admin/web", "--out", "next.pub", "--next"])?;
+    let next = reader.home().join("next.pub");
+    holds(fs::read(&key)? != fs::read(&next)?, || "the next key is the one before".to_owned())?;
+    scene.run(&["trust", "signer", "add", "--key", text(&next), "hallmark", &gun])?;
+    reader.hallmark(&["sign", &scene.image("1")])?;
+    scene.comes_to(&[of_one(&["carol", "hallmark"]), moved])?;
+    // Carol signs on, whatever the registry signed in between.
+    scene.run(&["trust", "sign", &scene.image("2")])?;
+    let signed: Vec<_> = scene.signed()?.into_iter().map(|(tag, ..)| tag).collect();
+    holds(signed == ["1", "2", "multi"], || format!("{signed:?} are signed"))
+}
+
 /// Each test by Debian's client, and by the last series that has `docker trust`.
 macro_rules! by_each_client {
     ($($test:ident)*) => {
@@ -462,4 +539,5 @@ by_each_client! {
     docker_pushes_and_pulls_what_is_signed_and_nothing_else
     docker_pulls_what_is_signed_for_who_may_only_read
     an_index_is_signed_by_its_hash_and_told_by_docker
+    what_hallmark_signs_is_told_by_docker_where_its_key_is_a_signer_s
 }

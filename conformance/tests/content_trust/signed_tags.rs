@@ -26,7 +26,7 @@ use super::{
 };
 
 /// How long a signature may take to be published: a second, more where all is debugged, and a minute where it is tried again.
-const PUBLISHED: Duration = Duration::from_secs(90);
+pub(crate) const PUBLISHED: Duration = Duration::from_secs(90);
 /// More tags than one role names.
 const MANY: usize = 1_100;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";

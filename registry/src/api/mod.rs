@@ -102,6 +102,7 @@ fn routes() -> Router {
         .route("/repositories/{repository}/sign-rules", get(signatures::rules).post(signatures::create_rule))
         .route("/repositories/{repository}/sign-rules/{id}", delete(signatures::remove_rule))
         .route("/repositories/{repository}/checks", post(signatures::report_check))
+        .route("/repositories/{repository}/signing-key", post(signatures::give_key))
         .route("/repositories/{repository}/trash", get(trash::list))
         .route("/repositories/{repository}/undelete", post(trash::undelete))
         .route("/repositories/{repository}/tags/{tag}/history", get(trash::history))

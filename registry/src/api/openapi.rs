@@ -72,6 +72,7 @@ use crate::people::shapes;
         signatures::create_rule,
         signatures::remove_rule,
         signatures::report_check,
+        signatures::give_key,
         trust::describe,
         trust::publish,
         trust::draft,

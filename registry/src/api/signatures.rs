@@ -8,6 +8,7 @@ use super::lists::listed;
 use crate::http::error::Error;
 use crate::people::sign_rules::{self, NewCheck, NewSignRule, SignRuleView};
 use crate::people::signatures::{self, NewSignature, SignatureView};
+use crate::people::signing_keys::{self, NewSigningKey, SigningKeyView};
 use crate::people::{List, Page};
 
 /// A page of these.
@@ -145,4 +146,24 @@ pub(super) async fn report_check(
 ) -> Result<Response, Error> {
     sign_rules::report(&call.app, &call.caller, &named(&repository)?, sent).await?;
     Ok(done())
+}
+
+/// Gives the public key by which the registry signs, as a signer of the repository's Notary collections, what is vouched for. It
+/// signs where their owner names it: `docker trust signer add --key`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/repositories/{repository}/signing-key",
+    tag = "repositories",
+    params(
+        ("repository" = String, Path, description = "The repository's name, its slashes written as %2F")
+    ),
+    request_body = NewSigningKey,
+    responses((status = 201, description = "The key", body = SigningKeyView), Failures)
+)]
+pub(super) async fn give_key(
+    call: Call,
+    At(repository): At<String>,
+    Sent(sent): Sent<NewSigningKey>,
+) -> Result<Response, Error> {
+    Ok(made(&signing_keys::give(&call.app, &call.caller, &named(&repository)?, sent).await?))
 }

@@ -23,6 +23,7 @@ pub mod rules;
 pub mod shapes;
 pub mod sign_rules;
 pub mod signatures;
+pub mod signing_keys;
 pub mod teams;
 pub mod tokens;
 pub mod transfer;

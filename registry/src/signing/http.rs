@@ -92,6 +92,7 @@ fn answer(answer: &Answer) -> Response {
         | Answer::Held(_)
         | Answer::Destroyed(_)
         | Answer::Signed(_)
+        | Answer::Delegated(_)
         | Answer::Published(_)
         | Answer::Done
         | Answer::Root(_) => StatusCode::OK,

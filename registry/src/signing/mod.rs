@@ -9,11 +9,13 @@ pub mod remote;
 
 use std::collections::BTreeMap;
 
-use hallmark_oci::{ErrorCode, ServerRole};
+use hallmark_oci::{ErrorCode, ServerRole, TrustRole};
 use hallmark_signer::notary::{Held, KeyDocument};
 use hallmark_signer::tuf::Files;
 use hallmark_signer::wire::{Answer, CollectionAsked, FilesAsked, KeyAsked, Refusal, Request, Unserved};
-use hallmark_signer::{NotaryChange, NotaryFiles, RootPlan, SignRefused, Signer, TufChange, TufRefused};
+use hallmark_signer::{
+    DelegationChange, NotaryChange, NotaryFiles, RootPlan, SignRefused, Signer, TufChange, TufRefused,
+};
 
 use self::remote::Remote;
 use crate::http::error::Error;
@@ -114,6 +116,35 @@ impl Signing {
             Answer::Signed(files) => Ok(*files),
             other => Err(refusal(other).into()),
         }
+    }
+
+    /// [`Signer::delegation_key`].
+    ///
+    /// # Errors
+    /// [`SignRefused`]
+    pub async fn delegation_key(&self, holder: String, next: bool, now: i64) -> Result<KeyDocument, SignRefused> {
+        match self {
+            Self::Embedded(signer) => signer.delegation_key(&holder, next, now).await,
+            Self::Remote(remote) => key(remote.ask(&Request::DelegationKey { holder, next }).await?),
+        }
+    }
+
+    /// [`Signer::delegate`].
+    ///
+    /// # Errors
+    /// [`SignRefused`]; nothing is signed then.
+    pub async fn delegate(&self, change: DelegationChange, now: i64) -> Result<Vec<(TrustRole, Vec<u8>)>, SignRefused> {
+        let remote = match self {
+            Self::Embedded(signer) => return signer.delegate(change, now).await,
+            Self::Remote(remote) => remote,
+        };
+        let files = match remote.ask(&Request::Delegate(change)).await? {
+            Answer::Delegated(files) => files,
+            other => return Err(refusal(other).into()),
+        };
+        let role = |(role, bytes): (String, Vec<u8>)| Some((role.parse().ok()?, bytes));
+        let files: Option<Vec<_>> = files.into_iter().map(role).collect();
+        files.ok_or_else(|| Unserved::Failed("it names what is no role".to_owned()).into())
     }
 
     /// [`Signer::publish`].
@@ -263,6 +294,7 @@ fn refusal(answer: Answer) -> Refusal {
         | Answer::Held(_)
         | Answer::Destroyed(_)
         | Answer::Signed(_)
+        | Answer::Delegated(_)
         | Answer::Published(_)
         | Answer::Done
         | Answer::Root(_) => Refusal::Unserved(Unserved::Away("its answer is to another question".to_owned())),

@@ -2,6 +2,7 @@
 //! Never here: how metadata is verified and signed (`signer`), who may (`access`), SQL.
 //! Start reading at `publish.rs`, then `renew.rs`.
 
+mod delegate;
 mod delete;
 pub(crate) mod http;
 mod key;
@@ -11,6 +12,7 @@ pub(crate) mod renew;
 pub mod tuf;
 mod upload;
 
+pub(crate) use delegate::key as delegation_key;
 pub(crate) use delete::destroy_keys;
 
 use hallmark_oci::{Gun, ServerRole, TrustRole};
@@ -24,6 +26,8 @@ use hallmark_storage::metadata::{
 /// How long before its expiry what the server signed is signed again, in milliseconds: half of a timestamp's life, so that
 /// an outage of days is nobody's concern.
 const RENEW_BEFORE: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// Who asks for what the registry publishes by itself, as the signer is told.
+const PUBLISHER: &str = "publisher";
 
 /// The collection of a repository under this name.
 fn collection(repository: RepositoryId, gun: &Gun) -> CollectionKey {
@@ -33,6 +37,11 @@ fn collection(repository: RepositoryId, gun: &Gun) -> CollectionKey {
 /// What the signer calls a collection: with the repository's id, which no other repository ever has.
 fn signer_name(key: &CollectionKey) -> String {
     format!("notary1/{}/{}", key.repository, key.gun)
+}
+
+/// What the signer calls those whose keys sign for delegations of a repository's collections, in the name of the registry.
+fn holder_name(repository: RepositoryId) -> String {
+    format!("notary1/{repository}")
 }
 
 /// The ids of the keys that a root names for a role of the server's.

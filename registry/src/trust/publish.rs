@@ -12,7 +12,7 @@ use hallmark_storage::metadata::{
 };
 use serde_json::json;
 
-use super::{Failure, collection, life, row, signed_files, signer_name, state, timestamp, told};
+use super::{Failure, PUBLISHER, collection, life, row, signed_files, signer_name, state, timestamp, told};
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::{Nowhere, Occasion};
@@ -59,9 +59,10 @@ pub(super) async fn publish(
             return Err(PublishError::Gone);
         };
         let key = collection(repository.id, gun);
-        let before = Before::read(app, &key, &uploads).await?;
+        let before = Before::read(app, &key, |_| needed(&uploads)).await?;
         let held = app.signer.held(&signer_name(&key)).await.map_err(Failure::from)?;
-        let change = prepare(app, (gun, &key), (before, uploads.clone()), &held, (granted, actor, occasion)).await?;
+        let by = By::Person(actor, granted.ground());
+        let change = prepare(app, (gun, &key), (before, uploads.clone()), held, (by, occasion)).await?;
         match app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await {
             Err(PublishError::Overtaken) => {}
             done => return done,
@@ -72,15 +73,20 @@ pub(super) async fn publish(
 
 /// What holds when a publish begins. The head is read first: whatever changes after that is noticed at the end.
 #[derive(Default)]
-struct Before {
-    seen: Option<Collection>,
-    published: Published,
+pub(super) struct Before {
+    pub(super) seen: Option<Collection>,
+    pub(super) published: Published,
     /// The files that hold, as the signer is told of them.
     told: Vec<FileState>,
 }
 
 impl Before {
-    async fn read(app: &App, key: &CollectionKey, uploads: &[Upload]) -> Result<Self, Failure> {
+    /// What holds of a collection, with the bytes of the files that are `needed`, of those that there are.
+    pub(super) async fn read(
+        app: &App,
+        key: &CollectionKey,
+        needed: impl FnOnce(&[TrustState]) -> BTreeSet<TrustRole>,
+    ) -> Result<Self, Failure> {
         let seen = app.metadata.trust_collection(key).await?;
         let Some(collection) = seen else { return Ok(Self::default()) };
         let rows = app.metadata.trust_states(collection).await?;
@@ -88,7 +94,7 @@ impl Before {
         let lives: Option<BTreeMap<_, _>> = rows.iter().map(|row| Some((row.role.clone(), life(row)?))).collect();
         let told = told(&rows).ok_or(Failure::Damaged)?;
         let mut bodies: BTreeMap<_, _> =
-            app.metadata.trust_bodies(collection, needed(uploads).iter()).await?.into_iter().collect();
+            app.metadata.trust_bodies(collection, needed(&rows).iter()).await?.into_iter().collect();
         let root = bodies.remove(&TrustRole::root());
         let snapshot = bodies.remove(&ServerRole::Snapshot.role());
         let (states, lives) = (states.ok_or(Failure::Damaged)?, lives.ok_or(Failure::Damaged)?);
@@ -111,27 +117,35 @@ fn needed(uploads: &[Upload]) -> BTreeSet<TrustRole> {
     needed
 }
 
+/// Who publishes.
+#[derive(Clone)]
+pub(super) enum By {
+    /// Somebody who may sign, by the rights that they had.
+    Person(PrincipalId, Ground),
+    /// The registry, which vouches for tags.
+    Registry,
+}
+
 /// Everything the transaction needs; it may run more than once.
-struct Change {
+pub(super) struct Change {
     key: CollectionKey,
     gun: Gun,
     seen: Option<Collection>,
     files: Vec<NewTrustFile>,
     fresh: Freshness,
-    ground: Ground,
-    actor: PrincipalId,
+    by: By,
     occasion: Occasion,
 }
 
 /// Checks, and has signed what is the server's to sign.
-async fn prepare(
+pub(super) async fn prepare(
     app: &App,
     (gun, key): (&Gun, &CollectionKey),
     (before, uploads): (Before, Vec<Upload>),
-    held: &Held,
-    (granted, actor, occasion): (&Granted<PublishTrust>, PrincipalId, &Occasion),
+    held: Held,
+    (by, occasion): (By, &Occasion),
 ) -> Result<Change, PublishError> {
-    let (checking, now, held) = (gun.clone(), occasion.now, held.clone());
+    let (checking, now) = (gun.clone(), occasion.now);
     let Before { seen, published, told: base } = before;
     // Reading megabytes of metadata and verifying it is work for a thread that may be busy, and takes memory: few at a time.
     let _turn = app.trust_checks.acquire().await;
@@ -148,7 +162,10 @@ async fn prepare(
     };
     let change = NotaryChange {
         collection: signer_name(key),
-        caller: format!("{actor} {}", occasion.request_id),
+        caller: match &by {
+            By::Person(actor, _) => format!("{actor} {}", occasion.request_id),
+            By::Registry => PUBLISHER.to_owned(),
+        },
         root: plan.root,
         base,
         snapshot,
@@ -170,8 +187,7 @@ async fn prepare(
         seen,
         files: given.chain(made).collect(),
         fresh,
-        ground: granted.ground(),
-        actor,
+        by,
         occasion: occasion.clone(),
     })
 }
@@ -184,21 +200,27 @@ fn given(file: NewFile) -> NewTrustFile {
     NewTrustFile { state, body: bytes, begins_anew }
 }
 
-async fn store(tx: &mut Tx, change: &Change) -> Result<(), PublishError> {
-    let Change { key, gun, seen, files, fresh, ground, actor, occasion } = change;
-    let repository = occasion.repository_for(tx, gun.repository(), (*actor, Rights::SIGN), ground).await;
-    let repository = repository.map_err(|nowhere| match nowhere {
-        Nowhere::Failed(error) => error.into(),
-        Nowhere::AccountUnknown(_) | Nowhere::Foreign | Nowhere::MayNotCreate(_) | Nowhere::NameRests(_) => {
-            PublishError::Gone
+pub(super) async fn store(tx: &mut Tx, change: &Change) -> Result<(), PublishError> {
+    let Change { key, gun, seen, files, fresh, by, occasion } = change;
+    let (repository, actor) = match by {
+        By::Person(actor, ground) => {
+            let made = occasion.repository_for(tx, gun.repository(), (*actor, Rights::SIGN), ground).await;
+            let repository = made.map_err(|nowhere| match nowhere {
+                Nowhere::Failed(error) => error.into(),
+                Nowhere::AccountUnknown(_) | Nowhere::Foreign | Nowhere::MayNotCreate(_) | Nowhere::NameRests(_) => {
+                    PublishError::Gone
+                }
+            })?;
+            (repository, *actor)
         }
-    })?;
+        By::Registry => (tx.repository(gun.repository()).await?.ok_or(PublishError::Gone)?, PrincipalId::SYSTEM),
+    };
     if repository.id != key.repository {
         return Err(PublishError::Gone);
     }
     match tx.publish_trust(key, *seen, files, *fresh, occasion.now).await? {
         Outcome::Overtaken => Err(PublishError::Overtaken),
-        Outcome::Stored => Ok(record(tx, (&repository, key), files, ("trust_published", *actor), occasion).await?),
+        Outcome::Stored => Ok(record(tx, (&repository, key), files, ("trust_published", actor), occasion).await?),
     }
 }
 

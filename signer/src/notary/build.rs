@@ -65,7 +65,12 @@ impl Draft {
             ("meta".to_owned(), Value::Object(meta)),
             ("version".to_owned(), Value::Integer(i64::try_from(version).unwrap_or(i64::MAX))),
         ]);
-        Self { message: Value::Object(members).canonical() }
+        Self::of(&Value::Object(members))
+    }
+
+    /// What is signed of a file, as a whole.
+    pub(super) fn of(signed: &Value) -> Self {
+        Self { message: signed.canonical() }
     }
 
     /// What is to be signed.
@@ -102,7 +107,7 @@ pub fn timestamp(snapshot: &FileState, version: u64, expires: i64) -> Draft {
 }
 
 /// Whole seconds in UTC: every reader takes them.
-fn time(milliseconds: i64) -> String {
+pub(super) fn time(milliseconds: i64) -> String {
     let time = jiff::Timestamp::from_second(milliseconds.div_euclid(1_000)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.to_string()
 }

@@ -92,6 +92,13 @@ impl KeyDocument {
         Self { keytype: keytype.to_owned(), keyval: KeyValue { private: None, public: STANDARD.encode(public) } }
     }
 
+    /// The key in PEM, where it is one as PKIX writes them.
+    #[must_use]
+    pub fn to_pem(&self) -> Option<String> {
+        let der = STANDARD.decode(&self.keyval.public).ok()?;
+        matches!(self.keytype.as_str(), "ecdsa" | "rsa").then(|| crate::tuf::shown(&der))
+    }
+
     /// The key's id: SHA-256 over the canonical form of this object, in lower-case hex.
     #[must_use]
     pub fn id(&self) -> String {

@@ -4,6 +4,7 @@
 
 mod build;
 mod canonical;
+pub mod delegate;
 mod key;
 mod members;
 mod metadata;

@@ -76,9 +76,18 @@ impl Life {
     /// A file of the role, with the version that the signer is told: one that never falls, whatever began anew.
     #[must_use]
     pub fn counted(self, state: &FileState) -> FileState {
-        let version = state.version.saturating_add(u64::from(self.lives) << LIFE_BITS);
-        FileState { version, ..state.clone() }
+        FileState { version: counted(state.version, self.lives), ..state.clone() }
     }
+}
+
+/// A version that never falls, of a role that began anew so often.
+pub(crate) fn counted(version: u64, lives: u32) -> u64 {
+    version.saturating_add(u64::from(lives) << LIFE_BITS)
+}
+
+/// The version of a role that began anew so often, which is counted so.
+pub(crate) fn uncounted(version: u64, lives: u32) -> u64 {
+    version.saturating_sub(u64::from(lives) << LIFE_BITS)
 }
 
 /// The ids of the keys that the server can sign with for the collection.
@@ -88,6 +97,9 @@ pub struct Held {
     pub snapshot: BTreeSet<String>,
     /// For its timestamps.
     pub timestamp: BTreeSet<String>,
+    /// For delegations, in the name of the registry. A signer of before knows none.
+    #[serde(default)]
+    pub delegation: BTreeSet<String>,
 }
 
 /// What is to be done: the files to store, and who signs the rest.
@@ -226,7 +238,8 @@ pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held
 }
 
 /// Whether keys that the server holds suffice for the threshold.
-fn can_sign(keys: &RoleKeys, held: &BTreeSet<String>) -> bool {
+#[must_use]
+pub fn can_sign(keys: &RoleKeys, held: &BTreeSet<String>) -> bool {
     let able = keys.keyids.iter().filter(|id| held.contains(*id)).count();
     i64::try_from(able).is_ok_and(|able| able >= keys.threshold)
 }

@@ -19,6 +19,7 @@ pub(crate) use build::{Authors, Change, of_files};
 pub use build::{BuildError, Files, Standing, naming, needed};
 pub(crate) use key::{Held, document};
 pub use meta::Flaw;
+pub(crate) use person::shown;
 pub use person::{HeldKey, HeldKeyError, public_key};
 pub use root::{HoldersRefused, Keyholders, RootContent, RootRole, check_successor, key_id, payload, with_signature};
 pub(crate) use root::{ROOT_DAYS, endorsed, expires, public};

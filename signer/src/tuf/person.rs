@@ -159,6 +159,11 @@ fn p256(pem: &str) -> Value {
     json!({"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}})
 }
 
+/// A public key in PEM.
+pub(crate) fn shown(der: &[u8]) -> String {
+    pem(der, SHOWN)
+}
+
 fn pem(der: &[u8], (head, foot): (&str, &str)) -> String {
     let body = Zeroizing::new(STANDARD.encode(der));
     let mut text = format!("{head}\n");

@@ -18,6 +18,9 @@ statements! {
     COLLECTION = [
         "SELECT id, head FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"
     ];
+    OF_REPOSITORY = [
+        "SELECT gun FROM trust_collections WHERE repository_id = $1 AND dialect = $2 ORDER BY gun LIMIT $3"
+    ];
     CURRENT = [
         "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at, c.renew_at FROM trust_collections c
            JOIN trust_current t ON t.collection_id = c.id AND t.role = $4
@@ -286,6 +289,20 @@ impl Metadata {
     pub async fn trust_collection(&self, key: &CollectionKey) -> Result<Option<Collection>, Error> {
         let row = self.row(&COLLECTION, values![key.repository, key.dialect.as_str(), &key.gun]).await?;
         row.map(|row| Ok(Collection { id: row.integer(0)?, head: row.integer(1)? })).transpose()
+    }
+
+    /// The names of at most `limit` collections of a repository.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn trust_collections_of(
+        &self,
+        repository: RepositoryId,
+        dialect: TrustDialect,
+        limit: u32,
+    ) -> Result<Vec<String>, Error> {
+        let rows = self.rows(&OF_REPOSITORY, values![repository, dialect.as_str(), i64::from(limit)]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
     }
 
     /// A file of a collection. One that holds is kept in memory: every client of a repository asks for its timestamp.

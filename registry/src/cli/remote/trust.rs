@@ -18,11 +18,12 @@ use super::root_shown;
 use super::sign::{Image, Reach};
 use super::table::{Row, or_dash};
 use super::{Remote, Session};
-use crate::cli::output::{self, Failure};
+use crate::cli::output::{self, Failure, Format};
 use crate::durable;
 use crate::people::grants::GrantView;
 use crate::people::sign_rules::SignRuleView;
 use crate::people::signatures::SignatureView;
+use crate::people::signing_keys::SigningKeyView;
 use crate::people::trust::{DraftView, RootView, TrustFileView};
 
 /// The longest file that is read, in bytes.
@@ -89,6 +90,18 @@ enum SignerVerb {
     Add(Signing),
     /// Let somebody sign no more; what else they hold stays
     Remove(Signing),
+    /// Write the public key by which the registry signs for Docker's clients what is signed here: `docker trust signer add --key
+    /// FILE hallmark IMAGE` names it
+    Key {
+        /// The repository, such as acme/web
+        repository: String,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// A key that has never signed, to take the place of the one before
+        #[arg(long)]
+        next: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -393,21 +406,32 @@ impl FileVerb {
 
 impl SignerVerb {
     async fn run(self, session: &Session) -> Result<(), Failure> {
-        let (Self::Add(Signing { on, holder }) | Self::Remove(Signing { on, holder })) = &self;
+        match self {
+            Self::Add(signing) => signing.let_sign(session, true).await,
+            Self::Remove(signing) => signing.let_sign(session, false).await,
+            Self::Key { repository, out, next } => given_key(session, &repository, &out, next).await,
+        }
+    }
+}
+
+impl Signing {
+    /// Lets the holder sign, or sign no more.
+    async fn let_sign(&self, session: &Session, may: bool) -> Result<(), Failure> {
+        let Self { on, holder } = self;
         let held = held(session, on, holder).await?;
         let mut rights: Vec<&str> =
             held.as_deref().unwrap_or_default().split('+').filter(|one| !one.is_empty()).collect();
         let whole = rights.iter().find(|right| matches!(**right, "write" | "admin")).map(|right| (*right).to_owned());
         let signs = whole.is_some() || rights.contains(&"sign");
-        match &self {
-            Self::Add(_) if signs => output::say(format!("{holder} may sign on {on} already")),
-            Self::Add(_) => {
+        match (may, signs) {
+            (true, true) => output::say(format!("{holder} may sign on {on} already")),
+            (true, false) => {
                 rights.push("sign");
                 let ask = Ask::put(&["grants", on, holder], json!({"rights": rights.join("+")}));
                 session.made::<GrantView>(ask, &format!("{holder} may sign on {on}")).await
             }
-            Self::Remove(_) if !signs => Err(Failure::NotFound(format!("{holder} has no grant to sign on {on}"))),
-            Self::Remove(_) => {
+            (false, false) => Err(Failure::NotFound(format!("{holder} has no grant to sign on {on}"))),
+            (false, true) => {
                 if let Some(whole) = whole {
                     return Err(Failure::Usage(format!(
                         "{holder} holds {whole} on {on}, which contains signing: change it with `hallmark grant put`"
@@ -422,6 +446,16 @@ impl SignerVerb {
                 session.made::<GrantView>(ask, &done).await
             }
         }
+    }
+}
+
+async fn given_key(session: &Session, repository: &str, out: &Path, next: bool) -> Result<(), Failure> {
+    let ask = Ask::post(&["repositories", repository, "signing-key"], json!({"next": next}));
+    let given: SigningKeyView = session.client.ask(ask).await?;
+    write(out, given.key.as_bytes(), 0o644)?;
+    match session.format {
+        Format::Json => output::say_json(&given),
+        Format::Text => output::say(format!("the key {} is in {}", given.id, out.display())),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use hallmark_storage::metadata::{self, DueCollection, Engine, Happened, RepositoryId, TrustDialect, Tx};
 use serde_json::{Value, json};
 
+use super::super::delegate::delegate;
 use super::super::renew::Passed;
 use super::publish::{self, Occasion, publish};
 use super::{TufError, rules, shelf};
@@ -23,7 +24,7 @@ const AGAIN: i64 = 60 * 1_000;
 /// Up to which repository everything was published anew, as a setting; none when nothing is.
 const ANEW: &str = "tuf_anew";
 /// The events that there is something to do for.
-const CONCERNS: [&str; 14] = [
+const CONCERNS: [&str; 16] = [
     "check_passed",
     "manifest_collected",
     "manifest_deleted",
@@ -38,7 +39,11 @@ const CONCERNS: [&str; 14] = [
     "tag_signature_withdrawn",
     "tag_signed",
     "tag_undeleted",
+    "trust_published",
+    "trust_renewed",
 ];
+/// Those by which collections of Notary v1 may come to name a key of the registry, or near the end of what it signed there.
+const OF_COLLECTIONS: [&str; 2] = ["trust_published", "trust_renewed"];
 /// How many events are read at once, and how many one look takes when there is a backlog of them: whatever of a repository stands
 /// in one look is one publish. No more are read once those that were read are of so many repositories.
 const EVENTS: u32 = 1_000;
@@ -161,24 +166,37 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     for repository in &renamed {
         due.entry(*repository).or_default();
     }
+    let of_collections = events.iter().filter(|event| OF_COLLECTIONS.contains(&event.kind.as_str()));
+    let mut of_collections: BTreeSet<RepositoryId> = of_collections.filter_map(|event| event.repository).collect();
     for (repository, (again, tags)) in &pending {
         // Whoever is published for another reason is published with what waits: nothing of it waits any more then.
         let repository = RepositoryId(*repository);
-        if *again <= now || due.contains_key(&repository) {
+        if *again <= now || due.contains_key(&repository) || of_collections.contains(&repository) {
             due.entry(repository).or_default().extend(tags.iter().cloned());
         }
     }
-    for (repository, tags) in due {
-        let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };
-        match publish(app, repository, &tags, occasion).await {
-            Ok(()) => drop(pending.remove(&repository.0)),
-            Err(error) => {
-                tracing::error!(repository = repository.0, error = chain(&error), "signed tags could not be published");
-                let (again, waiting) = pending.entry(repository.0).or_default();
-                *again = now + AGAIN;
-                waiting.extend(tags);
-            }
+    of_collections.extend(due.keys());
+    let mut failed: BTreeMap<RepositoryId, String> = BTreeMap::new();
+    for (repository, tags) in &due {
+        let occasion = if renamed.contains(repository) { Occasion::Renamed } else { Occasion::Moved };
+        if let Err(error) = publish(app, *repository, tags, occasion).await {
+            failed.insert(*repository, chain(&error));
         }
+    }
+    for repository in &of_collections {
+        if let Err(error) = delegate(app, *repository).await {
+            failed.insert(*repository, chain(&error));
+        }
+    }
+    for repository in of_collections {
+        let Some(error) = failed.get(&repository) else {
+            pending.remove(&repository.0);
+            continue;
+        };
+        tracing::error!(repository = repository.0, error, "signed tags could not be published");
+        let (again, waiting) = pending.entry(repository.0).or_default();
+        *again = now + AGAIN;
+        waiting.extend(due.remove(&repository).unwrap_or_default());
     }
     let reached = events.last().map_or(after, |event| event.seq);
     let is_full = events.len() < found || is_page(found) || rest.is_some();

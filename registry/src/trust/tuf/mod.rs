@@ -17,6 +17,7 @@ use hallmark_storage::metadata::{self, CollectionKey, RepositoryId, TrustDialect
 
 pub(crate) use follow::{begin_anew, followed};
 pub use follow::{follow, renew_due};
+pub(super) use publish::{all_vouches, target};
 pub(super) use read::{ReadError, file};
 
 /// The trust domain that every repository belongs to whose organization has none of its own.

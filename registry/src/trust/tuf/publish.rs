@@ -12,7 +12,7 @@ use hallmark_storage::metadata::{
 };
 use serde_json::json;
 
-use super::super::of_server;
+use super::super::{PUBLISHER, of_server};
 use super::parts::{self, Made};
 use super::root;
 use super::{TufError, collection, named, stored};
@@ -125,7 +125,7 @@ async fn publish_once(
         domain: root.domain.clone(),
         collection: format!("tuf1/repository/{repository}"),
         repository: name.to_string(),
-        caller: if mode == TufMode::Renewal { "renewal".to_owned() } else { "publisher".to_owned() },
+        caller: if mode == TufMode::Renewal { "renewal".to_owned() } else { PUBLISHER.to_owned() },
         root: root.body.clone(),
         standing,
         changes,
@@ -157,7 +157,7 @@ async fn standing<'t>(
 }
 
 /// Everything that was vouched for in a repository.
-async fn all_vouches(app: &App, repository: RepositoryId) -> Result<Vec<Vouch>, metadata::Error> {
+pub(in super::super) async fn all_vouches(app: &App, repository: RepositoryId) -> Result<Vec<Vouch>, metadata::Error> {
     let mut vouches: Vec<Vouch> = Vec::new();
     loop {
         let after = vouches.last().map(|vouch| vouch.tag.to_string()).unwrap_or_default();
@@ -171,7 +171,7 @@ async fn all_vouches(app: &App, repository: RepositoryId) -> Result<Vec<Vouch>, 
 }
 
 /// What a vouched tag means; `None` for a digest that TUF 1.0 clients cannot check.
-fn target(vouch: &Vouch) -> Option<Target> {
+pub(in super::super) fn target(vouch: &Vouch) -> Option<Target> {
     let hex = vouch.tagged.digest.hex();
     let mut sha256 = [0; 32];
     if hex.len() != 64 {
