@@ -1,17 +1,18 @@
 //! The registry as one of the signers of Notary v1 collections: it vouches for tags there with a key of each repository, wherever
 //! the owner has named that key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use hallmark_oci::TrustRole;
-use hallmark_storage::metadata::{self, LoggedSignature, SignerKey, Tx};
+use hallmark_oci::{ServerRole, TrustRole};
+use hallmark_storage::metadata::{self, SignerKey, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::custody::document;
-use crate::notary::delegate::{self, Next, Stands, Unreadable, Vouched};
+use crate::notary::delegate::{self, Plan, Stands, Unreadable, Vouched};
 use crate::notary::publish::uncounted;
 use crate::notary::{KeyDocument, Signature};
 use crate::signer::{SignRefused, Signer, check_base};
+use crate::wire::Unserved;
 use crate::written::logged;
 
 /// What a key is for that signs in the name of the registry.
@@ -21,10 +22,12 @@ pub(crate) const DELEGATION: &str = "delegation";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DelegationChange {
-    /// Which one, as of [`crate::NotaryChange`].
+    /// Which one, as of [`crate::NotaryChange`]: its name begins with the holder's.
     pub collection: String,
     /// Whose keys sign: the repository, without a name.
     pub holder: String,
+    /// Which of them sign: those that were given to the owner.
+    pub keys: Vec<String>,
     /// Who asked for it, for the log.
     pub caller: String,
     /// The files that hold.
@@ -34,19 +37,27 @@ pub struct DelegationChange {
 }
 
 impl Signer {
-    /// The public half of the newest key that signs for `holder`, made where there is none; with `next` one that never signed.
+    /// The public half of the newest key that signs for `holder`: one of those that were `given`, else one that never signed, which is
+    /// made where there is none. With `next` one that never signed.
     ///
     /// # Errors
     /// [`SignRefused::Custody`], [`SignRefused::Metadata`].
-    pub async fn delegation_key(&self, holder: &str, next: bool, now: i64) -> Result<KeyDocument, SignRefused> {
+    pub async fn delegation_key(
+        &self,
+        holder: &str,
+        given: &[String],
+        next: bool,
+        now: i64,
+    ) -> Result<KeyDocument, SignRefused> {
+        let wanted = if next { Vec::new() } else { given.to_vec() };
         let known = self.metadata.signer_keys(holder, DELEGATION).await?;
-        if let Some(key) = newest(&known, next) {
+        if let Some(key) = pick(&known, &wanted) {
             return Ok(document(key));
         }
         let made = self.custody.make(holder, DELEGATION, now)?;
         // Two who ask at once are given one key.
         let kept: Result<SignerKey, metadata::Error> =
-            self.metadata.write((made, next), |tx, (made, next)| Box::pin(keep(tx, made, *next))).await;
+            self.metadata.write((made, wanted), |tx, (made, wanted)| Box::pin(keep(tx, made, wanted))).await;
         Ok(document(&kept?))
     }
 
@@ -56,7 +67,7 @@ impl Signer {
     /// # Errors
     /// [`SignRefused`]; nothing is signed then.
     pub async fn delegate(&self, change: DelegationChange, now: i64) -> Result<Vec<(TrustRole, Vec<u8>)>, SignRefused> {
-        self.bounds.count(&change.collection, "", &change.caller, now)?;
+        self.bounds.count(&change.holder, "", &change.caller, now)?;
         self.delegate_counted(change, now).await
     }
 
@@ -66,49 +77,58 @@ impl Signer {
         change: DelegationChange,
         now: i64,
     ) -> Result<Vec<(TrustRole, Vec<u8>)>, SignRefused> {
-        let DelegationChange { collection, holder, caller, stands, vouched } = change;
-        let keys = self.metadata.signer_keys(&holder, DELEGATION).await?;
-        let held: BTreeSet<String> = keys.iter().map(|key| key.id.clone()).collect();
-        let next = delegate::next(&stands, &vouched, &held, now)?;
-        if next.is_empty() {
+        let DelegationChange { collection, holder, keys: given, caller, stands, vouched } = change;
+        if !collection.strip_prefix(&*holder).is_some_and(|name| name.starts_with('/')) {
+            let message = "the keys of one repository sign for no other".to_owned();
+            return Err(Unserved::NotAllowed(message).into());
+        }
+        let mut keys = self.metadata.signer_keys(&holder, DELEGATION).await?;
+        keys.retain(|key| given.contains(&key.id));
+        let ours = keys.iter().map(|key| (key.id.clone(), document(key))).collect();
+        let plan = delegate::plan(&stands, &vouched, &ours, now)?;
+        if plan.next.is_empty() {
             return Ok(Vec::new());
         }
-        let versions = self.versions(&collection, &stands, &next).await?;
+        let versions = self.versions(&collection, &plan).await?;
         let mut files = Vec::new();
-        for (next, given) in next.into_iter().zip(versions) {
+        for (next, given) in plan.next.into_iter().zip(versions) {
             let version = uncounted(u64::try_from(given).unwrap_or(0), next.lives);
             let signing: Vec<_> = keys.iter().filter(|key| next.keys.contains(&key.id)).collect();
             let role = next.role.clone();
             let draft = next.draft(version);
             let signatures = signing.iter().map(|key| self.custody.sign(key, draft.message()));
             let signatures: Vec<Signature> = signatures.collect::<Result<_, _>>()?;
-            let line =
-                |key: &&SignerKey| logged((&caller, role.as_str(), version, draft.message()), key.id.clone(), now);
-            let lines: Vec<LoggedSignature> = signing.iter().map(line).collect();
+            let what = (caller.as_str(), role.as_str(), version, draft.message());
+            let lines: Vec<_> = signing.iter().map(|key| logged(what, key.id.clone(), now)).collect();
             self.log(collection.clone(), lines).await?;
             files.push((role, draft.sealed(&signatures)));
         }
         Ok(files)
     }
 
-    /// Gives a version for each, after a look at whether what the change rests on has fallen. They are given under a name of their
-    /// own: what is not published must not keep others from publishing.
-    async fn versions(&self, collection: &str, stands: &Stands, next: &[Next]) -> Result<Vec<i64>, SignRefused> {
+    /// Gives a version for each, after a look at whether what the change rests on has fallen, or is gone with its keys. They are
+    /// given under a name of their own: what is not published must not keep others from publishing.
+    async fn versions(&self, collection: &str, plan: &Plan) -> Result<Vec<i64>, SignRefused> {
         let signed = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
-        let files = [&stands.root, &stands.targets].into_iter().chain(&stands.delegations);
         let base: BTreeMap<String, i64> =
-            files.map(|file| (file.role.as_str().to_owned(), signed(file.counted()))).collect();
-        let after = next.iter().map(|next| (format!("next {}", next.role), signed(next.after.saturating_add(1))));
-        let asked = (collection.to_owned(), base, after.collect::<Vec<_>>());
+            plan.base.iter().map(|(role, version)| (role.clone(), signed(*version))).collect();
+        let after = plan.next.iter().map(|next| (format!("next {}", next.role), signed(next.after.saturating_add(1))));
+        let named = plan.root.roles.get(ServerRole::Timestamp.as_str()).map(|keys| keys.keyids.clone());
+        let asked = (collection.to_owned(), base, after.collect::<Vec<_>>(), named.unwrap_or_default());
         self.metadata
-            .write(asked, |tx, (collection, base, after)| {
+            .write(asked, |tx, (collection, base, after, named)| {
                 Box::pin(async move {
+                    let role = ServerRole::Timestamp;
+                    // A collection that was deleted has no versions; to remember some would keep the next from beginning.
+                    if !tx.signer_keys(collection, role.as_str()).await?.iter().any(|key| named.contains(&key.id)) {
+                        return Err(SignRefused::NoKey(role));
+                    }
                     check_base(tx, collection, base).await?;
                     let mut given = Vec::new();
                     for (name, version) in after {
                         given.push(tx.raise_signer_floor(collection, name, *version).await?);
                     }
-                    Ok::<_, SignRefused>(given)
+                    Ok(given)
                 })
             })
             .await
@@ -124,18 +144,20 @@ impl From<Unreadable> for SignRefused {
     }
 }
 
-/// The newest of these keys; with `next` only if it never signed.
-fn newest(known: &[SignerKey], next: bool) -> Option<&SignerKey> {
-    known.last().filter(|key| !next || key.used_at.is_none())
+/// The newest of the keys that are wanted, else of those that never signed.
+fn pick<'k>(known: &'k [SignerKey], wanted: &[String]) -> Option<&'k SignerKey> {
+    let waits = || known.iter().rfind(|key| key.used_at.is_none());
+    known.iter().rfind(|key| wanted.contains(&key.id)).or_else(waits)
 }
 
-async fn keep(tx: &mut Tx, made: &SignerKey, next: bool) -> Result<SignerKey, metadata::Error> {
+async fn keep(tx: &mut Tx, made: &SignerKey, wanted: &[String]) -> Result<SignerKey, metadata::Error> {
     tx.lift_signer_floor(&made.collection, &made.role, 0).await?;
     tx.signer_floor(&made.collection, &made.role).await?;
     let known = tx.signer_keys(&made.collection, &made.role).await?;
-    if let Some(key) = newest(&known, next) {
+    if let Some(key) = pick(&known, wanted) {
         return Ok(key.clone());
     }
+    // The keys are in the order in which they were made, whatever the clocks of two replicas say.
     let after = known.last().map_or(made.made_at, |last| last.made_at.saturating_add(1));
     let made = SignerKey { made_at: made.made_at.max(after), ..made.clone() };
     tx.add_signer_key(&made).await?;

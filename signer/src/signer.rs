@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{Bounds, Rates};
 use crate::custody::{Custody, CustodyError, document};
-use crate::delegations::DELEGATION;
 use crate::keys::MasterKey;
 use crate::notary::{
     self, Draft, FileState, Held, KeyDocument, MetadataInvalid, RoleKeys, Root, Signature, Signed, Snapshot, verify,
@@ -195,11 +194,7 @@ impl Signer {
     pub async fn held(&self, collection: &str) -> Result<Held, metadata::Error> {
         let keys = self.metadata.signer_keys_of(collection).await?;
         let ids = |role: &str| keys.iter().filter(|key| key.role == role).map(|key| key.id.clone()).collect();
-        Ok(Held {
-            snapshot: ids(ServerRole::Snapshot.as_str()),
-            timestamp: ids(ServerRole::Timestamp.as_str()),
-            delegation: ids(DELEGATION),
-        })
+        Ok(Held { snapshot: ids(ServerRole::Snapshot.as_str()), timestamp: ids(ServerRole::Timestamp.as_str()) })
     }
 
     /// Destroys the keys of a collection. The versions of what it signed stay remembered; clients begin anew.

@@ -41,6 +41,8 @@ pub enum Request {
     DelegationKey {
         /// Whose keys they are.
         holder: String,
+        /// The ids of those that were given before.
+        given: Vec<String>,
         /// Whether it is to be one that never signed.
         next: bool,
     },
@@ -354,7 +356,9 @@ impl Signer {
             Request::NextKey(KeyAsked { collection, role, named }) => {
                 Answer::Key(self.next_key(&collection, role, &named, now).await?)
             }
-            Request::DelegationKey { holder, next } => Answer::Key(self.delegation_key(&holder, next, now).await?),
+            Request::DelegationKey { holder, given, next } => {
+                Answer::Key(self.delegation_key(&holder, &given, next, now).await?)
+            }
             Request::Held(asked) => Answer::Held(self.held(&asked.collection).await.map_err(SignRefused::from)?),
             Request::Destroy(asked) => {
                 Answer::Destroyed(self.destroy(asked.collection).await.map_err(SignRefused::from)?)
@@ -365,7 +369,7 @@ impl Signer {
                 Answer::Signed(Box::new(self.sign_counted(change, now).await?))
             }
             Request::Delegate(mut change) => {
-                self.bounds.count(&change.collection, client, &change.caller, now).map_err(SignRefused::from)?;
+                self.bounds.count(&change.holder, client, &change.caller, now).map_err(SignRefused::from)?;
                 change.caller = format!("{client} for {}", change.caller);
                 let files = self.delegate_counted(change, now).await?.into_iter();
                 Answer::Delegated(files.map(|(role, bytes)| (role.to_string(), bytes)).collect())

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a file that is not read fails the test")]
 
+use std::collections::BTreeSet;
+
 use hallmark_oci::Gun;
 use hallmark_signer::notary::publish::{Published, Refused, Upload, check};
 use hallmark_signer::notary::{
@@ -69,7 +71,7 @@ fn publish(now: i64) -> Result<Vec<(String, u64)>, Refused> {
     let upload = |(role, bytes): (&str, &[u8])| Upload { role: role.parse().unwrap(), bytes: bytes.to_vec() };
     let uploads = [("root", ROOT), ("targets", TARGETS), ("snapshot", SNAPSHOT), ("timestamp", TIMESTAMP)].map(upload);
     let held = Held { timestamp: root().roles["timestamp"].keyids.iter().cloned().collect(), ..Held::default() };
-    let plan = check(&gun, uploads.to_vec(), &Published::default(), &held, now)?;
+    let plan = check(&gun, uploads.to_vec(), &Published::default(), (&held, &BTreeSet::new()), now)?;
     Ok(plan.files.into_iter().map(|file| (file.state.role.to_string(), file.state.version)).collect())
 }
 

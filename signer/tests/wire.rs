@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::collections::BTreeMap;
+
 use hallmark_oci::ServerRole;
 use hallmark_signer::notary::FileState;
+use hallmark_signer::notary::delegate::{Meant, StandingFile, Stands};
 use hallmark_signer::tuf::{Files, Flaw};
 use hallmark_signer::wire::{Answer, KeyAsked, Refusal, Request, Unserved};
-use hallmark_signer::{NotaryChange, NotaryFiles, SnapshotOf};
+use hallmark_signer::{DelegationChange, NotaryChange, NotaryFiles, SnapshotOf};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -35,6 +38,27 @@ fn a_request_is_one_object_with_bytes_as_base64() {
     let asked = KeyAsked { collection: "c".to_owned(), role: ServerRole::Timestamp, named: vec!["a".to_owned()] };
     let written = serde_json::to_value(Request::NextKey(asked)).unwrap();
     assert_eq!(written, json!({"next_key": {"collection": "c", "role": "timestamp", "named": ["a"]}}));
+    let asked = Request::DelegationKey { holder: "h".to_owned(), given: vec!["a".to_owned()], next: true };
+    let written = serde_json::to_value(asked).unwrap();
+    assert_eq!(written, json!({"delegation_key": {"holder": "h", "given": ["a"], "next": true}}));
+    let file = StandingFile { role: "targets/a".parse().unwrap(), lives: 1, before: 2, bytes: vec![0, 1] };
+    let request = Request::Delegate(DelegationChange {
+        collection: "h/c".to_owned(),
+        holder: "h".to_owned(),
+        keys: vec!["a".to_owned()],
+        caller: "publisher".to_owned(),
+        stands: Stands { root: b"{}".to_vec(), targets: b"{}".to_vec(), delegations: vec![file] },
+        vouched: BTreeMap::from([("1".to_owned(), Meant { length: 3, sha256: [0; 32], signed_at: 4 })]),
+    });
+    let written = serde_json::to_value(&request).unwrap();
+    let file = json!({"role": "targets/a", "lives": 1, "before": 2, "bytes": "AAE="});
+    let meant = json!({"length": 3, "sha256": "A".repeat(43) + "=", "signed_at": 4});
+    let expected = json!({"delegate": {
+        "collection": "h/c", "holder": "h", "keys": ["a"], "caller": "publisher",
+        "stands": {"root": "e30=", "targets": "e30=", "delegations": [file]}, "vouched": {"1": meant},
+    }});
+    assert_eq!(written, expected);
+    assert_eq!(serde_json::to_value(serde_json::from_value::<Request>(written).unwrap()).unwrap(), expected);
 }
 
 #[test]
@@ -91,6 +115,8 @@ proptest! {
         let signed = Answer::Signed(Box::new(NotaryFiles { snapshot, timestamp, expires: 7 }));
         prop_assert_eq!(again(&signed), signed);
         let files = vec![("bin-0f".to_owned(), one.clone()), ("timestamp".to_owned(), other.unwrap_or_default())];
+        let delegated = Answer::Delegated(files.clone());
+        prop_assert_eq!(again(&delegated), delegated);
         let published = Answer::Published(Some(Files { files, version, expires: 3 }));
         prop_assert_eq!(again(&published), published);
         prop_assert_eq!(again(&Answer::Root(one.clone())), Answer::Root(one));

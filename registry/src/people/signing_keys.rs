@@ -55,7 +55,8 @@ pub async fn give(
             })
         })
         .await?;
-    let key = trust::delegation_key(app, repository, asked.next, caller.now).await.map_err(refused)?;
+    let before = app.metadata.signing_keys(repository).await?;
+    let key = trust::delegation_key(app, repository, (before, asked.next), caller.now).await.map_err(refused)?;
     let view = show(&key)?;
     let given = (caller.clone(), name.clone(), repository, view.id.clone());
     app.metadata
@@ -65,6 +66,9 @@ pub async fn give(
                 // The name may have come to another repository meanwhile.
                 if at.id != *repository {
                     return Err(Refused::Changed);
+                }
+                if !tx.give_signing_key(at.id, key, caller.now).await? {
+                    return Err(Refused::Conflict("the registry signs by as many keys as it may there".to_owned()));
                 }
                 let payload = json!({"role": "delegation", "key": key}).to_string();
                 Ok(tx.record(&caller.event_on((at.account_id, at.id), "trust_key_asked_for", "", &payload)).await?)

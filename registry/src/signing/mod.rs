@@ -122,10 +122,16 @@ impl Signing {
     ///
     /// # Errors
     /// [`SignRefused`]
-    pub async fn delegation_key(&self, holder: String, next: bool, now: i64) -> Result<KeyDocument, SignRefused> {
+    pub async fn delegation_key(
+        &self,
+        holder: String,
+        given: Vec<String>,
+        next: bool,
+        now: i64,
+    ) -> Result<KeyDocument, SignRefused> {
         match self {
-            Self::Embedded(signer) => signer.delegation_key(&holder, next, now).await,
-            Self::Remote(remote) => key(remote.ask(&Request::DelegationKey { holder, next }).await?),
+            Self::Embedded(signer) => signer.delegation_key(&holder, &given, next, now).await,
+            Self::Remote(remote) => key(remote.ask(&Request::DelegationKey { holder, given, next }).await?),
         }
     }
 

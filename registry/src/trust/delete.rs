@@ -4,7 +4,7 @@ use hallmark_oci::{DeleteTrust, Gun, TrustRole};
 use hallmark_storage::metadata::{self, CollectionKey, PrincipalId, RepositoryId, TrustDialect, TrustFileKey, Tx};
 use serde_json::json;
 
-use super::{Failure, collection, holder_name, signer_name};
+use super::{Failure, collection, signer_name};
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::Occasion;
@@ -31,15 +31,15 @@ pub(super) async fn delete(
     Ok(removed?)
 }
 
-/// Destroys the keys that signed for collections of a repository that are gone, and the one that signed in the name of the registry. What fails is left with the signer, where nothing asks for
+/// Destroys the keys that signed for collections of a repository that are gone. What fails is left with the signer, where nothing asks for
 /// it again: those names are of another account.
 pub(crate) async fn destroy_keys(app: &App, repository: RepositoryId, guns: impl Iterator<Item = String>) {
-    let of_collection = |gun| signer_name(&CollectionKey { repository, dialect: TrustDialect::Notary, gun });
-    for collection in guns.map(of_collection).chain([holder_name(repository)]) {
-        if let Err(error) = app.signer.destroy(collection.clone()).await {
+    for gun in guns {
+        let key = CollectionKey { repository, dialect: TrustDialect::Notary, gun };
+        if let Err(error) = app.signer.destroy(signer_name(&key)).await {
             tracing::warn!(
                 error = chain(&error),
-                collection,
+                gun = key.gun,
                 "the keys of a collection that is gone are left with the signer"
             );
         }

@@ -12,7 +12,7 @@ use hallmark_storage::metadata::{
 };
 use serde_json::json;
 
-use super::{Failure, PUBLISHER, collection, life, row, signed_files, signer_name, state, timestamp, told};
+use super::{Failure, PUBLISHER, collection, life, row, signed_files, signer_name, state, timestamp, told, tuf};
 use crate::access::{Granted, Ground};
 use crate::app::App;
 use crate::distribution::{Nowhere, Occasion};
@@ -55,14 +55,17 @@ pub(super) async fn publish(
     for _ in 0..TURNS {
         let Some(repository) = granted.repository() else {
             // Without a repository no key was ever asked for: the check says so in its own words.
-            publish::check(gun, uploads, &Published::default(), &Held::default(), occasion.now)?;
+            let nobody = (&Held::default(), &BTreeSet::new());
+            publish::check(gun, uploads, &Published::default(), nobody, occasion.now)?;
             return Err(PublishError::Gone);
         };
         let key = collection(repository.id, gun);
         let before = Before::read(app, &key, |_| needed(&uploads)).await?;
         let held = app.signer.held(&signer_name(&key)).await.map_err(Failure::from)?;
+        let registry = app.metadata.signing_keys(repository.id).await?.into_iter().collect();
+        let upon = Prepared { before, uploads: uploads.clone(), held, registry };
         let by = By::Person(actor, granted.ground());
-        let change = prepare(app, (gun, &key), (before, uploads.clone()), held, (by, occasion)).await?;
+        let change = prepare(app, (gun, &key), upon, (by, occasion)).await?;
         match app.metadata.write(change, |tx, change| Box::pin(store(tx, change))).await {
             Err(PublishError::Overtaken) => {}
             done => return done,
@@ -117,6 +120,16 @@ fn needed(uploads: &[Upload]) -> BTreeSet<TrustRole> {
     needed
 }
 
+/// What a publish rests on, and what is published.
+pub(super) struct Prepared {
+    pub(super) before: Before,
+    pub(super) uploads: Vec<Upload>,
+    /// The keys that the signer has for the collection.
+    pub(super) held: Held,
+    /// Those by which only the registry publishes.
+    pub(super) registry: BTreeSet<String>,
+}
+
 /// Who publishes.
 #[derive(Clone)]
 pub(super) enum By {
@@ -141,15 +154,15 @@ pub(super) struct Change {
 pub(super) async fn prepare(
     app: &App,
     (gun, key): (&Gun, &CollectionKey),
-    (before, uploads): (Before, Vec<Upload>),
-    held: Held,
+    upon: Prepared,
     (by, occasion): (By, &Occasion),
 ) -> Result<Change, PublishError> {
     let (checking, now) = (gun.clone(), occasion.now);
-    let Before { seen, published, told: base } = before;
+    let Prepared { before: Before { seen, published, told: base }, uploads, held, registry } = upon;
     // Reading megabytes of metadata and verifying it is work for a thread that may be busy, and takes memory: few at a time.
     let _turn = app.trust_checks.acquire().await;
-    let checked = tokio::task::spawn_blocking(move || publish::check(&checking, uploads, &published, &held, now));
+    let checked =
+        tokio::task::spawn_blocking(move || publish::check(&checking, uploads, &published, (&held, &registry), now));
     let plan = checked.await.map_err(|_| PublishError::Failed(Failure::Damaged))??;
     let mut files: BTreeMap<_, _> = base.iter().map(|state| (state.role.clone(), state.clone())).collect();
     files.extend(plan.files.iter().map(|file| (file.state.role.clone(), file.life.counted(&file.state))));
@@ -219,9 +232,14 @@ pub(super) async fn store(tx: &mut Tx, change: &Change) -> Result<(), PublishErr
         return Err(PublishError::Gone);
     }
     match tx.publish_trust(key, *seen, files, *fresh, occasion.now).await? {
-        Outcome::Overtaken => Err(PublishError::Overtaken),
-        Outcome::Stored => Ok(record(tx, (&repository, key), files, ("trust_published", actor), occasion).await?),
+        Outcome::Overtaken => return Err(PublishError::Overtaken),
+        Outcome::Stored => {}
     }
+    if let (By::Registry, Some(seen)) = (by, seen) {
+        // It publishes more often than people do.
+        tx.forget_trust(*seen, occasion.now - tuf::KEPT).await?;
+    }
+    Ok(record(tx, (&repository, key), files, ("trust_published", actor), occasion).await?)
 }
 
 /// What the changefeed and the audit log tell of a new timestamp.

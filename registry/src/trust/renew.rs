@@ -13,6 +13,7 @@ use hallmark_storage::metadata::{
 };
 use tokio::sync::Notify;
 
+use super::delegate::Pace;
 use super::{Failure, signed_files, signer_name, told};
 use crate::app::App;
 use crate::distribution::Occasion;
@@ -40,6 +41,8 @@ pub struct Renewals {
     pub(crate) tuf: Waited,
     /// What the publisher of TUF 1.0 has passed by.
     pub(super) passed: Mutex<Passed>,
+    /// Collections of Notary v1 that the registry has signed in lately.
+    pub(super) pace: Pace,
 }
 
 /// Events that the publisher has seen and had nothing to do for. How far they reach is not written down: that would be a change of the

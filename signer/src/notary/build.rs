@@ -86,7 +86,14 @@ impl Draft {
             |signature| serde_json::json!({"keyid": signature.keyid, "method": signature.method, "sig": signature.sig}),
         ));
         let mut file = b"{\"signed\":".to_vec();
-        file.extend_from_slice(&self.message);
+        for byte in self.message {
+            // What is signed has them as they are, and JSON has not.
+            if byte < b' ' {
+                file.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+            } else {
+                file.push(byte);
+            }
+        }
         file.extend_from_slice(format!(",\"signatures\":{list}}}").as_bytes());
         file
     }

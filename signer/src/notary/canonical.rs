@@ -15,7 +15,7 @@ const EXACT: u64 = (1 << 53) - 1;
 
 /// The most commas and opening brackets of a document: each may begin a value, and a value takes a hundred times the bytes that
 /// it is written with. Forty thousand tags have fewer.
-const MARKS: usize = 1 << 18;
+pub(super) const MARKS: usize = 1 << 18;
 
 /// A JSON document with one meaning: no member twice, no fraction, no number past 2^53 − 1.
 #[derive(Debug, Clone, PartialEq, Eq)]

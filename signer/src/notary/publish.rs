@@ -97,9 +97,6 @@ pub struct Held {
     pub snapshot: BTreeSet<String>,
     /// For its timestamps.
     pub timestamp: BTreeSet<String>,
-    /// For delegations, in the name of the registry. A signer of before knows none.
-    #[serde(default)]
-    pub delegation: BTreeSet<String>,
 }
 
 /// What is to be done: the files to store, and who signs the rest.
@@ -171,11 +168,18 @@ pub enum Refused {
     },
 }
 
-/// Decides what a publish to `gun` at `now` (milliseconds since 1970) comes to.
+/// Decides what a publish to `gun` at `now` (milliseconds since 1970) comes to. The keys of the `registry` do not count in it: what
+/// they have signed the registry publishes by itself, and from nobody else's hands.
 ///
 /// # Errors
 /// [`Refused`]: the first reason in the order of the steps.
-pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held, now: i64) -> Result<Plan, Refused> {
+pub fn check(
+    gun: &Gun,
+    uploads: Vec<Upload>,
+    published: &Published,
+    (held, registry): (&Held, &BTreeSet<String>),
+    now: i64,
+) -> Result<Plan, Refused> {
     let uploads: BTreeMap<TrustRole, Vec<u8>> = uploads
         .into_iter()
         .filter(|upload| upload.role.as_str() != "timestamp")
@@ -186,6 +190,7 @@ pub fn check(gun: &Gun, uploads: Vec<Upload>, published: &Published, held: &Held
     // 4: parents before children.
     let mut tree = Tree {
         root: &root.content,
+        registry,
         uploads: &uploads,
         published,
         now,
@@ -385,6 +390,7 @@ struct Known {
 /// The roles of targets, verified from the root down.
 struct Tree<'a> {
     root: &'a Root,
+    registry: &'a BTreeSet<String>,
     uploads: &'a BTreeMap<TrustRole, Vec<u8>>,
     published: &'a Published,
     now: i64,
@@ -402,8 +408,14 @@ impl Tree<'_> {
         if let Some(parent) = role.parent() {
             self.load(&parent)?;
         }
-        let (keys, documents, paths) = self.signers(role).ok_or_else(|| refuse("its parent does not name it"))?;
+        let (mut keys, documents, paths) = self.signers(role).ok_or_else(|| refuse("its parent does not name it"))?;
         let uploaded = self.uploads.get(role);
+        if uploaded.is_some() && role.is_delegation() {
+            keys.keyids.retain(|id| !self.registry.contains(id));
+            if keys.keyids.is_empty() {
+                return Err(refuse("the registry alone signs for it, and publishes it by itself"));
+            }
+        }
         let bytes = uploaded.or_else(|| self.published.targets.get(role));
         let bytes = bytes.ok_or_else(|| refuse("nothing is published under this name"))?;
         let file = read::<Targets>(role, bytes, Refused::Targets)?;

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 mod backups;
+mod delegations;
 mod given;
 mod keys;
 mod masters;

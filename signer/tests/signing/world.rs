@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hallmark_oci::ServerRole;
 use hallmark_signer::keys::MasterKey;
-use hallmark_signer::notary::{FileState, KeyDocument, Root, Signature, Signed, Verified, snapshot, verify};
+use hallmark_signer::notary::{self, FileState, KeyDocument, Root, Signature, Signed, Verified, snapshot, verify};
 use hallmark_signer::{CustodyError, NotaryChange, NotaryFiles, SignRefused, Signer, SnapshotOf};
 use hallmark_storage::metadata::{DatabaseConfig, LoggedSignature, Metadata, SignerKey};
 use serde_json::json;
@@ -164,9 +164,18 @@ impl ClientKey {
     /// A snapshot that it has signed.
     pub(crate) fn snapshot(&self, version: u64, files: &[FileState]) -> Vec<u8> {
         let draft = snapshot(files, version, NOW + DAY);
-        let sig = self.0.sign(&SystemRandom::new(), draft.message()).unwrap();
-        let signature =
-            Signature { keyid: self.document().id(), method: "ecdsa".to_owned(), sig: STANDARD.encode(sig.as_ref()) };
+        let signature = self.sign(draft.message());
         draft.sealed(&[signature])
+    }
+
+    fn sign(&self, message: &[u8]) -> Signature {
+        let sig = self.0.sign(&SystemRandom::new(), message).unwrap();
+        Signature { keyid: self.document().id(), method: "ecdsa".to_owned(), sig: STANDARD.encode(sig.as_ref()) }
+    }
+
+    /// A file that it has signed.
+    pub(crate) fn seals(&self, signed: &serde_json::Value) -> Vec<u8> {
+        let signature = self.sign(&notary::Value::parse(signed.to_string().as_bytes()).unwrap().canonical());
+        json!({"signed": signed, "signatures": [signature]}).to_string().into_bytes()
     }
 }

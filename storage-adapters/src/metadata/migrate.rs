@@ -92,6 +92,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0013_roles_anew.sql"),
         postgres: include_str!("../../migrations/postgres/0013_roles_anew.sql"),
     },
+    Migration {
+        version: 14,
+        name: "signing keys",
+        sqlite: include_str!("../../migrations/sqlite/0014_signing_keys.sql"),
+        postgres: include_str!("../../migrations/postgres/0014_signing_keys.sql"),
+    },
 ];
 
 statements! {

@@ -14,12 +14,21 @@ use super::statement::statements;
 use super::tx::Tx;
 use super::value::{json_integers, json_texts, values};
 
+/// The most keys by which the registry signs in a repository's collections.
+const SIGNING_KEYS: i64 = 64;
+
 statements! {
     COLLECTION = [
         "SELECT id, head FROM trust_collections WHERE repository_id = $1 AND dialect = $2 AND gun = $3"
     ];
     OF_REPOSITORY = [
         "SELECT gun FROM trust_collections WHERE repository_id = $1 AND dialect = $2 ORDER BY gun LIMIT $3"
+    ];
+    KEYS = ["SELECT key_id FROM signing_keys WHERE repository_id = $1 ORDER BY key_id LIMIT $2"];
+    GIVE_KEY = [
+        "INSERT INTO signing_keys (repository_id, key_id, given_at)
+         SELECT $1, $2, $3 WHERE (SELECT COUNT(*) FROM signing_keys WHERE repository_id = $1 AND key_id <> $2) < $4
+         ON CONFLICT (repository_id, key_id) DO UPDATE SET given_at = excluded.given_at"
     ];
     CURRENT = [
         "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at, c.renew_at FROM trust_collections c
@@ -305,6 +314,14 @@ impl Metadata {
         rows.iter().map(|row| row.text(0)).collect()
     }
 
+    /// The ids of the keys by which the registry signs in a repository's collections.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn signing_keys(&self, repository: RepositoryId) -> Result<Vec<String>, Error> {
+        self.rows(&KEYS, values![repository, SIGNING_KEYS]).await?.iter().map(|row| row.text(0)).collect()
+    }
+
     /// A file of a collection. One that holds is kept in memory: every client of a repository asks for its timestamp.
     ///
     /// # Errors
@@ -430,6 +447,15 @@ impl Metadata {
 }
 
 impl Tx {
+    /// Lets the registry sign in a repository's collections by a key that was given to their owner; `false` when that would be one of
+    /// too many. The caller holds the repository.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn give_signing_key(&mut self, repository: RepositoryId, id: &str, now: i64) -> Result<bool, Error> {
+        Ok(self.execute(&GIVE_KEY, values![repository, id, now, SIGNING_KEYS]).await? == 1)
+    }
+
     /// Stores the files of a publish that rests on `seen` (`None`: on nothing). The caller holds the repository.
     ///
     /// # Errors

@@ -223,6 +223,7 @@ async fn what_the_account_before_has_given_stays_behind(world: World) {
     let file = "INSERT INTO trust_metadata (collection_id, role, version, sha256, sha512, published_at, body) VALUES (901, 'root', 1, $, $, 0, $)";
     world.meddle(&world.with_bytes(file, "ab")).await;
     world.meddle("INSERT INTO trust_current (collection_id, role, version) VALUES (901, 'root', 1)").await;
+    assert!(world.change(app.id, |tx, id| Box::pin(tx.give_signing_key(*id, "0a", NOW))).await);
     let weight = world.change(app.id, |tx, id| Box::pin(tx.weigh(*id))).await;
     // A link, a manifest, a check and a file; a robot, four grants and two rules.
     assert_eq!(weight, Weight { rows: 4, left_behind: 7 });
@@ -239,7 +240,7 @@ async fn what_the_account_before_has_given_stays_behind(world: World) {
     assert_eq!(done.rules, expected);
     assert_eq!((done.checks, done.had_quota), (1, true));
     assert_eq!(done.collections, [("here/acme/app".to_owned(), Some(vec![0xab]))]);
-    for table in ["sign_rules", "checks", "quotas", "trust_collections", "trust_metadata"] {
+    for table in ["sign_rules", "checks", "quotas", "signing_keys", "trust_collections", "trust_metadata"] {
         assert_eq!(world.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
     }
     let grants = world.look("SELECT repository_id FROM repository_grants").await;

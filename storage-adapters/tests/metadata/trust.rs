@@ -14,6 +14,7 @@ use ring::digest::{SHA256, SHA512, digest};
 use crate::harness::{NOW, WINDOW, World, family};
 
 family! {
+    keys_by_which_the_registry_signs_are_a_repository_s_own,
     a_publish_is_read_as_it_was_stored,
     a_file_is_found_by_its_own_name_only,
     states_and_bytes_are_of_the_files_that_hold,
@@ -128,6 +129,31 @@ async fn read(world: &World, key: &CollectionKey, name: &str, which: TrustFileKe
 
 async fn current(world: &World, key: &CollectionKey, name: &str) -> Option<String> {
     read(world, key, name, TrustFileKey::Current).await
+}
+
+async fn keys_by_which_the_registry_signs_are_a_repository_s_own(world: World) {
+    let (app, other) = (world.repository("alice/app").await, world.repository("alice/other").await);
+    let give = async |repository: &Repository, id: &str| {
+        let input = (repository.id, id.to_owned());
+        world.change(input, |tx, (repository, id)| Box::pin(tx.give_signing_key(*repository, id, NOW))).await
+    };
+    for number in 1..=64 {
+        assert!(give(&app, &format!("{number:02}")).await, "{number}");
+    }
+    assert!(!give(&app, "65").await, "one more than there may be");
+    assert!(give(&app, "64").await, "which was given before");
+    assert!(give(&other, "01").await);
+    let keys = world.metadata.signing_keys(app.id).await.unwrap();
+    assert_eq!((keys.len(), keys[0].as_str(), keys[63].as_str()), (64, "01", "64"));
+    assert_eq!(world.metadata.signing_keys(other.id).await.unwrap(), ["01"]);
+    // The names of its collections, of this dialect alone.
+    let key = key_of(&app);
+    publish(&world, &key, None, FIRST, 0).await;
+    let guns = async |dialect, limit| world.metadata.trust_collections_of(app.id, dialect, limit).await.unwrap();
+    assert_eq!(guns(TrustDialect::Notary, 9).await, [GUN]);
+    assert_eq!(guns(TrustDialect::Notary, 0).await, [""; 0]);
+    assert_eq!(guns(TrustDialect::Tuf, 9).await, [""; 0]);
+    assert_eq!(world.metadata.trust_collections_of(other.id, TrustDialect::Notary, 9).await.unwrap(), [""; 0]);
 }
 
 async fn a_publish_is_read_as_it_was_stored(world: World) {

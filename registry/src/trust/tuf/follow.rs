@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use hallmark_storage::metadata::{self, DueCollection, Engine, Happened, RepositoryId, TrustDialect, Tx};
 use serde_json::{Value, json};
 
-use super::super::delegate::delegate;
+use super::super::delegate::{delegate, is_away};
 use super::super::renew::Passed;
 use super::publish::{self, Occasion, publish};
 use super::{TufError, rules, shelf};
@@ -20,6 +20,8 @@ const LEASE: &str = "tuf_lease";
 const CURSOR: &str = "tuf_cursor";
 /// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
 const PENDING: &str = "tuf_pending";
+/// Repositories in whose collections of Notary v1 the registry signs again later, as a setting.
+const WAITING: &str = "notary_pending";
 const AGAIN: i64 = 60 * 1_000;
 /// Up to which repository everything was published anew, as a setting; none when nothing is.
 const ANEW: &str = "tuf_anew";
@@ -74,6 +76,9 @@ pub(crate) async fn begin_anew(tx: &mut Tx) -> Result<(), metadata::Error> {
 /// that one that fails neither holds the others up nor is forgotten.
 type Pending = BTreeMap<i64, (i64, BTreeSet<String>)>;
 
+/// Repositories with when they are looked at again.
+type Waiting = BTreeMap<i64, i64>;
+
 /// What there is to do.
 struct Work {
     cursor: Option<String>,
@@ -81,6 +86,7 @@ struct Work {
     after: i64,
     events: Vec<Happened>,
     pending: Pending,
+    waiting: Waiting,
     anew: Option<RepositoryId>,
 }
 
@@ -91,12 +97,15 @@ impl Work {
         let after = cursor.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0).max(passed);
         let pending = app.metadata.setting(PENDING).await?;
         let pending = pending.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let waiting = app.metadata.setting(WAITING).await?;
+        let waiting = waiting.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let anew = app.metadata.setting(ANEW).await?.map(|text| RepositoryId(text.parse().unwrap_or(0)));
-        Ok(Self { cursor, after, events: app.metadata.happened(after, EVENTS).await?, pending, anew })
+        Ok(Self { cursor, after, events: app.metadata.happened(after, EVENTS).await?, pending, waiting, anew })
     }
 
     fn is_none(&self, now: i64) -> bool {
-        let waits = self.pending.values().all(|(again, _)| *again > now);
+        let mut again = self.pending.values().map(|(again, _)| again).chain(self.waiting.values());
+        let waits = again.all(|again| *again > now);
         self.anew.is_none() && waits && !self.events.iter().any(|event| CONCERNS.contains(&event.kind.as_str()))
     }
 }
@@ -131,7 +140,7 @@ fn pass(app: &App, events: &[Happened]) {
 
 async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> {
     let now = app.clock.now();
-    let Work { cursor, after, mut events, mut pending, anew } = work;
+    let Work { cursor, after, mut events, mut pending, mut waiting, anew } = work;
     while is_page(events.len()) && events.len() < BACKLOG && repositories(&events) < REPOSITORIES {
         let after = events.last().map_or(0, |event| event.seq);
         let page = app.metadata.happened(after, EVENTS).await?;
@@ -171,32 +180,58 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     for (repository, (again, tags)) in &pending {
         // Whoever is published for another reason is published with what waits: nothing of it waits any more then.
         let repository = RepositoryId(*repository);
-        if *again <= now || due.contains_key(&repository) || of_collections.contains(&repository) {
+        if *again <= now || due.contains_key(&repository) {
             due.entry(repository).or_default().extend(tags.iter().cloned());
         }
     }
     of_collections.extend(due.keys());
-    let mut failed: BTreeMap<RepositoryId, String> = BTreeMap::new();
-    for (repository, tags) in &due {
-        let occasion = if renamed.contains(repository) { Occasion::Renamed } else { Occasion::Moved };
-        if let Err(error) = publish(app, *repository, tags, occasion).await {
-            failed.insert(*repository, chain(&error));
-        }
-    }
-    for repository in &of_collections {
-        if let Err(error) = delegate(app, *repository).await {
-            failed.insert(*repository, chain(&error));
-        }
-    }
-    for repository in of_collections {
-        let Some(error) = failed.get(&repository) else {
+    of_collections
+        .extend(waiting.iter().filter(|(_, again)| **again <= now).map(|(repository, _)| RepositoryId(*repository)));
+    // A signer that does not answer is not asked once more for each repository.
+    let mut away = None;
+    for (repository, tags) in due {
+        let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };
+        let failed = match &away {
+            Some(why) => Some(String::clone(why)),
+            None => match publish(app, repository, &tags, occasion).await {
+                Ok(()) => None,
+                Err(error) => {
+                    app.metrics.blame(&error);
+                    let why = chain(&error);
+                    away = error.is_signer_away().then(|| why.clone());
+                    Some(why)
+                }
+            },
+        };
+        let Some(error) = failed else {
             pending.remove(&repository.0);
             continue;
         };
         tracing::error!(repository = repository.0, error, "signed tags could not be published");
         let (again, waiting) = pending.entry(repository.0).or_default();
-        *again = now + AGAIN;
-        waiting.extend(due.remove(&repository).unwrap_or_default());
+        *again = app.clock.now() + AGAIN;
+        waiting.extend(tags);
+    }
+    for repository in of_collections {
+        waiting.remove(&repository.0);
+        let again = match &away {
+            Some(_) => Some(app.clock.now() + AGAIN),
+            None => match delegate(app, repository).await {
+                Ok(again) => again,
+                Err(error) => {
+                    app.metrics.blame(&error);
+                    let why = chain(&error);
+                    tracing::error!(
+                        repository = repository.0,
+                        error = why,
+                        "signed tags could not be published to Notary"
+                    );
+                    away = is_away(&error).then_some(why);
+                    Some(app.clock.now() + AGAIN)
+                }
+            },
+        };
+        waiting.extend(again.map(|again| (repository.0, again)));
     }
     let reached = events.last().map_or(after, |event| event.seq);
     let is_full = events.len() < found || is_page(found) || rest.is_some();
@@ -205,6 +240,7 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
         from: cursor,
         to: reached.to_string(),
         pending: json!(pending).to_string(),
+        waiting: json!(waiting).to_string(),
         anew: anew.is_some().then_some(rest),
         shelf,
     };
@@ -228,6 +264,7 @@ struct Done {
     from: Option<String>,
     to: String,
     pending: String,
+    waiting: String,
     /// How far everything was published anew, where it is; `None` inside: to the end.
     anew: Option<Option<RepositoryId>>,
     /// When the files of the registry's own repository have changed.
@@ -236,11 +273,12 @@ struct Done {
 
 /// Keeps how far the events were followed, and what waits; not when somebody else has followed them.
 async fn keep(tx: &mut Tx, done: &Done) -> Result<bool, metadata::Error> {
-    let Done { from, to, pending, anew, shelf } = done;
+    let Done { from, to, pending, waiting, anew, shelf } = done;
     if !tx.move_mark(CURSOR, from.as_deref(), to).await? {
         return Ok(false);
     }
     tx.set_setting(PENDING, Some(pending)).await?;
+    tx.set_setting(WAITING, Some(waiting)).await?;
     if let Some(reached) = anew {
         tx.set_setting(ANEW, reached.map(|id| id.0.to_string()).as_deref()).await?;
     }

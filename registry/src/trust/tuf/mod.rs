@@ -13,11 +13,12 @@ pub(crate) mod shelf;
 
 use hallmark_oci::TrustRole;
 use hallmark_signer::TufRefused;
+use hallmark_signer::wire::Unserved;
 use hallmark_storage::metadata::{self, CollectionKey, RepositoryId, TrustDialect};
 
 pub(crate) use follow::{begin_anew, followed};
 pub use follow::{follow, renew_due};
-pub(super) use publish::{all_vouches, target};
+pub(super) use publish::{KEPT, all_vouches, target};
 pub(super) use read::{ReadError, file};
 
 /// The trust domain that every repository belongs to whose organization has none of its own.
@@ -38,6 +39,13 @@ pub enum TufError {
     /// A row is not what it was written as.
     #[error("a row of trust data is damaged")]
     Damaged,
+}
+
+impl TufError {
+    /// Whether the signer does not answer: it will not do so for others either.
+    fn is_signer_away(&self) -> bool {
+        matches!(self, Self::Signer(TufRefused::Unserved(Unserved::Away(_) | Unserved::Unavailable)))
+    }
 }
 
 fn collection(repository: RepositoryId) -> CollectionKey {

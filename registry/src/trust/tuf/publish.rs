@@ -24,7 +24,7 @@ const TURNS: usize = 5;
 /// How long before a timestamp expires it is made anew, in milliseconds: half of its life.
 const RENEW_BEFORE: i64 = 84 * 60 * 60 * 1_000;
 /// For how long a file that was replaced is kept, in milliseconds: a client that has begun may need it.
-const KEPT: i64 = 24 * 60 * 60 * 1_000;
+pub(in super::super) const KEPT: i64 = 24 * 60 * 60 * 1_000;
 /// How many words one look takes.
 const PAGE: u32 = 1_000;
 

@@ -92,7 +92,7 @@ impl Authority {
 }
 
 /// A signer that listens.
-struct Running {
+pub(crate) struct Running {
     address: SocketAddr,
     process: Arc<Process>,
     clock: Arc<AtomicI64>,
@@ -116,7 +116,7 @@ impl Running {
         Self { address, process, clock, stop, task }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
         self.process.close().await;
@@ -135,15 +135,15 @@ fn settings(data: &Path, tls: &Tls) -> Config {
 }
 
 /// A registry whose signer is elsewhere.
-struct Site {
-    world: World,
+pub(crate) struct Site {
+    pub(crate) world: World,
     signer: Running,
     authority: Authority,
     data: TempDir,
 }
 
 impl Site {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::with(|_| ()).await
     }
 
@@ -157,7 +157,7 @@ impl Site {
     }
 
     /// Stops the signer; what it takes to start it again where it was.
-    async fn without_signer(self) -> (World, Stopped) {
+    pub(crate) async fn without_signer(self) -> (World, Stopped) {
         let Self { world, signer, authority, data } = self;
         let port = signer.address.port();
         signer.stop().await;
@@ -171,14 +171,14 @@ impl Site {
 }
 
 /// A signer that was stopped.
-struct Stopped {
+pub(crate) struct Stopped {
     authority: Authority,
     data: TempDir,
     port: u16,
 }
 
 impl Stopped {
-    async fn start(&self) -> Running {
+    pub(crate) async fn start(&self) -> Running {
         Running::start(self.data.path(), tls(&self.authority), self.port, |_| ()).await
     }
 }

@@ -88,6 +88,11 @@ impl Client {
         [("root", seal(&self.root, &root)), ("targets", seal(&self.targets, &targets))].to_vec()
     }
 
+    /// The key that signs for `targets`, and for delegations that name it.
+    pub(crate) fn key(&self) -> &KeyDocument {
+        &self.targets.document
+    }
+
     /// What a role says, signed by this client's key for the root, or by that for everything else.
     pub(crate) fn seals(&self, role: &str, signed: &Value) -> String {
         seal(if role == "root" { &self.root } else { &self.targets }, signed)

@@ -3,6 +3,7 @@
 //! Never here: Notary's and Docker's own clients (`conformance`), and how metadata is built (`signer`).
 //! Start reading at `signatures.rs`.
 
+mod delegations;
 mod refusals;
 mod replicas;
 mod roots;

@@ -1,6 +1,6 @@
 //! A delegation whose file no reader takes any more begins anew, and nothing that was published before comes back by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use hallmark_oci::TrustRole;
@@ -250,7 +250,7 @@ impl Collection {
     fn check(&self, uploads: BTreeMap<&str, Vec<u8>>) -> Result<Vec<NewFile>, Refused> {
         let uploads = uploads.into_iter().map(|(role, bytes)| Upload { role: role.parse().unwrap(), bytes }).collect();
         let held = Held { snapshot: [KEYS.snapshot.id()].into(), timestamp: [KEYS.timestamp.id()].into() };
-        check(&GUN.parse().unwrap(), uploads, &self.published, &held, NOW).map(|plan| plan.files)
+        check(&GUN.parse().unwrap(), uploads, &self.published, (&held, &BTreeSet::new()), NOW).map(|plan| plan.files)
     }
 
     /// Publishes, and keeps what a store keeps.

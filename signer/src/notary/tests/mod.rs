@@ -4,6 +4,7 @@
 
 mod anew;
 mod canonical;
+mod delegate;
 mod delegations;
 mod files;
 mod floods;

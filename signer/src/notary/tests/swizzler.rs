@@ -1,6 +1,6 @@
 //! Takes a good publish and breaks it by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::TrustRole;
 use serde_json::Value as Json;
@@ -26,6 +26,8 @@ pub(super) struct Scene {
     pub(super) by_client: bool,
     /// The keys that the server can sign with.
     pub(super) held: Held,
+    /// The keys by which only the registry publishes.
+    pub(super) registry: BTreeSet<String>,
     /// Says other things of the files that hold than they are.
     states: Vec<(&'static str, u64)>,
     /// How long what was published for a role was to hold, where that is not [`END`].
@@ -53,6 +55,7 @@ impl Scene {
             uploads: uploads(&keys),
             by_client: false,
             held,
+            registry: BTreeSet::new(),
             states: Vec::new(),
             lives: Vec::new(),
             unnamed: None,
@@ -160,7 +163,7 @@ impl Scene {
             uploads.push(self.upload("snapshot", &draft));
         }
         assert!(self.edits.is_empty() && self.damages.is_empty(), "every damage meets a file");
-        check(&self.gun.parse().unwrap(), uploads, &published, &self.held, self.now)
+        check(&self.gun.parse().unwrap(), uploads, &published, (&self.held, &self.registry), self.now)
     }
 
     fn rework(&mut self, role: &str, draft: &mut Draft) {
