@@ -85,7 +85,9 @@ impl Signer {
         let mut keys = self.metadata.signer_keys(&holder, DELEGATION).await?;
         keys.retain(|key| given.contains(&key.id));
         let ours = keys.iter().map(|key| (key.id.clone(), document(key))).collect();
-        let plan = delegate::plan(&stands, &vouched, &ours, now)?;
+        // Reading megabytes of metadata and verifying them is work for a thread that may be busy.
+        let planned = tokio::task::spawn_blocking(move || delegate::plan(&stands, &vouched, &ours, now)).await;
+        let plan = planned.map_err(|error| Unserved::Failed(error.to_string()))??;
         if plan.next.is_empty() {
             return Ok(Vec::new());
         }

@@ -513,6 +513,22 @@ pub(crate) mod base64_bytes {
     }
 }
 
+/// Bytes as base64 where there may be none.
+pub(crate) mod maybe_bytes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Sent(#[serde(with = "super::base64_bytes")] Vec<u8>);
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.clone().map(Sent).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        Ok(Option::<Sent>::deserialize(deserializer)?.map(|Sent(bytes)| bytes))
+    }
+}
+
 /// A role of the server's, by its name.
 mod role {
     use hallmark_oci::ServerRole;

@@ -41,21 +41,23 @@ fn a_request_is_one_object_with_bytes_as_base64() {
     let asked = Request::DelegationKey { holder: "h".to_owned(), given: vec!["a".to_owned()], next: true };
     let written = serde_json::to_value(asked).unwrap();
     assert_eq!(written, json!({"delegation_key": {"holder": "h", "given": ["a"], "next": true}}));
-    let file = StandingFile { role: "targets/a".parse().unwrap(), lives: 1, before: 2, bytes: vec![0, 1] };
+    let file = StandingFile { role: "targets/a".parse().unwrap(), lives: 1, before: 2, bytes: Some(vec![0, 1]) };
+    let untold = StandingFile { role: "targets/b".parse().unwrap(), lives: 0, before: 0, bytes: None };
     let request = Request::Delegate(DelegationChange {
         collection: "h/c".to_owned(),
         holder: "h".to_owned(),
         keys: vec!["a".to_owned()],
         caller: "publisher".to_owned(),
-        stands: Stands { root: b"{}".to_vec(), targets: b"{}".to_vec(), delegations: vec![file] },
+        stands: Stands { root: b"{}".to_vec(), targets: b"{}".to_vec(), delegations: vec![file, untold] },
         vouched: BTreeMap::from([("1".to_owned(), Meant { length: 3, sha256: [0; 32], signed_at: 4 })]),
     });
     let written = serde_json::to_value(&request).unwrap();
     let file = json!({"role": "targets/a", "lives": 1, "before": 2, "bytes": "AAE="});
+    let untold = json!({"role": "targets/b", "lives": 0, "before": 0, "bytes": null});
     let meant = json!({"length": 3, "sha256": "A".repeat(43) + "=", "signed_at": 4});
     let expected = json!({"delegate": {
         "collection": "h/c", "holder": "h", "keys": ["a"], "caller": "publisher",
-        "stands": {"root": "e30=", "targets": "e30=", "delegations": [file]}, "vouched": {"1": meant},
+        "stands": {"root": "e30=", "targets": "e30=", "delegations": [file, untold]}, "vouched": {"1": meant},
     }});
     assert_eq!(written, expected);
     assert_eq!(serde_json::to_value(serde_json::from_value::<Request>(written).unwrap()).unwrap(), expected);

@@ -2,16 +2,15 @@
 //! owner of the collection has named a key that the registry gave them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use hallmark_oci::{Gun, ServerRole, TrustRole};
-use hallmark_signer::notary::delegate::{Meant, StandingFile, Stands, Vouched, named};
+use hallmark_signer::notary::delegate::{Meant, RELEASES, StandingFile, Stands, TAGS, Vouched, named};
 use hallmark_signer::notary::publish::{Held, Refused, Upload, can_sign};
 use hallmark_signer::notary::{KeyDocument, MetadataInvalid, Root, Signed};
 use hallmark_signer::wire::Unserved;
 use hallmark_signer::{DelegationChange, SignRefused};
 use hallmark_storage::metadata::{Collection, CollectionKey, RepositoryId, TrustDialect, Vouch};
-use tokio::runtime::Handle;
 
 use super::publish::{Before, By, Prepared, PublishError, prepare, store};
 use super::{Failure, PUBLISHER, collection, holder_name, signer_name, tuf};
@@ -53,7 +52,7 @@ pub(crate) async fn key(
 ///
 /// # Errors
 /// What may pass soon.
-pub(super) async fn delegate(app: &Arc<App>, repository: RepositoryId) -> Result<Option<i64>, PublishError> {
+pub(super) async fn delegate(app: &App, repository: RepositoryId) -> Result<Option<i64>, PublishError> {
     let keys: BTreeSet<String> = app.metadata.signing_keys(repository).await?.into_iter().collect();
     if keys.is_empty() {
         return Ok(None);
@@ -97,7 +96,7 @@ fn is_passing(error: &PublishError) -> bool {
 
 /// One collection, and the keys that its owner was given.
 struct Signing<'s> {
-    app: &'s Arc<App>,
+    app: &'s App,
     repository: RepositoryId,
     gun: &'s Gun,
     key: CollectionKey,
@@ -105,12 +104,14 @@ struct Signing<'s> {
 }
 
 impl<'s> Signing<'s> {
-    fn of(app: &'s Arc<App>, repository: RepositoryId, gun: &'s Gun, keys: &'s BTreeSet<String>) -> Self {
+    fn of(app: &'s App, repository: RepositoryId, gun: &'s Gun, keys: &'s BTreeSet<String>) -> Self {
         Self { app, repository, gun, key: collection(repository, gun), keys }
     }
 
     /// Publishes what is vouched for; when that is to be looked at again.
     async fn publish(&self) -> Result<Option<i64>, PublishError> {
+        // Whether what others have released is left as it is.
+        let mut leaves = false;
         for _ in 0..TURNS {
             let now = self.app.clock.now();
             // The head first: a word that is taken back after it was read leads to a publish that moves the head on.
@@ -118,7 +119,7 @@ impl<'s> Signing<'s> {
             if let Some(until) = self.app.renewals.pace.waits(seen, now) {
                 return Ok(Some(until));
             }
-            let needed = self.needed(seen).await?;
+            let needed = self.needed(seen, leaves).await?;
             if needed.is_empty() {
                 return Ok(None);
             }
@@ -137,9 +138,14 @@ impl<'s> Signing<'s> {
                 Err(PublishError::Overtaken) => {}
                 // Whoever has the name now is published to by themselves.
                 Err(PublishError::Gone) => return Ok(None),
+                // What others have written there must not keep the registry from withdrawing what is its own.
+                Err(PublishError::Refused(refused)) if !leaves => {
+                    tracing::warn!(gun = self.gun.as_str(), error = chain(&refused), "{RELEASES} is left as it is");
+                    leaves = true;
+                }
                 Ok(bytes) => {
                     self.app.renewals.pace.published(seen, now, bytes);
-                    return Ok(None);
+                    return Ok(leaves.then_some(now + PUT_OFF));
                 }
                 Err(error) => return Err(error),
             }
@@ -147,8 +153,8 @@ impl<'s> Signing<'s> {
         Err(PublishError::Overtaken)
     }
 
-    /// The files that say who signs, and what those have signed; none where no key of ours is named.
-    async fn needed(&self, seen: Collection) -> Result<BTreeSet<TrustRole>, PublishError> {
+    /// The files that say who signs, and what those have signed, as far as there is room; none where no key of ours is named.
+    async fn needed(&self, seen: Collection, leaves: bool) -> Result<BTreeSet<TrustRole>, PublishError> {
         let targets = self.app.metadata.trust_bodies(seen, [TrustRole::targets()].iter()).await?.pop();
         let Some((_, targets)) = targets else { return Ok(BTreeSet::new()) };
         let (own, beside) = named(&targets, self.keys).map_err(Failure::from)?;
@@ -158,6 +164,7 @@ impl<'s> Signing<'s> {
         let rows = self.app.metadata.trust_states(seen).await?;
         let lengths: BTreeMap<&TrustRole, i64> = rows.iter().map(|row| (&row.role, row.length)).collect();
         let length = |role: &TrustRole| lengths.get(role).copied().unwrap_or(0);
+        let (released, own): (BTreeSet<_>, BTreeSet<_>) = own.into_iter().partition(|role| role.as_str() == RELEASES);
         let mut needed: BTreeSet<TrustRole> =
             own.into_iter().chain([TrustRole::targets(), TrustRole::root()]).collect();
         let mut room = MOST - needed.iter().map(length).sum::<i64>();
@@ -166,10 +173,10 @@ impl<'s> Signing<'s> {
                 format!("its files have more than {MOST} bytes together; what is so much is not signed again");
             return Err(Refused::Targets(message).into());
         }
-        // What there is no room for keeps nothing from being withdrawn.
-        for role in beside {
-            room -= length(&role);
-            if room >= 0 {
+        // What there is no room for is left as it is, and keeps nothing from being withdrawn.
+        for role in released.into_iter().filter(|_| !leaves).chain(beside) {
+            if length(&role) <= room {
+                room -= length(&role);
                 needed.insert(role);
             }
         }
@@ -186,9 +193,14 @@ impl<'s> Signing<'s> {
             keys: self.keys.iter().cloned().collect(),
             caller: PUBLISHER.to_owned(),
             stands,
-            vouched: vouched(&tuf::all_vouches(self.app, self.repository).await?),
+            vouched: self.vouched().await?,
         };
-        let files = match self.signed(change, now).await? {
+        let signing = async {
+            // It takes memory: few at a time.
+            let _turn = self.app.trust_checks.acquire().await;
+            self.app.signer.delegate(change, now).await
+        };
+        let files = match signing.await {
             // What was read is older than what another publish rested on since: read again.
             Err(SignRefused::Falling { .. }) => return Err(PublishError::Overtaken),
             files => files.map_err(Failure::from)?,
@@ -204,32 +216,38 @@ impl<'s> Signing<'s> {
         Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
     }
 
-    /// Reading megabytes of metadata and verifying it is work for a thread that may be busy, also within the signer, and takes memory:
-    /// few at a time.
-    async fn signed(
-        &self,
-        change: DelegationChange,
-        now: i64,
-    ) -> Result<Result<Vec<(TrustRole, Vec<u8>)>, SignRefused>, PublishError> {
-        let (app, runtime) = (Arc::clone(self.app), Handle::current());
-        let _turn = self.app.trust_checks.acquire().await;
-        let signed = tokio::task::spawn_blocking(move || runtime.block_on(app.signer.delegate(change, now)));
-        signed.await.map_err(|_| PublishError::Failed(Failure::Damaged))
+    /// What holds of what was vouched for: of more than a file may name, what was said first.
+    async fn vouched(&self) -> Result<Vouched, PublishError> {
+        let mut vouches = tuf::all_vouches(self.app, self.repository).await?;
+        vouches.retain(Vouch::holds);
+        if vouches.len() > TAGS {
+            let (gun, tags) = (self.gun.as_str(), vouches.len());
+            tracing::error!(gun, tags, "more tags are vouched for than are published there: {TAGS}");
+            vouches.sort_by(|one, other| (one.at, &one.tag).cmp(&(other.at, &other.tag)));
+            vouches.truncate(TAGS);
+        }
+        let meant = |vouch: &Vouch| {
+            let target = tuf::target(vouch)?;
+            let meant = Meant { length: target.length, sha256: target.sha256, signed_at: vouch.at };
+            Some((vouch.tag.to_string(), meant))
+        };
+        Ok(vouches.iter().filter_map(meant).collect())
     }
 }
 
 /// The files that hold; `None` where nothing holds.
 fn stands(before: &Before) -> Option<Stands> {
     let published = &before.published;
-    let file = |(role, bytes): (&TrustRole, &Vec<u8>)| {
+    let below = published.states.keys().filter(|role| role.parent() == Some(TrustRole::targets()));
+    let file = |role: &TrustRole| {
         let life = published.lives.get(role)?;
-        Some(StandingFile { role: role.clone(), lives: life.lives, before: life.before, bytes: bytes.clone() })
+        let bytes = published.targets.get(role).cloned();
+        Some(StandingFile { role: role.clone(), lives: life.lives, before: life.before, bytes })
     };
-    let delegations = published.targets.iter().filter(|(role, _)| role.is_delegation());
     Some(Stands {
         root: published.root.clone()?,
         targets: published.targets.get(&TrustRole::targets())?.clone(),
-        delegations: delegations.filter_map(file).collect(),
+        delegations: below.filter_map(file).collect(),
     })
 }
 
@@ -237,16 +255,6 @@ fn stands(before: &Before) -> Option<Stands> {
 fn makes_snapshots(root: &[u8], held: &Held) -> Result<bool, MetadataInvalid> {
     let root = Signed::<Root>::parse(root)?.content;
     Ok(root.roles.get(ServerRole::Snapshot.as_str()).is_some_and(|keys| can_sign(keys, &held.snapshot)))
-}
-
-/// What holds of what was vouched for.
-fn vouched(vouches: &[Vouch]) -> Vouched {
-    let meant = |vouch: &Vouch| {
-        let target = tuf::target(vouch)?;
-        let meant = Meant { length: target.length, sha256: target.sha256, signed_at: vouch.at };
-        Some((vouch.tag.to_string(), meant))
-    };
-    vouches.iter().filter(|vouch| vouch.holds()).filter_map(meant).collect()
 }
 
 /// Which collections were published lately, and when as much may be published of each as if they were not. Of replicas the one that

@@ -62,7 +62,11 @@ pub(super) async fn publish(
         let key = collection(repository.id, gun);
         let before = Before::read(app, &key, |_| needed(&uploads)).await?;
         let held = app.signer.held(&signer_name(&key)).await.map_err(Failure::from)?;
-        let registry = app.metadata.signing_keys(repository.id).await?.into_iter().collect();
+        let signers = publish::signers(&uploads);
+        let registry = match signers.is_empty() {
+            true => BTreeSet::new(),
+            false => app.metadata.signing_keys_among(signers.iter().map(String::as_str)).await?.into_iter().collect(),
+        };
         let upon = Prepared { before, uploads: uploads.clone(), held, registry };
         let by = By::Person(actor, granted.ground());
         let change = prepare(app, (gun, &key), upon, (by, occasion)).await?;

@@ -88,10 +88,12 @@ impl Draft {
         let mut file = b"{\"signed\":".to_vec();
         for byte in self.message {
             // What is signed has them as they are, and JSON has not.
-            if byte < b' ' {
-                file.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-            } else {
-                file.push(byte);
+            match byte {
+                b'\n' => file.extend_from_slice(b"\\n"),
+                b'\r' => file.extend_from_slice(b"\\r"),
+                b'\t' => file.extend_from_slice(b"\\t"),
+                0..b' ' => file.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+                _ => file.push(byte),
             }
         }
         file.extend_from_slice(format!(",\"signatures\":{list}}}").as_bytes());

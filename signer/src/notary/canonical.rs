@@ -45,8 +45,7 @@ impl Value {
     /// # Errors
     /// [`CanonicalInvalid`] for what is not JSON, has a member twice, or a number that is no whole one.
     pub fn parse(bytes: &[u8]) -> Result<Self, CanonicalInvalid> {
-        let marks = bytes.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count();
-        if marks > MARKS {
+        if marks(bytes) > MARKS {
             return Err(CanonicalInvalid(serde_json::Error::custom("more values than are read")));
         }
         Ok(serde_json::from_slice(bytes)?)
@@ -91,6 +90,11 @@ impl Value {
             }
         }
     }
+}
+
+/// How many commas and opening brackets there are.
+pub(super) fn marks(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count()
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {

@@ -1,8 +1,8 @@
 //! What the registry vouches for, written as one of the signers of a collection writes it: into delegations that are its own
 //! alone, where it says exactly that, and into the one that all signers share.
 //!
-//! A delegation of its own also remembers which of its tags stand in the shared one. So what is withdrawn leaves that too, and what
-//! others have put or withdrawn there is left to them.
+//! A delegation of its own also remembers what of that stands in the shared one. So what is withdrawn leaves that too, and what others
+//! have put or withdrawn there is left to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,18 @@ use base64::engine::general_purpose::STANDARD;
 use hallmark_oci::TrustRole;
 use serde::{Deserialize, Serialize};
 
-use super::canonical::MARKS;
+use super::canonical::{MARKS, marks};
 use super::metadata::{Delegation, Delegations, FileMeta, MetadataInvalid, RoleKeys, Root, Signed, Targets};
 use super::publish::counted;
 use super::verify::check;
 use super::{Draft, KeyDocument, Kind, Value, expired, verify};
 
 /// What the signers of a collection have released: Docker's clients pull what is named here.
-const RELEASES: &str = "targets/releases";
+pub const RELEASES: &str = "targets/releases";
+/// The most delegations that are the registry's own; of more the first are.
+const OWN: usize = 4;
+/// The most tags that are vouched for in one collection: a file of more is read by nobody.
+pub const TAGS: usize = 30_000;
 /// For how long a file holds, in milliseconds: three years, as clients let theirs.
 const LIFE: i64 = 3 * YEAR;
 /// How long before its end it is written anew.
@@ -68,9 +72,9 @@ pub struct StandingFile {
     pub lives: u32,
     /// When the last file of before it began anew expires, in milliseconds since 1970: what follows expires later.
     pub before: i64,
-    /// Its bytes.
-    #[serde(with = "crate::wire::base64_bytes")]
-    pub bytes: Vec<u8>,
+    /// Its bytes; `None` for a file that is too large, or is to be left as it is.
+    #[serde(with = "crate::wire::maybe_bytes")]
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// The delegations directly below a `targets` that name one of these keys, none where nothing is to be signed, and the others: what
@@ -165,19 +169,13 @@ pub(crate) fn plan(
             children.push(child);
         }
     }
-    let (own, rest): (Vec<_>, Vec<_>) = children.iter().partition(|child| child.is_own());
+    let (mut own, rest): (Vec<_>, Vec<_>) = children.iter().partition(|child| child.is_own());
+    own.truncate(OWN);
     let (released, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|child| child.role.as_str() == RELEASES);
-    let releases = released.first();
-    let own = Own { children: own, vouched, now };
-    let signs = |child: &&&Child<'_>| !own.children.is_empty() && child.takes_ours();
-    let shared = releases.filter(signs).map(|child| own.released(child, &others));
-    let is_released = |tag: &str, meant: &Meant| match &shared {
-        Some(shared) => shared.holds.contains(tag),
-        // Where we sign no more it stays as it was.
-        None => releases.is_some() && own.released_as(tag).is_some_and(|said| said == *meant),
-    };
-    let mut next: Vec<Next> = own.children.iter().filter_map(|child| own.exactly(child, is_released)).collect();
-    next.extend(shared.and_then(|shared| shared.next));
+    let own = Own::of(own, released.first().copied(), vouched, now);
+    let shared = own.shared(&others);
+    let mut next: Vec<Next> = own.children.iter().filter_map(|child| own.exactly(child, &shared)).collect();
+    next.extend(shared.next);
     Ok(Plan { next, base, root })
 }
 
@@ -188,15 +186,18 @@ struct Child<'s> {
     documents: &'s BTreeMap<String, KeyDocument>,
     /// Its keys that are ours.
     ours: Vec<&'s String>,
+    /// How often the role began anew.
+    lives: u32,
+    /// Whether a file holds that was not told.
+    is_untold: bool,
     file: Option<File>,
     /// What we said in it, whichever of our keys was named then.
-    said: BTreeMap<String, Said>,
+    memory: Memory,
 }
 
 /// The file that holds for a delegation.
 struct File {
     counted: u64,
-    lives: u32,
     before: i64,
     file: Signed<Targets>,
     /// Whether readers take it.
@@ -208,8 +209,16 @@ struct File {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Said {
     meant: Meant,
-    /// Whether that stands in what is released.
-    released: bool,
+    /// In which life of what is released it stands there.
+    released: Option<u32>,
+}
+
+/// What a file of ours says, and remembers.
+#[derive(Default, PartialEq, Eq)]
+struct Memory {
+    said: BTreeMap<String, Said>,
+    /// What is vouched for no more, and could not be removed yet.
+    withdrawn: BTreeMap<String, Said>,
 }
 
 impl<'s> Child<'s> {
@@ -219,25 +228,29 @@ impl<'s> Child<'s> {
         stands: &Stands,
         ours: &BTreeMap<String, KeyDocument>,
     ) -> Result<Self, MetadataInvalid> {
+        let is_ours = |id: &&String| ours.contains_key(*id) && named.keys.contains_key(*id);
         let standing = stands.delegations.iter().find(|file| file.role == role);
         let mut child = Self {
             role,
             says,
             documents: &named.keys,
-            ours: says.keyids.iter().filter(|id| ours.contains_key(*id)).collect(),
+            ours: says.keyids.iter().filter(is_ours).collect(),
+            lives: standing.map_or(0, |file| file.lives),
+            is_untold: standing.is_some_and(|file| file.bytes.is_none()),
             file: None,
-            said: BTreeMap::new(),
+            memory: Memory::default(),
         };
-        let Some(standing) = standing else { return Ok(child) };
-        let file = Signed::<Targets>::parse(&standing.bytes)?;
-        let content = content(&standing.bytes);
+        let Some((standing, bytes)) = standing.and_then(|file| Some((file, file.bytes.as_ref()?))) else {
+            return Ok(child);
+        };
+        let file = Signed::<Targets>::parse(bytes)?;
+        let content = content(bytes);
         let any = RoleKeys { keyids: ours.keys().cloned().collect(), threshold: 1 };
         if check(&file, &any, ours).is_ok() {
-            child.said = said(&content);
+            child.memory = Memory::read(&content);
         }
         child.file = Some(File {
             counted: counted(file.version, standing.lives),
-            lives: standing.lives,
             before: standing.before,
             is_taken: check(&file, &says.keys(), &named.keys).is_ok(),
             file,
@@ -253,7 +266,8 @@ impl<'s> Child<'s> {
 
     /// Whether nobody else signs for it. What all share is nobody's own.
     fn is_own(&self) -> bool {
-        self.role.as_str() != RELEASES && self.takes_ours() && self.ours.len() == self.says.keyids.len()
+        let is_ours = self.takes_ours() && self.ours.len() == self.says.keyids.len();
+        self.role.as_str() != RELEASES && is_ours && !self.is_untold
     }
 
     /// The file that holds, where readers take it.
@@ -267,7 +281,7 @@ impl<'s> Child<'s> {
         taken.and_then(|taken| taken.file.content.targets.get(tag)).is_some_and(|found| meant.is(found))
     }
 
-    /// Which of our keys have signed the file that holds.
+    /// How many of our keys have signed the file that holds.
     fn signed(&self) -> usize {
         let Some(taken) = self.taken() else { return 0 };
         let alone = |id: &&&String| {
@@ -278,15 +292,14 @@ impl<'s> Child<'s> {
     }
 
     fn next(&self, mut content: BTreeMap<String, Value>, targets: BTreeMap<String, Value>, now: i64) -> Next {
-        let file = self.file.as_ref();
         // In whole seconds, as it is written.
-        let ends = (now + LIFE).max(file.map_or(0, |file| file.before.saturating_add(1_000)));
+        let before = self.file.as_ref().map_or(0, |file| file.before.saturating_add(1_000));
         content.insert("targets".to_owned(), Value::Object(targets));
-        content.insert("expires".to_owned(), Value::Text(super::build::time(ends)));
+        content.insert("expires".to_owned(), Value::Text(super::build::time((now + LIFE).max(before))));
         Next {
             role: self.role.clone(),
-            after: file.map_or(0, |file| file.counted),
-            lives: file.map_or(0, |file| file.lives),
+            after: self.file.as_ref().map_or(0, |file| file.counted),
+            lives: self.lives,
             keys: self.ours.iter().map(|id| (*id).clone()).collect(),
             content,
         }
@@ -296,113 +309,134 @@ impl<'s> Child<'s> {
 /// The delegations that are ours, and what they are to say.
 struct Own<'c, 's> {
     children: Vec<&'c Child<'s>>,
+    releases: Option<&'c Child<'s>>,
     vouched: &'c Vouched,
+    /// What we said that stands in what is released, unless somebody has changed it since.
+    released: BTreeMap<&'c str, Meant>,
     now: i64,
 }
 
 /// What is released.
+#[derive(Default)]
 struct Shared {
     next: Option<Next>,
     /// The tags that stand there because we said so, or as we say.
     holds: BTreeSet<String>,
+    /// What is to be removed, and cannot be now.
+    withdrawn: BTreeMap<String, Meant>,
 }
 
-impl Own<'_, '_> {
-    /// What we said of a tag that stands in what is released.
-    fn released_as(&self, tag: &str) -> Option<Meant> {
-        let said = self.children.iter().find_map(|child| child.said.get(tag).filter(|said| said.released));
-        said.map(|said| said.meant)
+impl<'c, 's> Own<'c, 's> {
+    fn of(children: Vec<&'c Child<'s>>, releases: Option<&'c Child<'s>>, vouched: &'c Vouched, now: i64) -> Self {
+        let mut released = BTreeMap::new();
+        // Of another life nothing stands there, or others have said it.
+        if let Some(life) = releases.map(|releases| releases.lives) {
+            for child in &children {
+                for (tag, said) in child.memory.withdrawn.iter().chain(&child.memory.said) {
+                    if said.released == Some(life) {
+                        released.insert(tag.as_str(), said.meant);
+                    }
+                }
+            }
+        }
+        Self { children, releases, vouched, released, now }
     }
 
     /// The next file of a delegation that says exactly what is vouched for, unless the one that stands does.
-    fn exactly(&self, child: &Child<'_>, is_released: impl Fn(&str, &Meant) -> bool) -> Option<Next> {
-        let within = self.vouched.iter().filter(|(tag, _)| child.says.reaches(tag));
-        let wanted: BTreeMap<_, _> = within
-            .map(|(tag, meant)| (tag.clone(), Said { meant: *meant, released: is_released(tag, meant) }))
-            .collect();
+    fn exactly(&self, child: &Child<'_>, shared: &Shared) -> Option<Next> {
+        let life = self.releases.map_or(0, |releases| releases.lives);
+        let said = |(tag, meant): (&String, &Meant)| {
+            (tag.clone(), Said { meant: *meant, released: shared.holds.contains(tag).then_some(life) })
+        };
+        let withdrawn = |(tag, meant): (&String, &Meant)| (tag.clone(), Said { meant: *meant, released: Some(life) });
+        let wanted = Memory {
+            said: self.vouched.iter().filter(|(tag, _)| child.says.reaches(tag)).map(said).collect(),
+            withdrawn: shared.withdrawn.iter().map(withdrawn).collect(),
+        };
         let is_good = match child.taken() {
             Some(taken) => {
-                child.said == wanted
-                    && taken.file.content.targets.len() == wanted.len()
+                child.memory == wanted
+                    && taken.file.content.targets.len() == wanted.said.len()
                     && child.signed() == child.ours.len()
                     && taken.file.expires - self.now >= RENEW_BEFORE
             }
-            None => wanted.is_empty(),
+            None => wanted == Memory::default(),
         };
-        if is_good {
-            return None;
-        }
-        let targets = wanted.iter().map(|(tag, said)| (tag.clone(), said.value())).collect();
-        Some(child.next(empty(), targets, self.now))
+        (!is_good).then(|| {
+            let (content, targets) = wanted.written();
+            child.next(content, targets, self.now)
+        })
     }
 
     /// What is to be released.
-    fn released(&self, child: &Child<'_>, others: &[&Child<'_>]) -> Shared {
+    fn shared(&self, others: &[&Child<'_>]) -> Shared {
+        let Some(child) = self.releases else { return Shared::default() };
         let stands = child.taken().filter(|taken| !expired(&taken.file, self.now));
         let reaches = |tag: &str| child.says.reaches(tag) && self.children.iter().any(|own| own.says.reaches(tag));
-        let wanted: BTreeMap<&String, &Meant> = self.vouched.iter().filter(|(tag, _)| reaches(tag)).collect();
-        // What was said before stands there, or somebody has withdrawn it since; where nothing stands nobody has.
-        let said_before =
-            |tag: &str, meant: &Meant| stands.is_some() && self.released_as(tag).is_some_and(|said| said == *meant);
-        let mut holds: BTreeSet<String> =
-            wanted.iter().filter(|(tag, meant)| said_before(tag, meant)).map(|(tag, _)| (*tag).clone()).collect();
-        let Some(stands) = stands.filter(|stands| stands.file.content.delegations.roles.is_empty()) else {
-            // Whom others hand something on to there we do not sign for; and nobody has released anything that holds.
-            let is_free = stands.is_none();
+        let wanted: BTreeMap<&str, &Meant> =
+            self.vouched.iter().map(|(tag, meant)| (tag.as_str(), meant)).filter(|(tag, _)| reaches(tag)).collect();
+        // What was said before stands there, or somebody has withdrawn it since.
+        let said_before = |tag: &str, meant: &Meant| self.released.get(tag) == Some(meant);
+        let signs = !self.children.is_empty() && child.takes_ours();
+        let delegates = stands.is_some_and(|stands| !stands.file.content.delegations.roles.is_empty());
+        // Whom others hand something on to there we do not sign for, and where we do not sign it stays as it is.
+        if !signs || child.is_untold || delegates {
+            let holds = wanted.iter().filter(|(tag, meant)| said_before(tag, meant));
+            let is_vouched = |tag: &str, said: &Meant| wanted.get(tag).is_some_and(|now| now.is_same(said));
+            let withdrawn = self.released.iter().filter(|(tag, said)| !is_vouched(tag, said));
+            return Shared {
+                next: None,
+                holds: holds.map(|(tag, _)| (*tag).to_owned()).collect(),
+                withdrawn: withdrawn.map(|(tag, said)| ((*tag).to_owned(), *said)).collect(),
+            };
+        }
+        let Some(stands) = stands else {
+            // Nobody has released anything that holds.
             let targets: BTreeMap<_, _> =
-                wanted.iter().filter(|_| is_free).map(|(tag, meant)| ((*tag).clone(), meant.value())).collect();
-            holds.extend(targets.keys().cloned());
+                wanted.iter().map(|(tag, meant)| ((*tag).to_owned(), meant.value())).collect();
+            let holds = targets.keys().cloned().collect();
             let next = (!targets.is_empty()).then(|| child.next(empty(), targets, self.now));
-            return Shared { next, holds };
+            return Shared { next, holds, withdrawn: BTreeMap::new() };
         };
         let there = &stands.file.content.targets;
-        let mut put: BTreeMap<String, Value> = BTreeMap::new();
-        for (tag, meant) in &wanted {
-            if said_before(tag, meant) {
-                continue;
-            }
-            if there.get(*tag).is_none_or(|found| !meant.is(found)) {
-                put.insert((*tag).clone(), meant.value());
-            }
-            holds.insert((*tag).clone());
-        }
+        let mut holds: BTreeSet<String> = wanted.keys().map(|tag| (*tag).to_owned()).collect();
+        let put = wanted.iter().filter(|(tag, meant)| !said_before(tag, meant));
+        let put = put.filter(|(tag, meant)| there.get(**tag).is_none_or(|found| !meant.is(found)));
+        let mut put: BTreeMap<_, _> = put.map(|(tag, meant)| ((*tag).to_owned(), meant.value())).collect();
         let is_gone = |tag: &str, found: &FileMeta| {
-            let said = self.released_as(tag).filter(|said| said.is(found));
+            let said = self.released.get(tag).filter(|said| said.is(found));
             said.is_some_and(|said| {
-                let is_vouched = wanted.get(&tag.to_owned()).is_some_and(|now| now.is(found));
-                !is_vouched && !others.iter().any(|child| child.means(tag, &said, self.now))
+                let is_vouched = wanted.get(tag).is_some_and(|now| now.is(found));
+                !is_vouched && !others.iter().any(|child| child.means(tag, said, self.now))
             })
         };
         let gone: BTreeSet<&String> =
             there.iter().filter(|(tag, found)| is_gone(tag, found)).map(|(tag, _)| tag).collect();
-        let mut targets = match stands.content.get("targets") {
-            Some(Value::Object(targets)) => targets.clone(),
+        let mut content = stands.content.clone();
+        let mut targets = match content.remove("targets") {
+            Some(Value::Object(targets)) => targets,
             _ => BTreeMap::new(),
         };
-        targets.retain(|tag, _| !gone.contains(tag));
-        if !fits(&targets, &put) {
+        // What it may name no more nobody would take.
+        targets.retain(|tag, _| !gone.contains(tag) && child.says.reaches(tag));
+        if !put.is_empty() && count(&content) + count(&targets) + count(&put) + ROOM > MARKS {
             holds.retain(|tag| !put.contains_key(tag));
             put.clear();
         }
         // What others have released they let hold for longer themselves.
-        let is_all_ours = there.keys().all(|tag| self.released_as(tag).is_some());
+        let is_all_ours = there.keys().all(|tag| self.released.contains_key(tag.as_str()));
         let nears_its_end = stands.file.expires - self.now < RENEW_BEFORE;
         let lacks_a_key = (1..child.ours.len()).contains(&child.signed());
-        if put.is_empty() && gone.is_empty() && !lacks_a_key && !(is_all_ours && nears_its_end) {
-            return Shared { next: None, holds };
-        }
+        let changes = !put.is_empty() || !gone.is_empty() || lacks_a_key || is_all_ours && nears_its_end;
         targets.extend(put);
-        Shared { next: Some(child.next(stands.content.clone(), targets, self.now)), holds }
+        let next = changes.then(|| child.next(content, targets, self.now));
+        Shared { next, holds, withdrawn: BTreeMap::new() }
     }
 }
 
-/// Whether what is put leaves others room in a file.
-fn fits(there: &BTreeMap<String, Value>, put: &BTreeMap<String, Value>) -> bool {
-    let marks = |targets: &BTreeMap<String, Value>| {
-        let whole = Value::Object(targets.clone()).canonical();
-        whole.iter().filter(|byte| matches!(byte, b',' | b'{' | b'[')).count()
-    };
-    put.is_empty() || marks(there) + marks(put) + ROOM <= MARKS
+/// How many commas and opening brackets these members have.
+fn count(members: &BTreeMap<String, Value>) -> usize {
+    marks(&Value::Object(members.clone()).canonical())
 }
 
 impl Meant {
@@ -410,6 +444,11 @@ impl Meant {
     fn is(&self, found: &FileMeta) -> bool {
         let sum = found.hashes.get("sha256").and_then(|text| STANDARD.decode(text).ok());
         u64::try_from(found.length) == Ok(self.length) && sum.is_some_and(|sum| sum == self.sha256)
+    }
+
+    /// Whether it is the same manifest, whenever that was said.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.length, self.sha256) == (other.length, other.sha256)
     }
 
     fn value(&self) -> Value {
@@ -423,40 +462,54 @@ impl Meant {
 impl Said {
     /// As it stands in a file of ours.
     fn value(&self) -> Value {
+        let mut ours = BTreeMap::from([("signed_at".to_owned(), Value::Integer(self.meant.signed_at))]);
+        ours.extend(self.released.map(|life| ("released".to_owned(), Value::Integer(i64::from(life)))));
         let Value::Object(mut members) = self.meant.value() else { return Value::Null };
-        let ours =
-            object([("released", Value::Bool(self.released)), ("signed_at", Value::Integer(self.meant.signed_at))]);
-        members.insert("custom".to_owned(), object([("hallmark", ours)]));
+        members.insert("custom".to_owned(), object([("hallmark", Value::Object(ours))]));
         Value::Object(members)
     }
 
     /// From a file of ours; `None` for what is none.
     fn read(target: &Value) -> Option<Self> {
-        let text = |value: &Value| match value {
-            Value::Text(text) => Some(text.clone()),
-            _ => None,
-        };
         let number = |value: &Value| match value {
             Value::Integer(number) => Some(*number),
             _ => None,
         };
+        let Value::Text(sum) = member(member(target, "hashes")?, "sha256")? else { return None };
         let ours = member(member(target, "custom")?, "hallmark")?;
-        let sha256 = STANDARD.decode(text(member(member(target, "hashes")?, "sha256")?)?).ok()?;
+        let released = member(ours, "released").and_then(number);
         Some(Self {
             meant: Meant {
                 length: u64::try_from(number(member(target, "length")?)?).ok()?,
-                sha256: sha256.try_into().ok()?,
+                sha256: STANDARD.decode(sum).ok()?.try_into().ok()?,
                 signed_at: number(member(ours, "signed_at")?)?,
             },
-            released: *member(ours, "released")? == Value::Bool(true),
+            released: released.and_then(|life| u32::try_from(life).ok()),
         })
     }
 }
 
-/// What a file of ours says.
-fn said(content: &BTreeMap<String, Value>) -> BTreeMap<String, Said> {
-    let Some(Value::Object(targets)) = content.get("targets") else { return BTreeMap::new() };
-    targets.iter().filter_map(|(tag, target)| Some((tag.clone(), Said::read(target)?))).collect()
+impl Memory {
+    fn read(content: &BTreeMap<String, Value>) -> Self {
+        let all = |targets: Option<&Value>| match targets {
+            Some(Value::Object(targets)) => {
+                targets.iter().filter_map(|(tag, target)| Some((tag.clone(), Said::read(target)?))).collect()
+            }
+            _ => BTreeMap::new(),
+        };
+        let withdrawn = content.get("hallmark").and_then(|ours| member(ours, "withdrawn"));
+        Self { said: all(content.get("targets")), withdrawn: all(withdrawn) }
+    }
+
+    /// The file but for its targets, and those.
+    fn written(&self) -> (BTreeMap<String, Value>, BTreeMap<String, Value>) {
+        let all = |said: &BTreeMap<String, Said>| said.iter().map(|(tag, said)| (tag.clone(), said.value())).collect();
+        let mut content = empty();
+        if !self.withdrawn.is_empty() {
+            content.insert("hallmark".to_owned(), object([("withdrawn", Value::Object(all(&self.withdrawn)))]));
+        }
+        (content, all(&self.said))
+    }
 }
 
 fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {

@@ -13,7 +13,7 @@ use super::{CanonicalInvalid, KeyDocument, Signature, Value};
 /// The most keys, roles, or paths of a role that one file may name: whoever reads it does work for each.
 const ENTRIES: usize = 1_024;
 /// The most signatures of one file: for each of them the whole file is hashed.
-const SIGNATURES: usize = 64;
+pub(super) const SIGNATURES: usize = 64;
 
 /// What a role's file says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hallmark_oci::{Gun, TrustRole};
 
-use super::metadata::Content;
+use super::metadata::{Content, SIGNATURES};
 use super::verify::check as check_signatures;
 use super::{
     Delegation, FileMeta, FileState, KeyDocument, MetadataInvalid, PublicKey, RoleKeys, Root, Signed, Snapshot,
@@ -166,6 +166,22 @@ pub enum Refused {
         /// What holds.
         published: u64,
     },
+}
+
+/// The ids under which uploaded delegations bear signatures; of what cannot be read none.
+#[must_use]
+pub fn signers(uploads: &[Upload]) -> BTreeSet<String> {
+    #[derive(serde::Deserialize)]
+    struct Signer {
+        keyid: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct File {
+        signatures: Vec<Signer>,
+    }
+    let delegations = uploads.iter().filter(|upload| upload.role.is_delegation());
+    let files = delegations.filter_map(|upload| serde_json::from_slice::<File>(&upload.bytes).ok());
+    files.flat_map(|file| file.signatures.into_iter().take(SIGNATURES)).map(|signer| signer.keyid).collect()
 }
 
 /// Decides what a publish to `gun` at `now` (milliseconds since 1970) comes to. The keys of the `registry` do not count in it: what
@@ -411,9 +427,11 @@ impl Tree<'_> {
         let (mut keys, documents, paths) = self.signers(role).ok_or_else(|| refuse("its parent does not name it"))?;
         let uploaded = self.uploads.get(role);
         if uploaded.is_some() && role.is_delegation() {
+            let named = keys.keyids.len();
             keys.keyids.retain(|id| !self.registry.contains(id));
-            if keys.keyids.is_empty() {
-                return Err(refuse("the registry alone signs for it, and publishes it by itself"));
+            let left = keys.keyids.len();
+            if left < named && i64::try_from(left).is_ok_and(|left| left < keys.threshold) {
+                return Err(refuse("the registry signs for it, and publishes what needs its keys by itself"));
             }
         }
         let bytes = uploaded.or_else(|| self.published.targets.get(role));

@@ -56,7 +56,7 @@ impl Scene {
             role: role.parse().unwrap(),
             lives: 0,
             before: 0,
-            bytes: bytes.clone(),
+            bytes: Some(bytes.clone()),
         };
         DelegationChange {
             collection: COLLECTION.to_owned(),

@@ -1,8 +1,10 @@
 -- The keys that owners were given, by which the registry signs in Notary's collections of a repository what is vouched for there. The
--- keys themselves lie with the signer; one that does not stand here signs nothing.
+-- keys themselves lie with the signer; one that does not stand here, or was taken back, signs nothing. None is forgotten: what it has
+-- signed is published by nobody else, also when its repository is gone.
 CREATE TABLE signing_keys (
-  repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
-  key_id TEXT COLLATE "C" NOT NULL,
+  key_id TEXT COLLATE "C" PRIMARY KEY,
+  repository_id BIGINT NOT NULL,
   given_at BIGINT NOT NULL,
-  PRIMARY KEY (repository_id, key_id)
+  taken_at BIGINT
 );
+CREATE INDEX signing_keys_of ON signing_keys (repository_id, key_id);

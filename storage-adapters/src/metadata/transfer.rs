@@ -106,7 +106,7 @@ statements! {
            LEFT JOIN trust_metadata m ON m.collection_id = t.collection_id AND m.role = t.role AND m.version = t.version
           WHERE c.repository_id = $1 ORDER BY c.dialect, c.gun"
     ];
-    FORGET_KEYS = ["DELETE FROM signing_keys WHERE repository_id = $1"];
+    TAKE_KEYS = ["UPDATE signing_keys SET taken_at = $2 WHERE repository_id = $1"];
     FORGET_TRUST = ["DELETE FROM trust_collections WHERE repository_id = $1"];
 }
 
@@ -287,7 +287,7 @@ impl Tx {
                 collections.push((row.text(1)?, row.maybe_bytes(2)?));
             }
         }
-        self.execute(&FORGET_KEYS, values![id]).await?;
+        self.execute(&TAKE_KEYS, values![id, now]).await?;
         self.execute(&FORGET_TRUST, values![id]).await?;
         Ok(HandedOver {
             robots: robots.into_iter().map(|(_, login)| login).collect(),

@@ -24,11 +24,15 @@ statements! {
     OF_REPOSITORY = [
         "SELECT gun FROM trust_collections WHERE repository_id = $1 AND dialect = $2 ORDER BY gun LIMIT $3"
     ];
-    KEYS = ["SELECT key_id FROM signing_keys WHERE repository_id = $1 ORDER BY key_id LIMIT $2"];
+    KEYS = [
+        "SELECT key_id FROM signing_keys WHERE repository_id = $1 AND taken_at IS NULL ORDER BY key_id LIMIT $2"
+    ];
+    KEYS_AMONG = ["SELECT key_id FROM signing_keys WHERE key_id" {in texts "1"}];
     GIVE_KEY = [
         "INSERT INTO signing_keys (repository_id, key_id, given_at)
          SELECT $1, $2, $3 WHERE (SELECT COUNT(*) FROM signing_keys WHERE repository_id = $1 AND key_id <> $2) < $4
-         ON CONFLICT (repository_id, key_id) DO UPDATE SET given_at = excluded.given_at"
+         ON CONFLICT (key_id) DO UPDATE SET given_at = excluded.given_at, taken_at = NULL
+           WHERE signing_keys.repository_id = excluded.repository_id"
     ];
     CURRENT = [
         "SELECT m.version, m.sha256, m.published_at, m.body, c.expires_at, c.renew_at FROM trust_collections c
@@ -320,6 +324,14 @@ impl Metadata {
     /// The database does not answer.
     pub async fn signing_keys(&self, repository: RepositoryId) -> Result<Vec<String>, Error> {
         self.rows(&KEYS, values![repository, SIGNING_KEYS]).await?.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// Which of these are keys by which the registry signs, or has signed, in whatever repository's collections.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn signing_keys_among<'i>(&self, ids: impl Iterator<Item = &'i str>) -> Result<Vec<String>, Error> {
+        self.rows(&KEYS_AMONG, values![&json_texts(ids)]).await?.iter().map(|row| row.text(0)).collect()
     }
 
     /// A file of a collection. One that holds is kept in memory: every client of a repository asks for its timestamp.

@@ -165,7 +165,7 @@ fn no_key_that_guards_an_image_cascades() {
                     | ("prefix_grants", "accounts" | "principals", _)
                     | ("workload_rules" | "certificate_rules", "principals", _)
                     | ("sessions" | "device_requests", "principals", _)
-                    | ("trust_collections" | "vouches" | "withdrawals" | "signing_keys", "repositories", _)
+                    | ("trust_collections" | "vouches" | "withdrawals", "repositories", _)
                     | ("sign_rules" | "checks", "repositories" | "principals", _)
                     | ("trash_blobs" | "trash_children", "trash", _)
                     | ("trust_metadata", "trust_collections", _)

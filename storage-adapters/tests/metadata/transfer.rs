@@ -240,9 +240,11 @@ async fn what_the_account_before_has_given_stays_behind(world: World) {
     assert_eq!(done.rules, expected);
     assert_eq!((done.checks, done.had_quota), (1, true));
     assert_eq!(done.collections, [("here/acme/app".to_owned(), Some(vec![0xab]))]);
-    for table in ["sign_rules", "checks", "quotas", "signing_keys", "trust_collections", "trust_metadata"] {
+    for table in ["sign_rules", "checks", "quotas", "trust_collections", "trust_metadata"] {
         assert_eq!(world.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
     }
+    assert_eq!(world.metadata.signing_keys(app.id).await.unwrap(), [""; 0]);
+    assert_eq!(world.metadata.signing_keys_among(["0a", "0b"].into_iter()).await.unwrap(), ["0a"], "it is known on");
     let grants = world.look("SELECT repository_id FROM repository_grants").await;
     assert_eq!(grants, [site.id.to_string()], "what was granted elsewhere stays");
     assert_eq!(world.metadata.robot(acme.id, "ci").await.unwrap(), None);

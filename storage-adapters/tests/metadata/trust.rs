@@ -142,10 +142,14 @@ async fn keys_by_which_the_registry_signs_are_a_repository_s_own(world: World) {
     }
     assert!(!give(&app, "65").await, "one more than there may be");
     assert!(give(&app, "64").await, "which was given before");
-    assert!(give(&other, "01").await);
+    assert!(!give(&other, "01").await, "another repository's");
+    assert!(give(&other, "71").await);
     let keys = world.metadata.signing_keys(app.id).await.unwrap();
     assert_eq!((keys.len(), keys[0].as_str(), keys[63].as_str()), (64, "01", "64"));
-    assert_eq!(world.metadata.signing_keys(other.id).await.unwrap(), ["01"]);
+    assert_eq!(world.metadata.signing_keys(other.id).await.unwrap(), ["71"]);
+    let mut among = world.metadata.signing_keys_among(["01", "71", "72"].into_iter()).await.unwrap();
+    among.sort();
+    assert_eq!(among, ["01", "71"]);
     // The names of its collections, of this dialect alone.
     let key = key_of(&app);
     publish(&world, &key, None, FIRST, 0).await;

@@ -18,10 +18,10 @@ use crate::telemetry::chain;
 const LEASE: &str = "tuf_lease";
 /// How far the job has followed the events, as a setting.
 const CURSOR: &str = "tuf_cursor";
-/// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
-const PENDING: &str = "tuf_pending";
 /// Repositories in whose collections of Notary v1 the registry signs again later, as a setting.
 const WAITING: &str = "notary_pending";
+/// What waits to be tried again, as a setting, and for how long it waits, in milliseconds.
+const PENDING: &str = "tuf_pending";
 const AGAIN: i64 = 60 * 1_000;
 /// Up to which repository everything was published anew, as a setting; none when nothing is.
 const ANEW: &str = "tuf_anew";
@@ -172,6 +172,8 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     };
     let renamed = events.iter().filter(is_new);
     let renamed: BTreeSet<RepositoryId> = renamed.filter_map(|event| event.repository).collect();
+    let occasion =
+        |repository: &RepositoryId| if renamed.contains(repository) { Occasion::Renamed } else { Occasion::Moved };
     for repository in &renamed {
         due.entry(*repository).or_default();
     }
@@ -187,51 +189,53 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     of_collections.extend(due.keys());
     of_collections
         .extend(waiting.iter().filter(|(_, again)| **again <= now).map(|(repository, _)| RepositoryId(*repository)));
-    // A signer that does not answer is not asked once more for each repository.
-    let mut away = None;
+    // A signer that does not answer is not asked once more for each repository: those that come after one look at once with the next.
+    let mut away = false;
     for (repository, tags) in due {
-        let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };
-        let failed = match &away {
-            Some(why) => Some(String::clone(why)),
-            None => match publish(app, repository, &tags, occasion).await {
-                Ok(()) => None,
+        let again = match away {
+            true => app.clock.now(),
+            false => match publish(app, repository, &tags, occasion(&repository)).await {
+                Ok(()) => {
+                    pending.remove(&repository.0);
+                    continue;
+                }
                 Err(error) => {
                     app.metrics.blame(&error);
-                    let why = chain(&error);
-                    away = error.is_signer_away().then(|| why.clone());
-                    Some(why)
+                    tracing::error!(
+                        repository = repository.0,
+                        error = chain(&error),
+                        "signed tags could not be published"
+                    );
+                    away = error.is_signer_away();
+                    app.clock.now() + AGAIN
                 }
             },
         };
-        let Some(error) = failed else {
-            pending.remove(&repository.0);
-            continue;
-        };
-        tracing::error!(repository = repository.0, error, "signed tags could not be published");
-        let (again, waiting) = pending.entry(repository.0).or_default();
-        *again = app.clock.now() + AGAIN;
-        waiting.extend(tags);
+        let (until, left) = pending.entry(repository.0).or_default();
+        *until = again;
+        left.extend(tags);
     }
     for repository in of_collections {
-        waiting.remove(&repository.0);
-        let again = match &away {
-            Some(_) => Some(app.clock.now() + AGAIN),
-            None => match delegate(app, repository).await {
+        let again = match away {
+            true => Some(app.clock.now()),
+            false => match delegate(app, repository).await {
                 Ok(again) => again,
                 Err(error) => {
                     app.metrics.blame(&error);
-                    let why = chain(&error);
                     tracing::error!(
                         repository = repository.0,
-                        error = why,
-                        "signed tags could not be published to Notary"
+                        error = chain(&error),
+                        "signed tags could not be published to Notary's clients"
                     );
-                    away = is_away(&error).then_some(why);
+                    away = is_away(&error);
                     Some(app.clock.now() + AGAIN)
                 }
             },
         };
-        waiting.extend(again.map(|again| (repository.0, again)));
+        match again {
+            Some(again) => drop(waiting.insert(repository.0, again)),
+            None => drop(waiting.remove(&repository.0)),
+        }
     }
     let reached = events.last().map_or(after, |event| event.seq);
     let is_full = events.len() < found || is_page(found) || rest.is_some();

@@ -1,6 +1,7 @@
 //! A signer that is away: images come and go, what needs it says so, and everything is caught up with when it is back.
 
 use hallmark::trust::tuf;
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::notary::{Client, server_keys};
@@ -74,6 +75,27 @@ async fn what_waits_is_published_with_what_happens_before_its_time() {
     let tags = file(&format!("{}.tags.json", snapshot["meta"]["tags.json"]["version"])).await;
     let named: Vec<&String> = tags["targets"].as_object().unwrap().keys().collect();
     assert_eq!(named, ["ann/web/1", "ann/web/2"]);
+    signer.stop().await;
+}
+
+#[tokio::test]
+async fn a_signer_that_is_away_is_asked_once_a_look_and_those_behind_wait_no_longer() {
+    let (world, stopped) = Site::open().await.without_signer().await;
+    for name in ["ann/one", "ann/two", "ann/six"] {
+        let by = world.all_of("ann", name).await;
+        let digest = world.image(&by, name, "1", name).await;
+        let path = format!("/repositories/{}/signatures", name.replace('/', "%2F"));
+        world.sends("POST", &path, &basic("ann"), &json!({"tag": "1", "digest": digest})).await.expect(201);
+    }
+    follow(&world).await;
+    let signer = stopped.start().await;
+    let published = async |name: &str| world.get(&format!("/tuf/{name}/timestamp.json")).by(&basic("ann")).await.status;
+    follow(&world).await;
+    assert_eq!((published("ann/two").await, published("ann/six").await), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(published("ann/one").await, 404, "which was asked for");
+    world.pass(61);
+    follow(&world).await;
+    assert_eq!(published("ann/one").await, 200);
     signer.stop().await;
 }
 

@@ -84,9 +84,13 @@ impl Owner {
     }
 
     async fn publish(&self, world: &World, files: &[(&str, String)]) -> Answer {
-        let kind = "multipart/form-data; boundary=edge";
-        world.post(&collection(GUN)).by(&ann()).header("content-type", kind).body(form(files)).await
+        publish_to(world, GUN, files).await
     }
+}
+
+async fn publish_to(world: &World, gun: &str, files: &[(&str, String)]) -> Answer {
+    let kind = "multipart/form-data; boundary=edge";
+    world.post(&collection(gun)).by(&ann()).header("content-type", kind).body(form(files)).await
 }
 
 async fn sign(world: &World, tag: &str, layer: &str) -> Digest {
@@ -185,7 +189,7 @@ async fn nothing_is_signed_where_no_key_that_was_given_is_named() {
     withdraw(&world, "1").await;
     follow(&world).await;
     assert_eq!((tags(&world, OWN).await, tags(&world, RELEASES).await), (Vec::new(), Vec::new()));
-    world.meddle("DELETE FROM signing_keys").await;
+    world.meddle("UPDATE signing_keys SET taken_at = 1").await;
     sign(&world, "2", "two").await;
     follow(&world).await;
     assert_eq!(tags(&world, OWN).await, [""; 0]);
@@ -206,7 +210,7 @@ async fn what_the_registry_has_signed_is_published_by_nobody_else() {
     let owner = Owner { server: server_keys(&world).await, ..owner };
     owner.publish(&world, &owner.files(1, &[&owner.given])).await.expect(200);
     for (role, file, why) in [
-        (OWN, &own, "publishes it by itself"),
+        (OWN, &own, "publishes what needs its keys by itself"),
         (RELEASES, &released, "0 valid signatures"),
         (RELEASES, &own, "0 valid"),
     ] {
@@ -217,6 +221,29 @@ async fn what_the_registry_has_signed_is_published_by_nobody_else() {
     follow(&world).await;
     assert_eq!((tags(&world, OWN).await, tags(&world, RELEASES).await), (Vec::new(), Vec::new()));
     owner.publish(&world, &[owner.of_ann(RELEASES, 1, &json!({}))]).await.expect(200);
+}
+
+#[tokio::test]
+async fn what_was_signed_for_one_repository_is_published_in_no_other_that_names_its_key() {
+    const OTHER: &str = "registry.test/ann/other";
+    let world = World::open().await;
+    let owner = Owner::begin(&world).await;
+    sign(&world, "1", "one").await;
+    follow(&world).await;
+    let own = String::from_utf8(Client::file(&world, OWN).await.body.to_vec()).unwrap();
+    let mut server = Vec::new();
+    for role in ["snapshot", "timestamp"] {
+        let answer = world.get(&format!("{}{role}.key", collection(OTHER))).by(&ann()).await.expect(200);
+        server.push((role, serde_json::from_slice(&answer.body).unwrap()));
+    }
+    let server = server.try_into().unwrap();
+    let other = Owner { client: Client::of(OTHER), server, given: owner.given.clone() };
+    publish_to(&world, OTHER, &other.files(1, &[&owner.given])).await.expect(200);
+    for role in [OWN, RELEASES] {
+        let answer = publish_to(&world, OTHER, &[(role, own.clone())]).await;
+        assert_eq!(answer.gist(), (400, "INVALID_UPDATE".to_owned()), "{role}: {answer}");
+    }
+    publish_to(&world, OTHER, &[other.of_ann(RELEASES, 1, &json!({}))]).await.expect(200);
 }
 
 #[tokio::test]
@@ -242,7 +269,7 @@ async fn a_collection_that_was_deleted_and_one_of_another_name_are_left_alone() 
     // Another account is given another key.
     world.organization("beta", "ann").await;
     world.sends("POST", "/repositories/ann%2Fsite/transfer", &ann(), &json!({"to": "beta/web"})).await.expect(200);
-    assert_eq!(world.look("SELECT COUNT(*) FROM signing_keys").await, ["0"]);
+    assert_eq!(world.look("SELECT COUNT(*) FROM signing_keys WHERE taken_at IS NULL").await, ["0"]);
     let given = world.sends("POST", "/repositories/beta%2Fweb/signing-key", &ann(), &json!({})).await.expect(201);
     assert_ne!(given.json()["id"], json!(owner.given.id()));
 }
@@ -267,6 +294,29 @@ async fn what_waits_for_a_signer_that_is_away_is_published_when_it_is_back() {
     assert_eq!((tags(&world, OWN).await, tags(&world, RELEASES).await), (vec!["2".to_owned()], vec!["2".to_owned()]));
     assert_eq!(asked(&world, json!({})).await, owner.given);
     signer.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_released_keeps_nothing_from_being_withdrawn() {
+    let world = World::open().await;
+    let _owner = Owner::begin(&world).await;
+    sign(&world, "1", "one").await;
+    sign(&world, "2", "two").await;
+    follow(&world).await;
+    // A version that leaps too far is refused.
+    world.meddle("UPDATE signer_floors SET version = 9000000 WHERE role = 'next targets/releases'").await;
+    withdraw(&world, "1").await;
+    follow(&world).await;
+    let both = vec!["1".to_owned(), "2".to_owned()];
+    assert_eq!((tags(&world, OWN).await, tags(&world, RELEASES).await), (vec!["2".to_owned()], both));
+    // Its own publish is followed too.
+    follow(&world).await;
+    world.meddle("UPDATE signer_floors SET version = 5 WHERE role = 'next targets/releases'").await;
+    follow(&world).await;
+    assert_eq!(tags(&world, RELEASES).await.len(), 2);
+    world.pass(3_601);
+    follow(&world).await;
+    assert_eq!(tags(&world, RELEASES).await, ["2"], "it was not forgotten");
 }
 
 /// Ann releases tags while the registry does: none of either is lost, and each says in the end what was said last.

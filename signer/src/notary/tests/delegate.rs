@@ -84,7 +84,8 @@ impl Scene {
     fn stands_as(&mut self, role: &'static str, version: u64, by: &Arc<Key>, signed: &Json) {
         let bytes = Draft { signed: signed.clone(), signers: vec![Arc::clone(by)] }.seal();
         assert_eq!(Signed::<Targets>::parse(&bytes).unwrap().version, version);
-        self.delegations.insert(role, StandingFile { role: role.parse().unwrap(), lives: 0, before: 0, bytes });
+        self.delegations
+            .insert(role, StandingFile { role: role.parse().unwrap(), lives: 0, before: 0, bytes: Some(bytes) });
     }
 
     fn next(&self, vouched: &[(&str, u8)]) -> Vec<Next> {
@@ -136,13 +137,15 @@ impl Scene {
             let name = [OWN, RELEASES].into_iter().find(|name| *name == next.role.as_str()).unwrap();
             let (role, lives) = (next.role.clone(), next.lives);
             let bytes = self.bytes(next);
-            self.delegations.insert(name, StandingFile { role, lives, before: 0, bytes });
+            self.delegations.insert(name, StandingFile { role, lives, before: 0, bytes: Some(bytes) });
         }
     }
 
     fn held(&self, role: &str) -> Vec<(String, u8)> {
         let file = self.delegations.get(role);
-        file.map_or(Vec::new(), |file| named(&Signed::<Targets>::parse(&file.bytes).unwrap().content.targets))
+        file.map_or(Vec::new(), |file| {
+            named(&Signed::<Targets>::parse(file.bytes.as_ref().unwrap()).unwrap().content.targets)
+        })
     }
 }
 
@@ -185,7 +188,7 @@ fn what_is_said_already_is_not_said_again() {
     scene.publish(&[("1", 1)]);
     assert_eq!(scene.held(RELEASES), tags(&[("1", 1), ("a", 9)]));
     assert_eq!(scene.says(&[("1", 1)]), []);
-    let version = |file: &StandingFile| Signed::<Targets>::parse(&file.bytes).unwrap().version;
+    let version = |file: &StandingFile| Signed::<Targets>::parse(file.bytes.as_ref().unwrap()).unwrap().version;
     let versions: Vec<_> = scene.delegations.values().map(version).collect();
     assert_eq!(versions, [1, 5], "each one above what stood");
 }
@@ -295,7 +298,7 @@ fn what_others_have_written_stays_as_it_is() {
     let signed = of_ann(&json!({"a": custom, "\u{1}\n": target(9)}), &Json::Null);
     scene.stands_as(RELEASES, 3, &scene.ann.clone(), &signed);
     scene.publish(&[("1", 1)]);
-    let written: Json = serde_json::from_slice(&scene.delegations[RELEASES].bytes).unwrap();
+    let written: Json = serde_json::from_slice(scene.delegations[RELEASES].bytes.as_ref().unwrap()).unwrap();
     let mut expected = signed;
     expected["targets"]["1"] = target(1);
     expected["version"] = json!(4);
@@ -314,6 +317,67 @@ fn what_hands_something_on_to_others_is_not_signed() {
     scene.publish(&[("1", 1)]);
     scene.stands(RELEASES, 4, &scene.ann.clone(), &[("1", 9)]);
     assert_eq!(scene.says(&[("1", 1)])[1], (RELEASES.to_owned(), tags(&[("1", 1)])), "until it does so no more");
+}
+
+#[test]
+fn what_cannot_be_withdrawn_at_once_is_not_forgotten() {
+    type Change = fn(&mut Scene);
+    let nested: Change = |scene| {
+        let deep = delegation("targets/releases/deep", &[&scene.ann], 1, &["v1."]);
+        let delegations = json!({"keys": key_map([&scene.ann]), "roles": [deep]});
+        let signed = of_ann(&json!({"1": target(1), "2": target(2), "a": target(9)}), &delegations);
+        scene.stands_as(RELEASES, 3, &scene.ann.clone(), &signed);
+    };
+    let untold: Change = |scene| scene.delegations.get_mut(RELEASES).unwrap().bytes = None;
+    let unnamed: Change = |scene| scene.delegates(&[(OWN, &["ours"], 1, &[""]), (RELEASES, &["ann"], 1, &[""])]);
+    for change in [nested, untold, unnamed] {
+        let mut scene = Scene::new();
+        scene.publish(&[("1", 1), ("2", 2)]);
+        change(&mut scene);
+        scene.publish(&[("2", 2), ("3", 3)]);
+        assert_eq!(scene.held(OWN), tags(&[("2", 2), ("3", 3)]));
+        assert_eq!(scene.says(&[("2", 2), ("3", 3)]), []);
+        scene.delegates(&[(OWN, &["ours"], 1, &[""]), (RELEASES, &["ours", "ann"], 1, &[""])]);
+        scene.stands(RELEASES, 4, &scene.ann.clone(), &[("1", 1), ("2", 2), ("a", 9)]);
+        scene.publish(&[("2", 2), ("3", 3)]);
+        assert_eq!(scene.held(RELEASES), tags(&[("2", 2), ("3", 3), ("a", 9)]));
+        assert_eq!(scene.says(&[("2", 2), ("3", 3)]), []);
+        let own = scene.delegations[OWN].bytes.clone().unwrap();
+        assert!(!String::from_utf8(own).unwrap().contains("withdrawn"), "it is done");
+    }
+}
+
+#[test]
+fn what_is_put_into_one_life_of_a_role_is_put_into_the_next() {
+    let mut scene = Scene::new();
+    scene.publish(&[("1", 1), ("2", 2)]);
+    scene.stands(RELEASES, 1, &scene.ann.clone(), &[("a", 9), ("2", 9)]);
+    scene.delegations.get_mut(RELEASES).unwrap().lives = 1;
+    let says = scene.says(&[("1", 1)]);
+    assert_eq!(says[1], (RELEASES.to_owned(), tags(&[("1", 1), ("2", 9), ("a", 9)])));
+}
+
+#[test]
+fn a_key_that_is_named_and_not_there_is_none() {
+    let mut scene = Scene::new();
+    scene.delegates(&[(OWN, &["ours", "next"], 1, &[""]), (RELEASES, &["ours", "next", "ann"], 1, &[""])]);
+    let next = scene.next.id();
+    scene.targets.signed["delegations"]["keys"].as_object_mut().unwrap().remove(&next).unwrap();
+    assert_eq!(scene.says(&[("1", 1)]), [], "somebody else's, for all that is known");
+    scene.delegates(&[(OWN, &["ours"], 1, &[""]), (RELEASES, &["ours", "next", "ann"], 1, &[""])]);
+    scene.targets.signed["delegations"]["keys"].as_object_mut().unwrap().remove(&next).unwrap();
+    scene.publish(&[("1", 1)]);
+    assert_eq!(scene.held(RELEASES), tags(&[("1", 1)]));
+    assert_eq!(scene.says(&[("1", 1)]), []);
+}
+
+#[test]
+fn a_few_delegations_are_our_own() {
+    let mut scene = Scene::new();
+    let names: Vec<String> = (0..9).map(|number| format!("targets/h{number}")).collect();
+    let roles: Vec<_> = names.iter().map(|name| (name.as_str(), &["ours"] as &[&str], 1, &[""] as &[&str])).collect();
+    scene.delegates(&roles);
+    assert_eq!(scene.says(&[("1", 1)]).len(), 4);
 }
 
 #[test]
@@ -337,6 +401,13 @@ fn what_is_released_only_later_comes_to_be_named_then() {
 
 #[test]
 fn what_reaches_further_than_our_own_is_not_put_there() {
+    // What it may not name any more nobody would take.
+    let mut scene = Scene::new();
+    scene.stands(RELEASES, 1, &scene.ann.clone(), &[("a", 9), ("v1", 9)]);
+    scene.delegates(&[(OWN, &["ours"], 1, &[""]), (RELEASES, &["ours", "ann"], 1, &["v"])]);
+    scene.publish(&[("v2", 2), ("w", 3)]);
+    assert_eq!(scene.held(RELEASES), tags(&[("v1", 9), ("v2", 2)]));
+
     let mut scene = Scene::new();
     scene.delegates(&[(OWN, &["ours"], 1, &["v"]), (RELEASES, &["ours"], 1, &[""])]);
     scene.publish(&[("v1", 1), ("w", 2)]);
@@ -406,6 +477,14 @@ fn a_file_that_is_full_is_put_nothing_into_and_relieved() {
     let count =
         |vouched: &[(&str, u8)]| -> Vec<usize> { scene.says(vouched).iter().map(|(_, tags)| tags.len()).collect() };
     assert_eq!(count(&[("1", 1), ("2", 2), ("3", 3)]), [3], "our own alone");
+    let note: Vec<u32> = vec![0; 250_000];
+    let mut full = of_ann(&json!({"2": target(2)}), &Json::Null);
+    full["note"] = json!(note);
+    let mut other = Scene::new();
+    other.publish(&[("1", 1), ("2", 2)]);
+    other.stands_as(RELEASES, 3, &other.ann.clone(), &full);
+    other.publish(&[("3", 3)]);
+    assert_eq!((other.held(OWN), other.held(RELEASES)), (tags(&[("3", 3)]), tags(&[])), "whatever it is full of");
     assert_eq!(count(&[("1", 1), ("3", 3)]), [2, 62_001]);
     scene.publish(&[("1", 1), ("3", 3)]);
     scene.stands(RELEASES, 4, &scene.ann.clone(), &[("1", 1)]);
@@ -431,7 +510,10 @@ fn what_the_registry_signs_comes_from_nobody_else_s_hands() {
     let mut scene = Swizzled::one_delegation();
     scene.registry = [scene.keys.releases.id()].into();
     let refused = scene.check().unwrap_err();
-    assert!(matches!(&refused, Refused::Targets(why) if why.contains("publishes it by itself")), "{refused}");
+    assert!(
+        matches!(&refused, Refused::Targets(why) if why.contains("publishes what needs its keys by itself")),
+        "{refused}"
+    );
     // Beside a key of somebody's it does not count, and what stands by it does.
     let mut scene = Swizzled::one_delegation();
     scene.uploads = [("targets", scene.keys.targets(2))].into();
