@@ -465,7 +465,7 @@ fn what_hallmark_signs_is_told_by_docker_where_its_key_is_a_signer_s(client: &'s
     let key = reader.home().join("hallmark.pub");
     scene.run(&["trust", "signer", "add", "--key", text(&key), "hallmark", &gun])?;
     let of_index = ("multi".to_owned(), multi.clone(), by(&["hallmark"]));
-    scene.comes_to(&[of_index.clone()])?;
+    scene.comes_to(std::slice::from_ref(&of_index))?;
     let said = scene.trusting(&["pull", &scene.image("multi")])?;
     holds(said.contains(&multi), || format!("{multi} was to be pulled: {said}"))?;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use hallmark_oci::{Gun, ServerRole, TrustRole};
-use hallmark_signer::notary::delegate::{Meant, RELEASES, StandingFile, Stands, TAGS, Vouched, named};
+use hallmark_signer::notary::delegate::{Concerned, Meant, RELEASES, StandingFile, Stands, TAGS, Vouched};
 use hallmark_signer::notary::publish::{Held, Refused, Upload, can_sign};
 use hallmark_signer::notary::{KeyDocument, MetadataInvalid, Root, Signed};
 use hallmark_signer::wire::Unserved;
@@ -59,11 +59,15 @@ pub(super) async fn delegate(app: &App, repository: RepositoryId) -> Result<Opti
     }
     let Some(name) = app.metadata.repository_name(repository).await? else { return Ok(None) };
     let guns = app.metadata.trust_collections_of(repository, TrustDialect::Notary, COLLECTIONS).await?;
-    let mut waits: Option<i64> = None;
+    let (mut waits, mut passing) = (None::<i64>, None);
     for gun in guns.iter().filter_map(|gun| gun.parse::<Gun>().ok()).filter(|gun| *gun.repository() == name) {
         let until = match Signing::of(app, repository, &gun, &keys).publish().await {
             Ok(until) => until,
-            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) if is_away(&error) => return Err(error),
+            Err(error) if is_passing(&error) => {
+                passing = Some(error);
+                None
+            }
             Err(error) => {
                 app.metrics.blame(&error);
                 let (gun, error) = (gun.as_str(), chain(&error));
@@ -73,7 +77,7 @@ pub(super) async fn delegate(app: &App, repository: RepositoryId) -> Result<Opti
         };
         waits = waits.into_iter().chain(until).min();
     }
-    Ok(waits)
+    passing.map_or(Ok(waits), Err)
 }
 
 /// Whether the signer does not answer: it will not do so for others either.
@@ -157,14 +161,13 @@ impl<'s> Signing<'s> {
     async fn needed(&self, seen: Collection, leaves: bool) -> Result<BTreeSet<TrustRole>, PublishError> {
         let targets = self.app.metadata.trust_bodies(seen, [TrustRole::targets()].iter()).await?.pop();
         let Some((_, targets)) = targets else { return Ok(BTreeSet::new()) };
-        let (own, beside) = named(&targets, self.keys).map_err(Failure::from)?;
+        let Concerned { own, released, beside } = Concerned::of(&targets, self.keys).map_err(Failure::from)?;
         if own.is_empty() {
             return Ok(own);
         }
         let rows = self.app.metadata.trust_states(seen).await?;
         let lengths: BTreeMap<&TrustRole, i64> = rows.iter().map(|row| (&row.role, row.length)).collect();
         let length = |role: &TrustRole| lengths.get(role).copied().unwrap_or(0);
-        let (released, own): (BTreeSet<_>, BTreeSet<_>) = own.into_iter().partition(|role| role.as_str() == RELEASES);
         let mut needed: BTreeSet<TrustRole> =
             own.into_iter().chain([TrustRole::targets(), TrustRole::root()]).collect();
         let mut room = MOST - needed.iter().map(length).sum::<i64>();
@@ -178,6 +181,9 @@ impl<'s> Signing<'s> {
             if length(&role) <= room {
                 room -= length(&role);
                 needed.insert(role);
+            } else {
+                let (gun, role, bytes) = (self.gun.as_str(), role.as_str(), length(&role));
+                tracing::warn!(gun, role, bytes, "{role} is too large to be read beside what is vouched for");
             }
         }
         needed.insert(ServerRole::Snapshot.role());

@@ -19,8 +19,10 @@ use super::{Draft, KeyDocument, Kind, Value, expired, verify};
 
 /// What the signers of a collection have released: Docker's clients pull what is named here.
 pub const RELEASES: &str = "targets/releases";
-/// The most delegations that are the registry's own; of more the first are.
-const OWN: usize = 4;
+/// How many delegations are the registry's own: the first of those whose keys all are.
+const OWN: usize = 1;
+/// The most of what could not be removed that is remembered.
+const WITHDRAWN: usize = TAGS / 2;
 /// The most tags that are vouched for in one collection: a file of more is read by nobody.
 pub const TAGS: usize = 30_000;
 /// For how long a file holds, in milliseconds: three years, as clients let theirs.
@@ -57,7 +59,7 @@ pub struct Stands {
     /// `targets`.
     #[serde(with = "crate::wire::base64_bytes")]
     pub targets: Vec<u8>,
-    /// The delegations that [`named`] tells of.
+    /// The delegations directly below it.
     pub delegations: Vec<StandingFile>,
 }
 
@@ -77,20 +79,36 @@ pub struct StandingFile {
     pub bytes: Option<Vec<u8>>,
 }
 
-/// The delegations directly below a `targets` that name one of these keys, none where nothing is to be signed, and the others: what
-/// they name as well is not withdrawn for them.
-///
-/// # Errors
-/// [`MetadataInvalid`]
-pub fn named(
-    targets: &[u8],
-    keys: &BTreeSet<String>,
-) -> Result<(BTreeSet<TrustRole>, BTreeSet<TrustRole>), MetadataInvalid> {
-    let named = Signed::<Targets>::parse(targets)?.content.delegations.roles;
-    let is_ours = |role: &&Delegation| role.keyids.iter().any(|id| keys.contains(id));
-    let (own, beside): (Vec<_>, Vec<_>) = named.iter().partition(is_ours);
-    let roles = |named: Vec<&Delegation>| named.into_iter().filter_map(directly_below_targets).collect();
-    Ok((roles(own), roles(beside)))
+/// Which delegations directly below a `targets` concern whoever has these keys.
+#[derive(Debug, Default)]
+pub struct Concerned {
+    /// Those that are theirs alone; none where nothing is to be signed.
+    pub own: BTreeSet<TrustRole>,
+    /// What all signers share, where that names one of the keys.
+    pub released: BTreeSet<TrustRole>,
+    /// The others: what they name as well is not withdrawn for them.
+    pub beside: BTreeSet<TrustRole>,
+}
+
+impl Concerned {
+    /// Of a `targets` that holds.
+    ///
+    /// # Errors
+    /// [`MetadataInvalid`]
+    pub fn of(targets: &[u8], keys: &BTreeSet<String>) -> Result<Self, MetadataInvalid> {
+        let mut concerned = Self::default();
+        for says in Signed::<Targets>::parse(targets)?.content.delegations.roles {
+            let Some(role) = directly_below_targets(&says) else { continue };
+            let ours = says.keyids.iter().filter(|id| keys.contains(*id)).count();
+            match role.as_str() {
+                RELEASES if ours > 0 => concerned.released.insert(role),
+                RELEASES => concerned.beside.insert(role),
+                _ if ours > 0 && ours == says.keyids.len() && concerned.own.len() < OWN => concerned.own.insert(role),
+                _ => concerned.beside.insert(role),
+            };
+        }
+        Ok(concerned)
+    }
 }
 
 fn directly_below_targets(role: &Delegation) -> Option<TrustRole> {
@@ -172,7 +190,8 @@ pub(crate) fn plan(
     let (mut own, rest): (Vec<_>, Vec<_>) = children.iter().partition(|child| child.is_own());
     own.truncate(OWN);
     let (released, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|child| child.role.as_str() == RELEASES);
-    let own = Own::of(own, released.first().copied(), vouched, now);
+    let life = stands.delegations.iter().find(|file| file.role.as_str() == RELEASES).map_or(0, |file| file.lives);
+    let own = Own::of(own, (released.first().copied(), life), vouched, now);
     let shared = own.shared(&others);
     let mut next: Vec<Next> = own.children.iter().filter_map(|child| own.exactly(child, &shared)).collect();
     next.extend(shared.next);
@@ -310,6 +329,8 @@ impl<'s> Child<'s> {
 struct Own<'c, 's> {
     children: Vec<&'c Child<'s>>,
     releases: Option<&'c Child<'s>>,
+    /// How often what is released began anew.
+    life: u32,
     vouched: &'c Vouched,
     /// What we said that stands in what is released, unless somebody has changed it since.
     released: BTreeMap<&'c str, Meant>,
@@ -327,32 +348,36 @@ struct Shared {
 }
 
 impl<'c, 's> Own<'c, 's> {
-    fn of(children: Vec<&'c Child<'s>>, releases: Option<&'c Child<'s>>, vouched: &'c Vouched, now: i64) -> Self {
+    fn of(
+        children: Vec<&'c Child<'s>>,
+        (releases, life): (Option<&'c Child<'s>>, u32),
+        vouched: &'c Vouched,
+        now: i64,
+    ) -> Self {
         let mut released = BTreeMap::new();
         // Of another life nothing stands there, or others have said it.
-        if let Some(life) = releases.map(|releases| releases.lives) {
-            for child in &children {
-                for (tag, said) in child.memory.withdrawn.iter().chain(&child.memory.said) {
-                    if said.released == Some(life) {
-                        released.insert(tag.as_str(), said.meant);
-                    }
+        for child in &children {
+            for (tag, said) in child.memory.withdrawn.iter().chain(&child.memory.said) {
+                if said.released == Some(life) {
+                    released.insert(tag.as_str(), said.meant);
                 }
             }
         }
-        Self { children, releases, vouched, released, now }
+        Self { children, releases, life, vouched, released, now }
     }
 
     /// The next file of a delegation that says exactly what is vouched for, unless the one that stands does.
     fn exactly(&self, child: &Child<'_>, shared: &Shared) -> Option<Next> {
-        let life = self.releases.map_or(0, |releases| releases.lives);
         let said = |(tag, meant): (&String, &Meant)| {
-            (tag.clone(), Said { meant: *meant, released: shared.holds.contains(tag).then_some(life) })
+            (tag.clone(), Said { meant: *meant, released: shared.holds.contains(tag).then_some(self.life) })
         };
-        let withdrawn = |(tag, meant): (&String, &Meant)| (tag.clone(), Said { meant: *meant, released: Some(life) });
-        let wanted = Memory {
-            said: self.vouched.iter().filter(|(tag, _)| child.says.reaches(tag)).map(said).collect(),
-            withdrawn: shared.withdrawn.iter().map(withdrawn).collect(),
-        };
+        let withdrawn =
+            |(tag, meant): (&String, &Meant)| (tag.clone(), Said { meant: *meant, released: Some(self.life) });
+        let withdrawn: BTreeMap<_, _> = shared.withdrawn.iter().take(WITHDRAWN).map(withdrawn).collect();
+        // What is withdrawn comes before what is said: a file of more is read by nobody.
+        let room = TAGS - withdrawn.len();
+        let within = self.vouched.iter().filter(|(tag, _)| child.says.reaches(tag)).take(room);
+        let wanted = Memory { said: within.map(said).collect(), withdrawn };
         let is_good = match child.taken() {
             Some(taken) => {
                 child.memory == wanted
@@ -370,26 +395,32 @@ impl<'c, 's> Own<'c, 's> {
 
     /// What is to be released.
     fn shared(&self, others: &[&Child<'_>]) -> Shared {
-        let Some(child) = self.releases else { return Shared::default() };
-        let stands = child.taken().filter(|taken| !expired(&taken.file, self.now));
-        let reaches = |tag: &str| child.says.reaches(tag) && self.children.iter().any(|own| own.says.reaches(tag));
+        let reaches = |tag: &str| {
+            let released = self.releases.is_none_or(|child| child.says.reaches(tag));
+            released && self.children.iter().any(|own| own.says.reaches(tag))
+        };
         let wanted: BTreeMap<&str, &Meant> =
             self.vouched.iter().map(|(tag, meant)| (tag.as_str(), meant)).filter(|(tag, _)| reaches(tag)).collect();
         // What was said before stands there, or somebody has withdrawn it since.
         let said_before = |tag: &str, meant: &Meant| self.released.get(tag) == Some(meant);
-        let signs = !self.children.is_empty() && child.takes_ours();
-        let delegates = stands.is_some_and(|stands| !stands.file.content.delegations.roles.is_empty());
-        // Whom others hand something on to there we do not sign for, and where we do not sign it stays as it is.
-        if !signs || child.is_untold || delegates {
+        let taken = |child: &'c Child<'s>| child.taken().filter(|taken| !expired(&taken.file, self.now));
+        let delegates =
+            |child: &'c Child<'s>| taken(child).is_some_and(|stands| !stands.file.content.delegations.roles.is_empty());
+        // Whom others hand something on to there we do not sign for.
+        let signs = |child: &&'c Child<'s>| {
+            !self.children.is_empty() && child.takes_ours() && !child.is_untold && !delegates(child)
+        };
+        let Some(child) = self.releases.filter(signs) else {
+            // Where we do not sign it stays as it is.
             let holds = wanted.iter().filter(|(tag, meant)| said_before(tag, meant));
-            let is_vouched = |tag: &str, said: &Meant| wanted.get(tag).is_some_and(|now| now.is_same(said));
-            let withdrawn = self.released.iter().filter(|(tag, said)| !is_vouched(tag, said));
+            let withdrawn = self.released.iter().filter(|(tag, said)| wanted.get(*tag) != Some(said));
             return Shared {
                 next: None,
                 holds: holds.map(|(tag, _)| (*tag).to_owned()).collect(),
                 withdrawn: withdrawn.map(|(tag, said)| ((*tag).to_owned(), *said)).collect(),
             };
-        }
+        };
+        let stands = taken(child);
         let Some(stands) = stands else {
             // Nobody has released anything that holds.
             let targets: BTreeMap<_, _> =
@@ -444,11 +475,6 @@ impl Meant {
     fn is(&self, found: &FileMeta) -> bool {
         let sum = found.hashes.get("sha256").and_then(|text| STANDARD.decode(text).ok());
         u64::try_from(found.length) == Ok(self.length) && sum.is_some_and(|sum| sum == self.sha256)
-    }
-
-    /// Whether it is the same manifest, whenever that was said.
-    fn is_same(&self, other: &Self) -> bool {
-        (self.length, self.sha256) == (other.length, other.sha256)
     }
 
     fn value(&self) -> Value {

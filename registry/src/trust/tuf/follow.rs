@@ -172,8 +172,6 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     };
     let renamed = events.iter().filter(is_new);
     let renamed: BTreeSet<RepositoryId> = renamed.filter_map(|event| event.repository).collect();
-    let occasion =
-        |repository: &RepositoryId| if renamed.contains(repository) { Occasion::Renamed } else { Occasion::Moved };
     for repository in &renamed {
         due.entry(*repository).or_default();
     }
@@ -189,54 +187,8 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     of_collections.extend(due.keys());
     of_collections
         .extend(waiting.iter().filter(|(_, again)| **again <= now).map(|(repository, _)| RepositoryId(*repository)));
-    // A signer that does not answer is not asked once more for each repository: those that come after one look at once with the next.
-    let mut away = false;
-    for (repository, tags) in due {
-        let again = match away {
-            true => app.clock.now(),
-            false => match publish(app, repository, &tags, occasion(&repository)).await {
-                Ok(()) => {
-                    pending.remove(&repository.0);
-                    continue;
-                }
-                Err(error) => {
-                    app.metrics.blame(&error);
-                    tracing::error!(
-                        repository = repository.0,
-                        error = chain(&error),
-                        "signed tags could not be published"
-                    );
-                    away = error.is_signer_away();
-                    app.clock.now() + AGAIN
-                }
-            },
-        };
-        let (until, left) = pending.entry(repository.0).or_default();
-        *until = again;
-        left.extend(tags);
-    }
-    for repository in of_collections {
-        let again = match away {
-            true => Some(app.clock.now()),
-            false => match delegate(app, repository).await {
-                Ok(again) => again,
-                Err(error) => {
-                    app.metrics.blame(&error);
-                    tracing::error!(
-                        repository = repository.0,
-                        error = chain(&error),
-                        "signed tags could not be published to Notary's clients"
-                    );
-                    away = is_away(&error);
-                    Some(app.clock.now() + AGAIN)
-                }
-            },
-        };
-        match again {
-            Some(again) => drop(waiting.insert(repository.0, again)),
-            None => drop(waiting.remove(&repository.0)),
-        }
-    }
+    let away = publish_due(app, (due, &renamed), &mut pending).await;
+    delegate_due(app, of_collections, &mut waiting, away).await;
     let reached = events.last().map_or(after, |event| event.seq);
     let is_full = events.len() < found || is_page(found) || rest.is_some();
     let shelf = events.iter().any(|event| event.kind == "organization_removed").then_some(now);
@@ -251,6 +203,66 @@ async fn follow_on(app: &Arc<App>, work: Work) -> Result<bool, metadata::Error> 
     let kept: bool = app.metadata.write(done, |tx, done| Box::pin(keep(tx, done))).await?;
     *app.renewals.passed.lock().unwrap_or_else(PoisonError::into_inner) = Passed::default();
     Ok(kept && is_full)
+}
+
+/// Publishes the tags of repositories as TUF 1.0; what fails waits. Whether the signer is away: then it is not asked once more for each
+/// repository, and those behind the one that it was asked for come first with the next look.
+async fn publish_due(
+    app: &App,
+    (due, renamed): (BTreeMap<RepositoryId, BTreeSet<String>>, &BTreeSet<RepositoryId>),
+    pending: &mut Pending,
+) -> bool {
+    let mut away = false;
+    for (repository, tags) in due {
+        let occasion = if renamed.contains(&repository) { Occasion::Renamed } else { Occasion::Moved };
+        let again = match away {
+            true => app.clock.now(),
+            false => match publish(app, repository, &tags, occasion).await {
+                Ok(()) => {
+                    pending.remove(&repository.0);
+                    continue;
+                }
+                Err(error) => {
+                    app.metrics.blame(&error);
+                    let (id, error_chain) = (repository.0, chain(&error));
+                    tracing::error!(repository = id, error = error_chain, "signed tags could not be published");
+                    away = error.is_signer_away();
+                    app.clock.now() + AGAIN
+                }
+            },
+        };
+        let (until, left) = pending.entry(repository.0).or_default();
+        *until = again;
+        left.extend(tags);
+    }
+    away
+}
+
+/// Publishes what is vouched for in repositories to their collections of Notary v1, unless the signer is away; what waits waits on.
+async fn delegate_due(app: &App, due: BTreeSet<RepositoryId>, waiting: &mut Waiting, mut away: bool) {
+    for repository in due {
+        let again = match away {
+            true => Some(app.clock.now()),
+            false => match Box::pin(delegate(app, repository)).await {
+                Ok(again) => again,
+                Err(error) => {
+                    app.metrics.blame(&error);
+                    let (id, error_chain) = (repository.0, chain(&error));
+                    tracing::error!(
+                        repository = id,
+                        error = error_chain,
+                        "signed tags could not be published to Notary"
+                    );
+                    away = is_away(&error);
+                    Some(app.clock.now() + AGAIN)
+                }
+            },
+        };
+        match again {
+            Some(again) => drop(waiting.insert(repository.0, again)),
+            None => drop(waiting.remove(&repository.0)),
+        }
+    }
 }
 
 /// Whether so many events may not be all: the last page of them was full.

@@ -1,6 +1,6 @@
 //! What is vouched for, as the registry writes it into the delegations that name its key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use crate::notary::delegate::{Meant, Next, StandingFile, Stands, Unreadable, Vouched, plan};
+use crate::notary::delegate::{Concerned, Meant, Next, StandingFile, Stands, Unreadable, Vouched, plan};
 use crate::notary::publish::Refused;
 use crate::notary::{FileMeta, KeyDocument, Signed, Targets};
 
@@ -372,12 +372,39 @@ fn a_key_that_is_named_and_not_there_is_none() {
 }
 
 #[test]
-fn a_few_delegations_are_our_own() {
+fn one_delegation_is_our_own() {
     let mut scene = Scene::new();
-    let names: Vec<String> = (0..9).map(|number| format!("targets/h{number}")).collect();
+    let names: Vec<String> = (0..3).map(|number| format!("targets/h{number}")).collect();
     let roles: Vec<_> = names.iter().map(|name| (name.as_str(), &["ours"] as &[&str], 1, &[""] as &[&str])).collect();
     scene.delegates(&roles);
-    assert_eq!(scene.says(&[("1", 1)]).len(), 4);
+    assert_eq!(scene.says(&[("1", 1)]), [("targets/h0".to_owned(), tags(&[("1", 1)]))]);
+    let keys = scene.held.keys().cloned().collect();
+    let all = |concerned: &Concerned| [&concerned.own, &concerned.released, &concerned.beside].map(BTreeSet::len);
+    assert_eq!(all(&Concerned::of(&scene.targets.seal(), &keys).unwrap()), [1, 0, 2]);
+    let scene = Scene::new();
+    assert_eq!(all(&Concerned::of(&scene.targets.seal(), &keys).unwrap()), [0, 0, 3], "another repository's");
+    let keys = scene.held.keys().cloned().collect();
+    assert_eq!(all(&Concerned::of(&scene.targets.seal(), &keys).unwrap()), [1, 1, 1]);
+}
+
+#[test]
+fn what_is_said_once_more_and_withdrawn_while_it_cannot_be_removed_is_not_forgotten() {
+    let unsigned: &[(&str, &[&str], i64, &[&str])] = &[(OWN, &["ours"], 1, &[""]), (RELEASES, &["ann"], 1, &[""])];
+    let removed: &[(&str, &[&str], i64, &[&str])] = &[(OWN, &["ours"], 1, &[""])];
+    for roles in [unsigned, removed] {
+        let mut scene = Scene::new();
+        scene.publish(&[("1", 1), ("2", 2)]);
+        scene.delegates(roles);
+        let again = BTreeMap::from([("1".to_owned(), Meant { signed_at: 2, ..meant(1) })]);
+        let next = scene.next_of(again, NOW).unwrap();
+        scene.store(next);
+        scene.publish(&[]);
+        scene.delegates(&[(OWN, &["ours"], 1, &[""]), (RELEASES, &["ours", "ann"], 1, &[""])]);
+        assert_eq!(scene.held(RELEASES), tags(&[("1", 1), ("2", 2)]));
+        scene.publish(&[]);
+        assert_eq!((scene.held(OWN), scene.held(RELEASES)), (tags(&[]), tags(&[])));
+        assert_eq!(scene.says(&[]), []);
+    }
 }
 
 #[test]
