@@ -70,7 +70,7 @@ pub struct Restored {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Opening {
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     salt: [u8; 16],
     costs: Costs,
 }
@@ -90,9 +90,9 @@ struct Content {
 struct Root {
     domain: String,
     version: i64,
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     sha256: Vec<u8>,
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     body: Vec<u8>,
 }
 
@@ -100,7 +100,7 @@ struct Root {
 #[serde(deny_unknown_fields)]
 struct DataKey {
     id: String,
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     wrapped: Vec<u8>,
     made_at: i64,
 }
@@ -112,9 +112,9 @@ struct Key {
     collection: String,
     role: String,
     algorithm: String,
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     public: Vec<u8>,
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     sealed: Vec<u8>,
     data_key: String,
     made_at: i64,

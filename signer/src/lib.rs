@@ -6,6 +6,7 @@ mod backup;
 mod bounds;
 mod custody;
 mod delegations;
+mod forms;
 pub mod keys;
 mod known;
 pub mod notary;

@@ -12,7 +12,7 @@ use crate::tuf::{
     self, Authors, BuildError, Change, Files, Flaw, Held, Keyholders, ROOT_DAYS, RootContent, RootRole, Standing, TAGS,
     Target,
 };
-use crate::wire::{self, Unserved};
+use crate::wire::Unserved;
 use crate::written::logged;
 
 /// Where the signer remembers on which snapshot the last change rested, and the last version that it gave.
@@ -36,7 +36,7 @@ pub struct TufChange {
     /// Who asked for it, for the log.
     pub caller: String,
     /// The root that holds.
-    #[serde(with = "wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub root: Vec<u8>,
     /// The files that hold, with those that [`tuf::needed`] names; `None` where nothing was published.
     pub standing: Option<Standing>,

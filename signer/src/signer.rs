@@ -12,7 +12,7 @@ use crate::keys::MasterKey;
 use crate::notary::{
     self, Draft, FileState, Held, KeyDocument, MetadataInvalid, RoleKeys, Root, Signature, Signed, Snapshot, verify,
 };
-use crate::wire::{self, Unserved};
+use crate::wire::Unserved;
 use crate::written::log_signatures;
 
 /// For how long a timestamp holds, in milliseconds: 14 days, as the first Notary had it.
@@ -37,7 +37,7 @@ pub struct NotaryChange {
     /// Who asked for it, for the log.
     pub caller: String,
     /// The root that holds with this change.
-    #[serde(with = "wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub root: Vec<u8>,
     /// The files that hold before it; their versions may not fall from one change to the next. Those of a delegation that began
     /// anew lie above all that it had before (`notary::publish::Life::counted`).
@@ -53,7 +53,7 @@ pub enum SnapshotOf {
     /// It is made of these files: root, targets and delegations.
     Files(Vec<FileState>),
     /// The client signed it; its bytes.
-    Client(#[serde(with = "wire::base64_bytes")] Vec<u8>),
+    Client(#[serde(with = "crate::forms::base64_bytes")] Vec<u8>),
     /// The one that holds; only the timestamp is new.
     Standing(FileState),
 }
@@ -62,10 +62,10 @@ pub enum SnapshotOf {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotaryFiles {
     /// The snapshot, when the server made it.
-    #[serde(with = "wire::maybe_file")]
+    #[serde(with = "crate::forms::maybe_file")]
     pub snapshot: Option<(FileState, Vec<u8>)>,
     /// The timestamp.
-    #[serde(with = "wire::file")]
+    #[serde(with = "crate::forms::file")]
     pub timestamp: (FileState, Vec<u8>),
     /// When the first of the files that the server signed expires, in milliseconds since 1970.
     pub expires: i64,

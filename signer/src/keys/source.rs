@@ -31,21 +31,21 @@ pub enum Record {
     /// How the key is derived from the passphrase.
     Passphrase {
         /// 16 random bytes.
-        #[serde(with = "crate::wire::base64_bytes")]
+        #[serde(with = "crate::forms::base64_bytes")]
         salt: [u8; 16],
         /// What a guess costs.
         costs: Costs,
         /// The id of the key, so that a wrong passphrase is told as such.
-        #[serde(with = "crate::wire::base64_bytes")]
+        #[serde(with = "crate::forms::base64_bytes")]
         id: [u8; 8],
     },
     /// The master key itself, sealed by the token.
     Token {
         /// The nonce.
-        #[serde(with = "crate::wire::base64_bytes")]
+        #[serde(with = "crate::forms::base64_bytes")]
         nonce: Vec<u8>,
         /// Ciphertext and tag of AES-256-GCM.
-        #[serde(with = "crate::wire::base64_bytes")]
+        #[serde(with = "crate::forms::base64_bytes")]
         sealed: Vec<u8>,
     },
 }

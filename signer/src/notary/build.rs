@@ -15,17 +15,17 @@ use super::{Kind, Signature, Value};
 #[serde(deny_unknown_fields)]
 pub struct FileState {
     /// Its role.
-    #[serde(with = "crate::wire::grammar")]
+    #[serde(with = "crate::forms::grammar")]
     pub role: TrustRole,
     /// Its version.
     pub version: u64,
     /// In bytes.
     pub length: u64,
     /// SHA-256 of its bytes.
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub sha256: [u8; 32],
     /// SHA-512 of its bytes.
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub sha512: [u8; 64],
 }
 

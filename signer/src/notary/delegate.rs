@@ -43,7 +43,7 @@ pub struct Meant {
     /// The manifest's size in bytes.
     pub length: u64,
     /// SHA-256 of the manifest.
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub sha256: [u8; 32],
     /// When that was said last, in milliseconds since 1970.
     pub signed_at: i64,
@@ -54,10 +54,10 @@ pub struct Meant {
 #[serde(deny_unknown_fields)]
 pub struct Stands {
     /// The root.
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub root: Vec<u8>,
     /// `targets`.
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub targets: Vec<u8>,
     /// The delegations directly below it.
     pub delegations: Vec<StandingFile>,
@@ -68,14 +68,14 @@ pub struct Stands {
 #[serde(deny_unknown_fields)]
 pub struct StandingFile {
     /// Its role.
-    #[serde(with = "crate::wire::grammar")]
+    #[serde(with = "crate::forms::grammar")]
     pub role: TrustRole,
     /// How often the role began anew.
     pub lives: u32,
     /// When the last file of before it began anew expires, in milliseconds since 1970: what follows expires later.
     pub before: i64,
     /// Its bytes; `None` for a file that is too large, or is to be left as it is.
-    #[serde(with = "crate::wire::maybe_bytes")]
+    #[serde(with = "crate::forms::maybe_bytes")]
     pub bytes: Option<Vec<u8>>,
 }
 

@@ -31,10 +31,10 @@ const TIMESTAMP_LIFE: i64 = 7 * DAY;
 #[serde(deny_unknown_fields)]
 pub struct Standing {
     /// The snapshot.
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub snapshot: Vec<u8>,
     /// Those that [`needed`] named.
-    #[serde(with = "crate::wire::named_bytes")]
+    #[serde(with = "crate::forms::named_bytes")]
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -42,7 +42,7 @@ pub struct Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     /// The role and the bytes of each.
-    #[serde(with = "crate::wire::tuf_files")]
+    #[serde(with = "crate::forms::tuf_files")]
     pub files: Vec<(String, Vec<u8>)>,
     /// The version of each of them.
     pub version: u64,

@@ -12,7 +12,7 @@ use super::write::canonical;
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// SHA-256 of the manifest.
-    #[serde(with = "crate::wire::base64_bytes")]
+    #[serde(with = "crate::forms::base64_bytes")]
     pub sha256: [u8; 32],
     /// The manifest's size in bytes.
     pub length: u64,

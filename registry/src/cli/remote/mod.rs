@@ -18,6 +18,7 @@ pub(super) mod repo;
 pub(super) mod robot;
 mod root_shown;
 pub(super) mod sign;
+mod signers;
 mod span;
 mod table;
 pub(super) mod team;

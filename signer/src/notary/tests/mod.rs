@@ -9,6 +9,7 @@ mod delegations;
 mod files;
 mod floods;
 mod good;
+mod histories;
 mod keys;
 mod kit;
 mod properties;
