@@ -63,8 +63,9 @@ const SHORT: [&str; 8] = [
     "SCAN u USING INDEX users_administrators",
     "SCAN signer_data_keys",
 ];
-/// Of these a repository has a few at most: 32 rules; or one is enough, as for who asks whether there is any.
-const FEW: [&str; 2] = ["INDEX sign_rules_of", " EXISTS USING COVERING INDEX robots_of_repository"];
+/// Of these a repository has a few at most: 32 rules, 64 keys; or one is enough, as for who asks whether there is any.
+const FEW: [&str; 3] =
+    ["INDEX sign_rules_of", "INDEX signing_keys_of", " EXISTS USING COVERING INDEX robots_of_repository"];
 /// The name that a statement gives to a repository's rows where it takes one page of them.
 const PAGE: &str = "SEARCH page ";
 /// Runs when nothing is left in a repository: what its foreign keys look for is not there.
