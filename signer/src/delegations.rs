@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use hallmark_oci::{ServerRole, TrustRole};
-use hallmark_storage::metadata::{self, SignerKey, Tx};
+use hallmark_storage::metadata::{self, SignerKey};
 use serde::{Deserialize, Serialize};
 
 use crate::custody::document;
 use crate::notary::delegate::{self, Plan, Stands, Unreadable, Vouched};
 use crate::notary::publish::uncounted;
 use crate::notary::{KeyDocument, Signature};
+use crate::publisher::{Pick, keep_key};
 use crate::signer::{SignRefused, Signer, check_base};
 use crate::wire::Unserved;
 use crate::written::logged;
@@ -49,15 +50,15 @@ impl Signer {
         next: bool,
         now: i64,
     ) -> Result<KeyDocument, SignRefused> {
-        let wanted = if next { Vec::new() } else { given.to_vec() };
+        let pick = Pick::Given(if next { Vec::new() } else { given.to_vec() });
         let known = self.metadata.signer_keys(holder, DELEGATION).await?;
-        if let Some(key) = pick(&known, &wanted) {
-            return Ok(document(key));
+        if let Some(key) = pick.of(&known) {
+            return Ok(document(&key));
         }
         let made = self.custody.make(holder, DELEGATION, now)?;
         // Two who ask at once are given one key.
         let kept: Result<SignerKey, metadata::Error> =
-            self.metadata.write((made, wanted), |tx, (made, wanted)| Box::pin(keep(tx, made, wanted))).await;
+            self.metadata.write((made, pick), |tx, (made, pick)| Box::pin(keep_key(tx, made, pick))).await;
         Ok(document(&kept?))
     }
 
@@ -144,24 +145,4 @@ impl From<Unreadable> for SignRefused {
             Unreadable::Unsigned => Self::Unsigned,
         }
     }
-}
-
-/// The newest of the keys that are wanted, else of those that never signed.
-fn pick<'k>(known: &'k [SignerKey], wanted: &[String]) -> Option<&'k SignerKey> {
-    let waits = || known.iter().rfind(|key| key.used_at.is_none());
-    known.iter().rfind(|key| wanted.contains(&key.id)).or_else(waits)
-}
-
-async fn keep(tx: &mut Tx, made: &SignerKey, wanted: &[String]) -> Result<SignerKey, metadata::Error> {
-    tx.lift_signer_floor(&made.collection, &made.role, 0).await?;
-    tx.signer_floor(&made.collection, &made.role).await?;
-    let known = tx.signer_keys(&made.collection, &made.role).await?;
-    if let Some(key) = pick(&known, wanted) {
-        return Ok(key.clone());
-    }
-    // The keys are in the order in which they were made, whatever the clocks of two replicas say.
-    let after = known.last().map_or(made.made_at, |last| last.made_at.saturating_add(1));
-    let made = SignerKey { made_at: made.made_at.max(after), ..made.clone() };
-    tx.add_signer_key(&made).await?;
-    Ok(made)
 }

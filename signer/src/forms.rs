@@ -121,7 +121,7 @@ pub(crate) mod maybe_file {
     }
 }
 
-/// Files of TUF 1.0, each with its role.
+/// Files, each with its role.
 pub(crate) mod tuf_files {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

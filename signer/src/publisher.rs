@@ -501,17 +501,19 @@ impl Signer {
 }
 
 /// Which key of a role is asked for.
-enum Pick {
+pub(crate) enum Pick {
     /// The newest.
     Newest,
     /// One that waits to be named, behind those that the root names.
     Waiting(RootRole, Vec<String>),
     /// None that was there before.
     New,
+    /// The newest of those that were given, else of those that never signed.
+    Given(Vec<String>),
 }
 
 impl Pick {
-    fn of(&self, known: &[SignerKey]) -> Option<SignerKey> {
+    pub(crate) fn of(&self, known: &[SignerKey]) -> Option<SignerKey> {
         match self {
             Self::Newest => known.iter().rfind(|key| is_taken(key)).cloned(),
             Self::Waiting(role, named) => {
@@ -520,6 +522,10 @@ impl Pick {
                 known.iter().find(waits).cloned()
             }
             Self::New => None,
+            Self::Given(given) => {
+                let waits = || known.iter().rfind(|key| key.used_at.is_none());
+                known.iter().rfind(|key| given.contains(&key.id)).or_else(waits).cloned()
+            }
         }
     }
 }
@@ -544,7 +550,7 @@ fn waits(key: &SignerKey, known: &[SignerKey], (role, named): (RootRole, &[Strin
 
 /// Keeps a key, unless one is there by now that is asked for as well. The keys of a role are in the order in which they were
 /// made, whatever the clocks of two replicas say.
-async fn keep_key(tx: &mut Tx, made: &SignerKey, pick: &Pick) -> Result<SignerKey, metadata::Error> {
+pub(crate) async fn keep_key(tx: &mut Tx, made: &SignerKey, pick: &Pick) -> Result<SignerKey, metadata::Error> {
     tx.lift_signer_floor(&made.collection, &made.role, 0).await?;
     tx.signer_floor(&made.collection, &made.role).await?;
     let known = tx.signer_keys(&made.collection, &made.role).await?;

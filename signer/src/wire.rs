@@ -184,7 +184,7 @@ pub enum Refusal {
         /// The role.
         role: String,
     },
-    /// The client's snapshot is not signed by the keys that the root names.
+    /// The client's snapshot, or `targets`, is not signed by the keys that the root names.
     Unsigned,
     /// What stands cannot be built on: the change is to be made anew.
     Anew {
@@ -221,6 +221,14 @@ pub enum Unserved {
     /// It failed inside; its own log tells more.
     #[error("the signer failed: {0}")]
     Failed(String),
+}
+
+impl Unserved {
+    /// Whether the signer does not answer: it will not do so about other collections either.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Unavailable)
+    }
 }
 
 impl Request {

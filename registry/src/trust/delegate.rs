@@ -80,10 +80,9 @@ pub(super) async fn delegate(app: &App, repository: RepositoryId) -> Result<Opti
     passing.map_or(Ok(waits), Err)
 }
 
-/// Whether the signer does not answer: it will not do so for others either.
+/// Whether the signer does not answer.
 pub(super) fn is_away(error: &PublishError) -> bool {
-    use SignRefused::Unserved as Refused;
-    matches!(error, PublishError::Failed(Failure::Signer(Refused(Unserved::Away(_) | Unserved::Unavailable))))
+    matches!(error, PublishError::Failed(Failure::Signer(SignRefused::Unserved(unserved))) if unserved.is_away())
 }
 
 fn is_passing(error: &PublishError) -> bool {

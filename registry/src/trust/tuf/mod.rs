@@ -13,7 +13,6 @@ pub(crate) mod shelf;
 
 use hallmark_oci::TrustRole;
 use hallmark_signer::TufRefused;
-use hallmark_signer::wire::Unserved;
 use hallmark_storage::metadata::{self, CollectionKey, RepositoryId, TrustDialect};
 
 pub(crate) use follow::{begin_anew, followed};
@@ -42,9 +41,9 @@ pub enum TufError {
 }
 
 impl TufError {
-    /// Whether the signer does not answer: it will not do so for others either.
+    /// Whether the signer does not answer.
     fn is_signer_away(&self) -> bool {
-        matches!(self, Self::Signer(TufRefused::Unserved(Unserved::Away(_) | Unserved::Unavailable)))
+        matches!(self, Self::Signer(TufRefused::Unserved(unserved)) if unserved.is_away())
     }
 }
 

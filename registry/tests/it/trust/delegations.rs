@@ -319,6 +319,20 @@ async fn what_cannot_be_released_keeps_nothing_from_being_withdrawn() {
     assert_eq!(tags(&world, RELEASES).await, ["2"], "it was not forgotten");
 }
 
+#[tokio::test]
+async fn a_signer_who_rests_on_what_the_registry_has_replaced_is_refused_and_loses_nothing() {
+    let world = World::open().await;
+    let owner = Owner::begin(&world).await;
+    let of_ann = json!({"a": {"hashes": {"sha256": STANDARD.encode([1; 32])}, "length": 1}});
+    owner.publish(&world, &[owner.of_ann(RELEASES, 1, &of_ann)]).await.expect(200);
+    let (_, seen) = says(&world, RELEASES).await;
+    sign(&world, "1", "one").await;
+    follow(&world).await;
+    let stale = owner.publish(&world, &[owner.of_ann(RELEASES, seen + 1, &json!({}))]).await;
+    assert_eq!(stale.code(), "VERSION", "{stale}");
+    assert_eq!(tags(&world, RELEASES).await, ["1", "a"]);
+}
+
 /// Ann releases tags while the registry does: none of either is lost, and each says in the end what was said last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_signers_release_at_once_is_all_there() {
