@@ -89,7 +89,7 @@ impl Connection {
         let Some(certificates) = &self.shared.certificates else {
             // Nothing needs to come at once, but what has begun to come must come. (`readable` may resolve without a byte.)
             tokio::time::timeout(idle_timeout, stream.peek(&mut [0])).await??;
-            let mut transport = Transport::new(Stream::Plain(stream), Arc::clone(&self.activity), self.outbox.clone());
+            let mut transport = self.transport(Stream::Plain(stream));
             let protocol = tokio::time::timeout(header_timeout, transport.sniff()).await??;
             return Ok((transport, protocol, None));
         };
@@ -102,8 +102,11 @@ impl Connection {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        let transport = Transport::new(Stream::Tls(Box::new(stream)), Arc::clone(&self.activity), self.outbox.clone());
-        Ok((transport, protocol, shown))
+        Ok((self.transport(Stream::Tls(Box::new(stream))), protocol, shown))
+    }
+
+    fn transport(&self, stream: Stream) -> Transport {
+        Transport::new(stream, Arc::clone(&self.activity), self.outbox.clone(), self.shared.senders.clone())
     }
 
     /// Serves the requests of this connection; `outbox` is where their answers may leave files.
