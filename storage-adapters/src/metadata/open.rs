@@ -70,6 +70,11 @@ impl Schema {
     }
 }
 
+/// Where SQLite keeps the pages that a SAVEPOINT would need to go back. From 64 KiB on, the pages of two changes, it would put them
+/// into a temporary file: each COMMIT of several changes made one and wrote more to it than to the log. A change touches few
+/// pages. A migration may touch all, and runs before this.
+const GO_BACK_FROM_MEMORY: &str = "PRAGMA temp_store = MEMORY";
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -80,6 +85,7 @@ async fn open_sqlite(path: &Path, now: i64) -> Result<Metadata, OpenError> {
     create(path)?;
     let mut connection = sql::sqlite_writer(path)?;
     let schema = migrate(&mut connection, now).await?;
+    connection.frame(GO_BACK_FROM_MEMORY).await?;
     // Whoever held these died with the process that this one succeeds: the lock says so. Without this a client that goes
     // on at once would be told that it is still sending.
     connection.execute(&uploads::END_LEASES, &[]).await?;

@@ -1,5 +1,6 @@
 //! Clauses that need a hand on the writer's own connection.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -230,6 +231,44 @@ async fn the_prefixes_of_a_name_are_looked_up_by_equality() {
         !on_repository && !step.contains("account_id=? AND prefix=?")
     };
     assert_eq!(of_grants.iter().find(whole), None, "{steps:#?}");
+}
+
+/// The temporary files that this process holds, SQLite's and no others: they have no names.
+fn temporary_files() -> usize {
+    let held = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    held.filter(|path| path.to_string_lossy().ends_with(" (deleted)")).count()
+}
+
+#[tokio::test]
+async fn a_batch_that_could_go_back_makes_no_file() {
+    let (metadata, _folder) = embedded().await;
+    pragma(&metadata, "CREATE TABLE pages (id INTEGER PRIMARY KEY, body BLOB NOT NULL)").await;
+    pragma(
+        &metadata,
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+         INSERT INTO pages SELECT i, zeroblob(3000) FROM n",
+    )
+    .await;
+    // That the file is seen which SQLite makes by its own choice shows that the look at none can fail.
+    for (place, files) in [("MEMORY", 0), ("FILE", 1)] {
+        let held: Result<usize, Error> = metadata
+            .write(place, |tx, place| {
+                Box::pin(async move {
+                    if *place == "FILE" {
+                        tx.frame("COMMIT").await?;
+                        tx.frame("PRAGMA temp_store = FILE").await?;
+                        tx.frame("BEGIN IMMEDIATE").await?;
+                    }
+                    tx.frame("SAVEPOINT several").await?;
+                    tx.frame("UPDATE pages SET body = randomblob(3000)").await?;
+                    let held = temporary_files();
+                    tx.frame("RELEASE several").await?;
+                    Ok(held)
+                })
+            })
+            .await;
+        assert_eq!(held.unwrap(), files, "{place}");
+    }
 }
 
 #[tokio::test]
