@@ -1,5 +1,5 @@
-//! Appending to the file of an upload: bytes are gathered on the runtime, then hashed and written by one blocking job at
-//! a time, while the next are gathered.
+//! Appending to the file of an upload: bytes are gathered on the runtime, then hashed and written while the next are
+//! gathered, by two blocking jobs where there is a thread for each, else by one.
 
 use bytes::Bytes;
 use tokio::task::JoinError;
@@ -24,7 +24,7 @@ pub(in super::super) struct FileAppender {
     durable: UploadState,
     received: u64,
     frames: Frames,
-    /// How much one job hashes and writes. A smaller blob is written and synced by a single job at its end.
+    /// How much is hashed and written at once. A smaller blob is written and synced by a single job at its end.
     share: Share,
     lanes: Lanes,
     stage: Stage,
@@ -36,9 +36,19 @@ pub(in super::super) struct FileAppender {
 
 #[derive(Debug)]
 enum Stage {
-    Idle(Box<Writer>),
-    Writing(Task<Result<Box<Writer>, Error>>),
+    Idle(Box<Work>),
+    /// One job hashes and writes.
+    Writing(Task<Result<Box<Work>, Error>>),
+    /// One job writes what another one hashes.
+    Halves(Task<Result<Box<Writer>, Error>>, Task<BlobHasher>),
     Failed,
+}
+
+/// The file, and the hash of all that was appended to it.
+#[derive(Debug)]
+struct Work {
+    writer: Box<Writer>,
+    hasher: BlobHasher,
 }
 
 impl FileAppender {
@@ -47,14 +57,15 @@ impl FileAppender {
         let hasher = BlobHasher::restore(&state.hasher_state)
             .map_err(|invalid| Error::damaged("append to", path.display(), invalid.to_string()))?;
         let ticket = folder.turns.take(&state.key, fence);
-        let writer = Writer::new(path, key::fanout_folder(&folder.path, &state.key), ticket, hasher, state.received);
+        let writer = Writer::new(path, key::fanout_folder(&folder.path, &state.key), ticket, state.received);
+        let work = Work { writer: Box::new(writer), hasher };
         Ok(Self {
             received: state.received,
             durable: state,
             frames: Frames::default(),
             share: folder.gathering.join(),
             lanes: folder.lanes.clone(),
-            stage: Stage::Idle(Box::new(writer)),
+            stage: Stage::Idle(Box::new(work)),
             syncing: None,
             failure: None,
         })
@@ -67,23 +78,26 @@ impl FileAppender {
     pub(in super::super) async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.received += chunk.len() as u64;
         self.frames.push(chunk);
-        if self.frames.len() < self.share.bytes() {
+        if self.frames.len() < self.share.bytes(self.received) {
             return Ok(());
         }
-        let mut writer = self.writer().await?;
-        let lane = match self.reserve(&mut writer).await {
+        let mut work = self.work().await?;
+        let lane = match self.reserve(&mut work).await {
             Ok(lane) => lane,
             Err(busy) => {
-                self.stage = Stage::Idle(writer);
+                self.stage = Stage::Idle(work);
                 return Err(busy);
             }
         };
         let frames = self.frames.take();
-        self.stage = Stage::Writing(Task::blocking(move || {
-            writer.append(&frames)?;
-            drop(lane);
-            Ok(writer)
-        }));
+        self.stage = match self.lanes.try_writing() {
+            Some(second) => work.append_in_halves(frames, lane, second),
+            None => Stage::Writing(Task::blocking(move || {
+                work.append(&frames)?;
+                drop(lane);
+                Ok(work)
+            })),
+        };
         Ok(())
     }
 
@@ -118,59 +132,62 @@ impl FileAppender {
 
     /// Writes what is left and makes everything durable.
     async fn finish(&mut self) -> Result<BlobHasher, Error> {
-        let writer = self.writer().await;
+        let work = self.work().await;
         if let Some((task, _)) = self.syncing.as_mut() {
             let outcome = task.await;
             self.settle(outcome)?;
         }
-        let mut writer = writer?;
+        let mut work = work?;
         let lane = self.lanes.syncing().await?;
         let frames = self.frames.take();
-        let writer = blocking("append to", &self.durable.key, move || {
-            writer.append(&frames)?;
-            writer.sync()?;
+        let work = blocking("append to", &self.durable.key, move || {
+            work.append(&frames)?;
+            work.writer.sync()?;
             drop(lane);
-            Ok(writer)
+            Ok(work)
         })
         .await?;
-        self.durable = self.state_of(&writer);
-        Ok(writer.hasher().clone())
+        self.durable = self.state_of(&work);
+        Ok(work.hasher)
     }
 
-    /// Waits for the job under way, if any, and takes the writer from it.
-    async fn writer(&mut self) -> Result<Box<Writer>, Error> {
+    /// Waits for the jobs under way, if any, and takes the file and its hash from them.
+    async fn work(&mut self) -> Result<Box<Work>, Error> {
         if let Some(failure) = self.failure.take() {
             self.stage = Stage::Failed;
             return Err(failure);
         }
+        let lost = |lost| Error::task("append to", &self.durable.key, lost);
         match std::mem::replace(&mut self.stage, Stage::Failed) {
-            Stage::Idle(writer) => Ok(writer),
-            Stage::Writing(job) => {
-                job.await.map_err(|lost| Error::task("append to", &self.durable.key, lost)).and_then(|writer| writer)
+            Stage::Idle(work) => Ok(work),
+            Stage::Writing(job) => job.await.map_err(lost)?,
+            Stage::Halves(writing, hashing) => {
+                let (writer, hasher) = tokio::join!(writing, hashing);
+                Ok(Box::new(Work { writer: writer.map_err(lost)??, hasher: hasher.map_err(lost)? }))
             }
             Stage::Failed => Err(Error::task("append to", &self.durable.key, "this request has failed before")),
         }
     }
 
     /// A lane to write in, after the sync is begun that is due.
-    async fn reserve(&mut self, writer: &mut Writer) -> Result<Lane, Error> {
-        self.sync_beside(writer).await?;
+    async fn reserve(&mut self, work: &mut Work) -> Result<Lane, Error> {
+        self.sync_beside(work).await?;
         self.lanes.writing().await
     }
 
     /// Begins a sync on a thread of its own when enough bytes have gathered, so that the stream does not stop for it. Where
     /// all lanes are taken it begins with a later batch, until so much has gathered that the stream has to stop.
-    async fn sync_beside(&mut self, writer: &mut Writer) -> Result<(), Error> {
-        if self.syncing.is_some() || writer.unsynced() < CHECKPOINT_BYTES {
+    async fn sync_beside(&mut self, work: &mut Work) -> Result<(), Error> {
+        if self.syncing.is_some() || work.writer.unsynced() < CHECKPOINT_BYTES {
             return Ok(());
         }
         let lane = match self.lanes.try_syncing() {
             Some(lane) => lane,
-            None if writer.unsynced() < MOST_UNSYNCED => return Ok(()),
+            None if work.writer.unsynced() < MOST_UNSYNCED => return Ok(()),
             None => self.lanes.syncing().await?,
         };
-        let state = self.state_of(writer);
-        if let Some(sync) = writer.begin_sync() {
+        let state = self.state_of(work);
+        if let Some(sync) = work.writer.begin_sync() {
             let sync = move || {
                 let synced = sync();
                 drop(lane);
@@ -189,7 +206,38 @@ impl FileAppender {
         Ok(())
     }
 
-    fn state_of(&self, writer: &Writer) -> UploadState {
-        UploadState { received: writer.offset(), hasher_state: writer.hasher().save(), ..self.durable.clone() }
+    fn state_of(&self, Work { writer, hasher }: &Work) -> UploadState {
+        UploadState { received: writer.offset(), hasher_state: hasher.save(), ..self.durable.clone() }
+    }
+}
+
+impl Work {
+    /// Hashes and writes the next bytes.
+    fn append(&mut self, frames: &[Bytes]) -> Result<(), Error> {
+        hash(&mut self.hasher, frames);
+        self.writer.append(frames)
+    }
+
+    /// The same on two threads. If one of them fails the upload does, so that neither is ever ahead of the other.
+    fn append_in_halves(self, frames: Vec<Bytes>, writing: Lane, hashing: Lane) -> Stage {
+        let Self { mut writer, mut hasher } = self;
+        let hashed = frames.clone();
+        let hasher = Task::blocking(move || {
+            hash(&mut hasher, &hashed);
+            drop(hashing);
+            hasher
+        });
+        let writer = Task::blocking(move || {
+            writer.append(&frames)?;
+            drop(writing);
+            Ok(writer)
+        });
+        Stage::Halves(writer, hasher)
+    }
+}
+
+fn hash(hasher: &mut BlobHasher, frames: &[Bytes]) {
+    for frame in frames {
+        hasher.update(frame);
     }
 }

@@ -50,6 +50,11 @@ impl Lanes {
         Self::wait(&self.writing).await
     }
 
+    /// The same, if one is free now.
+    pub(super) fn try_writing(&self) -> Option<Lane> {
+        Self::try_take(&self.writing)
+    }
+
     /// A place among those that make an upload durable, in the order of asking.
     ///
     /// # Errors
@@ -60,7 +65,11 @@ impl Lanes {
 
     /// The same, if one is free now.
     pub(super) fn try_syncing(&self) -> Option<Lane> {
-        Arc::clone(&self.syncing).try_acquire_owned().ok().map(|permit| Lane { _permit: permit })
+        Self::try_take(&self.syncing)
+    }
+
+    fn try_take(semaphore: &Arc<Semaphore>) -> Option<Lane> {
+        Arc::clone(semaphore).try_acquire_owned().ok().map(|permit| Lane { _permit: permit })
     }
 
     async fn wait(semaphore: &Arc<Semaphore>) -> Result<Lane, Error> {
@@ -82,9 +91,10 @@ mod tests {
     async fn a_place_is_free_again_when_it_is_left() {
         let lanes = Lanes::new(1, 1);
         let (writing, syncing) = (lanes.writing().await.unwrap(), lanes.try_syncing().unwrap());
-        assert!(lanes.try_syncing().is_none());
+        assert!(lanes.try_syncing().is_none() && lanes.try_writing().is_none());
         assert!(lanes.clone().writing().now_or_never().is_none() && lanes.syncing().now_or_never().is_none());
         drop((writing, syncing));
+        assert!(lanes.try_writing().is_some() && lanes.try_syncing().is_some());
         assert!(lanes.writing().now_or_never().is_some() && lanes.syncing().now_or_never().is_some());
     }
     #[tokio::test(start_paused = true)]
