@@ -29,8 +29,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::connection::Connection;
-use self::senders::Senders;
 pub(crate) use self::outbox::{Delivery, Failure, Outbox};
+use self::senders::Senders;
 use super::tls::Certificates;
 use crate::auth::certificate::Names;
 use crate::config;

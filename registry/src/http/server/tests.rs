@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Extension;
 use axum::routing::{get, post};
+use rustix::net::sockopt::tcp_congestion;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -67,6 +68,22 @@ impl Server {
     fn stop(self) -> JoinHandle<Drained> {
         self.stop.send(()).unwrap();
         self.task
+    }
+}
+
+#[tokio::test]
+async fn only_connections_within_this_host_are_not_paced() {
+    let theirs = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap();
+    for (address, expected) in [("127.0.0.1:0", "reno"), ("[::1]:0", "reno"), ("0.0.0.0:0", theirs.trim())] {
+        let listener = TcpListener::bind(address).await.unwrap();
+        send_unpaced(&listener);
+        let mut reached = listener.local_addr().unwrap();
+        if reached.ip().is_unspecified() {
+            reached.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        let (client, accepted) = tokio::join!(TcpStream::connect(reached), listener.accept());
+        assert_eq!(tcp_congestion(&accepted.unwrap().0).unwrap(), expected, "{address}");
+        drop(client.unwrap());
     }
 }
 

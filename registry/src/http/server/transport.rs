@@ -177,7 +177,8 @@ impl Transport {
     /// sent, and again when a slow client has room. What remains: what the kernel throws away between its answer, or the
     /// loading, and the sending stops this thread for one read.
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], next: &Next) -> Poll<io::Result<usize>> {
-        let Self { stream: Stream::Plain(stream), activity, outbox, senders, sender, loading, loaded, .. } = self else {
+        let Self { stream: Stream::Plain(stream), activity, outbox, senders, sender, loading, loaded, .. } = self
+        else {
             return Poll::Ready(Err(io::Error::other("an encrypted connection sends no files")));
         };
         if !coop::has_budget_remaining() {
