@@ -310,13 +310,13 @@ impl Keys {
 
 fn say_log_head() -> Result<(), Failure> {
     let names = ("AT", "ROLE", "VERSION", "KEY", "COLLECTION");
-    output::say(format_args!("{:<22} {:<10} {:>10} {:<12} {:<50} CALLER", names.0, names.1, names.2, names.3, names.4))
+    output::say(format_args!("{:<22} {:<20} {:>10} {:<12} {:<50} CALLER", names.0, names.1, names.2, names.3, names.4))
 }
 
 fn say_keys_head() -> Result<(), Failure> {
     let names = ("KEY", "ROLE", "KIND", "MADE", "USED");
     output::say(format_args!(
-        "{:<64} {:<10} {:<8} {:<22} {:<22} COLLECTION",
+        "{:<64} {:<20} {:<8} {:<22} {:<22} COLLECTION",
         names.0, names.1, names.2, names.3, names.4
     ))
 }
@@ -328,7 +328,7 @@ fn say_signature(line: &SignatureLine, format: Format) -> Result<(), Failure> {
     let key: String = line.key.chars().take(12).collect();
     let (at, role) = (output::time(line.at), &line.role);
     output::say(format_args!(
-        "{at:<22} {role:<10} {:>10} {key:<12} {:<50} {}",
+        "{at:<22} {role:<20} {:>10} {key:<12} {:<50} {}",
         line.version, line.collection, line.caller
     ))
 }
@@ -339,5 +339,5 @@ fn say_key(key: &SignerKeyLine, format: Format) -> Result<(), Failure> {
     }
     let (made, used) = (output::time(key.made_at), key.used_at.map_or_else(|| "never".to_owned(), output::time));
     let SignerKeyLine { id, collection, role, algorithm, .. } = key;
-    output::say(format_args!("{id:<64} {role:<10} {algorithm:<8} {made:<22} {used:<22} {collection}"))
+    output::say(format_args!("{id:<64} {role:<20} {algorithm:<8} {made:<22} {used:<22} {collection}"))
 }

@@ -355,12 +355,7 @@ impl Client {
 
     fn unanswered(&self, error: reqwest::Error) -> Failure {
         let why = harmless(&chain(&error.without_url()));
-        let hint = if why.contains("certificate") {
-            "; its own authority is named with `hallmark login --ca FILE`"
-        } else {
-            ""
-        };
-        Failure::NoServer(format!("no server answers at {}: {why}{hint}", self.url))
+        Failure::NoServer(format!("no server answers at {}: {why}{}", self.url, advice(&why)))
     }
 
     /// Says why a request was refused; nothing that was sent is repeated.
@@ -424,6 +419,17 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, Failure> {
     let text = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
     let found = Certificate::from_pem_bundle(&text).map_err(|error| unusable(chain(&error)))?;
     if found.is_empty() { Err(unusable("there is none".to_owned())) } else { Ok(found) }
+}
+
+/// What to do about a connection that failed so.
+fn advice(why: &str) -> &'static str {
+    if why.contains("CaUsedAsEndEntity") {
+        "; it shows the certificate of an authority, which is none of a server: make it one that the authority signs"
+    } else if why.contains("certificate") {
+        "; its own authority is named with `hallmark login --ca FILE`"
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]

@@ -130,3 +130,12 @@ async fn nobody_at_the_address_is_no_server() {
     let failure = client.tell(Ask::get(&["me"])).await.unwrap_err();
     assert!(matches!(failure, Failure::NoServer(_)), "{failure}");
 }
+
+#[test]
+fn advice_that_was_followed_is_not_given_again() {
+    let unknown = "invalid peer certificate: UnknownIssuer";
+    let authority = "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))";
+    assert!(advice(unknown).contains("--ca") && !advice(authority).contains("--ca"));
+    assert!(advice(authority).contains("authority signs"));
+    assert_eq!(advice("Connection refused (os error 111)"), "");
+}
