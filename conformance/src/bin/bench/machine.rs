@@ -37,6 +37,7 @@ pub(crate) fn describe(folder: &Path) -> Outcome<Vec<String>> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let memory = field("/proc/meminfo", "MemTotal").and_then(|total| total.split(' ').next()?.parse::<u64>().ok());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let congestion = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
     Ok(vec![
         format!("{cores} cores of {processor}"),
         format!("SHA-256 at {} s a GiB", rounded(hashing().as_secs_f64())),
@@ -46,6 +47,7 @@ pub(crate) fn describe(folder: &Path) -> Outcome<Vec<String>> {
             rounded(copying(COPIED) / GIB as f64)
         ),
         format!("Linux {}", kernel.trim()),
+        format!("TCP's congestion control {}", congestion.trim()),
         format!(
             "data on {}, written and synced at {} MiB/s ({} MiB)",
             file_system(folder),

@@ -81,8 +81,8 @@ impl Report<'_> {
         );
         text.push_str(
             "The load client is compiled, keeps its connections, and runs on the same cores as the server, so a rate is what both reach \
-             together. *Server* and *client* are their processor times for each operation, or each GiB where bytes are counted; what \
-             the kernel writes later in its own threads is in neither. *null* is the client's ceiling. Memory is the peak resident size \
+             together. What it sends is paced as the machine has it, and what a server sends too, unless the server chooses. *Server* \
+             and *client* are their processor times for each operation, or each GiB where bytes are counted; what the kernel writes later in its own threads is in neither. *null* is the client's ceiling. Memory is the peak resident size \
              while the job ran (`VmHWM`, set back before each round), for `idle` the resident size. The memory of all jobs counts that of \
              making them ready too.\n\n",
         );

@@ -19,7 +19,8 @@ use crate::{token::Access, wire::Request};
 
 /// For the report.
 pub(super) const CONDITIONS: &str = "as it is started by hand, with no setting but the password: SQLite and a folder, its own log to a \
-     file, a bearer token (ES256) from its own `/token`; 201 is sent after file, folder entry and transaction are synced";
+     file, a bearer token (ES256) from its own `/token`; on loopback it sends without pacing (reno); 201 is sent after file, \
+     folder entry and transaction are synced";
 
 /// The command that serves `folder/data` on `port`.
 pub(super) fn command(setup: &Setup, folder: &Path, port: u16) -> Command {
