@@ -35,8 +35,8 @@ use super::tls::Certificates;
 use crate::auth::certificate::Names;
 use crate::config;
 
-/// How the connections of clients on this host avoid congestion: by TCP's oldest rules, which every kernel has and everybody
-/// may choose. There is nothing to congest, and BBR, the default of many hosts, paces what it sends by timers all the same: a
+/// How the connections of clients on this host avoid congestion: by TCP's oldest rules, which every kernel has and as it
+/// comes everybody may choose. There is nothing to congest, and BBR, the default of many hosts, paces what it sends by timers all the same: a
 /// layer then came at a third of the speed for ten times the processor time.
 const ON_THIS_HOST: &str = "reno";
 

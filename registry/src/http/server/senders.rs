@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// this worker. tokio gives a turn 128, so others get theirs after 1 MiB; a whole window for the price of one write would be
 /// 256 MiB of patience.
 const CROWDED: usize = 8 << 10;
-/// The same where a worker is to spare: a turn is 8 MiB, more than a client's connection takes before it is full.
+/// The same where a worker is to spare: a turn is some 6 MiB, more than a connection takes of which its client reads nothing.
 const SPARE: usize = 64 << 10;
 
 /// The connections that send files now.

@@ -73,9 +73,15 @@ impl Server {
 
 #[tokio::test]
 async fn only_connections_within_this_host_are_not_paced() {
-    let theirs = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap();
-    for (address, expected) in [("127.0.0.1:0", "reno"), ("[::1]:0", "reno"), ("0.0.0.0:0", theirs.trim())] {
-        let listener = TcpListener::bind(address).await.unwrap();
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_{name}_congestion_control"));
+    let allowed = read("allowed").unwrap();
+    let other = allowed.split_whitespace().find(|control| *control != "reno").expect("a host has two of them");
+    for (address, expected) in [("127.0.0.1:0", "reno"), ("[::1]:0", "reno"), ("0.0.0.0:0", other)] {
+        let listener = match TcpListener::bind(address).await {
+            Err(none) if address.starts_with('[') && none.kind() == io::ErrorKind::AddrNotAvailable => continue,
+            listener => listener.unwrap(),
+        };
+        set_tcp_congestion(&listener, other).unwrap();
         send_unpaced(&listener);
         let mut reached = listener.local_addr().unwrap();
         if reached.ip().is_unspecified() {

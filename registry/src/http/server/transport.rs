@@ -98,6 +98,7 @@ impl Transport {
     /// Says that nothing more will be sent, and gives the client a moment to read what was.
     pub(super) async fn close(mut self) {
         self.outbox.clear();
+        self.sender = None;
         let ending = async {
             self.shutdown().await?;
             let mut thrown_away = vec![0; 16 << 10];
@@ -184,6 +185,7 @@ impl Transport {
         if !coop::has_budget_remaining() {
             // Refused, which wakes this task when the others have had their turn.
             let _ = coop::poll_proceed(context);
+            sender.get_or_insert_with(|| senders.join());
             activity.delayed();
             return Poll::Pending;
         }

@@ -1,5 +1,7 @@
 //! Appending to the file of an upload: bytes are gathered on the runtime, then hashed and written while the next are
-//! gathered, by two blocking jobs where there is a thread for each, else by one.
+//! gathered, by two blocking jobs where there is a place for each, else by one.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::JoinError;
@@ -25,7 +27,7 @@ pub(in super::super) struct FileAppender {
     received: u64,
     frames: Frames,
     /// How much is hashed and written at once. A smaller blob is written and synced by a single job at its end.
-    share: Share,
+    share: Arc<Share>,
     lanes: Lanes,
     stage: Stage,
     /// The sync that runs beside the writing, and the state it will make durable.
@@ -43,6 +45,9 @@ enum Stage {
     Halves(Task<Result<Box<Writer>, Error>>, Task<BlobHasher>),
     Failed,
 }
+
+/// What a job holds until it ends, though its upload may end before: a thread's place, and a share of the memory.
+type Held = (Lane, Arc<Share>);
 
 /// The file, and the hash of all that was appended to it.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ impl FileAppender {
             received: state.received,
             durable: state,
             frames: Frames::default(),
-            share: folder.gathering.join(),
+            share: Arc::new(folder.gathering.join()),
             lanes: folder.lanes.clone(),
             stage: Stage::Idle(Box::new(work)),
             syncing: None,
@@ -89,12 +94,12 @@ impl FileAppender {
                 return Err(busy);
             }
         };
-        let frames = self.frames.take();
+        let (frames, held) = (self.frames.take(), (lane, Arc::clone(&self.share)));
         self.stage = match self.lanes.try_writing() {
-            Some(second) => work.append_in_halves(frames, lane, second),
+            Some(second) => work.append_in_halves(frames, held, second),
             None => Stage::Writing(Task::blocking(move || {
                 work.append(&frames)?;
-                drop(lane);
+                drop(held);
                 Ok(work)
             })),
         };
@@ -138,12 +143,12 @@ impl FileAppender {
             self.settle(outcome)?;
         }
         let mut work = work?;
-        let lane = self.lanes.syncing().await?;
+        let held = (self.lanes.syncing().await?, Arc::clone(&self.share));
         let frames = self.frames.take();
         let work = blocking("append to", &self.durable.key, move || {
             work.append(&frames)?;
             work.writer.sync()?;
-            drop(lane);
+            drop(held);
             Ok(work)
         })
         .await?;
@@ -218,8 +223,8 @@ impl Work {
         self.writer.append(frames)
     }
 
-    /// The same on two threads. If one of them fails the upload does, so that neither is ever ahead of the other.
-    fn append_in_halves(self, frames: Vec<Bytes>, writing: Lane, hashing: Lane) -> Stage {
+    /// The same on two threads. Nobody sees one without the other: if either fails the upload does.
+    fn append_in_halves(self, frames: Vec<Bytes>, writing: Held, hashing: Lane) -> Stage {
         let Self { mut writer, mut hasher } = self;
         let hashed = frames.clone();
         let hasher = Task::blocking(move || {
@@ -239,5 +244,62 @@ impl Work {
 fn hash(hasher: &mut BlobHasher, frames: &[Bytes]) {
     for frame in frames {
         hasher.update(frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hallmark_oci::{Algorithm, Digest};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::StorageKey;
+
+    const MIB: usize = 1024 * 1024;
+
+    async fn appender(folder: &TempDir, places: usize) -> FileAppender {
+        let mut store = Folder::open(folder.path().to_owned()).await.unwrap();
+        store.lanes = Lanes::new(places, 1);
+        FileAppender::begin(&store, UploadState::new(StorageKey::random(), Algorithm::Sha256), 1).unwrap()
+    }
+
+    fn is_as_expected(stage: &Stage, places: usize) -> bool {
+        match stage {
+            Stage::Writing(_) => places == 1,
+            Stage::Halves(..) => places == 2,
+            Stage::Idle(_) | Stage::Failed => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_hashed_is_what_is_written_by_one_thread_and_by_two() {
+        let bytes: Vec<u8> = (0..3 * MIB + 5).map(|at| (at * at >> 8) as u8).collect();
+        for places in [1, 2] {
+            let folder = TempDir::new().unwrap();
+            let mut appender = appender(&folder, places).await;
+            for piece in bytes.chunks(MIB) {
+                appender.write(Bytes::copy_from_slice(piece)).await.unwrap();
+                assert!(piece.len() < MIB || is_as_expected(&appender.stage, places), "{places}: {:?}", appender.stage);
+            }
+            let file = key::file(folder.path(), &appender.durable.key);
+            let sealed = appender.seal().await.unwrap();
+            assert_eq!((sealed.size, sealed.digest), (bytes.len() as u64, Digest::of(Algorithm::Sha256, &bytes)));
+            assert!(std::fs::read(file).unwrap() == bytes, "{places}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_writing_fails_nothing_is_kept_of_the_hash_either() {
+        for places in [1, 2] {
+            let folder = TempDir::new().unwrap();
+            let mut appender = appender(&folder, places).await;
+            let before = appender.durable.clone();
+            // What cannot be opened for writing cannot be written.
+            std::fs::create_dir_all(key::file(folder.path(), &before.key)).unwrap();
+            appender.write(vec![7; MIB].into()).await.unwrap();
+            assert!(is_as_expected(&appender.stage, places), "{places}: {:?}", appender.stage);
+            assert!(appender.write(vec![7; MIB].into()).await.is_err(), "{places}");
+            assert_eq!(appender.abandon().await, before, "{places}");
+        }
     }
 }

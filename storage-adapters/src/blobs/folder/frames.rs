@@ -31,7 +31,7 @@ impl Frames {
         if self.small.len() + piece.len() > SMALL_ROOM {
             self.close_small();
         }
-        if self.small.is_empty() && !self.whole.is_empty() {
+        if self.small.is_empty() && !self.whole.is_empty() && self.small.capacity() < piece.len() {
             self.small.reserve(SMALL_ROOM);
         }
         self.small.extend_from_slice(&piece);
@@ -67,6 +67,18 @@ mod tests {
         assert_eq!(frames.len(), expected.len());
         assert_eq!(frames.take().concat(), expected);
         assert_eq!((frames.len(), frames.take().len()), (0, 0));
+    }
+
+    #[test]
+    fn small_pieces_between_large_ones_share_their_room() {
+        let mut frames = Frames::default();
+        for _ in 0..8 {
+            frames.push(vec![0; COPY_BELOW].into());
+            frames.push(Bytes::from_static(b"x"));
+        }
+        let small: Vec<_> =
+            frames.take().into_iter().filter(|piece| piece.len() == 1).map(|piece| piece.as_ptr()).collect();
+        assert!(small.windows(2).all(|pair| pair[1].addr() == pair[0].addr() + 1), "{small:?}");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What the uploads gather together, in bytes, as long as each may have [`LEAST`]. As much again is being written.
+/// What the uploads gather together, in bytes, as long as each may have [`LEAST`]. As much again is being written. What an upload
+/// holds when others join it may keep: where each one stalls with all that it was given when it came, 32 of them hold 48 MiB.
 const TOGETHER: usize = 16 * 1024 * 1024;
 /// What one upload gathers at the most, in bytes.
 const MOST: usize = 4 * 1024 * 1024;

@@ -38,7 +38,7 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    fn new(writing: usize, syncing: usize) -> Self {
+    pub(super) fn new(writing: usize, syncing: usize) -> Self {
         Self { writing: Arc::new(Semaphore::new(writing)), syncing: Arc::new(Semaphore::new(syncing)) }
     }
 

@@ -9,8 +9,8 @@ use hallmark_conformance::Outcome;
 use crate::options::NULL_SERVER;
 
 /// For the report.
-pub(super) const CONDITIONS: &str =
-    "the benchmark's own server, which stores, checks and reads nothing: what the load client could reach at most";
+pub(super) const CONDITIONS: &str = "the benchmark's own server, which stores, checks and reads nothing, and sends without pacing: what the load client could reach \
+     at most";
 
 /// The command that answers on `port`.
 pub(super) fn command(port: u16) -> Outcome<Command> {
