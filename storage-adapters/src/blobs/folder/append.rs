@@ -273,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_hashed_is_what_is_written_by_one_thread_and_by_two() {
-        let bytes: Vec<u8> = (0..3 * MIB + 5).map(|at| (at * at >> 8) as u8).collect();
+        let bytes: Vec<u8> = (0..3 * MIB + 5).map(|at| ((at * at) >> 8) as u8).collect();
         for places in [1, 2] {
             let folder = TempDir::new().unwrap();
             let mut appender = appender(&folder, places).await;
