@@ -73,7 +73,7 @@ impl Schema {
 /// Where SQLite keeps the pages that a change would need to go back. It would put those of a change that touches sixteen or more, as a
 /// manifest does, and all that come after it until the COMMIT, into a temporary file: most batches of an image's push made one and
 /// wrote more to it than to the log. In memory they are as many as the largest change touches of those that were there before:
-/// a few MiB where ten thousand rows are handed over to another account. A migration may touch all, and runs before this.
+/// tens of thousands at the worst, where ten thousand rows are handed over to another account. A migration may touch all, and runs before this.
 const GO_BACK_FROM_MEMORY: &str = "PRAGMA temp_store = MEMORY";
 
 fn folder_of(path: &Path) -> &Path {
