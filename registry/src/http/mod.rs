@@ -4,6 +4,7 @@
 
 pub(crate) mod body;
 pub mod error;
+mod lasting;
 mod line;
 pub(crate) mod request;
 pub mod server;
@@ -28,6 +29,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use self::body::Incoming;
 use self::error::Error;
+use self::lasting::Lasting;
 use self::line::Line;
 use self::server::{PeerAddress, PeerCertificate};
 use crate::access::{self, Granted, Shown, Standing, Work};
@@ -129,8 +131,8 @@ async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// Serves one request.
 ///
-/// What may change something runs in a task of its own: a client that goes away drops the connection's future, and a
-/// change that has begun must end, release its upload and be logged all the same.
+/// What may change something ends whoever goes away: a client that does drops the connection's future, and a change that has
+/// begun must end, release its upload and be logged all the same.
 async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // Signing in keeps rows by GET: that is how browsers are sent to and fro.
@@ -148,11 +150,11 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
         },
     };
     let changing = Arc::clone(&app);
-    let task = app.changes.spawn(async move {
+    let change = app.changes.track_future(async move {
         let _held = (place, changing.readonly.begin_change());
         respond(Arc::clone(&changing), part, parts, body).await
     });
-    match task.await {
+    match Lasting::new(change).await {
         Ok(response) => response,
         Err(panic) => {
             let mut response = Error::internal(panic).answer(line.id());

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, AnswerBody, Overdue};
 use super::outbox::Outbox;
 use super::transport::{Protocol, Stream, Transport};
+use super::wakes::Wakes;
 use super::{PeerAddress, PeerCertificate, Phase, STREAM, Shared, Tasks};
 use crate::auth::certificate;
 use crate::config;
@@ -185,6 +186,7 @@ impl Connection {
         let mut draining = pin!(self.tasks.reached(Phase::Draining));
         let mut alarm = pin!(tokio::time::sleep(self.shared.limits.idle_timeout));
         let mut stopped = false;
+        let wakes = Wakes::new();
         poll_fn(|context| {
             loop {
                 if !stopped && draining.as_mut().poll(context).is_ready() {
@@ -193,7 +195,7 @@ impl Connection {
                         return Poll::Ready(End::Stopped);
                     }
                 }
-                if let Poll::Ready(ended) = poll(connection, context) {
+                if let Poll::Ready(ended) = wakes.poll(context, |context| poll(connection, context)) {
                     if let Err(error) = ended {
                         tracing::debug!(peer = %self.peer, %error, "a connection broke");
                     }

@@ -8,6 +8,7 @@ mod outbox;
 mod senders;
 mod taking;
 mod transport;
+mod wakes;
 
 #[cfg(test)]
 mod tests;
