@@ -131,8 +131,8 @@ async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// Serves one request.
 ///
-/// What may change something ends whoever goes away: a client that does drops the connection's future, and a change that has
-/// begun must end, release its upload and be logged all the same.
+/// What may change something ends whoever goes away: a client that does drops the future of its connection or stream, and a
+/// change that has begun must end, release its upload and be logged all the same.
 async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // Signing in keeps rows by GET: that is how browsers are sent to and fro.

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -107,7 +107,7 @@ impl Connection {
     }
 
     fn transport(&self, stream: Stream) -> Transport {
-        Transport::new(stream, Arc::clone(&self.activity), self.outbox.clone(), self.shared.senders.clone())
+        Transport::new(stream, Arc::clone(&self.activity), self.outbox.clone())
     }
 
     /// Serves the requests of this connection; `outbox` is where their answers may leave files.
@@ -201,7 +201,7 @@ impl Connection {
                     }
                     return Poll::Ready(End::Natural);
                 }
-                match std::task::ready!(self.poll_deadline(alarm.as_mut(), context)) {
+                match std::task::ready!(self.poll_deadline(alarm.as_mut(), wakes.waker(), context)) {
                     Overdue::Look => self.activity.end_what_lies(self.shared.limits.body_timeout),
                     Overdue::Idle if !stopped => {
                         stopped = true;
@@ -219,8 +219,8 @@ impl Connection {
 
     /// Resolves when the connection has done nothing for too long. The alarm is moved only when it would ring too late, so
     /// a request costs no timer.
-    fn poll_deadline(&self, mut alarm: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<Overdue> {
-        self.activity.wake(context.waker());
+    fn poll_deadline(&self, mut alarm: Pin<&mut Sleep>, ended: &Waker, context: &mut Context<'_>) -> Poll<Overdue> {
+        self.activity.wake(ended);
         loop {
             let Some((deadline, overdue)) = self.activity.deadline(&self.shared.limits) else { return Poll::Pending };
             if deadline <= Instant::now() {

@@ -5,7 +5,6 @@
 mod activity;
 mod connection;
 mod outbox;
-mod senders;
 mod taking;
 mod transport;
 mod wakes;
@@ -25,13 +24,11 @@ use axum::Router;
 use hyper::rt::Executor;
 use rustix::net::sockopt::set_tcp_congestion;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::connection::Connection;
 pub(crate) use self::outbox::{Delivery, Failure, Outbox};
-use self::senders::Senders;
 use super::tls::Certificates;
 use crate::auth::certificate::Names;
 use crate::config;
@@ -104,7 +101,6 @@ struct Shared {
     certificates: Option<Arc<Certificates>>,
     limits: config::Http,
     open: AtomicUsize,
-    senders: Senders,
 }
 
 /// Serves `router` on `listener` until `shutdown` resolves, over TLS if there are certificates; then stops accepting, lets
@@ -118,8 +114,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     send_unpaced(&listener);
-    let senders = Senders::new(Handle::current().metrics().num_workers());
-    let shared = Arc::new(Shared { router, certificates, limits, open: AtomicUsize::new(0), senders });
+    let shared = Arc::new(Shared { router, certificates, limits, open: AtomicUsize::new(0) });
     let (phase, _) = watch::channel(Phase::Serving);
     accept_until(shutdown, listener, &shared, &phase).await;
     drain(&shared, &phase).await

@@ -17,7 +17,6 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 use super::outbox::{Next, Outbox};
-use super::senders::{Sender, Senders};
 
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -27,6 +26,9 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// How much of a file is handed to the kernel at once, in bytes.
 const SEND_BYTES: usize = 256 << 10;
+/// So much of a file costs its task as much of its turn as one other thing that it does, in bytes. tokio gives a turn 128,
+/// so others get theirs after 1 MiB; a whole window for the price of one write would be 256 MiB of patience.
+const TURN_BYTES: usize = 8 << 10;
 
 /// A part of a file on its way into memory.
 type Loading = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -49,9 +51,6 @@ pub(super) struct Transport {
     stream: Stream,
     activity: Arc<Activity>,
     outbox: Outbox,
-    senders: Senders,
-    /// This connection among those that send files, while its client has room.
-    sender: Option<Sender>,
     /// Brings the part of a file into memory that comes next.
     loading: Option<Loading>,
     /// Whether all that is left of its window was brought since the client last had no room.
@@ -62,19 +61,9 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// Of a plain stream, what waits in `outbox` is sent as files, beside other `senders`.
-    pub(super) fn new(stream: Stream, activity: Arc<Activity>, outbox: Outbox, senders: Senders) -> Self {
-        Self {
-            stream,
-            activity,
-            outbox,
-            senders,
-            sender: None,
-            loading: None,
-            loaded: false,
-            ahead: [0; PREFACE.len()],
-            ahead_left: 0..0,
-        }
+    /// Of a plain stream, what waits in `outbox` is sent as files.
+    pub(super) fn new(stream: Stream, activity: Arc<Activity>, outbox: Outbox) -> Self {
+        Self { stream, activity, outbox, loading: None, loaded: false, ahead: [0; PREFACE.len()], ahead_left: 0..0 }
     }
 
     /// Reads as much as tells HTTP/2 with prior knowledge from HTTP/1.1; what was read is handed out again afterwards.
@@ -98,7 +87,6 @@ impl Transport {
     /// Says that nothing more will be sent, and gives the client a moment to read what was.
     pub(super) async fn close(mut self) {
         self.outbox.clear();
-        self.sender = None;
         let ending = async {
             self.shutdown().await?;
             let mut thrown_away = vec![0; 16 << 10];
@@ -178,14 +166,12 @@ impl Transport {
     /// sent, and again when a slow client has room. What remains: what the kernel throws away between its answer, or the
     /// loading, and the sending stops this thread for one read.
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], next: &Next) -> Poll<io::Result<usize>> {
-        let Self { stream: Stream::Plain(stream), activity, outbox, senders, sender, loading, loaded, .. } = self
-        else {
+        let Self { stream: Stream::Plain(stream), activity, outbox, loading, loaded, .. } = self else {
             return Poll::Ready(Err(io::Error::other("an encrypted connection sends no files")));
         };
         if !coop::has_budget_remaining() {
             // Refused, which wakes this task when the others have had their turn.
             let _ = coop::poll_proceed(context);
-            sender.get_or_insert_with(|| senders.join());
             activity.delayed();
             return Poll::Pending;
         }
@@ -194,7 +180,6 @@ impl Transport {
         loop {
             let Poll::Ready(writable) = stream.poll_write_ready(context) else {
                 *loaded = false;
-                *sender = None;
                 activity.blocked();
                 return Poll::Pending;
             };
@@ -222,10 +207,9 @@ impl Transport {
                 Ok(sent) => {
                     activity.sent(sent);
                     outbox.sent(&bytes[..sent]);
-                    charge(context, sent / sender.get_or_insert_with(|| senders.join()).bytes());
+                    charge(context, sent);
                     if part.start + sent == next.window.bytes.len() {
                         *loaded = false;
-                        *sender = None;
                     }
                     return Poll::Ready(Ok(sent));
                 }
@@ -251,9 +235,9 @@ fn is_of_the_file(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| blamed.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// Takes from the task's turn what so many things cost.
-fn charge(context: &mut Context<'_>, things: usize) {
-    for _ in 0..things {
+/// Takes from the task's turn what sending so many bytes costs.
+fn charge(context: &mut Context<'_>, bytes: usize) {
+    for _ in 0..bytes / TURN_BYTES {
         if !coop::has_budget_remaining() {
             return;
         }

@@ -1,17 +1,18 @@
 //! The wakes of a connection: those that it causes itself while it is polled lead to another look at once.
 //!
-//! The reader of a body and the connection that brings its pieces are one task, and each wakes the other for every piece. To
-//! the runtime a task that wakes itself gives way to others, and it wakes a worker to look after those: on a machine of two
-//! cores the other core, for nothing, once a piece.
+//! With HTTP/1 the reader of a body and the connection that brings its pieces are one task, and each wakes the other for every
+//! piece. To the runtime a task that wakes itself gives way to others, and it wakes a worker to look after those: on a machine
+//! of two cores the other core, for nothing, once a piece.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+use tokio::task::coop;
 
-/// How often a connection is looked at in one turn of its task. What it reads and sends counts beside: tokio ends a turn after 128
-/// of such things.
+/// How often a connection is looked at in one turn of its task at the most. A turn is over sooner when it has read, sent and waited
+/// for 128 things: what is asked of tokio beyond that has to wait for the next.
 const LOOKS: u32 = 16;
 
 /// Nobody polls, and nothing has happened.
@@ -38,6 +39,11 @@ impl Wakes {
         Self { waker: Waker::from(Arc::clone(&shared)), shared }
     }
 
+    /// What looks at the connection again, now or with the next turn.
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
     /// Polls until that gives an answer, or there is nothing to do, or it has been polled often enough for this turn.
     pub(super) fn poll<T>(
         &self,
@@ -47,12 +53,16 @@ impl Wakes {
         let Shared { state, task } = &*self.shared;
         task.register(context.waker());
         for _ in 0..LOOKS {
-            state.store(POLLED, Ordering::SeqCst);
+            // Taken, not overwritten: what was done before the wakes so far is to be seen by this look.
+            state.swap(POLLED, Ordering::SeqCst);
             if let Poll::Ready(answer) = poll(&mut Context::from_waker(&self.waker)) {
                 return Poll::Ready(answer);
             }
             if state.compare_exchange(POLLED, STILL, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
                 return Poll::Pending;
+            }
+            if !coop::has_budget_remaining() {
+                break;
             }
         }
         context.waker().wake_by_ref();
@@ -111,10 +121,32 @@ mod tests {
         let mut polls = 0;
         let polled: Poll<()> = wakes.poll(&mut Context::from_waker(&waker), |context| {
             polls += 1;
+            assert!(polls <= LOOKS, "it has had its turn");
             context.waker().wake_by_ref();
             Poll::Pending
         });
         assert_eq!((polled, polls, counter.0.load(Ordering::SeqCst)), (Poll::Pending, LOOKS, 1));
+    }
+
+    #[tokio::test]
+    async fn who_has_used_up_his_turn_is_not_looked_at_again() {
+        let (wakes, mut polls) = (Wakes::new(), 0);
+        std::future::poll_fn(|context| {
+            wakes.poll(context, |context| {
+                polls += 1;
+                if polls == 2 {
+                    assert!(coop::has_budget_remaining(), "there was nothing left of that turn");
+                    return Poll::Ready(());
+                }
+                while let Poll::Ready(taken) = coop::poll_proceed(context) {
+                    taken.made_progress();
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+        })
+        .await;
+        assert_eq!(polls, 2);
     }
 
     #[test]
@@ -134,28 +166,29 @@ mod tests {
         }
     }
 
-    /// Threads that wake while others poll: no wake is lost, or this test would never end.
+    /// What is written before a wake is seen by the look that follows, whichever thread wakes, and however many do at once.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_wake_is_lost() {
-        let (wakes, left) = (Wakes::new(), Arc::new(AtomicUsize::new(0)));
-        for _ in 0..10_000 {
-            left.store(2, Ordering::SeqCst);
-            let mut begun = false;
-            std::future::poll_fn(|context| {
-                wakes.poll(context, |context| {
-                    if !std::mem::replace(&mut begun, true) {
-                        for _ in 0..2 {
-                            let (waker, left) = (context.waker().clone(), Arc::clone(&left));
-                            tokio::spawn(async move {
-                                left.fetch_sub(1, Ordering::SeqCst);
-                                waker.wake();
-                            });
+        let rounds = async {
+            for _ in 0..10_000 {
+                let (wakes, left, mut begun) = (Wakes::new(), Arc::new(AtomicUsize::new(2)), false);
+                std::future::poll_fn(|context| {
+                    wakes.poll(context, |context| {
+                        if !std::mem::replace(&mut begun, true) {
+                            for _ in 0..2 {
+                                let (waker, left) = (context.waker().clone(), Arc::clone(&left));
+                                tokio::spawn(async move {
+                                    left.fetch_sub(1, Ordering::Relaxed);
+                                    waker.wake();
+                                });
+                            }
                         }
-                    }
-                    if left.load(Ordering::SeqCst) == 0 { Poll::Ready(()) } else { Poll::Pending }
+                        if left.load(Ordering::Relaxed) == 0 { Poll::Ready(()) } else { Poll::Pending }
+                    })
                 })
-            })
-            .await;
-        }
+                .await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), rounds).await.expect("a wake was lost");
     }
 }

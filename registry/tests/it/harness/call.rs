@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -97,6 +98,17 @@ impl<'w> Call<'w> {
         let frames = stream::unfold(pieces, |mut pieces| async {
             let piece = pieces.recv().await?;
             Some((Ok(Frame::data(piece)), pieces))
+        });
+        self.body = StreamBody::new(frames).boxed_unsync();
+        self
+    }
+
+    /// A body whose reading panics after these bytes.
+    pub(crate) fn panicking(mut self, content: &'static [u8]) -> Self {
+        let mut content = Some(Bytes::from_static(content));
+        let frames = stream::poll_fn(move |_| {
+            let Some(bytes) = content.take() else { panic!("for a test") };
+            Poll::Ready(Some(Ok(Frame::data(bytes))))
         });
         self.body = StreamBody::new(frames).boxed_unsync();
         self

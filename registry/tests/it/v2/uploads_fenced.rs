@@ -169,6 +169,20 @@ async fn a_client_that_goes_away_leaves_the_upload_where_its_bytes_end() {
     world.put(&format!("{upload}?digest={}", sha256("0123456789"))).by(&ann).await.expect(201);
 }
 
+/// A panic costs its request an answer of 500, and nobody else anything: what was durable is, and the next to come goes on.
+#[tokio::test]
+async fn a_change_that_panics_is_answered_and_has_ended() {
+    let (world, ann, upload) = opened().await;
+    let answer = world.patch(&upload).by(&ann).panicking(b"01234").await;
+    assert_eq!(answer.gist(), (500, "UNKNOWN".into()));
+    assert!(!answer.header("x-request-id").is_empty());
+    assert_eq!(world.app.changes.len(), 0);
+    world.pass(20);
+    let rest = world.patch(&upload).by(&ann).header("content-range", "0-4").body("01234");
+    rest.await.expect(202);
+    world.put(&format!("{upload}?digest={}", sha256("01234"))).by(&ann).await.expect(201);
+}
+
 #[tokio::test]
 async fn a_client_that_stalls_is_let_go_and_what_it_sent_is_kept() {
     let world = World::with(|config| config.http.body_timeout = Duration::from_millis(50)).await;

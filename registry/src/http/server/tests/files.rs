@@ -12,7 +12,6 @@ use tokio::io::AsyncWrite;
 use tokio::task::coop;
 
 use super::super::activity::{Activity, Overdue};
-use super::super::senders::Senders;
 use super::super::transport::{Stream, Transport};
 use super::*;
 
@@ -28,15 +27,10 @@ struct Sending {
 
 impl Sending {
     async fn of(file: File, length: u64) -> Self {
-        Self::beside(Senders::new(1), file, length).await
-    }
-
-    /// In a server where others send too.
-    async fn beside(senders: Senders, file: File, length: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, outbox, activity) = (listener.accept().await.unwrap().0, Outbox::default(), Activity::new());
-        let transport = Transport::new(Stream::Plain(stream), Arc::clone(&activity), outbox.clone(), senders);
+        let transport = Transport::new(Stream::Plain(stream), Arc::clone(&activity), outbox.clone());
         let window = Window::map(file, "a file".into(), 0..length).unwrap();
         let delivery = Delivery::default();
         let bytes = outbox.place(window.clone(), delivery.clone());
@@ -107,16 +101,8 @@ async fn sending_a_file_costs_its_task_the_turn() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&vec![7; 4 << 20]).unwrap();
     let mut sending = Sending::of(file, 4 << 20).await;
-    let (sent, left) = left_of_a_turn(&mut sending).await;
-    assert!(sent <= 256 << 10 && left <= 128 - sent / (8 << 10), "{sent} bytes left {left} of a turn of 128");
-    drop(sending.bytes.split_to(sent));
-    assert!(sending.send().await > 0, "the next turn goes on");
-}
-
-/// How much of a turn of 128 is left after as much of a file as the kernel takes at once, and how much that is.
-async fn left_of_a_turn(sending: &mut Sending) -> (usize, usize) {
     tokio::task::yield_now().await;
-    poll_fn(|context| {
+    let (sent, left) = poll_fn(|context| {
         let Poll::Ready(sent) = sending.poll_send(context) else { return Poll::Pending };
         let mut left = 0;
         while let Poll::Ready(taken) = coop::poll_proceed(context) {
@@ -126,44 +112,10 @@ async fn left_of_a_turn(sending: &mut Sending) -> (usize, usize) {
         assert!(sending.poll_send(context).is_pending(), "the turn is over");
         Poll::Ready((sent.unwrap(), left))
     })
-    .await
-}
-
-#[tokio::test]
-async fn a_sender_keeps_its_turn_where_a_worker_is_to_spare() {
-    let senders = Senders::new(2);
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&vec![7; 4 << 20]).unwrap();
-    let mut sending = Sending::beside(senders.clone(), file, 4 << 20).await;
-    let (sent, left) = left_of_a_turn(&mut sending).await;
-    // That there is room costs one of the 128.
-    assert_eq!(left, 127 - sent / (64 << 10), "{sent} bytes");
+    .await;
+    assert!(sent <= 256 << 10 && left <= 128 - sent / (8 << 10), "{sent} bytes left {left} of a turn of 128");
     drop(sending.bytes.split_to(sent));
-    let other = senders.join();
-    let (sent, left) = left_of_a_turn(&mut sending).await;
-    assert_eq!(left, 127 - sent / (8 << 10), "{sent} bytes");
-    drop((other, sending));
-    assert_eq!(senders.join().bytes(), 64 << 10, "who is gone does not send");
-}
-
-#[tokio::test]
-async fn whoever_has_sent_a_file_whole_is_no_sender() {
-    let senders = Senders::new(2);
-    let length = 100 << 10;
-    let mut sending = Sending::beside(senders.clone(), hole(length), length).await;
-    while !sending.bytes.is_empty() {
-        sending.send().await;
-    }
-    assert_eq!(senders.join().bytes(), 64 << 10);
-}
-
-#[tokio::test]
-async fn a_client_that_takes_nothing_is_no_sender() {
-    let senders = Senders::new(2);
-    let length = 64 << 20;
-    let mut sending = Sending::beside(senders.clone(), hole(length), length).await;
-    sending.fill().await;
-    assert_eq!(senders.join().bytes(), 64 << 10);
+    assert!(sending.send().await > 0, "the next turn goes on");
 }
 
 #[tokio::test]
