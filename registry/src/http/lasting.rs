@@ -1,17 +1,13 @@
 //! Work that ends though the one who waits for it goes away.
 
 use std::any::Any;
+use std::error::Error;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
-
-/// The work panicked.
-#[derive(Debug, thiserror::Error)]
-#[error("it panicked: {0}")]
-pub(super) struct Panicked(String);
 
 /// A future that is polled by whoever waits for it, and that a task of its own polls to its end when it is dropped before,
 /// unless the runtime ends too.
@@ -33,7 +29,8 @@ impl<F: Future<Output: Send> + Send + 'static> Lasting<F> {
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Future for Lasting<F> {
-    type Output = Result<F::Output, Panicked>;
+    /// What it comes to, or what it said when it panicked.
+    type Output = Result<F::Output, Box<dyn Error + Send + Sync>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(work) = &mut self.work else { return Poll::Pending };
@@ -46,7 +43,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Lasting<F> {
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
         match (polled, dropped) {
             (Ok(polled), Ok(())) => polled.map(Ok),
-            (Err(panic), _) | (_, Err(panic)) => Poll::Ready(Err(Panicked(told(&*panic)))),
+            (Err(panic), _) | (_, Err(panic)) => Poll::Ready(Err(told(&*panic))),
         }
     }
 }
@@ -59,10 +56,10 @@ impl<F: Future<Output: Send> + Send + 'static> Drop for Lasting<F> {
     }
 }
 
-/// What a panic says.
-fn told(panic: &(dyn Any + Send)) -> String {
+/// A panic as an error.
+fn told(panic: &(dyn Any + Send)) -> Box<dyn Error + Send + Sync> {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("it does not say why").to_owned()
+    format!("it panicked: {}", text.unwrap_or("it does not say why")).into()
 }
 
 #[cfg(test)]
