@@ -1,5 +1,6 @@
 //! The body of a request, read under limits: bytes counted, slow senders let go.
 
+use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -65,6 +66,12 @@ impl Incoming {
         self.received
     }
 
+    /// Whether some of it was not read, as far as that can be told.
+    #[must_use]
+    pub(crate) fn is_left(&self) -> bool {
+        !self.ended && !self.body.is_end_stream()
+    }
+
     /// Puts the whole of what was read back, to be read again.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
         self.received = 0;
@@ -86,6 +93,10 @@ impl Incoming {
             self.period.0 += since.elapsed();
             let Some(frame) = frame else {
                 self.ended = true;
+                // A stream of HTTP/2 that the client takes back without an error looks like one that ended.
+                if self.body.size_hint().lower() > 0 {
+                    return Err(BodyError::Cut(axum::Error::new(io::Error::from(io::ErrorKind::UnexpectedEof))));
+                }
                 break;
             };
             let frame = frame.map_err(|error| {
@@ -169,7 +180,7 @@ mod tests {
     fn trickle(after: Duration) -> Incoming {
         let bytes = stream::unfold((), move |()| async move {
             tokio::time::sleep(after).await;
-            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+            Some((Ok::<_, io::Error>(Bytes::from_static(b"x")), ()))
         });
         Incoming::new(Body::from_stream(bytes), PATIENCE, false)
     }

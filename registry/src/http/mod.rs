@@ -23,9 +23,9 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use hallmark_oci::{ErrorCode, Operation, OperationInvalid, ReadTuf, TufFile};
 use hallmark_storage::metadata::PrincipalId;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, Version};
 
 use self::body::Incoming;
 use self::error::Error;
@@ -60,13 +60,15 @@ enum Part {
     SignIn,
     /// What verifiers need, for anybody.
     Shelf,
+    /// A path that is one of the others' or a probe's, by a method that it does not take.
+    Misused,
 }
 
 impl Part {
     /// What the log and the metrics call a request before more is known of it.
     fn name(self) -> &'static str {
         match self {
-            Self::Images => "unknown",
+            Self::Images | Self::Misused => "unknown",
             Self::Token => "token",
             Self::KeySet => "key_set",
             Self::Api => "api",
@@ -89,7 +91,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(telemetry::http::readyz))
         .route("/_notary_server/health", get(telemetry::http::readyz))
         .route("/metrics", get(telemetry::http::metrics))
-        .method_not_allowed_fallback(async || Error::plain(ErrorCode::Unsupported))
+        .method_not_allowed_fallback(misused)
         // Not a wildcard route: axum would decode the path, and it must be decoded once only, by `Operation::parse`.
         .fallback(images)
         .with_state(app)
@@ -125,6 +127,10 @@ async fn shelved_or_image(State(app): State<Arc<App>>, request: Request) -> Resp
     serve(app, if is_shelved && is_read { Part::Shelf } else { Part::Images }, request).await
 }
 
+async fn misused(State(app): State<Arc<App>>, request: Request) -> Response {
+    serve(app, Part::Misused, request).await
+}
+
 async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
     serve(app, Part::Images, request).await
 }
@@ -140,7 +146,7 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
         return respond(app, part, parts, body).await;
     }
     let (started, peer) = (Instant::now(), peer(&parts));
-    let line = Line::new(&app, part.name(), &parts.headers, peer);
+    let (line, version) = (Line::new(&app, part.name(), &parts.headers, peer), parts.version);
     // Nobody closes the places, so each gets one in its turn. Those who have yet to say who they are take none away.
     let place = match part {
         Part::Token | Part::SignIn => None,
@@ -157,7 +163,8 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     match Lasting::new(change).await {
         Ok(response) => response,
         Err(panic) => {
-            let mut response = Error::internal(panic).answer(line.id());
+            // Nobody can tell how much of the body was read.
+            let mut response = last_of_its_connection(Error::internal(panic).answer(line.id()), version, true);
             finish(None, &line, &mut response);
             line.write(&app, &mut response, 0, started);
             response
@@ -176,6 +183,7 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
             Ok(_reading) => Box::pin(auth::http::token(&app, &parts, &mut body)).await,
             Err(busy) => Err(busy),
         },
+        Part::Misused => Err(Error::plain(ErrorCode::Unsupported)),
         Part::KeySet => Ok(auth::http::key_set(&app)),
         Part::Shelf => Box::pin(trust::http::shelf(&app, parts.uri.path())).await,
         Part::Api => {
@@ -197,11 +205,20 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
         Ok(response) => response,
         Err(error) => {
             body.discard().await;
-            error.answer(line.id())
+            last_of_its_connection(error.answer(line.id()), parts.version, body.is_left())
         }
     };
     finish(parts.uri.query().filter(|_| matches!(part, Part::Images)), &line, &mut response);
     line.write(&app, &mut response, body.received(), started);
+    response
+}
+
+/// Says with the answer that its connection ends, where something of the request's body is `left` on it: a client that uses the
+/// connection again would have its next request taken for the rest of that. A stream of HTTP/2 ends by itself.
+fn last_of_its_connection(mut response: Response, version: Version, left: bool) -> Response {
+    if left && version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

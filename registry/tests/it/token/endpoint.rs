@@ -283,6 +283,20 @@ async fn forms_that_are_incomplete_are_refused() {
 }
 
 /// A form that never ends would hold a connection and a task as surely as a silent one.
+/// Clients ask for several repositories in one field or in a field for each (the token specification shows both).
+#[tokio::test]
+async fn scopes_are_asked_for_together_or_one_by_one() {
+    let world = World::open().await;
+    for scopes in [
+        "&scope=repository:ann/app:pull+repository:ann/web:push",
+        "&scope=repository:ann/app:pull&scope=repository:ann/web:push",
+    ] {
+        let answer = posted(&world, &by_password(scopes)).await.expect(200).json();
+        assert_eq!(answer["scope"], "repository:ann/app:pull repository:ann/web:push", "{scopes}");
+        assert_eq!(granted(&world, &ann(), &scopes[1..]).await, answer["scope"].as_str().unwrap(), "{scopes}");
+    }
+}
+
 #[tokio::test]
 async fn a_form_that_stalls_is_let_go() {
     let world = World::with(|config| config.http.body_timeout = Duration::from_millis(50)).await;
@@ -290,6 +304,7 @@ async fn a_form_that_stalls_is_let_go() {
     feed.send(Bytes::from("grant_type=password")).await.unwrap();
     assert_snapshot!(world.post("/token").fed(body).await, @r#"
     408 Request Timeout
+    connection: close
     content-length: 86
     content-type: application/json
 

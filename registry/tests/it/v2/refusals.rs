@@ -59,6 +59,7 @@ async fn a_body_that_stalls_is_told_so() {
     feed.send(Bytes::from("01234")).await.unwrap();
     assert_snapshot!(world.patch(&upload).by(&ann).fed(body).await, @r#"
     408 Request Timeout
+    connection: close
     content-length: 95
     content-type: application/json
 

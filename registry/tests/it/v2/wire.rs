@@ -122,3 +122,41 @@ async fn a_layer_that_is_on_its_way_at_shutdown_arrives_whole() {
     assert!(sent == content, "{} bytes came", sent.len());
     assert_eq!(drained, Drained { open: 1, cut: 0 });
 }
+
+/// Of a request that is refused before its body came, the rest would be taken for the next request.
+#[tokio::test]
+async fn a_refusal_of_a_body_that_was_not_read_ends_the_connection() {
+    let world = World::open().await;
+    let server = world.listen().await;
+    let (path, nobody) = ("/v2/ann/app/blobs/uploads/", Credentials::none());
+    let [read, cut] =
+        ["1024", "4194304"].map(|length| Wire::request("POST", path, &nobody, &[("Content-Length", length)]));
+    let mut wire = server.connect().await;
+    wire.send(&(read + &"x".repeat(1_024) + &Wire::request("GET", "/livez", &nobody, &[("Connection", "close")])))
+        .await;
+    let both = String::from_utf8(wire.rest().await).unwrap();
+    assert_eq!(both.matches("HTTP/1.1 ").count(), 2, "{both}");
+    assert!(both.starts_with("HTTP/1.1 401 ") && both.ends_with("\r\n\r\nok\n"), "{both}");
+    assert_eq!(both.matches("connection: close\r\n").count(), 1, "{both}");
+
+    let mut wire = server.connect().await;
+    wire.send(&(cut + &"x".repeat(1_024))).await;
+    let only = String::from_utf8(wire.rest().await).unwrap();
+    assert!(only.starts_with("HTTP/1.1 401 ") && only.contains("connection: close\r\n"), "{only}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_take_is_answered_as_all_is() {
+    let world = World::open().await;
+    for (method, path, allowed) in [
+        ("PUT", "/token", "GET,HEAD,POST"),
+        ("POST", "/.well-known/jwks.json", "GET,HEAD"),
+        ("DELETE", "/metrics", "GET,HEAD"),
+    ] {
+        let answer = world.call(method, path).await;
+        assert_eq!(answer.gist(), (405, "UNSUPPORTED".into()), "{method} {path}");
+        assert_eq!(answer.header("allow"), allowed, "{method} {path}");
+        assert!(answer.headers.contains_key("x-request-id"), "{method} {path}");
+    }
+}
