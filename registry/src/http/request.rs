@@ -77,7 +77,7 @@ pub(crate) fn realm(config: &Config, peer: PeerAddress, uri: &Uri, headers: &Hea
         return format!("{}/token", public.as_str().trim_end_matches('/'));
     }
     let secure = if config.trusts_proxy(peer.0.ip()) {
-        text(headers, &FORWARDED_PROTO).map_or(config.tls.is_some(), |proto| proto.eq_ignore_ascii_case("https"))
+        forwarded(headers, &FORWARDED_PROTO).map_or(config.tls.is_some(), |proto| proto.eq_ignore_ascii_case("https"))
     } else {
         config.tls.is_some()
     };
@@ -102,13 +102,18 @@ pub(crate) fn is_own_name(config: &Config, peer: PeerAddress, uri: &Uri, headers
 }
 
 fn host(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let forwarded = if config.trusts_proxy(peer.0.ip()) { text(headers, &FORWARDED_HOST) } else { None };
+    let forwarded = if config.trusts_proxy(peer.0.ip()) { forwarded(headers, &FORWARDED_HOST) } else { None };
     let host =
         forwarded.or_else(|| uri.authority().map(|authority| authority.as_str())).or_else(|| text(headers, &HOST))?;
     let plain = !host.is_empty()
         && host.len() <= 255
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'));
     plain.then(|| host.to_ascii_lowercase())
+}
+
+/// What the client was told to ask for, as the proxy next to it saw it: where several add what they see, it comes first.
+fn forwarded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    text(headers, name)?.split(',').next().map(str::trim)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -128,3 +128,10 @@ async fn what_a_trusted_proxy_says_was_forwarded_is_believed() {
     let forwarded = [("x-forwarded-host", "images.test"), ("x-forwarded-proto", "https")];
     assert_eq!(realm(&world, &forwarded, [10, 1, 2, 3]).await, "https://images.test/token");
 }
+
+#[tokio::test]
+async fn of_several_proxies_the_one_next_to_the_client_tells_what_it_asked_for() {
+    let world = World::with(|config| config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]).await;
+    let forwarded = [("x-forwarded-host", "images.test, inner.test"), ("x-forwarded-proto", "https, http")];
+    assert_eq!(realm(&world, &forwarded, [10, 1, 2, 3]).await, "https://images.test/token");
+}
