@@ -2,29 +2,48 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every series with its value.
+/// Every series with its value, and the families that there are.
 #[derive(Debug)]
-pub(crate) struct Metrics(BTreeMap<String, f64>);
+pub(crate) struct Metrics {
+    series: BTreeMap<String, f64>,
+    families: BTreeSet<String>,
+}
 
 impl Metrics {
+    /// Reads OpenMetrics text.
     pub(super) fn read(text: &str) -> Self {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        Self(
-            lines
-                .map(|line| line.rsplit_once(' ').unwrap())
-                .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
-                .collect(),
-        )
+        assert!(text.ends_with("\n# EOF\n"), "the text is cut: {text}");
+        let (comments, lines): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('#'));
+        let series = lines
+            .into_iter()
+            .map(|line| line.rsplit_once(' ').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
+        let types = comments.iter().filter_map(|line| line.strip_prefix("# TYPE "));
+        Self {
+            series: series.collect(),
+            families: types.filter_map(|family| family.split(' ').next()).map(str::to_owned).collect(),
+        }
     }
 
     /// The value of a series, named as the text names it without its prefix; 0 before it has moved.
+    ///
+    /// # Panics
+    /// The text has no such family, so that it would never move.
     pub(crate) fn of(&self, series: &str) -> f64 {
-        self.0.get(&format!("hallmark_{series}")).copied().unwrap_or(0.0)
+        let name = series.split('{').next().unwrap();
+        let family =
+            ["_total", "_count", "_sum", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        assert!(
+            self.families.contains(&format!("hallmark_{family}")),
+            "nothing is called {family}: {:?}",
+            self.families
+        );
+        self.series.get(&format!("hallmark_{series}")).copied().unwrap_or(0.0)
     }
 
     /// The operations that were asked for.
     pub(crate) fn operations(&self) -> BTreeSet<&str> {
-        let requests = self.0.keys().filter(|series| series.starts_with("hallmark_requests_total{"));
+        let requests = self.series.keys().filter(|series| series.starts_with("hallmark_requests_total{"));
         requests.filter_map(|series| series.split("operation=\"").nth(1)?.split('"').next()).collect()
     }
 }

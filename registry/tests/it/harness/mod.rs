@@ -347,6 +347,7 @@ impl World {
     /// Everything counted, as `/metrics` tells it.
     pub(crate) async fn metrics(&self) -> Metrics {
         let answer = self.get("/metrics").await.expect(200);
+        assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
         Metrics::read(std::str::from_utf8(&answer.body).unwrap())
     }
 

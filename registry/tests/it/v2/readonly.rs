@@ -6,7 +6,7 @@ use hallmark_oci::Digest;
 use insta::assert_snapshot;
 use tokio::sync::mpsc;
 
-use crate::harness::{Call, Credentials, OCI_MANIFEST, World, image, sha256};
+use crate::harness::{Call, Credentials, OCI_MANIFEST, PASSWORD, World, image, sha256};
 
 async fn switched() -> (World, Credentials, Digest, String) {
     let world = World::open().await;
@@ -63,6 +63,43 @@ async fn reads_go_on() {
     }
     let again = world.all_of("ann", "ann/app").await;
     world.get("/v2/").by(&again).await.expect(200);
+}
+
+/// `docker login` asks for a refresh token. To keep one is a write, so that it gets none, and the client goes on by its password.
+#[tokio::test]
+async fn a_login_goes_on_without_a_refresh_token() {
+    let (world, _, digest, _) = switched().await;
+    let scope = "service=hallmark&scope=repository:ann/app:pull";
+    let before = world.rows().await;
+    let got = world.get(&format!("/token?{scope}&offline_token=true")).by(&Credentials::basic("ann", PASSWORD)).await;
+    let password = PASSWORD.replace(' ', "+");
+    let form =
+        format!("grant_type=password&client_id=docker&access_type=offline&username=ann&password={password}&{scope}");
+    let posted = world.post("/token").header("content-type", "application/x-www-form-urlencoded").body(form).await;
+    assert_eq!(world.rows().await, before);
+    for answer in [got, posted] {
+        let answer = answer.expect(200).json();
+        assert_eq!(answer.get("refresh_token"), None, "{answer}");
+        let token = Credentials::bearer(answer["access_token"].as_str().unwrap());
+        world.get(&format!("/v2/ann/app/manifests/{digest}")).by(&token).await.expect(200);
+    }
+}
+
+/// One that was had before opens the door as it did.
+#[tokio::test]
+async fn a_refresh_token_from_before_goes_on() {
+    let world = World::open().await;
+    let ann = world.all_of("ann", "ann/app").await;
+    world.image(&ann, "ann/app", "1", "layer").await;
+    let login = world.get("/token?service=hallmark&offline_token=true").by(&Credentials::basic("ann", PASSWORD)).await;
+    let refresh = login.expect(200).json()["refresh_token"].as_str().unwrap().to_owned();
+    world.app.set_readonly(true).await.unwrap();
+    let form = format!(
+        "grant_type=refresh_token&client_id=docker&service=hallmark&scope=repository:ann/app:pull&refresh_token={refresh}"
+    );
+    let posted = world.post("/token").header("content-type", "application/x-www-form-urlencoded").body(form).await;
+    let token = posted.expect(200).json()["access_token"].as_str().unwrap().to_owned();
+    world.get("/v2/ann/app/manifests/1").by(&Credentials::bearer(&token)).await.expect(200);
 }
 
 #[tokio::test]

@@ -95,9 +95,16 @@ async fn the_list_goes_on_after_a_name_that_need_not_be_a_tag() {
 #[tokio::test]
 async fn more_than_a_page_may_hold_is_cut_to_it() {
     let (world, ann) = tagged().await;
-    for n in ["1001", "18446744073709551616", "99999999999999999999999999"] {
-        let answer = world.get(&format!("/v2/ann/app/tags/list?n={n}")).by(&ann).await.expect(200);
-        assert_eq!(answer.json()["tags"].as_array().unwrap().len(), ORDERED.len(), "{n}");
+    // They sort behind all others, and the last of them stands on the second page.
+    world.meddle_at_once(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+         INSERT INTO tags SELECT repository_id, 'zz-' || printf('%04d', i), manifest_id, 1, moved_at FROM tags, n WHERE name = 'a'",
+    );
+    for n in ["", "n=1000", "n=1001", "n=18446744073709551616", "n=99999999999999999999999999"] {
+        let pages = pages(&world, &ann, &format!("/v2/ann/app/tags/list?{n}"), "tags").await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [1_000, ORDERED.len()], "{n}");
+        assert_eq!(pages[0][..ORDERED.len()], *ORDERED, "{n}");
+        assert_eq!(pages[1].last().unwrap(), "zz-1000", "{n}");
     }
 }
 
