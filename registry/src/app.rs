@@ -185,6 +185,22 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
+    /// Refuses settings that name a file which cannot be used, as [`App::open`] would, and makes nothing.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to put right.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        users::check_breached(config)?;
+        master::check(&config.master_key)?;
+        if let Some(remote) = &config.signer.remote {
+            Remote::open(remote.clone())?;
+        }
+        Sources::open(&config.sections.directories)?;
+        Workloads::open(&config.sections.issuers, &network(config))?;
+        Providers::open(&config.sections.providers, &network(config))?;
+        Ok(())
+    }
+
     /// Opens the stores, the keys and, at the first start, makes the administrator.
     ///
     /// # Errors
@@ -194,7 +210,6 @@ impl App {
         let now = clock.now();
         durable::make_folder(&config.data)
             .map_err(|source| StartError::File { path: config.data.display().to_string(), source })?;
-        users::check_breached(&config)?;
         // A first start makes tables in the one and hundreds of folders in the other.
         let opened = tokio::join!(Blobs::open(&config.storage), Metadata::open(&config.database, now));
         let (metadata, blobs) = (opened.1?, opened.0?);

@@ -12,13 +12,16 @@ use crate::config;
 /// The longest file of a key, passphrase or PIN that is read, in bytes.
 const FILE_BYTES: u64 = 4_096;
 
+/// Where a key is given that is in no file.
+const VARIABLE: &str = "HALLMARK_MASTER_KEY";
+
 /// What the settings name. The file of a key is made where there is none.
 ///
 /// # Errors
 /// [`StartError::File`], [`StartError::MasterKey`]
 pub(crate) fn source(named: &config::MasterKey, random: &Random) -> Result<Source, StartError> {
     match named {
-        config::MasterKey::Given(text) => key(Zeroizing::new(text.expose().to_owned()), "HALLMARK_MASTER_KEY"),
+        config::MasterKey::Given(text) => key(Zeroizing::new(text.expose().to_owned()), VARIABLE),
         config::MasterKey::File(path) => {
             if !path.exists() {
                 write_secret(path, Zeroizing::new(MasterKey::generate_text(&random.bytes())).as_bytes())?;
@@ -33,6 +36,21 @@ pub(crate) fn source(named: &config::MasterKey, random: &Random) -> Result<Sourc
             key: token.key.clone(),
             pin: line(&token.pin_file)?,
         })),
+    }
+}
+
+/// Refuses what [`source`] would, without making the file of a key where there is none.
+///
+/// # Errors
+/// [`StartError::File`], [`StartError::MasterKey`]
+pub(crate) fn check(named: &config::MasterKey) -> Result<(), StartError> {
+    match named {
+        config::MasterKey::File(path) if !path.exists() => Ok(()),
+        config::MasterKey::File(path) => key(read(path)?, &path.display().to_string()).map(drop),
+        config::MasterKey::Given(text) => key(Zeroizing::new(text.expose().to_owned()), VARIABLE).map(drop),
+        config::MasterKey::Passphrase(_) => Ok(()),
+        config::MasterKey::PassphraseFile(path) => line(path).map(drop),
+        config::MasterKey::Token(token) => line(&token.pin_file).map(drop),
     }
 }
 

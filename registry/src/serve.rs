@@ -75,11 +75,8 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     if let Some(caution) = config.caution() {
         tracing::warn!("{caution}; run one server only, or set storage.url to s3://…");
     }
+    let certificates = check(&config)?;
     let app = App::open(config, Clock::System).await?;
-    let certificates = match &app.config.tls {
-        Some(files) => Some(tls::Certificates::load(files.clone())?),
-        None => None,
-    };
     let address = app.config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let listen = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
@@ -111,6 +108,15 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
         );
     }
     Ok(())
+}
+
+/// Refuses settings whose files cannot be used, before anything is made by them; nobody is asked. Gives what HTTPS is served with.
+///
+/// # Errors
+/// [`ServeError::Tls`], [`ServeError::Start`]
+pub(crate) fn check(config: &Config) -> Result<Option<Arc<tls::Certificates>>, ServeError> {
+    App::check(config)?;
+    Ok(config.tls.clone().map(tls::Certificates::load).transpose()?)
 }
 
 /// Waits for changes whose client is gone, for the tasks, and for the database to close; whether that took no longer than

@@ -51,7 +51,7 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// Other names (`host` or `host:port`, lower case) under which clients reach this registry.
     pub aliases: Vec<Authority>,
-    /// The proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    /// The proxies whose `X-Forwarded-For`, `-Host` and `-Proto` headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// Where facts are kept.
     pub database: DatabaseConfig,
