@@ -125,16 +125,56 @@ async fn two_that_open_a_new_database_at_once_migrate_it_once(world: World) {
     }
 }
 
+/// What a database of this world's server says of itself, as it is refused for: the setting and its value.
+async fn refused_for(config: &DatabaseConfig) -> (&'static str, String) {
+    match Metadata::open(config, NOW).await {
+        Err(OpenError::Setting { setting, found, .. }) => (setting, found),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened"),
+    }
+}
+
 #[test]
-fn a_setting_that_would_lose_acknowledged_pushes_is_refused() {
+fn a_setting_that_would_break_a_promise_is_refused() {
+    for (setting, value) in [
+        ("synchronous_commit", "off"),
+        ("synchronous_commit", "local"),
+        ("default_transaction_isolation", "repeatable read"),
+        ("default_transaction_isolation", "serializable"),
+    ] {
+        run(Engine::Postgres, async |world: World| {
+            let name = world.look("SELECT CAST(current_database() AS TEXT)").await.remove(0);
+            world.meddle(&format!("ALTER DATABASE {name} SET {setting} = '{value}'")).await;
+            assert_eq!(refused_for(&world.config).await, (setting, value.to_owned()));
+        });
+    }
+}
+
+#[test]
+fn a_database_of_another_encoding_is_refused() {
     run(Engine::Postgres, async |world: World| {
         let name = world.look("SELECT CAST(current_database() AS TEXT)").await.remove(0);
-        world.meddle(&format!("ALTER DATABASE {name} SET synchronous_commit = off")).await;
-        match Metadata::open(&world.config, NOW).await {
-            Err(OpenError::Setting { setting: "synchronous_commit", found, .. }) => assert_eq!(found, "off"),
-            Err(other) => panic!("{other}"),
-            Ok(_) => panic!("opened"),
-        }
+        let other = format!("{name}_latin");
+        let made = "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+        world.meddle(&format!("CREATE DATABASE {other} {made}")).await;
+        let DatabaseConfig::Postgres { url, max_connections } = &world.config else { panic!("SQLite") };
+        let url = url.replace(&format!("/{name}?"), &format!("/{other}?"));
+        let config = DatabaseConfig::Postgres { url, max_connections: *max_connections };
+        assert_eq!(refused_for(&config).await, ("server_encoding", "LATIN1".to_owned()));
+    });
+}
+
+/// The server cannot be an older one, so that what it says of itself is looked up in a function of the test's own.
+#[test]
+fn a_server_older_than_the_suite_runs_on_is_refused() {
+    run(Engine::Postgres, async |world: World| {
+        let name = world.look("SELECT CAST(current_database() AS TEXT)").await.remove(0);
+        world.meddle("CREATE SCHEMA older").await;
+        let says = "CREATE FUNCTION older.current_setting(asked TEXT) RETURNS TEXT LANGUAGE sql AS
+            $$ SELECT CASE asked WHEN 'server_version_num' THEN '140013' ELSE pg_catalog.current_setting(asked) END $$";
+        world.meddle(says).await;
+        world.meddle(&format!("ALTER DATABASE {name} SET search_path = older, pg_catalog, public")).await;
+        assert_eq!(refused_for(&world.config).await, ("server_version_num", "140013".to_owned()));
     });
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hallmark_oci::{Algorithm, Manifest};
+use hallmark_oci::{Algorithm, Manifest, RepositoryName};
 use hallmark_storage::metadata::{
-    BlobDeletion, Engine, Error, Finish, Looked, PutManifest, PutRefused, Quota, Repository, Room, Scope,
+    BlobDeletion, Engine, Error, ErrorKind, Finish, Looked, PutManifest, PutRefused, Quota, Repository, Room, Scope,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -200,4 +200,57 @@ fn a_link_is_judged_in_the_account_that_its_repository_was_handed_over_to() {
         end.notify_one();
         assert!(matches!(collector.await.unwrap(), Looked::Link(seen) if !seen.named));
     });
+}
+
+/// Has every change that makes a repository refused with this SQLSTATE, the first `times` it is tried.
+async fn in_the_way(world: &World, state: &str, times: u32) {
+    for statement in [
+        "CREATE SEQUENCE tried".to_owned(),
+        // What a sequence gave it does not take back with the transaction.
+        format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF nextval('tried') <= {times} THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '{state}'; END IF;
+               RETURN NEW;
+             END $$"
+        ),
+        "CREATE TRIGGER refuse BEFORE INSERT ON repositories FOR EACH ROW EXECUTE FUNCTION refuse()".to_owned(),
+    ] {
+        world.meddle(&statement).await;
+    }
+}
+
+/// Rule 6: serialization failure and deadlock, which the server may end any change with.
+#[test]
+fn a_change_that_others_were_in_the_way_of_is_run_again() {
+    for state in ["40001", "40P01"] {
+        run(Engine::Postgres, async |world: World| {
+            in_the_way(&world, state, 7).await;
+            let before = world.metadata.statistics().repeats;
+            let repository = world.repository("alice/app").await;
+            assert_eq!(world.metadata.statistics().repeats - before, 7, "{state}");
+            assert_eq!(world.metadata.repository(&repository.name).await.unwrap(), Some(repository), "{state}");
+        });
+    }
+}
+
+#[test]
+fn a_change_that_others_are_in_the_way_of_eight_times_is_given_up() {
+    for state in ["40001", "40P01"] {
+        run(Engine::Postgres, async |world: World| {
+            in_the_way(&world, state, 8).await;
+            let before = world.metadata.statistics().repeats;
+            let name: RepositoryName = "alice/app".parse().unwrap();
+            let made: Result<Repository, Error> = world
+                .metadata
+                .write((name.clone(), world.alice.account_id), |tx, (name, account)| {
+                    Box::pin(tx.create_repository(name, *account, NOW))
+                })
+                .await;
+            assert_eq!(made.unwrap_err().kind(), ErrorKind::Contended, "{state}");
+            assert_eq!(world.metadata.statistics().repeats - before, 7, "{state}");
+            assert_eq!(world.metadata.repository(&name).await.unwrap(), None, "{state}");
+            // Tried again by whoever asked, it succeeds.
+            world.repository("alice/app").await;
+        });
+    }
 }
