@@ -71,11 +71,11 @@ impl From<FolderError> for ServeError {
 /// # Errors
 /// [`ServeError`] says what to put right.
 pub async fn run(config: Config) -> Result<(), ServeError> {
+    let certificates = check(&config)?;
     let lock = FolderLock::take(&config.data)?;
     if let Some(caution) = config.caution() {
         tracing::warn!("{caution}; run one server only, or set storage.url to s3://…");
     }
-    let certificates = check(&config)?;
     let app = App::open(config, Clock::System).await?;
     let address = app.config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;

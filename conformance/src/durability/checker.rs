@@ -34,6 +34,8 @@ pub struct Known {
 pub struct Violation {
     /// The line of the trace on which the answer was written.
     pub line: usize,
+    /// Its status.
+    pub status: u16,
     /// What had not been done.
     pub what: String,
 }
@@ -49,6 +51,8 @@ impl fmt::Display for Violation {
 pub struct Report {
     /// 201 answers.
     pub created: usize,
+    /// Those of them that were for a blob whose file the trace shows: the rules of files hold for these alone.
+    pub of_files: usize,
     /// 202 answers to PATCH.
     pub appended: usize,
     /// 202 answers to DELETE.
@@ -66,6 +70,7 @@ pub fn check(calls: &[Call], known: &Known, folder: &str) -> Report {
         match (answer.status, answer.method.as_str()) {
             (201, _) => {
                 report.created += 1;
+                report.of_files += usize::from(files_of(&disk, known, &answer).next().is_some());
                 complaints = created(&disk, known, &answer);
             }
             (202, "PATCH") => {
@@ -78,7 +83,7 @@ pub fn check(calls: &[Call], known: &Known, folder: &str) -> Report {
             }
             _ => {}
         }
-        let violation = |what| Violation { line: answer.start, what };
+        let violation = |what| Violation { line: answer.start, status: answer.status, what };
         report.violations.extend(complaints.into_iter().map(violation));
     }
     report
@@ -92,11 +97,7 @@ fn created(disk: &Disk<'_>, known: &Known, answer: &Answer) -> Vec<String> {
     let mut complaints = Vec::new();
     complaints.extend(disk.log_of_request(answer));
     complaints.extend(disk.log_of_digest(digest, answer));
-    let Some(mark) = known.blobs.get(digest) else {
-        return complaints;
-    };
-    // A mounted blob and one that was there before have no file of their own in this trace.
-    for file in disk.files_with(mark) {
+    for file in files_of(disk, known, answer) {
         if disk.renamed.contains(file.path) {
             complaints.push(format!("201 for {digest}: {} was renamed, which these rules do not follow", file.path));
         }
@@ -104,6 +105,13 @@ fn created(disk: &Disk<'_>, known: &Known, answer: &Answer) -> Vec<String> {
         complaints.extend(disk.entries_unsynced(file.path, answer.start).map(|why| format!("201 for {digest}: {why}")));
     }
     complaints
+}
+
+/// The files of the blob that a 201 is for. A mounted blob and one that was there before have none of their own in this trace, nor
+/// has a manifest, and a blob so small that it stands in the database.
+fn files_of<'a>(disk: &'a Disk<'_>, known: &'a Known, answer: &Answer) -> impl Iterator<Item = &'a Traced<'a>> {
+    let mark = answer.header("docker-content-digest").and_then(|digest| known.blobs.get(digest));
+    mark.into_iter().flat_map(|mark| disk.files_with(mark))
 }
 
 /// Rule 4.

@@ -25,6 +25,8 @@ use crate::{
 const CLIENTS: u64 = 6;
 /// A server is killed after this many milliseconds, at least and at most.
 const LIFE: std::ops::Range<u64> = 20..900;
+/// Of so many power losses one takes only a part of what was not synced.
+const TORN: usize = 3;
 
 /// What the clients of a storm do besides pushing and deleting.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +90,7 @@ impl Storm {
     }
 
     /// Starts the server, lets the clients settle and push, kills it while they do. A watched folder loses its power
-    /// with that: all that was not synced in one cycle, a random part of it in the next.
+    /// with that: all that was not synced, and every third time a random part of it.
     ///
     /// # Errors
     /// The server does not come up again, had ended by itself, or the journal cannot be followed.
@@ -179,7 +181,9 @@ impl Storm {
         self.tally.kills += 1;
         self.clients.iter_mut().for_each(|client| client.session.disconnect());
         if let Some(watched) = &self.watched {
-            let torn = self.tally.kills.is_multiple_of(2).then(|| self.random.bits());
+            let torn = self.tally.kills.is_multiple_of(TORN).then(|| self.random.bits());
+            let counted = if torn.is_some() { &mut self.tally.torn } else { &mut self.tally.dark };
+            *counted += 1;
             self.tally.lost += watched.lose_power(torn.map_or(Loss::Everything, Loss::Torn))?;
         }
         Ok(())

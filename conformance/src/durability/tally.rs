@@ -10,6 +10,10 @@ use crate::http::Response;
 pub struct Tally {
     /// How often the server was killed.
     pub kills: usize,
+    /// After how many of them the power was lost with everything that was not synced, and with a part of it.
+    pub dark: usize,
+    /// See [`Tally::dark`].
+    pub torn: usize,
     /// Manifests that were answered 201, tag moves included.
     pub manifests: usize,
     /// Blobs that were answered 201.
@@ -56,6 +60,8 @@ impl Tally {
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.kills += other.kills;
+        self.dark += other.dark;
+        self.torn += other.torn;
         self.manifests += other.manifests;
         self.blobs += other.blobs;
         self.deletes += other.deletes;
@@ -77,9 +83,11 @@ impl fmt::Display for Tally {
         const SHOWN: usize = 20;
         write!(
             formatter,
-            "{} kills; acknowledged: {} manifests, {} blobs, {} deletes; {} uploads resumed, {} times refused as held by \
+            "{} kills, after {} of them everything unsynced was lost, after {} a part; acknowledged: {} manifests, {} blobs, {} deletes; {} uploads resumed, {} times refused as held by \
              another request; {} manifests pulled whole, {} blobs rehashed; the power losses took {} pieces and {} names; {} violations",
             self.kills,
+            self.dark,
+            self.torn,
             self.manifests,
             self.blobs,
             self.deletes,

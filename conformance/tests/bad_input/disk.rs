@@ -9,7 +9,7 @@ use std::{
 use hallmark_conformance::{
     Failure, Outcome,
     check::{holds, refused},
-    http::Response,
+    http::{Request, Response},
     image::{Content, MANIFEST, digest, noise},
     process::run,
     registry::Registry,
@@ -86,7 +86,7 @@ fn fill(registry: &Registry) -> Outcome<Vec<String>> {
 
 /// Opens an upload: its location, or the refusal.
 fn begin(registry: &Registry) -> Outcome<Result<String, Response>> {
-    let request = hallmark_conformance::http::Request::new("POST", format!("/v2/{REPOSITORY}/blobs/uploads/"));
+    let request = Request::new("POST", format!("/v2/{REPOSITORY}/blobs/uploads/"));
     let answer = registry.client().send(&request)?;
     if answer.status == 202 {
         return Ok(Ok(answer.required("location")?.to_owned()));
@@ -165,17 +165,15 @@ fn a_store_that_became_read_only_refuses_pushes_and_serves_pulls() -> Outcome<()
     let store = disk.path().join("blobs");
     std::fs::create_dir(&store)?;
     let scene = Scene::with(Plan::default().variable("HALLMARK_STORAGE_URL", store.to_string_lossy()))?;
-    disk.make_read_only()?;
     let before = scene.look()?;
+    disk.make_read_only()?;
+    // An upload is a row of the database, which can be written; its bytes have no place.
+    let location = scene.registry.begin_upload(REPOSITORY)?;
     let bytes = noise(7, 100_000);
-    let answer = match begin(&scene.registry)? {
-        Ok(location) => scene.registry.finish(&location, &digest(&bytes), &bytes)?,
-        Err(answer) => answer,
-    };
-    says_no_room(&answer)?;
+    says_no_room(&scene.registry.finish(&location, &digest(&bytes), &bytes)?)?;
+    scene.registry.client().send(&Request::new("DELETE", &location))?.expect(204)?;
     scene.absent(&digest(&bytes))?;
-    let after = scene.look()?;
-    holds(before == after, || format!("a read-only store changed {before:?} to {after:?}"))
+    scene.is_still(&before)
 }
 
 #[test]

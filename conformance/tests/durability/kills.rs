@@ -12,7 +12,7 @@ fn what_was_acknowledged_survives_every_kill() {
     let _alone = alone();
     let seed = seed();
     let mut storm = Storm::new(seed).unwrap();
-    rage(&mut storm);
+    rage(&mut storm, |tally| tally.kills);
     let tally = storm.finish().unwrap();
     tell("kills", seed, &tally);
     hold(&tally);
@@ -23,7 +23,7 @@ fn what_was_acknowledged_survives_every_power_loss() {
     let _alone = alone();
     let seed = seed();
     let mut storm = Storm::watched(seed, Watched::new(shim()).unwrap()).unwrap();
-    rage(&mut storm);
+    rage(&mut storm, |tally| tally.dark);
     let tally = storm.finish().unwrap();
     tell("power-losses", seed, &tally);
     hold(&tally);

@@ -23,9 +23,9 @@ pub(crate) fn seed() -> u64 {
     settings::number("HALLMARK_SEED", RandomState::new().build_hasher().finish())
 }
 
-/// Kills of a storm: `HALLMARK_KILLS`, or a hundred.
-fn kills() -> u64 {
-    settings::number("HALLMARK_KILLS", 100)
+/// Kills of a storm, or losses of everything that was not synced: `HALLMARK_KILLS`, or a hundred.
+fn kills() -> usize {
+    usize::try_from(settings::number("HALLMARK_KILLS", 100)).expect("so many kills can be counted")
 }
 
 /// How long a storm goes on at least: `HALLMARK_STORM_SECONDS`, or until its kills are done.
@@ -33,13 +33,11 @@ fn least_time() -> Duration {
     Duration::from_secs(settings::number("HALLMARK_STORM_SECONDS", 0))
 }
 
-/// Starts and kills the server as often and as long as the run asks for.
-pub(crate) fn rage(storm: &mut Storm) {
+/// Starts and kills the server as often and as long as the run asks for; `done` is what of the counts is asked for.
+pub(crate) fn rage(storm: &mut Storm, done: fn(&Tally) -> usize) {
     let begin = Instant::now();
-    let mut done = 0;
-    while done < kills() || begin.elapsed() < least_time() {
+    while done(&storm.tally()) < kills() || begin.elapsed() < least_time() {
         storm.cycle().expect("the server comes up after every kill");
-        done += 1;
     }
 }
 

@@ -62,12 +62,13 @@ impl Traced {
     fn hold(&self, name: &str) -> Report {
         let report = self.check(&self.calls);
         let counts = format!(
-            "{name}, seed {}: {} calls, {} of them failed syncs; {} answers 201, {} answers 202 to PATCH, {} to DELETE; \
+            "{name}, seed {}: {} calls, {} of them failed syncs; {} answers 201, {} of them for blobs in files, {} answers 202 to PATCH, {} to DELETE; \
              {} violations",
             self.seed,
             self.calls.len(),
             self.failed_syncs(),
             report.created,
+            report.of_files,
             report.appended,
             report.deleted,
             report.violations.len()
@@ -111,7 +112,8 @@ fn wait_for_end(trace: &Path, server: u32) {
 fn i4_no_answer_is_sent_before_what_it_acknowledges_is_synced() {
     let traced = Traced::run(&[]);
     let report = traced.hold("syncs");
-    assert!(report.created > 0 && report.appended > 0 && report.deleted > 0, "{report:?}");
+    // A storm's blobs are mostly larger than what the database takes, and each of them is in a file.
+    assert!(report.of_files > 0 && report.appended > 0 && report.deleted > 0, "{report:?}");
 
     let is_log = |path: &Path| path.to_string_lossy().ends_with("-wal");
     let is_database = |path: &Path| is_log(path) || path.extension().is_some();
@@ -120,7 +122,11 @@ fn i4_no_answer_is_sent_before_what_it_acknowledges_is_synced() {
         ("folders", traced.without(|path| path.is_dir())),
         ("blobs", traced.without(|path| path.is_file() && !is_database(path))),
     ] {
-        assert!(!traced.check(&calls).violations.is_empty(), "a trace without the syncs of {class} passes");
+        let violations = traced.check(&calls).violations;
+        assert!(
+            violations.iter().any(|violation| violation.status == 201),
+            "without the syncs of {class}: {violations:?}"
+        );
     }
 }
 

@@ -98,6 +98,27 @@ fn a_print_can_be_loaded_again_and_shows_no_secret() -> Outcome<()> {
     holds(once_more.contains("idle_timeout = \"9s\""), || format!("the print lost a setting:\n{once_more}"))
 }
 
+/// What a setting names is looked at before anything is made: no half of a first start is left for the second.
+#[test]
+fn a_file_that_a_setting_names_and_that_cannot_be_used_is_refused_before_anything_is_made() -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let empty = folder.path().join("empty.pem").display().to_string();
+    let absent = folder.path().join("absent.pem").display().to_string();
+    fs::write(&empty, "")?;
+    for (text, told) in [
+        (format!("[tls]\ncertificate = \"{empty}\"\nkey = \"{empty}\"\n"), empty.as_str()),
+        (format!("[tls]\ncertificate = \"{absent}\"\nkey = \"{absent}\"\n"), absent.as_str()),
+        (format!("master_key_file = \"{empty}\"\n"), empty.as_str()),
+        (format!("master_passphrase_file = \"{absent}\"\n"), absent.as_str()),
+    ] {
+        let (server, file) = with_file(&text)?;
+        says(&server.attempt(&["config", "check", "--config", &file], "")?, 1, &[told])?;
+        says(&server.attempt(&["serve", "--config", &file], "")?, 1, &[told])?;
+        holds(!server.data().exists(), || format!("{} was made with {text}", server.data().display()))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_database_of_a_newer_release_is_left_alone_and_what_to_do_is_told() -> Outcome<()> {
     let mut server = Server::fresh()?;

@@ -54,7 +54,7 @@ fn only_complaint(calls: &str) -> String {
 #[test]
 fn a_server_that_syncs_before_it_answers_is_not_refused() {
     let report = report(PUSH);
-    assert_eq!((report.created, report.appended, report.deleted), (1, 1, 1));
+    assert_eq!((report.created, report.of_files, report.appended, report.deleted), (1, 1, 1, 1));
     assert_eq!(report.violations, []);
 }
 
