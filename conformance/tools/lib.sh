@@ -20,7 +20,11 @@ need() {
 
 # need_go: Go, of a version that builds all the pinned modules.
 need_go() {
+  local version
   need go 'install Go 1.26 or newer'
+  version="$(go env GOVERSION)"
+  [[ "$(printf '%s\n' go1.26 "$version" | sort -V | head -n 1)" == go1.26 ]] ||
+    { say "go is $version, and 1.26 is needed: install Go 1.26 or newer"; exit 1; }
 }
 
 # fetch MODULE VERSION [SUM]: downloads a module and prints its read-only folder. Go's checksum database vouches for the
