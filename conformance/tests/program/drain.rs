@@ -1,4 +1,4 @@
-//! The end by SIGTERM: nothing begins, what runs ends or is cut in time, and an upload goes on where it was durable.
+//! The end by SIGTERM and SIGINT: nothing begins, what runs ends or is cut in time, and an upload goes on where it was durable.
 
 use std::time::{Duration, Instant};
 
@@ -122,6 +122,18 @@ fn a_program_with_nothing_to_do_ends_at_once_and_well() -> Outcome<()> {
     let took = begin.elapsed();
     drop((unused, idle));
     holds(took < IDLE_LIMIT, || format!("it took {took:?} with two connections on which nothing runs"))?;
+    holds(status.success(), || format!("the program ended with {status}: {}", server.log()))?;
+    holds(!server.data().join("control.sock").exists(), || "the control socket is left behind".into())
+}
+
+/// Ctrl-C in a terminal.
+#[test]
+fn an_interrupt_ends_the_program_as_sigterm_does() -> Outcome<()> {
+    let mut server = Plan::default().prepare()?;
+    let mut process = server.spawn()?;
+    process.wait_until_ready(server.port(), "/readyz")?;
+    process.signal("INT")?;
+    let status = process.wait(IDLE_LIMIT)?;
     holds(status.success(), || format!("the program ended with {status}: {}", server.log()))?;
     holds(!server.data().join("control.sock").exists(), || "the control socket is left behind".into())
 }

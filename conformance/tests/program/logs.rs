@@ -1,6 +1,6 @@
 //! What is logged and counted: every request with its facts, and no secret, in either format.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hallmark_conformance::{
@@ -17,14 +17,37 @@ use serde_json::{Value, json};
 
 use super::world::{REPOSITORY, login};
 
+/// How long a server may try to reach its database before it gives up.
+const END_LIMIT: Duration = Duration::from_secs(60);
 const ANN: &str = "canary-password-of-ann";
 const NEXT: &str = "canary-next-password-of-ann";
 const WRONG: &str = "canary-wrong-password";
 const S3_SECRET: &str = "canary-secret-of-the-bucket";
 
+/// The password of the database's user. The database takes any; it is the URL that must not be told.
+const DATABASE_PASSWORD: &str = "canary-password-of-the-database";
+const MASTER_PASSPHRASE: &str = "canary-passphrase-of-the-master-key";
+/// 32 bytes in base64.
+const MASTER_KEY: &str = "Y2FuYXJ5LW9mLXRoZS1tYXN0ZXIta2V5LTAxMjM0NTY=";
+
+/// Where a server keeps its facts, and what it seals its keys with: the ways that have secrets of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    SqliteAndKey,
+    PostgresAndPassphrase,
+}
+
+/// What a server stands on. It goes after the server.
+struct Below {
+    _bucket: Scratch,
+    _database: Option<Scratch>,
+}
+
 /// A server whose bytes lie in a bucket, so that there is a secret of the store as well.
-fn start(format: &str, level: &str) -> Outcome<(Server, Scratch)> {
+fn start(format: &str, level: &str, ways: Ways) -> Outcome<(Server, Below)> {
     let bucket = Scratch::s3(S3_SECRET)?;
+    let database = (ways == Ways::PostgresAndPassphrase).then(Scratch::postgres).transpose()?;
+    let url = database.as_ref().map(|database| database.url().replacen('@', &format!(":{DATABASE_PASSWORD}@"), 1));
     let set = |plan: Plan, (name, value): (&str, &str)| plan.variable(format!("HALLMARK_{name}"), value);
     let plan = [
         ("STORAGE_URL", format!("s3://{BUCKET}/logs").as_str()),
@@ -36,10 +59,15 @@ fn start(format: &str, level: &str) -> Outcome<(Server, Scratch)> {
         ("STORAGE_S3_SECRET_ACCESS_KEY", S3_SECRET),
         ("LOG_FORMAT", format),
         ("LOG_LEVEL", level),
+        match ways {
+            Ways::SqliteAndKey => ("MASTER_KEY", MASTER_KEY),
+            Ways::PostgresAndPassphrase => ("MASTER_PASSPHRASE", MASTER_PASSPHRASE),
+        },
     ]
     .into_iter()
+    .chain(url.as_deref().map(|url| ("DATABASE_URL", url)))
     .fold(Plan::default(), set);
-    Ok((plan.start()?, bucket))
+    Ok((plan.start()?, Below { _bucket: bucket, _database: database }))
 }
 
 /// Everything secret that passed between the test and the server.
@@ -184,11 +212,11 @@ fn administer(server: &Server, secrets: &mut Secrets) -> Outcome<()> {
 }
 
 /// Does everything, and gives the log, what was pushed and what was secret.
-fn everything(format: &str, level: &str) -> Outcome<(String, Pushed, Secrets)> {
-    let (mut server, _bucket) = start(format, level)?;
+fn everything(format: &str, level: &str, ways: Ways) -> Outcome<(String, Pushed, Secrets)> {
+    let (mut server, _below) = start(format, level, ways)?;
     let mut secrets = Secrets::default();
     secrets.add_basic(ADMIN, PASSWORD);
-    secrets.add(S3_SECRET);
+    [S3_SECRET, DATABASE_PASSWORD, MASTER_PASSPHRASE, MASTER_KEY].iter().for_each(|secret| secrets.add(secret));
     server.add_user("ann", ANN)?;
     let registry = server.registry();
     let scope = format!("repository:{REPOSITORY}:pull,push,delete");
@@ -208,21 +236,45 @@ fn everything(format: &str, level: &str) -> Outcome<(String, Pushed, Secrets)> {
 
 #[test]
 fn no_secret_is_logged_as_text() -> Outcome<()> {
-    let (log, pushed, secrets) = everything("text", "info")?;
-    holds(log.contains(REPOSITORY) && log.contains(&digest(&pushed.chunked)), || format!("nothing was logged: {log}"))?;
-    secrets.are_not_in("the log", &log)
+    for ways in [Ways::SqliteAndKey, Ways::PostgresAndPassphrase] {
+        let (log, pushed, secrets) = everything("text", "info", ways)?;
+        let told = log.contains(REPOSITORY) && log.contains(&digest(&pushed.chunked));
+        holds(told, || format!("nothing was logged: {log}"))?;
+        secrets.are_not_in("the log", &log)?;
+    }
+    Ok(())
 }
 
 #[test]
 fn no_secret_is_logged_as_text_however_much_is_logged() -> Outcome<()> {
-    let (log, _, secrets) = everything("text", "trace")?;
-    holds(log.contains(" TRACE "), || "the libraries below were to be heard as well".into())?;
-    secrets.are_not_in("the log", &log)
+    for ways in [Ways::SqliteAndKey, Ways::PostgresAndPassphrase] {
+        let (log, _, secrets) = everything("text", "trace", ways)?;
+        holds(log.contains(" TRACE "), || "the libraries below were to be heard as well".into())?;
+        secrets.are_not_in("the log", &log)?;
+    }
+    Ok(())
+}
+
+/// Also where the database cannot be reached, which a server says with its address.
+#[test]
+fn the_password_of_a_database_that_does_not_answer_is_not_told() -> Outcome<()> {
+    let url = format!("postgres://hallmark:{DATABASE_PASSWORD}@127.0.0.1:1/hallmark");
+    let plan = Plan::default().variable("HALLMARK_DATABASE_URL", &url).variable("HALLMARK_LOG_LEVEL", "trace");
+    let mut server = plan.prepare()?;
+    let mut secrets = Secrets::default();
+    secrets.add(DATABASE_PASSWORD);
+    let status = server.spawn()?.wait(END_LIMIT)?;
+    holds(!status.success(), || "the server started without its database".into())?;
+    let log = server.log();
+    holds(log.to_lowercase().contains("refused"), || format!("it is not said what is wrong: {log}"))?;
+    secrets.are_not_in("the log", &log)?;
+    let doctor = server.attempt(&["doctor"], "")?;
+    secrets.are_not_in("what the doctor says", &format!("{}{}", doctor.output, doctor.complaints))
 }
 
 #[test]
 fn no_secret_is_logged_as_json_and_every_request_has_its_facts() -> Outcome<()> {
-    let (log, pushed, secrets) = everything("json", "info")?;
+    let (log, pushed, secrets) = everything("json", "info", Ways::PostgresAndPassphrase)?;
     secrets.are_not_in("the log", &log)?;
     let lines: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let requests: Vec<&Value> = lines.iter().filter(|line| line.get("operation").is_some()).collect();
