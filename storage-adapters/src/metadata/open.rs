@@ -58,7 +58,7 @@ impl Schema {
             }
             DatabaseConfig::Postgres { url, .. } => {
                 let reader = sql::postgres_pool(url, 2).map_err(|reason| OpenError::Url { reason })?;
-                check(&mut reader.connection().await?).await?;
+                check(&mut reader.first_connection().await?).await?;
                 (reader, true)
             }
         };
@@ -109,7 +109,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
 
 async fn open_postgres(url: &str, max_connections: u32, now: i64) -> Result<Metadata, OpenError> {
     let reader = sql::postgres_pool(url, max_connections).map_err(|reason| OpenError::Url { reason })?;
-    let mut connection = reader.connection().await?;
+    let mut connection = reader.first_connection().await?;
     check(&mut connection).await?;
     let schema = migrate(&mut connection, now).await?;
     drop(connection);

@@ -146,10 +146,20 @@ impl Reader {
         }
     }
 
+    /// The first connection of a start, as [`Reader::connection`]; where there is none, the error says why.
+    pub(super) async fn first_connection(&self) -> Result<Connection, Error> {
+        match self {
+            Self::Sqlite(_) => Err(readers_never_write()),
+            Self::Postgres(pool) => {
+                Box::pin(pool.first()).await.map(|connection| Connection::Postgres(Box::new(connection)))
+            }
+        }
+    }
+
     /// A connection that may change facts; only the PostgreSQL pool has them.
     pub(super) async fn connection(&self) -> Result<Connection, Error> {
         match self {
-            Self::Sqlite(_) => Err(Error::new(ErrorKind::Failed, "the readers of the embedded database never write")),
+            Self::Sqlite(_) => Err(readers_never_write()),
             Self::Postgres(pool) => {
                 Box::pin(pool.connection()).await.map(|connection| Connection::Postgres(Box::new(connection)))
             }
@@ -176,6 +186,10 @@ impl Reader {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+fn readers_never_write() -> Error {
+    Error::new(ErrorKind::Failed, "the readers of the embedded database never write")
 }
 
 /// A column that must not be NULL.

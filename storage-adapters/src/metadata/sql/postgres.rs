@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{ConnectOptions, Connection as _, Postgres};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, Postgres};
 use tokio::time::timeout;
 
 use super::super::error::{Error, ErrorKind};
@@ -166,6 +166,21 @@ impl PostgresPool {
 
     pub(super) async fn connection(&self) -> Result<PostgresConnection, Error> {
         self.pool.acquire().await.map(PostgresConnection).map_err(|error| failure("acquire", error))
+    }
+
+    /// The first connection of a start. A pool that gets none within its time does not say why: a server that is asked once more does.
+    pub(super) async fn first(&self) -> Result<PostgresConnection, Error> {
+        let timed_out = match self.pool.acquire().await {
+            Ok(connection) => return Ok(PostgresConnection(connection)),
+            Err(error @ sqlx::Error::PoolTimedOut) => error,
+            Err(error) => return Err(failure("connect", error)),
+        };
+        let options = self.pool.connect_options();
+        let reason = match timeout(LEAVE, PgConnection::connect_with(&options)).await {
+            Ok(Err(reason)) => reason,
+            Ok(Ok(_)) | Err(_) => timed_out,
+        };
+        Err(failure("connect", reason))
     }
 
     /// Has the connections that lie idle now tested before they are used.
