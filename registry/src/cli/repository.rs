@@ -13,7 +13,7 @@ pub(super) enum RepositoryVerb {
     Public(Named),
     /// Let only those pull from a repository who have a right to it.
     Private(Named),
-    /// Delete a repository with every tag, manifest and upload in it, at once and for good.
+    /// Delete a repository with every tag, manifest and upload in it, at once; `undelete` brings it back for 14 days.
     Delete(Named),
     /// List the repositories and who may pull from them.
     List(List),

@@ -1,11 +1,13 @@
 //! What an operator's tools ask for: probes and metrics.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use bytes::Bytes;
 use insta::assert_snapshot;
 use tokio::sync::mpsc;
 
+use crate::harness::metrics::family;
 use crate::harness::{Credentials, Log, PASSWORD, World, sha256};
 
 #[tokio::test]
@@ -182,6 +184,17 @@ async fn changes_of_the_database_and_their_waiting_are_counted() {
     assert_eq!(after.of("database_writes") - before.of("database_writes"), 20.0);
     assert!(after.of("database_wait_seconds") > before.of("database_wait_seconds"));
     assert!(after.of("database_wal_bytes") > 0.0);
+}
+
+#[tokio::test]
+async fn every_metric_is_described_and_none_that_is_not_there() {
+    let world = World::open().await;
+    let text = include_str!("../../../docs/operating.md").split_once("\n## Metrics\n").unwrap().1;
+    let text = text.split_once("\n## ").unwrap().0;
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let named: Vec<&str> = rows.flat_map(|names| names.split("`, `")).map(|name| name.trim_end_matches('`')).collect();
+    let described: BTreeSet<&str> = named.iter().map(|name| family(name)).collect();
+    assert_eq!(described, world.metrics().await.families());
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every series with its value, and the families that there are.
+/// Families that the text shows only once one of their series has moved.
+const LATER: [&str; 5] = ["collected", "request_duration_seconds", "requests", "undeleted", "holds"];
+
+/// Every series with its value, and the families that there are, without their prefix.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     series: BTreeMap<String, f64>,
@@ -21,7 +24,11 @@ impl Metrics {
         let types = comments.iter().filter_map(|line| line.strip_prefix("# TYPE "));
         Self {
             series: series.collect(),
-            families: types.filter_map(|family| family.split(' ').next()).map(str::to_owned).collect(),
+            families: types
+                .filter_map(|family| family.split(' ').next()?.strip_prefix("hallmark_"))
+                .chain(LATER)
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -30,15 +37,14 @@ impl Metrics {
     /// # Panics
     /// The text has no such family, so that it would never move.
     pub(crate) fn of(&self, series: &str) -> f64 {
-        let name = series.split('{').next().unwrap();
-        let family =
-            ["_total", "_count", "_sum", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        assert!(
-            self.families.contains(&format!("hallmark_{family}")),
-            "nothing is called {family}: {:?}",
-            self.families
-        );
+        let family = family(series);
+        assert!(self.families.contains(family), "nothing is called {family}: {:?}", self.families);
         self.series.get(&format!("hallmark_{series}")).copied().unwrap_or(0.0)
+    }
+
+    /// The families that there are, without their prefix.
+    pub(crate) fn families(&self) -> BTreeSet<&str> {
+        self.families.iter().map(String::as_str).collect()
     }
 
     /// The operations that were asked for.
@@ -46,4 +52,10 @@ impl Metrics {
         let requests = self.series.keys().filter(|series| series.starts_with("hallmark_requests_total{"));
         requests.filter_map(|series| series.split("operation=\"").nth(1)?.split('"').next()).collect()
     }
+}
+
+/// The family of a series.
+pub(crate) fn family(series: &str) -> &str {
+    let name = series.split('{').next().unwrap();
+    ["_total", "_count", "_sum", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
 }

@@ -7,7 +7,7 @@ mod call;
 mod images;
 mod jobs;
 mod log;
-mod metrics;
+pub(crate) mod metrics;
 mod people;
 mod postgres;
 pub(crate) mod rows;
