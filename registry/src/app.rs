@@ -184,28 +184,48 @@ impl std::fmt::Debug for App {
     }
 }
 
-impl App {
-    /// Refuses settings that name a file which cannot be used, as [`App::open`] would, and makes nothing.
+/// What the settings name beside the stores, opened and read: files of keys and certificates, directories, issuers, providers. It is
+/// opened first, before anything is made, and each file is read once.
+pub(crate) struct Named {
+    master: master::Named,
+    remote: Option<Remote>,
+    sources: Sources,
+    workloads: Workloads,
+    providers: Providers,
+}
+
+impl Named {
+    /// Makes nothing and asks nobody.
     ///
     /// # Errors
     /// [`StartError`] says what to put right.
-    pub fn check(config: &Config) -> Result<(), StartError> {
+    pub(crate) fn open(config: &Config) -> Result<Self, StartError> {
         users::check_breached(config)?;
-        master::check(&config.master_key)?;
-        if let Some(remote) = &config.signer.remote {
-            Remote::open(remote.clone())?;
-        }
-        Sources::open(&config.sections.directories)?;
-        Workloads::open(&config.sections.issuers, &network(config))?;
-        Providers::open(&config.sections.providers, &network(config))?;
-        Ok(())
+        Ok(Self {
+            master: master::Named::read(&config.master_key)?,
+            remote: config.signer.remote.clone().map(Remote::open).transpose()?,
+            sources: Sources::open(&config.sections.directories)?,
+            workloads: Workloads::open(&config.sections.issuers, &network(config))?,
+            providers: Providers::open(&config.sections.providers, &network(config))?,
+        })
     }
+}
 
+impl App {
     /// Opens the stores, the keys and, at the first start, makes the administrator.
     ///
     /// # Errors
     /// [`StartError`] says what to put right.
     pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let named = Named::open(&config)?;
+        Box::pin(Self::start(config, named, clock)).await
+    }
+
+    /// As [`App::open`], with what the settings name already opened.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to put right.
+    pub(crate) async fn start(config: Config, named: Named, clock: Clock) -> Result<Arc<Self>, StartError> {
         let random = Random::system();
         let now = clock.now();
         durable::make_folder(&config.data)
@@ -216,10 +236,10 @@ impl App {
         metadata.let_names_rest(i64::try_from(config.names.rest.as_millis()).unwrap_or(i64::MAX));
         metadata.set_graces(config.gc.graces());
         metadata.set_account_quota(config.limits.account_bytes);
-        let master = Masters::unlock(&metadata, &master::source(&config.master_key, &random)?).await?;
+        let master = Masters::unlock(&metadata, &named.master.source(&random)?).await?;
         let token_keys = TokenKeys::open(&metadata, &master, &random, now).await?;
-        let signer = match &config.signer.remote {
-            Some(settings) => Signing::Remote(Box::new(Remote::open(settings.clone())?)),
+        let signer = match named.remote {
+            Some(remote) => Signing::Remote(Box::new(remote)),
             None => {
                 let signer = Signer::open(metadata.clone(), &master.current(), now).await?.bounded(config.signer.rates);
                 Signing::Embedded(Box::new(signer))
@@ -239,9 +259,9 @@ impl App {
             deciding: Deciding::default(),
             at_turn: AtTurn::default(),
             recorder: Recorder::default(),
-            sources: Sources::open(&config.sections.directories)?,
-            workloads: Workloads::open(&config.sections.issuers, &network(&config))?,
-            providers: Providers::open(&config.sections.providers, &network(&config))?,
+            sources: named.sources,
+            workloads: named.workloads,
+            providers: named.providers,
             places: Arc::new(Semaphore::new(CHANGES)),
             forms: Line::of(FORMS.0, FORMS.1),
             changes: TaskTracker::new(),

@@ -1,6 +1,6 @@
 //! The master key as the settings name it: read from its file, from a passphrase, or left to a token.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hallmark_signer::keys::{MasterKey, Source, Token};
 use zeroize::Zeroizing;
@@ -12,46 +12,60 @@ use crate::config;
 /// The longest file of a key, passphrase or PIN that is read, in bytes.
 const FILE_BYTES: u64 = 4_096;
 
-/// Where a key is given that is in no file.
-const VARIABLE: &str = "HALLMARK_MASTER_KEY";
+/// What the settings name.
+pub(crate) enum Named {
+    /// What is there.
+    There(Source),
+    /// The file of a key that is still to be made.
+    ToMake(PathBuf),
+}
+
+impl Named {
+    /// Reads what the settings name, and makes nothing. Each file is read once: it may be a pipe.
+    ///
+    /// # Errors
+    /// [`StartError::File`], [`StartError::MasterKey`]
+    pub(crate) fn read(settings: &config::MasterKey) -> Result<Self, StartError> {
+        let there = match settings {
+            config::MasterKey::Given(text) => key(Zeroizing::new(text.expose().to_owned()), "HALLMARK_MASTER_KEY")?,
+            config::MasterKey::File(path) => match path.try_exists() {
+                Ok(true) => key(read(path)?, &path.display().to_string())?,
+                Ok(false) => return Ok(Self::ToMake(path.clone())),
+                Err(source) => return Err(unusable(path, source)),
+            },
+            config::MasterKey::Passphrase(words) => Source::Passphrase(Zeroizing::new(words.expose().to_owned())),
+            config::MasterKey::PassphraseFile(path) => Source::Passphrase(line(path)?),
+            config::MasterKey::Token(token) => Source::Token(Token {
+                module: token.module.clone(),
+                token: token.token.clone(),
+                key: token.key.clone(),
+                pin: line(&token.pin_file)?,
+            }),
+        };
+        Ok(Self::There(there))
+    }
+
+    /// The file of a key is made where there is none.
+    ///
+    /// # Errors
+    /// [`StartError::File`], [`StartError::MasterKey`]
+    pub(crate) fn source(self, random: &Random) -> Result<Source, StartError> {
+        match self {
+            Self::There(source) => Ok(source),
+            Self::ToMake(path) => {
+                write_secret(&path, Zeroizing::new(MasterKey::generate_text(&random.bytes())).as_bytes())?;
+                key(read(&path)?, &path.display().to_string())
+            }
+        }
+    }
+}
 
 /// What the settings name. The file of a key is made where there is none.
 ///
 /// # Errors
-/// [`StartError::File`], [`StartError::MasterKey`]
-pub(crate) fn source(named: &config::MasterKey, random: &Random) -> Result<Source, StartError> {
-    match named {
-        config::MasterKey::Given(text) => key(Zeroizing::new(text.expose().to_owned()), VARIABLE),
-        config::MasterKey::File(path) => {
-            if !path.exists() {
-                write_secret(path, Zeroizing::new(MasterKey::generate_text(&random.bytes())).as_bytes())?;
-            }
-            key(read(path)?, &path.display().to_string())
-        }
-        config::MasterKey::Passphrase(words) => Ok(Source::Passphrase(Zeroizing::new(words.expose().to_owned()))),
-        config::MasterKey::PassphraseFile(path) => Ok(Source::Passphrase(line(path)?)),
-        config::MasterKey::Token(token) => Ok(Source::Token(Token {
-            module: token.module.clone(),
-            token: token.token.clone(),
-            key: token.key.clone(),
-            pin: line(&token.pin_file)?,
-        })),
-    }
-}
-
-/// Refuses what [`source`] would, without making the file of a key where there is none.
-///
-/// # Errors
-/// [`StartError::File`], [`StartError::MasterKey`]
-pub(crate) fn check(named: &config::MasterKey) -> Result<(), StartError> {
-    match named {
-        config::MasterKey::File(path) if !path.exists() => Ok(()),
-        config::MasterKey::File(path) => key(read(path)?, &path.display().to_string()).map(drop),
-        config::MasterKey::Given(text) => key(Zeroizing::new(text.expose().to_owned()), VARIABLE).map(drop),
-        config::MasterKey::Passphrase(_) => Ok(()),
-        config::MasterKey::PassphraseFile(path) => line(path).map(drop),
-        config::MasterKey::Token(token) => line(&token.pin_file).map(drop),
-    }
+/// As for [`Named::read`] and [`Named::source`].
+pub(crate) fn source(settings: &config::MasterKey, random: &Random) -> Result<Source, StartError> {
+    Named::read(settings)?.source(random)
 }
 
 /// Said where it came from, for a text that is no key.
@@ -76,5 +90,9 @@ fn read(path: &Path) -> Result<Zeroizing<String>, StartError> {
         std::fs::File::open(path)?.take(FILE_BYTES).read_to_string(&mut text)?;
         Ok(text)
     };
-    attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
+    attempt().map_err(|source| unusable(path, source))
+}
+
+fn unusable(path: &Path, source: std::io::Error) -> StartError {
+    StartError::File { path: path.display().to_string(), source }
 }

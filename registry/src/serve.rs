@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::app::{App, StartError};
+use crate::app::{App, Named, StartError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{ControlServer, FolderError, FolderLock};
@@ -71,12 +71,12 @@ impl From<FolderError> for ServeError {
 /// # Errors
 /// [`ServeError`] says what to put right.
 pub async fn run(config: Config) -> Result<(), ServeError> {
-    let certificates = check(&config)?;
+    let (certificates, named) = open_named(&config)?;
     let lock = FolderLock::take(&config.data)?;
     if let Some(caution) = config.caution() {
         tracing::warn!("{caution}; run one server only, or set storage.url to s3://…");
     }
-    let app = App::open(config, Clock::System).await?;
+    let app = Box::pin(App::start(config, named, Clock::System)).await?;
     let address = app.config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     let listen = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
@@ -110,13 +110,17 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Refuses settings whose files cannot be used, before anything is made by them; nobody is asked. Gives what HTTPS is served with.
+/// Refuses settings that name what cannot be used, and makes nothing; nobody is asked.
 ///
 /// # Errors
 /// [`ServeError::Tls`], [`ServeError::Start`]
-pub(crate) fn check(config: &Config) -> Result<Option<Arc<tls::Certificates>>, ServeError> {
-    App::check(config)?;
-    Ok(config.tls.clone().map(tls::Certificates::load).transpose()?)
+pub(crate) fn check(config: &Config) -> Result<(), ServeError> {
+    open_named(config).map(drop)
+}
+
+fn open_named(config: &Config) -> Result<(Option<Arc<tls::Certificates>>, Named), ServeError> {
+    let certificates = config.tls.clone().map(tls::Certificates::load).transpose()?;
+    Ok((certificates, Named::open(config)?))
 }
 
 /// Waits for changes whose client is gone, for the tasks, and for the database to close; whether that took no longer than

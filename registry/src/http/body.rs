@@ -40,6 +40,8 @@ pub(crate) struct Incoming {
     expects_continue: bool,
     received: u64,
     ended: bool,
+    /// It ended before its time: what else stands on the connection, nobody knows.
+    broken: bool,
     /// What was read and put back.
     front: Option<Bytes>,
     /// How long this period of patience has been waited for, and what had been received when it began.
@@ -50,7 +52,8 @@ impl Incoming {
     /// Reads `body`, giving up when nothing comes for `patience`. `expects_continue`: the client waits to be told to send.
     pub(crate) fn new(body: Body, patience: Duration, expects_continue: bool) -> Self {
         let ended = body.is_end_stream();
-        Self { body, patience, expects_continue, received: 0, ended, front: None, period: (Duration::ZERO, 0) }
+        let (broken, period) = (false, (Duration::ZERO, 0));
+        Self { body, patience, expects_continue, received: 0, ended, broken, front: None, period }
     }
 
     /// How long the body will be, in bytes, when the client said so.
@@ -69,7 +72,7 @@ impl Incoming {
     /// Whether some of it was not read, as far as that can be told.
     #[must_use]
     pub(crate) fn is_left(&self) -> bool {
-        !self.ended && !self.body.is_end_stream()
+        self.broken || !self.ended && !self.body.is_end_stream()
     }
 
     /// Puts the whole of what was read back, to be read again.
@@ -94,13 +97,14 @@ impl Incoming {
             let Some(frame) = frame else {
                 self.ended = true;
                 // A stream of HTTP/2 that the client takes back without an error looks like one that ended.
-                if self.body.size_hint().lower() > 0 {
+                self.broken = self.body.size_hint().lower() > 0;
+                if self.broken {
                     return Err(BodyError::Cut(axum::Error::new(io::Error::from(io::ErrorKind::UnexpectedEof))));
                 }
                 break;
             };
             let frame = frame.map_err(|error| {
-                self.ended = true;
+                (self.ended, self.broken) = (true, true);
                 BodyError::Cut(error)
             })?;
             if let Ok(data) = frame.into_data()

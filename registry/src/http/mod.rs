@@ -141,6 +141,7 @@ async fn images(State(app): State<Arc<App>>, request: Request) -> Response {
 /// change that has begun must end, release its upload and be logged all the same.
 async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let body = Incoming::new(body, app.config.http.body_timeout, parts.headers.contains_key(EXPECT));
     // Signing in keeps rows by GET: that is how browsers are sent to and fro.
     if matches!(parts.method, Method::GET | Method::HEAD) && !matches!(part, Part::SignIn) {
         return respond(app, part, parts, body).await;
@@ -149,7 +150,7 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     let (line, version) = (Line::new(&app, part.name(), &parts.headers, peer), parts.version);
     // Nobody closes the places, so each gets one in its turn. Those who have yet to say who they are take none away.
     let place = match part {
-        Part::Token | Part::SignIn => None,
+        Part::Token | Part::SignIn | Part::Misused => None,
         _ => match Arc::clone(&app.places).acquire_owned().await {
             Ok(place) => Some(place),
             Err(_) => return Error::unavailable("the registry is stopping", None).answer(line.id()),
@@ -172,9 +173,8 @@ async fn serve(app: Arc<App>, part: Part, request: Request) -> Response {
     }
 }
 
-async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Response {
+async fn respond(app: Arc<App>, part: Part, parts: Parts, mut body: Incoming) -> Response {
     let (started, peer) = (Instant::now(), peer(&parts));
-    let mut body = Incoming::new(body, app.config.http.body_timeout, parts.headers.contains_key(EXPECT));
     let mut line = Line::new(&app, part.name(), &parts.headers, peer);
     let answered = match part {
         Part::Images => answer(&app, &parts, peer, &mut body, &mut line).await,
@@ -201,13 +201,14 @@ async fn respond(app: Arc<App>, part: Part, parts: Parts, body: Body) -> Respons
             }
         }
     };
-    let mut response = match answered {
+    let response = match answered {
         Ok(response) => response,
         Err(error) => {
             body.discard().await;
-            last_of_its_connection(error.answer(line.id()), parts.version, body.is_left())
+            error.answer(line.id())
         }
     };
+    let mut response = last_of_its_connection(response, parts.version, body.is_left());
     finish(parts.uri.query().filter(|_| matches!(part, Part::Images)), &line, &mut response);
     line.write(&app, &mut response, body.received(), started);
     response

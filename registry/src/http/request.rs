@@ -37,17 +37,19 @@ impl RequestIds {
 /// The address of the client: the peer, or what trusted proxies say of the peer before them.
 #[must_use]
 pub(crate) fn client_address(config: &Config, peer: PeerAddress, headers: &HeaderMap) -> IpAddr {
-    let mut address = peer.0.ip();
-    let named = headers.get_all(&FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = named.flat_map(|value| value.split(',')).map(str::trim).collect();
-    for hop in hops.into_iter().rev() {
-        if !config.trusts_proxy(address) {
-            break;
-        }
-        let Some(before) = hop_address(hop) else { break };
+    way(config, peer, headers).0
+}
+
+/// The address of the client, and how many trusted proxies the request came through.
+fn way(config: &Config, peer: PeerAddress, headers: &HeaderMap) -> (IpAddr, usize) {
+    let (mut address, mut proxies) = (peer.0.ip(), 0);
+    let mut hops = list(headers, &FORWARDED_FOR).into_iter().rev();
+    while config.trusts_proxy(address) {
+        proxies += 1;
+        let Some(before) = hops.next().and_then(hop_address) else { break };
         address = before;
     }
-    address
+    (address, proxies)
 }
 
 /// The address of a hop, of which some proxies tell the port as well: `192.0.2.1:567`, `[2001:db8::1]:567`, `[2001:db8::1]`.
@@ -76,11 +78,8 @@ pub(crate) fn realm(config: &Config, peer: PeerAddress, uri: &Uri, headers: &Hea
     {
         return format!("{}/token", public.as_str().trim_end_matches('/'));
     }
-    let secure = if config.trusts_proxy(peer.0.ip()) {
-        forwarded(headers, &FORWARDED_PROTO).map_or(config.tls.is_some(), |proto| proto.eq_ignore_ascii_case("https"))
-    } else {
-        config.tls.is_some()
-    };
+    let proto = forwarded(config, peer, headers, &FORWARDED_PROTO);
+    let secure = proto.map_or(config.tls.is_some(), |proto| proto.eq_ignore_ascii_case("https"));
     let scheme =
         if secure || config.public_url.as_ref().is_some_and(|url| url.scheme() == "https") { "https" } else { "http" };
     let host = host.unwrap_or_else(|| config.listen.to_string());
@@ -102,18 +101,27 @@ pub(crate) fn is_own_name(config: &Config, peer: PeerAddress, uri: &Uri, headers
 }
 
 fn host(config: &Config, peer: PeerAddress, uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let forwarded = if config.trusts_proxy(peer.0.ip()) { forwarded(headers, &FORWARDED_HOST) } else { None };
-    let host =
-        forwarded.or_else(|| uri.authority().map(|authority| authority.as_str())).or_else(|| text(headers, &HOST))?;
+    let host = forwarded(config, peer, headers, &FORWARDED_HOST);
+    let host = host.or_else(|| uri.authority().map(|authority| authority.as_str())).or_else(|| text(headers, &HOST))?;
     let plain = !host.is_empty()
         && host.len() <= 255
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'));
     plain.then(|| host.to_ascii_lowercase())
 }
 
-/// What the client was told to ask for, as the proxy next to it saw it: where several add what they see, it comes first.
-fn forwarded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    text(headers, name)?.split(',').next().map(str::trim)
+/// What the trusted proxy that is farthest away says it was asked. Some proxies put what they were asked behind what they were
+/// sent, so that it is counted from the end: what stands before it a stranger may have written.
+fn forwarded<'a>(config: &Config, peer: PeerAddress, headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let (_, proxies) = way(config, peer, headers);
+    let said = list(headers, name);
+    // One that puts nothing into the list leaves it shorter than the way is.
+    said[said.len().saturating_sub(proxies)..].first().copied().filter(|said| !said.is_empty())
+}
+
+/// The elements of a header that is a list, over all of its lines.
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).collect()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -282,7 +282,6 @@ async fn forms_that_are_incomplete_are_refused() {
     "#);
 }
 
-/// A form that never ends would hold a connection and a task as surely as a silent one.
 /// Clients ask for several repositories in one field or in a field for each (the token specification shows both).
 #[tokio::test]
 async fn scopes_are_asked_for_together_or_one_by_one() {
@@ -297,6 +296,7 @@ async fn scopes_are_asked_for_together_or_one_by_one() {
     }
 }
 
+/// A form that never ends would hold a connection and a task as surely as a silent one.
 #[tokio::test]
 async fn a_form_that_stalls_is_let_go() {
     let world = World::with(|config| config.http.body_timeout = Duration::from_millis(50)).await;

@@ -130,8 +130,24 @@ async fn what_a_trusted_proxy_says_was_forwarded_is_believed() {
 }
 
 #[tokio::test]
-async fn of_several_proxies_the_one_next_to_the_client_tells_what_it_asked_for() {
+async fn of_several_proxies_the_one_farthest_away_tells_what_was_asked_for() {
     let world = World::with(|config| config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]).await;
-    let forwarded = [("x-forwarded-host", "images.test, inner.test"), ("x-forwarded-proto", "https, http")];
-    assert_eq!(realm(&world, &forwarded, [10, 1, 2, 3]).await, "https://images.test/token");
+    let (host, proto) = (("x-forwarded-host", "images.test, inner.test"), ("x-forwarded-proto", "https, http"));
+    let way = ("x-forwarded-for", "192.0.2.7, 10.9.9.9");
+    assert_eq!(realm(&world, &[host, proto, way], [10, 1, 2, 3]).await, "https://images.test/token");
+    // Of two that are trusted one alone says it.
+    let once = [("x-forwarded-host", "images.test"), ("x-forwarded-proto", "https"), way];
+    assert_eq!(realm(&world, &once, [10, 1, 2, 3]).await, "https://images.test/token");
+}
+
+/// A proxy that puts what it was asked behind what it was sent passes a stranger's words on in front.
+#[tokio::test]
+async fn what_a_stranger_wrote_before_a_proxy_is_not_believed() {
+    let world = World::with(|config| config.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]).await;
+    let (host, proto) = (("x-forwarded-host", "thief.test, images.test"), ("x-forwarded-proto", "http, https"));
+    for way in ["192.0.2.7", "10.9.9.9, 192.0.2.7", ""] {
+        let forwarded = [host, proto, ("x-forwarded-for", way)];
+        assert_eq!(realm(&world, &forwarded, [10, 1, 2, 3]).await, "https://images.test/token", "{way}");
+    }
+    assert_eq!(realm(&world, &[host, proto], [10, 1, 2, 3]).await, "https://images.test/token");
 }

@@ -1,6 +1,7 @@
 //! Layers over a plain connection, which leave as files.
 
 use std::fs::{self, File};
+use std::time::Duration;
 
 use hallmark::http::server::Drained;
 
@@ -121,6 +122,36 @@ async fn a_layer_that_is_on_its_way_at_shutdown_arrives_whole() {
     let (drained, sent) = tokio::join!(server.stop(), wire.rest());
     assert!(sent == content, "{} bytes came", sent.len());
     assert_eq!(drained, Drained { open: 1, cut: 0 });
+}
+
+/// Its chunks end where the connection does, and not where its digest would be held against them.
+#[tokio::test]
+async fn a_layer_in_chunks_that_is_cut_at_shutdown_goes_on_where_it_was() {
+    let world = World::with(|config| config.http.drain_timeout = Duration::from_millis(200)).await;
+    let ann = world.all_of("ann", "ann/app").await;
+    let (content, server) = (content(100_000), world.listen().await);
+    let upload = world.post("/v2/ann/app/blobs/uploads/").by(&ann).await.expect(202).location();
+    let digest = sha256(&content);
+    let mut wire = server.connect().await;
+    let put = format!("{upload}?digest={digest}");
+    let headers = [("Transfer-Encoding", "chunked"), ("Expect", "100-continue")];
+    wire.send(&Wire::request("PUT", &put, &ann, &headers)).await;
+    assert_eq!(wire.body(25).await, b"HTTP/1.1 100 Continue\r\n\r\n");
+    wire.send(&format!("{:x}\r\n{}\r\n", 50_000, "x".repeat(50_000))).await;
+    assert_eq!(server.stop().await, Drained { open: 1, cut: 1 });
+    drop(wire);
+    // What is left of the request has its own time.
+    world.app.changes.close();
+    world.app.changes.wait().await;
+    let answer = world.get(&upload).by(&ann).await.expect(204);
+    assert_eq!(answer.header("range"), "0-49999");
+    world
+        .patch(&upload)
+        .by(&ann)
+        .header("content-range", "50000-99999")
+        .body(content[50_000..].to_vec())
+        .await
+        .expect(202);
 }
 
 /// Of a request that is refused before its body came, the rest would be taken for the next request.

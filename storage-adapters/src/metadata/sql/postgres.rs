@@ -170,17 +170,18 @@ impl PostgresPool {
 
     /// The first connection of a start. A pool that gets none within its time does not say why: a server that is asked once more does.
     pub(super) async fn first(&self) -> Result<PostgresConnection, Error> {
-        let timed_out = match self.pool.acquire().await {
-            Ok(connection) => return Ok(PostgresConnection(connection)),
-            Err(error @ sqlx::Error::PoolTimedOut) => error,
-            Err(error) => return Err(failure("connect", error)),
-        };
-        let options = self.pool.connect_options();
-        let reason = match timeout(LEAVE, PgConnection::connect_with(&options)).await {
-            Ok(Err(reason)) => reason,
-            Ok(Ok(_)) | Err(_) => timed_out,
-        };
-        Err(failure("connect", reason))
+        match self.connection().await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                let options = self.pool.connect_options();
+                match timeout(LEAVE, PgConnection::connect_with(&options)).await {
+                    Ok(Err(reason)) => Err(failure("connect", reason)),
+                    // It has come back just now.
+                    Ok(Ok(_)) => self.connection().await,
+                    Err(_elapsed) => Err(error),
+                }
+            }
+            answer => answer,
+        }
     }
 
     /// Has the connections that lie idle now tested before they are used.
