@@ -4,8 +4,8 @@
 //! 1. every write to a file that holds the blob is followed by a sync of that file;
 //! 2. every file and folder that was made for it is followed by a sync of the folder that holds it;
 //! 3. the pages of the write-ahead log that name the digest, and all that the request itself led to write there, are
-//!    followed by a sync of that log;
-//! 4. a `Range` in a 202 reports no byte beyond the synced ones;
+//!    followed by a sync of that log; a manifest that is put, or that a tag is moved to, is named by pages written since it was asked for;
+//! 4. a `Range` in a 202, and in an answer that tells how far an upload has come, reports no byte beyond the synced ones;
 //! 5. after a failed sync only a write that repeats the bytes, and a sync after it, count (a sync alone does not).
 
 use std::{
@@ -55,6 +55,8 @@ pub struct Report {
     pub of_files: usize,
     /// 202 answers to PATCH.
     pub appended: usize,
+    /// Other answers that tell how far an upload has come.
+    pub told: usize,
     /// 202 answers to DELETE.
     pub deleted: usize,
     /// Answers that were sent too early.
@@ -65,6 +67,8 @@ pub struct Report {
 pub fn check(calls: &[Call], known: &Known, folder: &str) -> Report {
     let disk = Disk::of(calls, folder);
     let mut report = Report::default();
+    // What each manifest's target was last told to be: the same once more need not be written.
+    let mut put = BTreeMap::new();
     for answer in answers(calls) {
         let mut complaints = Vec::new();
         match (answer.status, answer.method.as_str()) {
@@ -72,6 +76,15 @@ pub fn check(calls: &[Call], known: &Known, folder: &str) -> Report {
                 report.created += 1;
                 report.of_files += usize::from(files_of(&disk, known, &answer).next().is_some());
                 complaints = created(&disk, known, &answer);
+                if let Some(digest) = answer.header("docker-content-digest").filter(|_| answer.is_of_manifest())
+                    && put.insert(answer.target.clone(), digest.to_owned()).as_deref() != Some(digest)
+                {
+                    complaints.extend(disk.log_of_digest(digest, answer.asked, &answer));
+                }
+            }
+            (204 | 416, _) if answer.header("range").is_some() => {
+                report.told += 1;
+                complaints.extend(appended(&disk, known, &answer));
             }
             (202, "PATCH") => {
                 report.appended += 1;
@@ -96,7 +109,7 @@ fn created(disk: &Disk<'_>, known: &Known, answer: &Answer) -> Vec<String> {
     };
     let mut complaints = Vec::new();
     complaints.extend(disk.log_of_request(answer));
-    complaints.extend(disk.log_of_digest(digest, answer));
+    complaints.extend(disk.log_of_digest(digest, 0, answer));
     for file in files_of(disk, known, answer) {
         if disk.renamed.contains(file.path) {
             complaints.push(format!("201 for {digest}: {} was renamed, which these rules do not follow", file.path));
@@ -121,9 +134,9 @@ fn appended(disk: &Disk<'_>, known: &Known, answer: &Answer) -> Option<String> {
     let synced = disk.files_with(mark).map(|file| file.synced_length(answer.start)).sum::<u64>();
     let entries = disk.files_with(mark).find_map(|file| disk.entries_unsynced(file.path, answer.start));
     if synced < reported && reported > 1 {
-        return Some(format!("202 reports {reported} bytes of an upload and {synced} are synced"));
+        return Some(format!("{} reports {reported} bytes of an upload and {synced} are synced", answer.status));
     }
-    entries.map(|why| format!("202 for an upload: {why}"))
+    entries.filter(|_| reported > 1).map(|why| format!("{} for an upload: {why}", answer.status))
 }
 
 fn path_of(location: &str) -> &str {
@@ -137,11 +150,16 @@ struct Answer {
     /// The line on which the first byte of the request was read.
     asked: usize,
     method: String,
+    target: String,
     status: u16,
     head: String,
 }
 
 impl Answer {
+    fn is_of_manifest(&self) -> bool {
+        self.method == "PUT" && self.target.contains("/manifests/")
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         let line =
             self.head.lines().find(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)));
@@ -151,13 +169,13 @@ impl Answer {
 
 /// Every answer of HTTP/1.1 that was written to a socket.
 fn answers(calls: &[Call]) -> Vec<Answer> {
-    let mut asked: BTreeMap<&str, (usize, String)> = BTreeMap::new();
+    let mut asked: BTreeMap<&str, (usize, [String; 2])> = BTreeMap::new();
     let mut found = Vec::new();
     for call in calls.iter().filter(|call| call.result > 0 && call.path().starts_with("TCP")) {
         let socket = call.path();
         match call.name.as_str() {
             "read" | "readv" | "recvfrom" | "recvmsg" => {
-                asked.entry(socket).or_insert_with(|| (call.start, first_word(&call.arguments)));
+                asked.entry(socket).or_insert_with(|| (call.start, first_words(&call.arguments)));
             }
             "write" | "writev" | "sendto" | "sendmsg" => {
                 if !call.arguments.contains("HTTP/1.1 ") {
@@ -168,8 +186,8 @@ fn answers(calls: &[Call]) -> Vec<Answer> {
                 let Some(status) = status.filter(|status| *status >= 200) else {
                     continue;
                 };
-                let (asked, method) = asked.remove(socket).unwrap_or_default();
-                found.push(Answer { start: call.start, asked, method, status, head });
+                let (asked, [method, target]) = asked.remove(socket).unwrap_or_default();
+                found.push(Answer { start: call.start, asked, method, target, status, head });
             }
             _ => {}
         }
@@ -177,10 +195,11 @@ fn answers(calls: &[Call]) -> Vec<Answer> {
     found
 }
 
-/// The first word of the first string: a request's method.
-fn first_word(arguments: &str) -> String {
+/// The first two words of the first string: a request's method and target.
+fn first_words(arguments: &str) -> [String; 2] {
     let text = arguments.split('"').nth(1).unwrap_or_default();
-    text.split(' ').next().unwrap_or_default().to_owned()
+    let mut words = text.split(' ').map(str::to_owned);
+    [words.next().unwrap_or_default(), words.next().unwrap_or_default()]
 }
 
 /// Everything that happened to one file.
@@ -367,17 +386,19 @@ impl<'a> Disk<'a> {
         ))
     }
 
-    /// Rule 3, by content: a page that names the digest is synced.
-    fn log_of_digest(&self, digest: &str, answer: &Answer) -> Option<String> {
+    /// Rule 3, by content: a page that names the digest, written since a line, is synced.
+    fn log_of_digest(&self, digest: &str, since: usize, answer: &Answer) -> Option<String> {
         let log = self.log()?;
         let Some(naming) = self.named.get(digest) else {
             return Some(format!("201 for {digest}: no page of {} names it", log.path));
         };
-        let mut pages = naming.iter().map(|at| &log.writes[*at]).filter(|write| write.end < answer.start);
+        let mut pages =
+            naming.iter().map(|at| &log.writes[*at]).filter(|write| write.start >= since && write.end < answer.start);
         if pages.any(|write| log.covers(write, answer.start)) {
             return None;
         }
-        Some(format!("201 for {digest}: no page of {} that names it is synced", log.path))
+        let when = if since > 0 { " and was written since the request" } else { "" };
+        Some(format!("201 for {digest}: no page of {} that names it{when} is synced", log.path))
     }
 
     fn log(&self) -> Option<&Traced<'a>> {

@@ -6,6 +6,7 @@
 mod checker;
 mod content;
 mod journal;
+mod layer;
 mod ledger;
 mod pusher;
 mod random;
@@ -19,6 +20,7 @@ mod undo;
 mod verifier;
 
 pub use checker::{Known, Report, Violation, check};
+pub use layer::{Layer, Unfinished};
 pub use random::{Random, mix};
 pub use restore::{Lost, walk};
 pub use shim::{Shim, Watched};

@@ -6,6 +6,7 @@
 
 mod faults;
 mod kills;
+mod large;
 mod model;
 mod moments;
 mod people;

@@ -8,7 +8,8 @@ use std::{
 };
 
 use hallmark_conformance::{
-    durability::{Call, Habits, Known, Report, Storm, check, parse},
+    durability::{Call, Habits, Known, Layer, Report, Storm, check, mix, parse},
+    registry::Registry,
     server::Plan,
     settings, tools,
 };
@@ -48,8 +49,10 @@ impl Traced {
         let mut storm = Storm::of(server, None, seed, Habits { mounts: false });
         storm.server().start().unwrap();
         storm.work(Duration::from_secs(settings::number("HALLMARK_TRACE_SECONDS", 5)));
+        let large = large_layer(&storm.server().registry(), seed);
         let folder = storm.server().data().to_owned();
-        let known = storm.known();
+        let mut known = storm.known();
+        large.make_known(&mut known);
         let process = storm.server().id().unwrap();
         storm.server().stop().unwrap();
         wait_for_end(&file, process);
@@ -63,7 +66,7 @@ impl Traced {
         let report = self.check(&self.calls);
         let counts = format!(
             "{name}, seed {}: {} calls, {} of them failed syncs; {} answers 201, {} of them for blobs in files, {} answers 202 to PATCH, {} to DELETE; \
-             {} violations",
+             {} others that tell how far an upload is; {} violations",
             self.seed,
             self.calls.len(),
             self.failed_syncs(),
@@ -71,6 +74,7 @@ impl Traced {
             report.of_files,
             report.appended,
             report.deleted,
+            report.told,
             report.violations.len()
         );
         record(name, &counts);
@@ -93,6 +97,18 @@ impl Traced {
     }
 }
 
+/// Pushes a layer that is synced on its way, and asks how far it has come meanwhile. One whose sync failed goes on where it was.
+fn large_layer(registry: &Registry, seed: u64) -> Layer {
+    let layer = Layer::begin(registry, "admin/large", mix(seed, 0)).unwrap();
+    if let Ok(unfinished) = layer.send(registry) {
+        let told = layer.told(registry);
+        let ended = unfinished.end();
+        assert_eq!(told.is_ok(), ended.is_ok_and(|answer| answer.status == 202));
+    }
+    layer.go_on(registry).unwrap();
+    layer
+}
+
 fn is_sync(call: &Call) -> bool {
     call.name == "fsync" || call.name == "fdatasync"
 }
@@ -113,7 +129,7 @@ fn i4_no_answer_is_sent_before_what_it_acknowledges_is_synced() {
     let traced = Traced::run(&[]);
     let report = traced.hold("syncs");
     // A storm's blobs are mostly larger than what the database takes, and each of them is in a file.
-    assert!(report.of_files > 0 && report.appended > 0 && report.deleted > 0, "{report:?}");
+    assert!(report.of_files > 0 && report.appended > 0 && report.deleted > 0 && report.told > 0, "{report:?}");
 
     let is_log = |path: &Path| path.to_string_lossy().ends_with("-wal");
     let is_database = |path: &Path| is_log(path) || path.extension().is_some();

@@ -89,6 +89,54 @@ fn a_201_without_a_sync_of_the_log_is_refused() {
     assert!(found.iter().any(|violation| violation.what.contains("that names it is synced")), "{found:?}");
 }
 
+/// A tag that is moved to a manifest, and moved there once more, by a server that keeps its promises.
+const MOVES: &str = r#"recvfrom(6<TCP:[m]>, "PUT /v2/a/b/manifests/t HTTP/1.1", 27, 0) = 27
+pwrite64(8</d/h.db-wal>, "..sha256:c0de..", 15, 40) = 15
+fdatasync(8</d/h.db-wal>) = 0
+writev(6<TCP:[m]>, [{iov_base="HTTP/1.1 201 Created\r\nDocker-Content-Digest: sha256:c0de\r\n\r\n", iov_len=60}], 1) = 60
+recvfrom(6<TCP:[m]>, "PUT /v2/a/b/manifests/u HTTP/1.1", 27, 0) = 27
+pwrite64(8</d/h.db-wal>, "..sha256:c0de..", 15, 60) = 15 #moved
+pwrite64(8</d/h.db-wal>, "another's", 9, 80) = 9
+fdatasync(8</d/h.db-wal>) = 0
+writev(6<TCP:[m]>, [{iov_base="HTTP/1.1 201 Created\r\nDocker-Content-Digest: sha256:c0de\r\n\r\n", iov_len=60}], 1) = 60
+recvfrom(6<TCP:[m]>, "PUT /v2/a/b/manifests/u HTTP/1.1", 27, 0) = 27
+pwrite64(8</d/h.db-wal>, "another's", 9, 89) = 9
+fdatasync(8</d/h.db-wal>) = 0
+writev(6<TCP:[m]>, [{iov_base="HTTP/1.1 201 Created\r\nDocker-Content-Digest: sha256:c0de\r\n\r\n", iov_len=60}], 1) = 60
+"#;
+
+#[test]
+fn a_tag_that_is_moved_is_named_by_what_was_written_since_it_was_asked_for() {
+    assert_eq!(report(MOVES).violations, []);
+    let unmoved =
+        MOVES.lines().filter(|line| !line.ends_with("#moved")).map(|line| format!("{line}\n")).collect::<String>();
+    let complaint = only_complaint(&unmoved);
+    assert!(complaint.contains("that names it and was written since the request is synced"), "{complaint}");
+}
+
+/// An upload whose state is asked for while it is sent.
+const TOLD: &str = r#"recvfrom(6<TCP:[m]>, "GET /v2/a/b/blobs/uploads/u1 HTTP/1.1", 27, 0) = 27
+openat(AT_FDCWD</>, "/d/blobs/k2", O_WRONLY|O_CREAT|O_EXCL, 0644) = 9</d/blobs/k2>
+write(9</d/blobs/k2>, "00112233aabbccdd0123", 20) = 20
+fdatasync(9</d/blobs/k2>) = 0 #step
+fsync(10</d/blobs>) = 0 #entry
+writev(6<TCP:[m]>, [{iov_base="HTTP/1.1 204 No Content\r\nlocation: /v2/a/b/blobs/uploads/u1\r\nrange: 0-19\r\n\r\n", iov_len=60}], 1) = 60
+"#;
+
+#[test]
+fn what_is_told_of_an_upload_that_is_still_sent_is_synced() {
+    let report = report(TOLD);
+    assert_eq!((report.told, report.violations), (1, vec![]));
+    for (mark, complains) in
+        [("#step", "204 reports 20 bytes of an upload and 0 are synced"), ("#entry", "/d/blobs is not synced")]
+    {
+        let kept =
+            TOLD.lines().filter(|line| !line.ends_with(mark)).map(|line| format!("{line}\n")).collect::<String>();
+        let complaint = only_complaint(&kept);
+        assert!(complaint.contains(complains), "{complaint}");
+    }
+}
+
 #[test]
 fn a_delete_without_a_sync_of_the_log_is_refused() {
     let complaint = only_complaint(&without("#delete"));
