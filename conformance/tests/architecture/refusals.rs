@@ -16,7 +16,8 @@ const ROOMS: [&str; 6] = [
 /// Where sentences are shown.
 const DOOR: &str = "registry/tests/it/";
 /// How a sentence begins in code: the text that stands before its first quote.
-const BEGINNINGS: [&str; 5] = ["#[error(", "Error::new(", "Error::unavailable(", "invalid_request(", "unauthorized("];
+const BEGINNINGS: [&str; 6] =
+    ["#[error(", "Error::new(", "Self::new(", "Error::unavailable(", "invalid_request(", "unauthorized("];
 /// The most bytes between one of [`BEGINNINGS`] and the quote: a code and some names.
 const BEFORE_QUOTE: usize = 80;
 /// A piece shorter than this is part of any prose: it counts only in an answer.
@@ -49,6 +50,10 @@ pub(crate) const NEVER_TOLD: &[(&str, &str)] = &[
     ("the manifest could not be read", "told as a failure inside"),
     ("the name {0} rests", "told in the words of PushError and UploadError"),
     ("the registry is stopping", "nobody closes the places that are waited for"),
+    (
+        "the registry's storage is full",
+        "told by a disk that is full: conformance/tests/bad_input/disk.rs holds these words",
+    ),
     ("the repository is another's by now", "told as a grant that lapsed"),
     ("the repository name is missing", "a path with an empty component is refused as a path"),
     ("the repository {0} does not exist, and a push may not make it", "told in the words of PushError and UploadError"),

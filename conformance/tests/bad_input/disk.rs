@@ -23,8 +23,8 @@ use super::scene::{REPOSITORY, Scene};
 /// Larger than what an empty registry needs, small enough to fill at once.
 const DISK: &str = "size=40m";
 const BLOB: usize = 4 << 20;
-/// What a refusal for want of space or of a writable disk may be called.
-const CODES: [&str; 4] = ["INSUFFICIENT_STORAGE", "UNAVAILABLE", "UNSUPPORTED", "DENIED"];
+/// How a disk that is full, and one that cannot be written, are told.
+const REFUSALS: [(u16, &str); 2] = [(507, "INSUFFICIENT_STORAGE"), (503, "UNAVAILABLE")];
 
 /// A small disk in memory, gone with the test. It must outlive the server that uses it: declare it first.
 struct Disk {
@@ -57,13 +57,19 @@ impl Drop for Disk {
     }
 }
 
-/// Holds that an answer says that there is no room, and when to come again if it says that this passes.
+/// Holds that an answer says what is wrong with the disk, and when to come again.
 fn says_no_room(answer: &Response) -> Outcome<()> {
-    refused(answer, &[503, 507], &CODES)?;
-    if answer.status == 503 {
-        answer.required("retry-after")?;
-    }
-    Ok(())
+    let (status, code) = REFUSALS.into_iter().find(|(status, _)| *status == answer.status).unwrap_or(REFUSALS[0]);
+    refused(answer, &[status], &[code])?;
+    answer.required("retry-after").map(drop)
+}
+
+/// Holds that a full disk is told in the words for it.
+fn says_full(answer: &Response) -> Outcome<()> {
+    refused(answer, &[507], &["INSUFFICIENT_STORAGE"])?;
+    answer.required("retry-after")?;
+    let words = "the registry's storage is full; nothing of this request was kept";
+    holds(answer.json()?["errors"][0]["message"] == words, || answer.to_string())
 }
 
 /// Pushes blobs until one is refused, and gives the digests of those that were acknowledged.
@@ -73,11 +79,11 @@ fn fill(registry: &Registry) -> Outcome<Vec<String>> {
         let bytes = noise(1_000 + seed, BLOB);
         let location = match begin(registry)? {
             Ok(location) => location,
-            Err(answer) => return says_no_room(&answer).map(|()| kept),
+            Err(answer) => return says_full(&answer).map(|()| kept),
         };
         let answer = registry.finish(&location, &digest(&bytes), &bytes)?;
         if answer.status != 201 {
-            return says_no_room(&answer).map(|()| kept);
+            return says_full(&answer).map(|()| kept);
         }
         kept.push(digest(&bytes));
     }
@@ -143,7 +149,7 @@ fn fill_with_manifests(scene: &Scene) -> Outcome<Vec<String>> {
         let content = Content::document(MANIFEST, &manifest);
         let answer = scene.registry.put_manifest(REPOSITORY, &tag, &content)?;
         if answer.status != 201 {
-            says_no_room(&answer)?;
+            says_full(&answer)?;
             return Ok(kept);
         }
         kept.push(tag);

@@ -35,7 +35,21 @@ fn malformed_names() -> Vec<String> {
 fn a_malformed_repository_name_is_refused_on_every_verb() -> Outcome<()> {
     let scene = Scene::new()?;
     for name in malformed_names() {
-        for (method, rest) in [("GET", "tags/list"), ("POST", "blobs/uploads/"), ("PUT", "manifests/1")] {
+        let blob = format!("blobs/{}", scene.image.config.digest);
+        let referrers = format!("referrers/{}", scene.image.manifest.digest);
+        for (method, rest) in [
+            ("GET", "tags/list"),
+            ("GET", "manifests/1"),
+            ("GET", &blob),
+            ("GET", &referrers),
+            ("GET", "blobs/uploads/a"),
+            ("POST", "blobs/uploads/"),
+            ("PATCH", "blobs/uploads/a"),
+            ("PUT", "manifests/1"),
+            ("DELETE", "manifests/1"),
+            ("DELETE", &blob),
+            ("DELETE", "blobs/uploads/a"),
+        ] {
             let request = Request::new(method, format!("/v2/{name}/{rest}"));
             scene.refuses(&request, &[400], &["NAME_INVALID"])?;
         }

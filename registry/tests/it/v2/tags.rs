@@ -108,6 +108,27 @@ async fn more_than_a_page_may_hold_is_cut_to_it() {
     }
 }
 
+/// Whoever goes from page to page sees each tag that was there all the time once, whatever comes and goes meanwhile.
+#[tokio::test]
+async fn pages_stay_in_step_while_tags_come_and_go() {
+    let (world, ann) = tagged().await;
+    let first = world.get("/v2/ann/app/tags/list?n=4").by(&ann).await.expect(200);
+    assert_eq!(first.json()["tags"], serde_json::json!(["0.1", "1", "10", "2"]));
+    let next = first.header("link").trim_start_matches('<').split_once('>').unwrap().0.to_owned();
+    // The one that the next page begins after, one that was shown, and one that was not.
+    for gone in ["2", "0.1", "_x"] {
+        world.call("DELETE", &format!("/v2/ann/app/manifests/{gone}")).by(&ann).await.expect(202);
+    }
+    // Before and after the place where the next page begins.
+    let body = index(&[]);
+    for new in ["0.2", "3", "zz"] {
+        let put = world.put(&format!("/v2/ann/app/manifests/{new}")).by(&ann);
+        put.header("content-type", OCI_INDEX).body(body.clone()).await.expect(201);
+    }
+    let rest = pages(&world, &ann, &next, "tags").await;
+    assert_eq!(rest.concat(), ["3", "A", "Z", "a", "a-b", "a.b", "a_b", "ab", "z", "zz"]);
+}
+
 #[tokio::test]
 async fn a_number_that_is_none_is_refused() {
     let (world, ann) = tagged().await;
