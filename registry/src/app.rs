@@ -2,12 +2,14 @@
 //! Never here: what a request does with it.
 //! Start reading at [`App::open`].
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hallmark_signer::keys::{MasterKeyInvalid, MasterRefused, Masters};
 use hallmark_signer::{CustodyError, Signer, TufRefused};
+use hallmark_storage::StorageKey;
 use hallmark_storage::blobs::{self, Blobs};
 use hallmark_storage::metadata::{self, Event, Metadata, NameRange, OpenError};
 use tokio::sync::Semaphore;
@@ -136,7 +138,7 @@ pub enum StartError {
         /// The file.
         path: String,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The list of known passwords that the settings name cannot be used.
     #[error(transparent)]
@@ -414,20 +416,44 @@ fn network(config: &Config) -> oidc::Network {
 
 /// Writes a file that only its owner may read, whole and synced or not at all.
 pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
     let attempt = || {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".new");
-        let draft = Path::new(&draft);
-        let _ = std::fs::remove_file(draft);
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(draft, path)?;
+        let draft = beside(path, ".new");
+        let _ = std::fs::remove_file(&draft);
+        write_draft(&draft, content)?;
+        std::fs::rename(&draft, path)?;
         durable::sync_name(path)
     };
     attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
+}
+
+/// The same for a file that others may make at the same moment: the first one stays.
+pub(crate) fn write_first_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
+    let attempt = || {
+        let draft = beside(path, &format!(".{}.new", StorageKey::random()));
+        write_draft(&draft, content)?;
+        let linked = std::fs::hard_link(&draft, path);
+        std::fs::remove_file(&draft)?;
+        match linked {
+            Err(present) if present.kind() == io::ErrorKind::AlreadyExists => {}
+            linked => linked?,
+        }
+        durable::sync_name(path)
+    };
+    attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+fn write_draft(draft: &Path, content: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

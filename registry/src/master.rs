@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hallmark_signer::keys::{MasterKey, Source, Token};
 use zeroize::Zeroizing;
 
-use crate::app::{StartError, write_secret};
+use crate::app::{StartError, write_first_secret};
 use crate::clock::Random;
 use crate::config;
 
@@ -53,7 +53,8 @@ impl Named {
         match self {
             Self::There(source) => Ok(source),
             Self::ToMake(path) => {
-                write_secret(&path, Zeroizing::new(MasterKey::generate_text(&random.bytes())).as_bytes())?;
+                // Of replicas that start together one makes the key, and all read it.
+                write_first_secret(&path, Zeroizing::new(MasterKey::generate_text(&random.bytes())).as_bytes())?;
                 key(read(&path)?, &path.display().to_string())
             }
         }
@@ -95,4 +96,23 @@ fn read(path: &Path) -> Result<Zeroizing<String>, StartError> {
 
 fn unusable(path: &Path, source: std::io::Error) -> StartError {
     StartError::File { path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_find_no_key_the_second_takes_that_of_the_first() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let settings = config::MasterKey::File(folder.path().join("master.key"));
+        let found = [Named::read(&settings).unwrap(), Named::read(&settings).unwrap()];
+        let keys = found.map(|named| match named.source(&Random::system()).unwrap() {
+            Source::Key(text) => text.trim().to_owned(),
+            Source::Passphrase(_) | Source::Token(_) => panic!("no key"),
+        });
+        assert_eq!(keys[0], keys[1]);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["master.key"]);
+    }
 }

@@ -55,7 +55,7 @@ pub struct Report {
     pub of_files: usize,
     /// 202 answers to PATCH.
     pub appended: usize,
-    /// Other answers that tell how far an upload has come.
+    /// Other answers that tell of bytes of an upload.
     pub told: usize,
     /// 202 answers to DELETE.
     pub deleted: usize,
@@ -82,7 +82,7 @@ pub fn check(calls: &[Call], known: &Known, folder: &str) -> Report {
                     complaints.extend(disk.log_of_digest(digest, answer.asked, &answer));
                 }
             }
-            (204 | 416, _) if answer.header("range").is_some() => {
+            (204 | 416, _) if answer.header("range").is_some_and(|range| range != "0-0") => {
                 report.told += 1;
                 complaints.extend(appended(&disk, known, &answer));
             }

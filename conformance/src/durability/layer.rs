@@ -16,9 +16,11 @@ use crate::{
 /// A server makes an upload durable after so many bytes of a request, at the latest.
 const STEP: usize = 64 << 20;
 const SIZE: usize = 100 << 20;
-/// What is kept back, so that the request does not end.
+/// What is kept back at first, so that the request does not end.
 const KEPT_BACK: usize = 1 << 20;
 const PIECE: usize = 1 << 20;
+/// How much is sent between two questions.
+const TRICKLE: usize = 512;
 /// How long the server may take to say that it has made a step.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,7 @@ pub struct Layer {
 pub struct Unfinished<'a> {
     layer: &'a Layer,
     connection: Connection,
+    sent: usize,
 }
 
 impl Layer {
@@ -64,25 +67,7 @@ impl Layer {
         for piece in self.bytes[..SIZE - KEPT_BACK].chunks(PIECE) {
             connection.write(piece)?;
         }
-        Ok(Unfinished { layer: self, connection })
-    }
-
-    /// Waits until the server says that a step of the upload is durable, which is sent still; how many bytes it says.
-    ///
-    /// # Errors
-    /// It does not say so in time.
-    pub fn told(&self, registry: &Registry) -> Outcome<usize> {
-        let limit = Instant::now() + STEP_LIMIT;
-        loop {
-            let told = registry.received(&self.location)?;
-            if told >= STEP {
-                return Ok(told);
-            }
-            if Instant::now() > limit {
-                return Err(Failure::new(format!("after {STEP_LIMIT:?} {told} bytes of a large layer are durable")));
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
+        Ok(Unfinished { layer: self, connection, sent: SIZE - KEPT_BACK })
     }
 
     /// Goes on from where the server says the upload stands, to its digest.
@@ -112,12 +97,37 @@ impl Layer {
 }
 
 impl Unfinished<'_> {
+    /// Goes on to send, a little at a time, until the server says that a step of the upload is durable; how many bytes it says.
+    ///
+    /// # Errors
+    /// It does not say so in time, or says more than was sent.
+    pub fn told(&mut self, registry: &Registry) -> Outcome<usize> {
+        let limit = Instant::now() + STEP_LIMIT;
+        loop {
+            let told = registry.received(&self.layer.location)?;
+            if (STEP..=self.sent).contains(&told) {
+                return Ok(told);
+            }
+            if told > self.sent || Instant::now() > limit {
+                let sent = self.sent;
+                return Err(Failure::new(format!(
+                    "{told} bytes of a layer are told to be durable, of which {sent} were sent"
+                )));
+            }
+            // What is durable is told with the next bytes that come.
+            let next = (self.sent + TRICKLE).min(SIZE - 1);
+            self.connection.write(&self.layer.bytes[self.sent..next])?;
+            self.sent = next;
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Sends the last bytes; the answer to the PATCH.
     ///
     /// # Errors
     /// The server goes away.
     pub fn end(mut self) -> Outcome<Response> {
-        self.connection.write(&self.layer.bytes[SIZE - KEPT_BACK..])?;
+        self.connection.write(&self.layer.bytes[self.sent..])?;
         self.connection.receive("PATCH")
     }
 }

@@ -27,7 +27,7 @@ pub(crate) const REPOSITORY: &str = "admin/app";
 const RESTLESS: [&str; 7] =
     ["id_blocks ", "settings ", "last_pulls ", "key_deletions ", "signer_", "trust_files", "usage_"];
 /// In rows that count who came and who was sent away, written down once a second.
-const SIGN_INS: [&str; 2] = [",'signed_in',", ",'sign_in_failed',"];
+const SIGN_INS: [&str; 3] = [",'signed_in',", ",'sign_in_failed',", ",'access_refused',"];
 
 /// Everything that is kept: what a client sees, the rows of the database, and the files of bytes with their lengths.
 #[derive(Debug, PartialEq, Eq)]

@@ -24,8 +24,8 @@ fn told_before_and_after(
     let registry = server.registry();
     let layer = Layer::begin(&registry, REPOSITORY, seed())?;
     watched.fail(forgotten)?;
-    let unfinished = layer.send(&registry)?;
-    let told = layer.told(&registry)?;
+    let mut unfinished = layer.send(&registry)?;
+    let told = unfinished.told(&registry)?;
     server.kill()?;
     drop(unfinished);
     watched.lose_power(Loss::Everything)?;

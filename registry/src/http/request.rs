@@ -40,16 +40,16 @@ pub(crate) fn client_address(config: &Config, peer: PeerAddress, headers: &Heade
     way(config, peer, headers).0
 }
 
-/// The address of the client, and how many trusted proxies the request came through.
+/// The address of the client, and how many trusted proxies the request came through: the peer, and each that named another before it.
 fn way(config: &Config, peer: PeerAddress, headers: &HeaderMap) -> (IpAddr, usize) {
-    let (mut address, mut proxies) = (peer.0.ip(), 0);
+    let (mut address, mut named) = (peer.0.ip(), 0);
     let mut hops = list(headers, &FORWARDED_FOR).into_iter().rev();
     while config.trusts_proxy(address) {
-        proxies += 1;
         let Some(before) = hops.next().and_then(hop_address) else { break };
         address = before;
+        named += 1;
     }
-    (address, proxies)
+    (address, if config.trusts_proxy(peer.0.ip()) { named.max(1) } else { 0 })
 }
 
 /// The address of a hop, of which some proxies tell the port as well: `192.0.2.1:567`, `[2001:db8::1]:567`, `[2001:db8::1]`.
@@ -118,10 +118,10 @@ fn forwarded<'a>(config: &Config, peer: PeerAddress, headers: &'a HeaderMap, nam
     said[said.len().saturating_sub(proxies)..].first().copied().filter(|said| !said.is_empty())
 }
 
-/// The elements of a header that is a list, over all of its lines.
+/// The elements of a header that is a list, over all of its lines; one that is no text is empty, and leaves the others as they are.
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
-    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).collect()
+    let elements = headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    elements.map(|element| std::str::from_utf8(element).map_or("", str::trim)).collect()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
