@@ -352,6 +352,7 @@ async fn a_body_that_is_cut_off_is_refused() {
     let put = world.put("/v2/ann/app/manifests/1").by(&ann).header("content-type", OCI_MANIFEST);
     assert_snapshot!(put.cut(&image("{}", &["layer"]).as_bytes()[..20]).await, @r#"
     400 Bad Request
+    connection: close
     content-length: 105
     content-type: application/json
 

@@ -138,6 +138,7 @@ async fn a_body_that_is_cut_off_leaves_the_upload_where_it_is_durable() {
     let patch = world.patch(&upload).by(&ann).header("content-range", "10-19").cut(&CONTENT[10..15]).await;
     assert_snapshot!(patch, @r#"
     400 Bad Request
+    connection: close
     content-length: 105
     content-type: application/json
 
