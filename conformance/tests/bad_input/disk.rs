@@ -23,8 +23,6 @@ use super::scene::{REPOSITORY, Scene};
 /// Larger than what an empty registry needs, small enough to fill at once.
 const DISK: &str = "size=40m";
 const BLOB: usize = 4 << 20;
-/// How a disk that is full, and one that cannot be written, are told.
-const REFUSALS: [(u16, &str); 2] = [(507, "INSUFFICIENT_STORAGE"), (503, "UNAVAILABLE")];
 
 /// A small disk in memory, gone with the test. It must outlive the server that uses it: declare it first.
 struct Disk {
@@ -57,18 +55,19 @@ impl Drop for Disk {
     }
 }
 
-/// Holds that an answer says what is wrong with the disk, and when to come again.
-fn says_no_room(answer: &Response) -> Outcome<()> {
-    let (status, code) = REFUSALS.into_iter().find(|(status, _)| *status == answer.status).unwrap_or(REFUSALS[0]);
-    refused(answer, &[status], &[code])?;
-    answer.required("retry-after").map(drop)
+/// Holds that a full disk is told in the words for it, and when to come again.
+fn says_full(answer: &Response) -> Outcome<()> {
+    says(answer, 507, "INSUFFICIENT_STORAGE", "the registry's storage is full; nothing of this request was kept")
 }
 
-/// Holds that a full disk is told in the words for it.
-fn says_full(answer: &Response) -> Outcome<()> {
-    refused(answer, &[507], &["INSUFFICIENT_STORAGE"])?;
+/// Holds that a disk that cannot be written is told in the words for it, and when to come again.
+fn says_unavailable(answer: &Response) -> Outcome<()> {
+    says(answer, 503, "UNAVAILABLE", "the registry's blob store does not take part at the moment")
+}
+
+fn says(answer: &Response, status: u16, code: &str, words: &str) -> Outcome<()> {
+    refused(answer, &[status], &[code])?;
     answer.required("retry-after")?;
-    let words = "the registry's storage is full; nothing of this request was kept";
     holds(answer.json()?["errors"][0]["message"] == words, || answer.to_string())
 }
 
@@ -176,7 +175,7 @@ fn a_store_that_became_read_only_refuses_pushes_and_serves_pulls() -> Outcome<()
     // An upload is a row of the database, which can be written; its bytes have no place.
     let location = scene.registry.begin_upload(REPOSITORY)?;
     let bytes = noise(7, 100_000);
-    says_no_room(&scene.registry.finish(&location, &digest(&bytes), &bytes)?)?;
+    says_unavailable(&scene.registry.finish(&location, &digest(&bytes), &bytes)?)?;
     scene.registry.client().send(&Request::new("DELETE", &location))?.expect(204)?;
     scene.absent(&digest(&bytes))?;
     scene.is_still(&before)

@@ -51,7 +51,7 @@ impl Traced {
         let mut storm = Storm::of(server, None, seed, Habits { mounts: false });
         storm.server().start().unwrap();
         storm.work(Duration::from_secs(settings::number("HALLMARK_TRACE_SECONDS", 5)));
-        let large = (more.is_empty()).then(|| large_layer(&storm.server().registry(), seed).unwrap());
+        let large = more.is_empty().then(|| large_layer(&storm.server().registry(), seed).unwrap());
         let folder = storm.server().data().to_owned();
         let mut known = storm.known();
         large.iter().for_each(|layer| layer.make_known(&mut known));
@@ -67,8 +67,8 @@ impl Traced {
     fn hold(&self, name: &str) -> Report {
         let report = self.check(&self.calls);
         let counts = format!(
-            "{name}, seed {}: {} calls, {} of them failed syncs; {} answers 201, {} of them for blobs in files, {} answers 202 to PATCH, {} to DELETE; \
-             {} others that tell how far an upload is; {} violations",
+            "{name}, seed {}: {} calls, {} of them failed syncs; {} answers 201, {} of them for blobs in files, \
+             {} answers 202 to PATCH, {} to DELETE; {} others that tell how far an upload is; {} violations",
             self.seed,
             self.calls.len(),
             self.failed_syncs(),
