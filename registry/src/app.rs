@@ -430,13 +430,14 @@ pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), StartError
 pub(crate) fn write_first_secret(path: &Path, content: &[u8]) -> Result<(), StartError> {
     let attempt = || {
         let draft = beside(path, &format!(".{}.new", StorageKey::random()));
-        write_draft(&draft, content)?;
-        let linked = std::fs::hard_link(&draft, path);
-        std::fs::remove_file(&draft)?;
+        let linked = write_draft(&draft, content).and_then(|()| std::fs::hard_link(&draft, path));
+        // Whatever became of it, no second copy of a secret stays.
+        let removed = std::fs::remove_file(&draft);
         match linked {
             Err(present) if present.kind() == io::ErrorKind::AlreadyExists => {}
             linked => linked?,
         }
+        removed?;
         durable::sync_name(path)
     };
     attempt().map_err(|source| StartError::File { path: path.display().to_string(), source })
